@@ -1,0 +1,168 @@
+"""A Hugging Face checkpoint folder: its config, what tensors it has, and reading any part of any of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adamms.checkpoint import safetensors_file, torch_file
+from adamms.checkpoint.resolve import resolve
+from adamms.checkpoint.tensor_info import DTYPES, TensorInfo
+from adamms.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Looked for in this order: an index before the single file, safetensors before pickled files.
+WEIGHT_FILES = (
+    "model.safetensors.index.json",
+    "model.safetensors",
+    "pytorch_model.bin.index.json",
+    "pytorch_model.bin",
+)
+
+
+class Checkpoint:
+    """A local checkpoint folder, opened by its headers alone.
+
+    Attributes:
+        location: what the user named (folder or Hub id with revision).
+        folder: where the files are.
+        config: `config.json`.
+        tensors: every tensor by name, in the order of the files.
+    """
+
+    def __init__(self, folder: Path, location: str | None = None) -> None:
+        self.folder = folder
+        self.location = location or str(folder)
+        self.config = read_json(folder / "config.json")
+
+    @classmethod
+    def open(cls, location: str) -> Checkpoint:
+        """Opens a local folder or a Hub id with optional `@revision`.
+
+        Raises:
+            UserError: nothing is there, or it is no checkpoint.
+        """
+        checkpoint = cls(resolve(location), location)
+        _ = checkpoint.tensors
+        return checkpoint
+
+    @cached_property
+    def tensors(self) -> dict[str, TensorInfo]:
+        index = next((self.folder / name for name in WEIGHT_FILES if (self.folder / name).is_file()), None)
+        if index is None:
+            raise UserError(f"{self.folder}: no weights here; expected one of {', '.join(WEIGHT_FILES)}")
+        if not index.name.endswith(".index.json"):
+            return read_header(index)
+        return self._read_shards(index)
+
+    @property
+    def weight_files(self) -> list[Path]:
+        """The files that hold tensors, in order."""
+        return list(dict.fromkeys(info.path for info in self.tensors.values()))
+
+    @cached_property
+    def digest(self) -> str:
+        """Identifies the model wherever its folder lies: config, headers, and a sample of every file's bytes."""
+        hasher = hashlib.sha256(json.dumps(self.config, sort_keys=True).encode())
+        for path in self.weight_files:
+            _hash_sample(hasher, path)
+        return hasher.hexdigest()[:32]
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> Tensor:
+        """Elements `start` to `stop` of the flattened tensor, as a 1-D tensor on the CPU in its own dtype."""
+        from adamms.checkpoint.dtypes import TORCH_DTYPES
+
+        info = self.tensors[name]
+        stop = info.elements if stop is None else stop
+        if info.offset is None:
+            return torch_file.load_mapped(info.path)[name].reshape(-1)[start:stop]
+        return _pread(info, start, stop).view(TORCH_DTYPES[info.dtype])
+
+    def _read_shards(self, index: Path) -> dict[str, TensorInfo]:
+        weight_map = read_json(index).get("weight_map")
+        if not isinstance(weight_map, dict) or not weight_map:
+            raise UserError(f"{index}: has no `weight_map`; download the index again")
+        shards = [self._shard_path(index, name) for name in dict.fromkeys(weight_map.values())]
+        missing = [path.name for path in shards if not path.is_file()]
+        if missing:
+            raise UserError(
+                f"{self.folder}: missing shard {', '.join(missing)} named by {index.name}; download it again"
+            )
+        tensors: dict[str, TensorInfo] = {}
+        for path in shards:
+            for name, info in read_header(path).items():
+                if weight_map.get(name) == path.name:
+                    tensors[name] = info
+        lost = sorted(set(weight_map) - set(tensors))
+        if lost:
+            raise UserError(f"{index}: {len(lost)} tensors are not where it says, first {lost[0]!r}; download it again")
+        return tensors
+
+    def _shard_path(self, index: Path, name: Any) -> Path:
+        """A shard's file, which may not lie outside the folder (symbolic links of the Hub's cache are followed)."""
+        if not isinstance(name, str) or Path(name).is_absolute() or ".." in Path(name).parts:
+            raise UserError(
+                f"{index}: shard {name!r} lies outside the folder; refuse this checkpoint or mend the index"
+            )
+        return self.folder / name
+
+
+def read_header(path: Path) -> dict[str, TensorInfo]:
+    """Every tensor of one weights file."""
+    return safetensors_file.read_header(path) if path.suffix == ".safetensors" else torch_file.read_header(path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        UserError: the file is missing or holds something else.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found; is {path.parent} a Hugging Face checkpoint folder?") from None
+    except (ValueError, RecursionError, OSError) as error:
+        raise UserError(f"{path}: not readable as JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: expected a JSON object, found {type(value).__name__}")
+    return value
+
+
+def total_bytes(tensors: Iterable[TensorInfo]) -> int:
+    """Bytes of data in all the tensors."""
+    return sum(info.nbytes for info in tensors)
+
+
+def _pread(info: TensorInfo, start: int, stop: int) -> Tensor:
+    """Bytes of elements `start` to `stop`, read without a memory map so that they do not count as resident pages."""
+    import torch
+
+    assert info.offset is not None
+    size = DTYPES[info.dtype]
+    buffer = torch.empty((stop - start) * size, dtype=torch.uint8)
+    view, position = buffer.numpy().data, info.offset + start * size
+    with info.path.open("rb", buffering=0) as file:
+        done = 0
+        while done < len(view):
+            count = os.preadv(file.fileno(), [view[done:]], position + done)
+            if count == 0:
+                raise UserError(f"{info.path}: ends within tensor {info.name!r}; download the file again")
+            done += count
+    return buffer
+
+
+def _hash_sample(hasher: Any, path: Path, samples: int = 16, sample_bytes: int = 4096) -> None:
+    size = path.stat().st_size
+    hasher.update(f"{size}".encode())
+    with path.open("rb") as file:
+        for position in sorted({size * i // samples for i in range(samples)}):
+            file.seek(position)
+            hasher.update(file.read(sample_bytes))

@@ -1,0 +1,95 @@
+"""The header of a safetensors file, checked before anything trusts it.
+
+Format: https://huggingface.co/docs/safetensors (8 bytes little-endian header length, JSON header, data).
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+from adamms.checkpoint.tensor_info import DTYPES, TensorInfo
+from adamms.errors import UserError
+
+MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors library itself
+
+
+def read_header(path: Path) -> dict[str, TensorInfo]:
+    """Every tensor of the file, by name.
+
+    Raises:
+        UserError: the file is truncated, its header is no valid header, or a tensor's bytes lie outside
+            the file or overlap another tensor's.
+    """
+    header, data_start = _parse_json(path)
+    data_bytes = path.stat().st_size - data_start
+    tensors, spans, problems = {}, [], []
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        try:
+            info, begin, end = _tensor(path, name, entry, data_start)
+        except (KeyError, TypeError, ValueError) as error:
+            problems.append(f"{name!r}: {error}")
+            continue
+        if not 0 <= begin <= end <= data_bytes:
+            problems.append(f"{name!r}: bytes {begin}-{end} lie outside the file's {data_bytes} bytes of data")
+        tensors[name] = info
+        spans.append((begin, end, name))
+    spans.sort()
+    for (_, end, name), (begin, _, other) in itertools.pairwise(spans):
+        if begin < end:
+            problems.append(f"{name!r} and {other!r} overlap")
+    if problems:
+        raise UserError(f"{path}: bad safetensors header: {'; '.join(problems[:5])}; download the file again")
+    return tensors
+
+
+def _parse_json(path: Path) -> tuple[dict[str, Any], int]:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        prefix = file.read(8)
+        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else -1
+        if not 2 <= length <= min(size - 8, MAX_HEADER_BYTES):
+            raise UserError(
+                f"{path}: not a whole safetensors file (a header of {length} bytes in a file of {size}); "
+                "download it again"
+            )
+        raw = file.read(length)
+    try:
+        header = json.loads(raw.decode("utf-8"), object_pairs_hook=_no_duplicates)
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"{path}: the safetensors header is not valid JSON ({error}); download the file again"
+        ) from None
+    if not isinstance(header, dict):
+        raise UserError(f"{path}: the safetensors header is not a JSON object; download the file again")
+    return header, 8 + length
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        names = [key for key, _ in pairs]
+        raise ValueError(f"{next(n for n in names if names.count(n) > 1)!r} appears twice")
+    return result
+
+
+def _tensor(path: Path, name: str, entry: Any, data_start: int) -> tuple[TensorInfo, int, int]:
+    if not isinstance(entry, dict):
+        raise TypeError("its entry is not an object")
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if dtype not in DTYPES:
+        raise ValueError(f"unknown dtype {dtype!r}")
+    if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
+        raise ValueError(f"shape {shape!r} is not a list of sizes")
+    if not isinstance(offsets, list) or len(offsets) != 2 or not all(type(n) is int for n in offsets):
+        raise ValueError(f"data_offsets {offsets!r} are not two integers")
+    begin, end = offsets
+    info = TensorInfo(name, dtype, tuple(shape), path, data_start + begin)
+    if end - begin != info.nbytes:
+        raise ValueError(f"{end - begin} bytes for {dtype} {shape}, expected {info.nbytes}")
+    return info, begin, end

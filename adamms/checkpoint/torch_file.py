@@ -1,0 +1,45 @@
+"""Pickled checkpoints (`.bin`), opened by torch with `weights_only=True` and memory-mapped."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adamms.checkpoint.tensor_info import TensorInfo
+from adamms.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@lru_cache(maxsize=64)
+def load_mapped(path: Path) -> dict[str, Tensor]:
+    """All tensors of the file as views of a memory map: no bytes are read until they are used.
+
+    Raises:
+        UserError: the file is no torch checkpoint, or holds more than tensors.
+    """
+    import torch
+
+    try:
+        loaded = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    except Exception as error:  # torch raises whatever its unpickler meets
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"{path}: not a torch checkpoint of plain tensors ({reason}); convert it to safetensors"
+        ) from None
+    tensors = {name: value for name, value in loaded.items() if isinstance(value, torch.Tensor)}
+    if not tensors:
+        raise UserError(f"{path}: holds no tensors; expected a state dict")
+    return tensors
+
+
+def read_header(path: Path) -> dict[str, TensorInfo]:
+    """Every tensor of the file, by name. Raises UserError as `load_mapped` does."""
+    from adamms.checkpoint.dtypes import dtype_name
+
+    return {
+        name: TensorInfo(name, dtype_name(tensor.dtype), tuple(tensor.shape), path, None)
+        for name, tensor in load_mapped(path).items()
+    }

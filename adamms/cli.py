@@ -1,0 +1,107 @@
+"""The `adamms` command: each subcommand only arranges what the packages do."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from adamms.errors import UserError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Merge two multimodal language models that grew from the same language model, and find alpha without labels.",
+)
+
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[key=value]...", help="Settings, e.g. mapping.duplicates=keep")
+]
+Base = Annotated[str, typer.Argument(metavar="BASE", help="Folder or Hub id[@revision]; its architecture is kept")]
+Donor = Annotated[str, typer.Argument(metavar="DONOR", help="Folder or Hub id[@revision]; merged into the base")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error")]
+
+
+@app.command("map")
+def map_models(
+    base: Base, donor: Donor, overrides: Overrides = None, as_json: AsJson = False, debug: Debug = False
+) -> None:
+    """Show which donor weights would merge into which base weights, and why the rest is kept."""
+    from adamms.checkpoint import Checkpoint
+    from adamms.config import MapSettings, load_settings
+    from adamms.mapping import plan_merge
+    from adamms.mapping.table import print_plan
+
+    settings = load_settings(MapSettings, None, overrides or [], {"base": base, "donor": donor})
+    plan = plan_merge(Checkpoint.open(settings.base), Checkpoint.open(settings.donor), settings.mapping)
+    if as_json:
+        print(json.dumps(plan.to_dict()))
+    else:
+        print_plan(plan)
+
+
+@app.command()
+def merge(
+    base: Base,
+    donor: Donor,
+    alpha: Annotated[float, typer.Option(help="The donor's weight, 0 to 1")],
+    output: Annotated[Path, typer.Option(help="Folder to write; it appears complete or not at all")],
+    overrides: Overrides = None,
+    method: Annotated[str | None, typer.Option(help="Merge method (default: linear)")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing output")] = False,
+    debug: Debug = False,
+) -> None:
+    """Merge DONOR into BASE with one alpha and write a complete checkpoint."""
+    from adamms.checkpoint import Checkpoint
+    from adamms.config import MergeSettings, load_settings
+    from adamms.mapping import plan_merge
+    from adamms.merging.recipe import Recipe
+    from adamms.merging.staging import check_output
+    from adamms.merging.to_disk import merge_to_disk
+    from adamms.progress import bytes_bar
+
+    given: dict[str, Any] = {"base": base, "donor": donor}
+    if method is not None:
+        given["merging"] = {"method": method}
+    settings = load_settings(MergeSettings, None, overrides or [], given)
+    recipe = Recipe(settings.merging.method, alpha)
+    check_output(output, force)
+    ours, theirs = Checkpoint.open(settings.base), Checkpoint.open(settings.donor)
+    plan = plan_merge(ours, theirs, settings.mapping)
+    with bytes_bar("merging", plan) as progress:
+        merge_to_disk(
+            plan, ours, theirs, recipe, output, force=force, workers=settings.merging.workers, progress=progress
+        )
+    print(output)
+
+
+def main() -> None:
+    """Entry point: exit status 2 with one line for what the user can mend, 1 for anything else."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    run_as_command(app)
+
+
+def run_as_command(entry: Any) -> None:
+    """Runs a command or pipeline and turns its errors into the exit statuses of the contract."""
+    debug = "--debug" in sys.argv
+    try:
+        entry()
+    except UserError as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""Every setting, typed, with its one default. YAML files and `key=value` arguments are merged over it, once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from adamms.errors import UserError
+
+
+class Duplicates(StrEnum):
+    """What a weight that the base duplicated becomes, where the donor has no duplicate."""
+
+    merge = "merge"
+    keep = "keep"
+
+
+class Embeddings(StrEnum):
+    """Which rows of embed_tokens and lm_head merge."""
+
+    auto = "auto"
+    keep = "keep"
+    same = "same"
+    align = "align"
+
+
+class EngineKind(StrEnum):
+    """Which engine answers prompts; `auto` is vllm where there is a GPU, else transformers."""
+
+    auto = "auto"
+    transformers = "transformers"
+    vllm = "vllm"
+
+
+@dataclass(frozen=True)
+class MappingConfig:
+    base_architecture: str | None = None
+    """Name of an architecture file, instead of recognising the base."""
+    donor_architecture: str | None = None
+    """Likewise for the donor."""
+    duplicates: Duplicates = Duplicates.merge
+    """merge: into every duplicate, as section 3.1 of the paper; keep: only where the donor has it too (appendix B)."""
+    embeddings: Embeddings = Embeddings.auto
+    """auto: row by row if the vocabularies are equal, else kept; align: rows of tokens that both know."""
+
+
+@dataclass(frozen=True)
+class MergingConfig:
+    method: str = "linear"
+    workers: int = 0
+    """Threads that read, merge and write; 0: one a core."""
+
+
+@dataclass(frozen=True)
+class PromptsConfig:
+    path: str = ""
+    """JSONL with `prompt`, and perhaps `id`, `images`."""
+    n: int = 100
+    """How many prompts are drawn (all, if there are fewer)."""
+    seed: int = 0
+    suffix: str = ""
+    """Put after every prompt, such as 'Answer with a single word or phrase.'"""
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    kind: EngineKind = EngineKind.auto
+    actors: int = 1
+    tensor_parallel_size: int = 1
+    dtype: str = "auto"
+    """auto: the checkpoint's own."""
+    device: str = "auto"
+    max_tokens: int = 64
+    batch_size: int = 16
+    block_size: int = 32
+    """Prompts in one unit of work."""
+    trust_remote_code: bool = False
+
+
+@dataclass(frozen=True)
+class SearchingConfig:
+    alphas: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+    metric: str = "either"
+
+
+@dataclass(frozen=True)
+class TrackingConfig:
+    uri: str = "sqlite:///mlflow.db"
+    experiment: str = "adamms"
+    enabled: bool = True
+
+
+@dataclass(frozen=True)
+class RayConfig:
+    address: str | None = None
+    """None: the cluster this job runs in, else a new one on this machine."""
+
+
+@dataclass(frozen=True)
+class MapSettings:
+    """Settings of `adamms map`."""
+
+    base: str
+    donor: str
+    ancestor: str | None = None
+    mapping: MappingConfig = field(default_factory=MappingConfig)
+
+
+@dataclass(frozen=True)
+class MergeSettings(MapSettings):
+    """Settings of a merge."""
+
+    merging: MergingConfig = field(default_factory=MergingConfig)
+
+
+@dataclass(frozen=True)
+class SearchSettings(MergeSettings):
+    """Settings of a search."""
+
+    run_dir: str = "runs/search"
+    prompts: PromptsConfig = field(default_factory=PromptsConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    searching: SearchingConfig = field(default_factory=SearchingConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    ray: RayConfig = field(default_factory=RayConfig)
+
+
+Settings = TypeVar("Settings")
+
+
+def load_settings(
+    kind: type[Settings], path: Path | None, overrides: list[str], given: dict[str, Any] | None = None
+) -> Settings:
+    """Defaults, then a YAML file, then what the command line gives, checked once.
+
+    Raises:
+        UserError: no such file, an unknown key, a value of the wrong type, or a missing one.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    if path is not None and not path.is_file():
+        raise UserError(f"{path}: no such file; give a YAML file such as conf/demo.yaml")
+    bad = [text for text in overrides if "=" not in text or text.startswith("=")]
+    if bad:
+        raise UserError(f"{bad[0]!r}: expected key=value")
+    try:
+        layers = [OmegaConf.structured(kind)]
+        if path is not None:
+            layers.append(OmegaConf.load(path))
+        layers += [OmegaConf.create(given or {}), OmegaConf.from_dotlist(overrides)]
+        return OmegaConf.to_object(OmegaConf.merge(*layers))  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise UserError(f"{path or 'settings'}: {_explain(error)}") from None
+    except Exception as error:  # YAML syntax errors come from the parser
+        raise UserError(f"{path or 'settings'}: {str(error).splitlines()[0]}") from None
+
+
+def _explain(error: Any) -> str:
+    lines = str(error).splitlines()
+    key = getattr(error, "full_key", None)
+    return f"{key}: {lines[0]}" if key else lines[0]

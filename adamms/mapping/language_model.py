@@ -1,0 +1,107 @@
+"""A checkpoint seen as a language model: which of its rows hold which rows of the canonical tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from adamms.errors import UserError
+from adamms.mapping.architecture import Architecture, Layout, Rule, RuleMatcher
+from adamms.mapping.numbers import LanguageModelNumbers
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Rows `start` to `stop` of the checkpoint tensor `tensor` hold `canonical`'s rows from `canonical_start` on."""
+
+    tensor: str
+    start: int
+    stop: int
+    canonical: str
+    canonical_start: int
+    expert: str | None
+
+
+@dataclass(frozen=True)
+class LanguageModelView:
+    """Every tensor of a checkpoint, cut into segments, or given a role outside the language model.
+
+    Attributes:
+        segments: by checkpoint tensor name, in order of rows; they tile the tensor.
+        roles: of the tensors that no rule names: 'vision', 'projector', ..., 'dropped', 'other'.
+    """
+
+    architecture: Architecture
+    layout: Layout
+    numbers: LanguageModelNumbers
+    segments: Mapping[str, tuple[Segment, ...]]
+    roles: Mapping[str, str]
+
+    @classmethod
+    def of(
+        cls, architecture: Architecture, config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], where: str
+    ) -> LanguageModelView:
+        """Cuts the tensors (given by name and shape) of a model of known architecture.
+
+        Raises:
+            UserError: the names fit no layout, or a fused tensor's rows do not add up to the config's numbers.
+        """
+        layout = architecture.layout_of(shapes)
+        if layout is None:
+            known = ", ".join(f"{x.model}* ({x.origin})" for x in architecture.layouts)
+            raise UserError(f"{where}: has none of the names of {architecture.title}: {known}")
+        numbers = LanguageModelNumbers.of(config, where)
+        matcher = RuleMatcher(architecture, layout)
+        segments: dict[str, tuple[Segment, ...]] = {}
+        roles: dict[str, str] = {}
+        problems = []
+        for name, shape in shapes.items():
+            rule = matcher.match(name)
+            if rule is None:
+                roles[name] = "dropped" if matcher.drops(name) else architecture.kept_role(name) or "other"
+                continue
+            rows = shape[0] if shape else 1
+            segments[name] = tuple(_cut(name, rows, rule, numbers))
+            covered = segments[name][-1].stop
+            if covered != rows:
+                problems.append(f"{name!r} has {rows} rows, the config's numbers make {covered}")
+        if problems:
+            raise UserError(f"{where}: {'; '.join(problems[:5])}; the weights do not belong to this config")
+        return cls(architecture, layout, numbers, segments, roles)
+
+    def by_canonical(self) -> dict[tuple[str, str | None], list[Segment]]:
+        """The segments of each (canonical tensor, expert), in order of canonical rows."""
+        index: dict[tuple[str, str | None], list[Segment]] = {}
+        for segments in self.segments.values():
+            for segment in segments:
+                index.setdefault((segment.canonical, segment.expert), []).append(segment)
+        for found in index.values():
+            found.sort(key=lambda segment: segment.canonical_start)
+        return index
+
+
+def _cut(name: str, rows: int, rule: Rule, numbers: LanguageModelNumbers) -> Iterator[Segment]:
+    if len(rule.parts) == 1:
+        yield Segment(name, 0, rows, rule.parts[0], 0, rule.expert)
+        return
+    sizes = [_rows(part, numbers) for part in rule.parts]
+    groups = numbers.kv_heads if rule.grouped else 1
+    start = 0
+    for group in range(groups):
+        for part, size in zip(rule.parts, sizes, strict=True):
+            height = size // groups
+            yield Segment(name, start, start + height, part, group * height, rule.expert)
+            start += height
+
+
+def _rows(canonical: str, numbers: LanguageModelNumbers) -> int:
+    """Rows of a canonical tensor that may stand in a fused one, from the config's numbers."""
+    part = canonical.rsplit(".", 2)[-2]
+    if part == "q_proj":
+        return numbers.heads * numbers.head_dim
+    if part in ("k_proj", "v_proj"):
+        return numbers.kv_heads * numbers.head_dim
+    if part in ("gate_proj", "up_proj"):
+        return numbers.intermediate_size
+    return numbers.hidden_size

@@ -1,0 +1,112 @@
+"""The merge plan: plain data that says, for every base tensor, what is merged into it or why it is kept.
+
+Everything hangs on it: it is printed (`adamms map`), hashed (the fingerprint of a run), sent to Ray tasks,
+logged to MLflow, and executed by the one function that merges, on disk and inside a live engine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Rows `start` to `stop` of a base tensor, and the same number of rows of the donor that merge into them.
+
+    With an ancestor, its rows come along (task-vector methods need them).
+    """
+
+    start: int
+    stop: int
+    donor: str
+    donor_start: int
+    ancestor: str | None = None
+    ancestor_start: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TensorPlan:
+    """One base tensor: `pieces` merge, rows without a piece stay the base's, for `reason`.
+
+    Attributes:
+        dtype: safetensors name; the output's too.
+        role: what the tensor is, in canonical terms ('self_attn.q_proj.weight') or outside them ('vision').
+        experts: which duplicate of the language model's weights its rows are, '' where it has none.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    role: str
+    pieces: tuple[Piece, ...] = ()
+    reason: str = ""
+    expert: str = ""
+
+    @property
+    def merges(self) -> bool:
+        return bool(self.pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelIdentity:
+    """Which model a plan was made from; `digest` identifies it wherever it lies."""
+
+    location: str
+    architecture: str
+    layout: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class MergePlan:
+    """What happens to every tensor of the base, exactly once each, in the order of its files.
+
+    Attributes:
+        unused: donor tensors that nothing was merged from, with the reason.
+        notes: what a person should know of how the plan came about, in plain sentences.
+    """
+
+    base: ModelIdentity
+    donor: ModelIdentity
+    ancestor: ModelIdentity | None
+    tensors: tuple[TensorPlan, ...]
+    unused: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def merged(self) -> tuple[TensorPlan, ...]:
+        """The tensors that at least one piece merges into."""
+        return tuple(tensor for tensor in self.tensors if tensor.merges)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of what the plan does and to which models; where they lie does not matter."""
+        models = [model.digest if model else None for model in (self.base, self.donor, self.ancestor)]
+        tensors = [asdict(tensor) for tensor in self.tensors]
+        return hashlib.sha256(json.dumps([models, tensors]).encode()).hexdigest()[:16]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON takes it; `from_dict` gives the same plan back."""
+        return {**asdict(self), "fingerprint": self.fingerprint}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> MergePlan:
+        """A plan from what `to_dict` gave."""
+        tensors = [
+            TensorPlan(**{**t, "shape": tuple(t["shape"]), "pieces": tuple(Piece(**p) for p in t["pieces"])})
+            for t in data["tensors"]
+        ]
+        ancestor = data["ancestor"]
+        return cls(
+            base=ModelIdentity(**data["base"]),
+            donor=ModelIdentity(**data["donor"]),
+            ancestor=ModelIdentity(**ancestor) if ancestor else None,
+            tensors=tuple(tensors),
+            unused=dict(data["unused"]),
+            notes=tuple(data["notes"]),
+        )
