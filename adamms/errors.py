@@ -1,0 +1,14 @@
+"""The one exception for what a user can mend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class UserError(Exception):
+    """Something the user can mend: one line saying what, where, and how; the command line exits with 2."""
+
+    @classmethod
+    def from_problems(cls, problems: Sequence[str]) -> UserError:
+        """All problems of one check in one line, so that nobody mends them one run at a time."""
+        return cls("; ".join(problems))
