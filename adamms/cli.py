@@ -34,17 +34,15 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 
 @app.command("map")
 def map_models(
-    base: Base, donor: Donor, overrides: Overrides = None, as_json: Endpoints = Literal["exclude", "one_sided"]
-AsJson = False, debug: Debug = False
+    base: Base, donor: Donor, overrides: Overrides = None, as_json: AsJson = False, debug: Debug = False
 ) -> None:
     """Show which donor weights would merge into which base weights, and why the rest is kept."""
-    from adamms.checkpoint import Checkpoint
     from adamms.config import MapSettings, load_settings
-    from adamms.mapping import plan_merge
+    from adamms.mapping import open_pair
     from adamms.mapping.table import print_plan
 
     settings = load_settings(MapSettings, None, overrides or [], {"base": base, "donor": donor})
-    plan = plan_merge(Checkpoint.open(settings.base), Checkpoint.open(settings.donor), settings.mapping)
+    plan = open_pair(settings).plan
     if as_json:
         print(json.dumps(plan.to_dict()))
     else:
@@ -63,9 +61,8 @@ def merge(
     debug: Debug = False,
 ) -> None:
     """Merge DONOR into BASE with one alpha and write a complete checkpoint."""
-    from adamms.checkpoint import Checkpoint
     from adamms.config import MergeSettings, load_settings
-    from adamms.mapping import plan_merge
+    from adamms.mapping import open_pair
     from adamms.merging.recipe import Recipe
     from adamms.merging.staging import check_output
     from adamms.merging.to_disk import merge_to_disk
@@ -77,11 +74,17 @@ def merge(
     settings = load_settings(MergeSettings, None, overrides or [], given)
     recipe = Recipe(settings.merging.method, alpha)
     check_output(output, force)
-    ours, theirs = Checkpoint.open(settings.base), Checkpoint.open(settings.donor)
-    plan = plan_merge(ours, theirs, settings.mapping)
-    with bytes_bar("merging", plan) as progress:
+    pair = open_pair(settings)
+    with bytes_bar("merging", pair.plan) as progress:
         merge_to_disk(
-            plan, ours, theirs, recipe, output, force=force, workers=settings.merging.workers, progress=progress
+            pair.plan,
+            pair.base,
+            pair.donor,
+            recipe,
+            output,
+            force=force,
+            workers=settings.merging.workers,
+            progress=progress,
         )
     print(output)
 
@@ -91,8 +94,7 @@ def select(
     responses: Annotated[Path, typer.Argument(metavar="RESPONSES", help="JSONL file or folder of them")],
     metric: Annotated[str, typer.Option(help="Divergence: either, sum, answer, edit, chrf, embedding")] = "either",
     endpoints: Annotated[Endpoints, typer.Option(help="Whether the smallest and largest alpha may win")] = "exclude",
-    as_json: Endpoints = Literal["exclude", "one_sided"]
-AsJson = False,
+    as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Choose alpha from answers, however they were made: lines with `alpha`, `prompt_id`, `response`."""

@@ -29,7 +29,7 @@ class TransformersEngine:
     def __init__(self, spec: EngineSpec) -> None:
         from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig
 
-        self._plan, self._sampling, self._batch_size = spec.plan, spec.sampling, spec.config.batch_size
+        self._plan, self._batch_size = spec.plan, spec.config.batch_size
         self._base, self._donor = Checkpoint.open(spec.plan.base.location), Checkpoint.open(spec.plan.donor.location)
         device = _device(spec.config.device)
         options: dict[str, Any] = {"trust_remote_code": spec.config.trust_remote_code}
@@ -42,7 +42,7 @@ class TransformersEngine:
         own = self._model.generation_config
         self._generation = GenerationConfig(
             do_sample=False,
-            max_new_tokens=spec.sampling.max_tokens,
+            max_new_tokens=spec.config.max_tokens,
             eos_token_id=own.eos_token_id,
             bos_token_id=own.bos_token_id,
             pad_token_id=own.pad_token_id if own.pad_token_id is not None else self._processor.tokenizer.pad_token_id,

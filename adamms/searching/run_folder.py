@@ -3,30 +3,45 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from adamms.config import EngineConfig
 from adamms.errors import UserError
 from adamms.generation.engine import Answer
 from adamms.generation.prompts import Prompt
+from adamms.mapping.plan import MergePlan
+from adamms.merging.recipe import Recipe
 from adamms.searching.responses import Responses, format_alpha, normalize_alpha
 from adamms.searching.store import ResponseRecord, ResponseStore
+
+
+def answer_identity(plan: MergePlan, recipe: Recipe, engine: EngineConfig) -> dict[str, Any]:
+    """All that an answer depends on but alpha and the prompt: models and plan, method, decoding, engine, versions."""
+    return {
+        "plan": plan.fingerprint,
+        "recipe": {name: value for name, value in recipe.to_dict().items() if name != "alpha"},
+        "engine": [engine.kind.value, engine.dtype, engine.max_tokens],
+        "versions": {name: importlib.metadata.version(name) for name in ("torch", "transformers")},
+    }
 
 
 class RunFolder:
     """What a search keeps in `run_dir`.
 
     Args:
-        identity: everything that an answer depends on but alpha and the prompt: models and plan, method,
-            sampling, engine, versions. Answers stored under another identity are not taken for this search's.
+        identity: everything that an answer depends on but alpha and the prompt (`answer_identity`). Answers stored
+            under another identity are not taken for this search's.
+        responses: name of the subfolder of responses; judging keeps its own.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, identity: Mapping[str, Any], responses: str = "responses") -> None:
         self.folder = folder
         self._identity = json.dumps(identity, sort_keys=True)
-        self.store = ResponseStore(folder / "responses")
+        self.store = ResponseStore(folder / responses)
 
     @property
     def plan_file(self) -> Path:

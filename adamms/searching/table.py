@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from adamms.searching.responses import format_alpha
-from adamms.searching.selection import Selection
+from adamms.searching.selection import END_POINT, Selection
 
 if TYPE_CHECKING:
     from adamms.config import TrackingConfig
@@ -29,7 +29,7 @@ def print_selection(selection: Selection, console: Console | None = None) -> Non
             _number(selection.right[alpha]),
             f"{selection.bootstrap[alpha]:.0%}" if alpha in selection.bootstrap else "",
             "<- chosen" if alpha == selection.alpha else "",
-            selection.excluded.get(alpha, ""),
+            selection.excluded.get(alpha, "").replace(END_POINT, "end point"),
             style="bold green" if alpha == selection.alpha else None,
         )
     console.print(table)
