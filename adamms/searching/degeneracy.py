@@ -29,6 +29,7 @@ WORDS = {
 }
 """The faults, and how they are reported."""
 
+Counts = NDArray[np.int_]
 Faults = dict[str, NDArray[np.bool_]]
 """fault -> which answers have it [A, P]"""
 
@@ -68,10 +69,12 @@ def inspect(
     limits = limits or Limits()
     faults = find_faults(comparison, prompts)
     prompts_used = len(comparison.prompt_ids)
-    taken = {fault: _taken_over(found.sum(axis=1), prompts_used, limits) for fault, found in faults.items()}
+    counts = {fault: found.sum(axis=1) for fault, found in faults.items()}
+    taken = {fault: taken_over(count, int(count.min()), prompts_used, limits) for fault, count in counts.items()}
     ill = np.any(list(taken.values()), axis=0)
-    constant = np.array([_most_common(answers) for answers in comparison.answers])
-    taken["constant"] = _too_constant(constant, ill, prompts_used, limits)
+    constant = most_common(comparison)
+    least = int((constant if ill.all() else constant[~ill]).min())
+    taken["constant"] = too_constant(constant, least, prompts_used, limits)
     rates = {fault: found.mean(axis=1) for fault, found in faults.items()} | {"constant": constant / prompts_used}
     return {
         alpha: Degeneracy(
@@ -87,7 +90,10 @@ def inspect(
 
 
 def find_faults(comparison: Comparison, prompts: Mapping[str, str] | None = None) -> Faults:
-    """Which answers are empty, endlessly repeating, echoing their prompt, or in an alphabet the lowest alpha lacks."""
+    """Which answers are empty, endlessly repeating, echoing their prompt, or in an alphabet the lowest alpha lacks.
+
+    Where the lowest alpha writes no letters at all, nothing is foreign.
+    """
     home = scripts_of(comparison.answers[0])
     texts = [(prompts or {}).get(prompt_id, "") for prompt_id in comparison.prompt_ids]
     rows = comparison.answers
@@ -95,12 +101,14 @@ def find_faults(comparison: Comparison, prompts: Mapping[str, str] | None = None
         "empty": np.array([[not answer.strip() for answer in row] for row in rows]),
         "repeating": np.array([[is_endless(answer) for answer in row] for row in rows]),
         "echoing": np.array([[echoes(a, text) for a, text in zip(row, texts, strict=True)] for row in rows]),
-        "foreign": np.array([[is_foreign(answer, home) for answer in row] for row in rows]),
+        "foreign": np.array([[bool(home) and is_foreign(answer, home) for answer in row] for row in rows]),
     }
 
 
 def echoes(answer: str, prompt: str) -> bool:
     """Whether the answer begins by repeating the whole prompt, or is the beginning of it (three words at least)."""
+    if not prompt:
+        return False
     said, asked = normalize_answer(answer), normalize_answer(prompt)
     return min(said.count(" "), asked.count(" ")) >= 2 and (said.startswith(asked) or asked.startswith(said))
 
@@ -111,18 +119,22 @@ FOREIGN_SHARE = 0.2
 """An answer is foreign when this share of its letters is in scripts that are not at home."""
 
 
-def scripts_of(answers: Iterable[str]) -> frozenset[str]:
-    """The scripts (LATIN, CYRILLIC, CJK, ...) that answers are written in; a stray letter does not count."""
+def scripts_of(answers: Iterable[str], to_come: int = 0) -> frozenset[str]:
+    """The scripts (LATIN, CYRILLIC, CJK, ...) that answers are written in; a stray letter does not count.
+
+    With `to_come`: those that will be among them whatever so many further answers are.
+    """
     written = [scripts for answer in answers if (scripts := set(letters(answer)))]
     occurrences = Counter(script for scripts in written for script in scripts)
-    return frozenset(script for script, count in occurrences.items() if count >= HOME_SHARE * len(written))
+    needed = HOME_SHARE * (len(written) + to_come)
+    return frozenset(script for script, count in occurrences.items() if count >= needed)
 
 
 def is_foreign(answer: str, home: frozenset[str]) -> bool:
-    """Whether an answer is partly in foreign scripts; where no script is at home, nothing is foreign."""
+    """Whether an answer is partly in scripts that are not at home."""
     found = letters(answer)
     foreign = sum(count for script, count in found.items() if script not in home)
-    return bool(home) and bool(found) and foreign >= FOREIGN_SHARE * found.total()
+    return bool(found) and foreign >= FOREIGN_SHARE * found.total()
 
 
 def letters(text: str) -> Counter[str]:
@@ -138,14 +150,17 @@ def _script(char: str) -> str:
     return unicodedata.name(char, "UNNAMED").split(maxsplit=1)[0]
 
 
-def _most_common(answers: Iterable[str]) -> int:
-    """How many prompts got the most common answer."""
-    return Counter(map(normalize_answer, answers)).most_common(1)[0][1]
+def most_common(comparison: Comparison) -> Counts:
+    """How many prompts got the same answer, the candidate's most common one. [A]"""
+    rows = [Counter(map(normalize_answer, answers)) for answers in comparison.answers]
+    return np.array([row.most_common(1)[0][1] for row in rows])
 
 
-def _taken_over(counts: NDArray[np.int_], prompts: int, limits: Limits) -> NDArray[np.bool_]:
-    """Which candidates have too many faulty answers. [A] -> [A]"""
-    least = int(counts.min())
+def taken_over(counts: Counts, least: int, prompts: int, limits: Limits) -> NDArray[np.bool_]:
+    """Which candidates have too many faulty answers, `least` being those of the least affected one. [A] -> [A]
+
+    More faults or a smaller `least` never acquit; the early stop relies on it.
+    """
     expected = max(least / prompts, limits.usual)
     return np.array(
         [
@@ -156,9 +171,11 @@ def _taken_over(counts: NDArray[np.int_], prompts: int, limits: Limits) -> NDArr
     )
 
 
-def _too_constant(counts: NDArray[np.int_], ill: NDArray[np.bool_], prompts: int, limits: Limits) -> NDArray[np.bool_]:
-    """Which candidates answer almost every prompt alike, where one that is sound otherwise does not. [A] -> [A]"""
-    least = int((counts if ill.all() else counts[~ill]).min())
+def too_constant(counts: Counts, least: int, prompts: int, limits: Limits) -> NDArray[np.bool_]:
+    """Which candidates answer almost every prompt alike, where one that is sound otherwise does not. [A] -> [A]
+
+    Monotone like `taken_over`.
+    """
     return np.array(
         [
             count >= limits.constant * prompts
