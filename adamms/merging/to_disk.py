@@ -17,7 +17,7 @@ from adamms.checkpoint import DTYPES, Checkpoint, TensorInfo
 from adamms.checkpoint.checkpoint import read_json, total_bytes
 from adamms.errors import UserError
 from adamms.mapping.plan import MergePlan, TensorPlan
-from adamms.merging.execute import merged_chunks
+from adamms.merging.execute import Originals, merged_chunks
 from adamms.merging.recipe import Recipe
 from adamms.merging.staging import staged_folder
 
@@ -155,7 +155,7 @@ def _write_tensor(
     try:
         for start, stop in _unmerged_rows(tensor.plan):
             _copy_rows(info, base, descriptor, tensor.offset, start, stop, progress)
-        for chunk in merged_chunks(tensor.plan, base, donor, recipe):
+        for chunk in merged_chunks(tensor.plan, Originals(base, donor), recipe):
             _pwrite(descriptor, _as_bytes(chunk.values), tensor.offset + chunk.start * size)
             progress(len(chunk.values) * size)
     finally:
