@@ -39,3 +39,6 @@ format: setup ## mend style
 
 clean: ## remove the environment and everything that runs left
 	rm -rf $(VENV) runs mlruns mlartifacts mlflow.db
+
+reproduce: setup ## the README's table: several seeds and tasks (trains the pairs; about an hour on one core)
+	$(BIN)/python pipelines/reproduce.py --config conf/reproduce.yaml

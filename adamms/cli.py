@@ -72,7 +72,7 @@ def merge(
     if method is not None:
         given["merging"] = {"method": method}
     settings = load_settings(MergeSettings, None, overrides or [], given)
-    recipe = Recipe(settings.merging.method, alpha)
+    recipe = Recipe.of(settings.merging, alpha)
     check_output(output, force)
     pair = open_pair(settings)
     with bytes_bar("merging", pair.plan) as progress:

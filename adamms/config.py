@@ -153,6 +153,26 @@ class SearchSettings(MergeSettings):
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
 
+@dataclass(frozen=True)
+class EvaluateSettings(SearchSettings):
+    """Settings of judging a search by labelled prompts."""
+
+    labelled: PromptsConfig = field(default_factory=lambda: PromptsConfig(n=300))
+    """JSONL with `prompt`, `answer`, and perhaps `id` and `images`."""
+
+
+@dataclass(frozen=True)
+class ReproduceSettings:
+    """Settings of the comparison on the tiny pair."""
+
+    seeds: tuple[int, ...] = (1, 2, 3)
+    tasks: tuple[str, ...] = ("position-fruit",)
+    folder: str = "runs/reproduce"
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    searching: SearchingConfig = field(default_factory=SearchingConfig)
+    ray: RayConfig = field(default_factory=RayConfig)
+
+
 Settings = TypeVar("Settings")
 
 

@@ -15,8 +15,7 @@ from adamms.config import SearchSettings
 from adamms.errors import UserError
 from adamms.generation.engine import EngineSpec
 from adamms.generation.prompts import load_prompts
-from adamms.mapping import MergePlan
-from adamms.mapping.pair import Pair, open_pair
+from adamms.mapping import Pair, open_pair
 from adamms.merging.recipe import Recipe
 from adamms.merging.to_disk import merge_to_disk, was_merged_as
 from adamms.progress import bytes_bar
@@ -26,14 +25,14 @@ from adamms.searching.candidates import CandidateBook
 from adamms.searching.run_folder import RunFolder, answer_identity
 from adamms.searching.selection import Selection, select
 from adamms.searching.table import print_outcome
-from adamms.tracking import SearchTracker
+from adamms.tracking import SearchTracker, search_parameters
 
 
 @pipeline
 def main(settings: SearchSettings, force: bool) -> None:
     # everything the user can mend is found before anything is written
     alphas = check_alphas(settings.searching.alphas)
-    recipe = Recipe(settings.merging.method)
+    recipe = Recipe.of(settings.merging, alpha=alphas[0])
     prompts = load_prompts(settings.prompts)
     pair = open_pair(settings)
     run = RunFolder(Path(settings.run_dir), answer_identity(pair.plan, recipe, settings.engine))
@@ -41,7 +40,7 @@ def main(settings: SearchSettings, force: bool) -> None:
 
     run.write_json(run.plan_file, pair.plan.to_dict())
     spec = EngineSpec(pair.plan, settings.engine, settings.mapping.base_architecture)
-    with SearchTracker(settings.tracking, run.search_key, parameters(settings, pair.plan)) as tracker:
+    with SearchTracker(settings.tracking, run.search_key, search_parameters(settings, pair.plan)) as tracker:
         book = answer_all(spec, recipe, alphas, prompts, run, engine=settings.engine, ray=settings.ray, tracker=tracker)
         questions = {prompt.id: prompt.text for prompt in prompts}
         selection = select(book.responses(), settings.searching.metric, prompts=questions)
@@ -75,20 +74,6 @@ def export(settings: SearchSettings, pair: Pair, recipe: Recipe, selection: Sele
             workers=settings.merging.workers,
             progress=progress,
         )
-
-
-def parameters(settings: SearchSettings, plan: MergePlan) -> dict[str, str]:
-    """What the dashboard shows of a search and of each of its candidates."""
-    return {
-        "base": settings.base,
-        "donor": settings.donor,
-        "method": settings.merging.method,
-        "metric": settings.searching.metric,
-        "task": Path(settings.prompts.path).stem,
-        "engine": settings.engine.kind.value,
-        "plan": plan.fingerprint,
-        "run_dir": str(Path(settings.run_dir).resolve()),
-    }
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from adamms.generation.digest import WeightsDigest
 from adamms.generation.engine import Answer, EngineSpec
 from adamms.generation.prompts import Prompt
 from adamms.mapping.live_names import live_names
-from adamms.merging.execute import merged_tensor
+from adamms.mapping.plan import ModelIdentity
+from adamms.merging import Originals, measure, merged_tensor
 from adamms.merging.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -30,12 +31,13 @@ class TransformersEngine:
         from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig
 
         self._plan, self._batch_size = spec.plan, spec.config.batch_size
-        self._base, self._donor = Checkpoint.open(spec.plan.base.location), Checkpoint.open(spec.plan.donor.location)
+        base = Checkpoint.open(spec.plan.base.location)
+        self._originals = Originals(base, Checkpoint.open(spec.plan.donor.location), _opened(spec.plan.ancestor))
         device = _device(spec.config.device)
         options: dict[str, Any] = {"trust_remote_code": spec.config.trust_remote_code}
-        self._processor = AutoProcessor.from_pretrained(self._base.folder, padding_side="left", **options)
+        self._processor = AutoProcessor.from_pretrained(base.folder, padding_side="left", **options)
         model = AutoModelForImageTextToText.from_pretrained(
-            self._base.folder, dtype=_dtype(spec.config.dtype, device), **options
+            base.folder, dtype=_dtype(spec.config.dtype, device), **options
         )
         self._model = model.to(device).eval()
         # Greedy whatever the checkpoint's generation_config says of sampling, temperature, or penalties.
@@ -50,7 +52,7 @@ class TransformersEngine:
         self._model.generation_config = self._generation
         parameters = self._model.state_dict()
         names = live_names(
-            self._base,
+            base,
             spec.base_architecture,
             {name: tuple(parameter.shape) for name, parameter in parameters.items()},
             [tensor.name for tensor in self._plan.merged],
@@ -60,10 +62,11 @@ class TransformersEngine:
     def move(self, recipe: Recipe) -> str:
         """See `Engine.move`. Every weight is computed from the originals, so nothing accumulates."""
         digest = WeightsDigest()
+        statistics = measure(self._plan, self._originals, recipe)
         with torch.no_grad():
             for tensor in self._plan.merged:
                 parameter = self._parameters[tensor.name]
-                parameter.copy_(merged_tensor(tensor, self._base, self._donor, recipe))
+                parameter.copy_(merged_tensor(tensor, self._originals, recipe, statistics))
                 digest.add(tensor.name, parameter)
         return digest.hex()
 
@@ -107,6 +110,10 @@ def conversation(prompt: Prompt) -> list[dict[str, Any]]:
     """A prompt as the chat messages that a processor's template takes: its images, then its text."""
     images = [{"type": "image", "image": picture} for picture in prompt.pictures()]
     return [{"role": "user", "content": [*images, {"type": "text", "text": prompt.text}]}]
+
+
+def _opened(model: ModelIdentity | None) -> Checkpoint | None:
+    return Checkpoint.open(model.location) if model else None
 
 
 def _device(name: str) -> torch.device:

@@ -55,6 +55,16 @@ class CandidateBook:
             raise UserError(f"too many candidates failed to choose among the others: {reasons}")
         return self._run.responses(alphas, list(self._prompts.values()))
 
+    def answers_at(self, alpha: float) -> dict[str, str]:
+        """One candidate's answers.
+
+        Raises:
+            UserError: it failed.
+        """
+        if alpha in self._errors:
+            raise UserError(f"alpha {alpha}: {self._errors[alpha]}")
+        return self._run.responses([alpha], list(self._prompts.values()))[alpha]
+
     def scores(self, selection: Selection) -> dict[float, dict[str, float]]:
         """What the dashboard shows of each candidate's answers: divergences, their parts, degeneracy rates."""
         table: dict[float, dict[str, float]] = {alpha: {} for alpha in selection.scores}

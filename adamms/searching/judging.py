@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from adamms.errors import UserError
-from adamms.searching.responses import Responses
+from adamms.generation.prompts import Prompt
+from adamms.searching.responses import Responses, format_alpha
 
 
 @dataclass(frozen=True)
@@ -31,25 +33,33 @@ class Judgement:
     regret: float
     rank_correlation: float | None
 
+    def to_json(self) -> dict[str, Any]:
+        """As JSON takes it, with alphas written as in `selection.json`."""
+        return {**asdict(self), "accuracy": {format_alpha(alpha): value for alpha, value in self.accuracy.items()}}
 
-def read_labels(path: Path) -> dict[str, str]:
-    """Prompt id -> `answer` of a labelled JSONL file.
+
+def read_labels(path: Path, prompts: Sequence[Prompt]) -> dict[str, str]:
+    """Prompt id -> `answer` of a labelled JSONL file, for prompts that `load_prompts` read from the same file.
 
     Raises:
-        UserError: a line has no `answer`.
+        UserError: a prompt has no `answer`.
     """
-    labels = {}
+    rows = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        row = json.loads(line)
-        if not isinstance(row.get("answer"), str):
-            raise UserError(f"{path}: line {number}: has no string `answer`, which judging needs")
-        labels[str(row.get("id", number))] = row["answer"]
-    return labels
+        if line.strip():
+            row = json.loads(line)
+            rows[str(row.get("id", number))] = row.get("answer")
+    unlabelled = [prompt.id for prompt in prompts if not isinstance(rows.get(prompt.id), str)]
+    if unlabelled:
+        raise UserError(
+            f"{path}: {len(unlabelled)} prompts have no `answer`, first {unlabelled[0]!r}; judging needs it"
+        )
+    return {prompt.id: rows[prompt.id] for prompt in prompts}
 
 
 def accuracy(answers: Mapping[str, str], labels: Mapping[str, str]) -> float:
     """Percentage of labelled prompts answered exactly (surrounding space aside)."""
-    right = sum(answers[i].strip() == label.strip() for i, label in labels.items() if i in answers)
+    right = sum(answers[i].strip() == label.strip() for i, label in labels.items())
     return 100 * right / len(labels)
 
 

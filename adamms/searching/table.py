@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
+from adamms.searching.judging import Judgement
 from adamms.searching.responses import format_alpha
 from adamms.searching.selection import END_POINT, Selection
 
@@ -45,6 +48,62 @@ def print_outcome(selection: Selection, merged: Path, tracking: TrackingConfig) 
     console.print(f"checkpoint: {merged}")
     if tracking.enabled:
         console.print(f"dashboard:  {dashboard_command(tracking.uri)}")
+
+
+def judgement_table(judgements: Mapping[str, Judgement]) -> Table:
+    """Accuracy of every candidate, by task; the chosen one marked with *."""
+    first = next(iter(judgements.values()))
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    columns = ["task", *(f"{format_alpha(alpha)}" for alpha in first.accuracy), "donor", "chosen", "oracle", "regret"]
+    for column in (*columns, "rank corr."):
+        table.add_column(column, justify="left" if column == "task" else "right")
+    for task, judgement in judgements.items():
+        table.add_row(task, *_cells(judgement, "{:.1f}*"))
+    return table
+
+
+def judgement_markdown(judgements: Mapping[tuple[int, str], Judgement]) -> str:
+    """Accuracies by seed and task as Markdown, the chosen one in bold, with the means of the choice beside others."""
+    rows = list(judgements.values())
+    alphas = list(rows[0].accuracy)
+    header = ["seed", "task", *map(format_alpha, alphas), "donor", "chosen", "oracle", "regret", "rank corr."]
+    lines = [_row(header), _row(["---"] * len(header))]
+    for (seed, task), judgement in judgements.items():
+        lines.append(_row([str(seed), task, *_cells(judgement, "**{:.1f}**")]))
+    beyond = sum(j.accuracy[j.chosen] > max(j.accuracy[alphas[0]], j.donor or 0) for j in rows)
+    means = {
+        "base": mean(j.accuracy[alphas[0]] for j in rows),
+        "donor": mean(j.donor or 0 for j in rows),
+        "chosen": mean(j.accuracy[j.chosen] for j in rows),
+        "oracle": mean(j.accuracy[j.oracle] for j in rows),
+    }
+    lines += [
+        "",
+        "Mean accuracy: " + ", ".join(f"{name} {value:.1f}" for name, value in means.items())
+        + f"; mean regret {mean(j.regret for j in rows):.1f}; the chosen alpha beats both parents in {beyond} of "
+        f"{len(rows)}.",
+    ]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def _cells(judgement: Judgement, mark: str) -> list[str]:
+    accuracies = [
+        mark.format(value) if alpha == judgement.chosen else f"{value:.1f}"
+        for alpha, value in judgement.accuracy.items()
+    ]
+    correlation = judgement.rank_correlation
+    return [
+        *accuracies,
+        "-" if judgement.donor is None else f"{judgement.donor:.1f}",
+        format_alpha(judgement.chosen),
+        format_alpha(judgement.oracle),
+        f"{judgement.regret:.1f}",
+        "-" if correlation is None else f"{correlation:+.2f}",
+    ]
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def dashboard_command(uri: str) -> str:
