@@ -22,6 +22,7 @@ from adamms.progress import bytes_bar
 from adamms.searching.alphas import check_alphas
 from adamms.searching.answering import answer_all
 from adamms.searching.candidates import CandidateBook
+from adamms.searching.metrics import get_metric
 from adamms.searching.run_folder import RunFolder, answer_identity
 from adamms.searching.selection import Selection, select
 from adamms.searching.table import print_outcome
@@ -32,6 +33,7 @@ from adamms.tracking import SearchTracker, search_parameters
 def main(settings: SearchSettings, force: bool) -> None:
     # everything the user can mend is found before anything is written
     alphas = check_alphas(settings.searching.alphas)
+    metric = get_metric(settings.searching.metric)
     recipe = Recipe.of(settings.merging, alpha=alphas[0])
     prompts = load_prompts(settings.prompts)
     pair = open_pair(settings)
@@ -43,7 +45,7 @@ def main(settings: SearchSettings, force: bool) -> None:
     with SearchTracker(settings.tracking, run.search_key, search_parameters(settings, pair.plan)) as tracker:
         book = answer_all(spec, recipe, alphas, prompts, run, engine=settings.engine, ray=settings.ray, tracker=tracker)
         questions = {prompt.id: prompt.text for prompt in prompts}
-        selection = select(book.responses(), settings.searching.metric, prompts=questions)
+        selection = select(book.responses(), metric, prompts=questions)
         run.write_json(run.selection_file, selection.to_json())
         report(tracker, book, selection, run)
         merged = export(settings, pair, recipe, selection, run)
