@@ -34,13 +34,12 @@ def map_models(
     base: Base, donor: Donor, overrides: Overrides = None, as_json: AsJson = False, debug: Debug = False
 ) -> None:
     """Show which donor weights would merge into which base weights, and why the rest is kept."""
-    from adamms.checkpoint import Checkpoint
     from adamms.config import MapSettings, load_settings
-    from adamms.mapping import plan_merge
+    from adamms.mapping import plan_pair
     from adamms.mapping.table import print_plan
 
     settings = load_settings(MapSettings, None, overrides or [], {"base": base, "donor": donor})
-    plan = plan_merge(Checkpoint.open(settings.base), Checkpoint.open(settings.donor), settings.mapping)
+    plan = plan_pair(settings, weights=False).plan
     if as_json:
         print(json.dumps(plan.to_dict()))
     else:
@@ -59,9 +58,8 @@ def merge(
     debug: Debug = False,
 ) -> None:
     """Merge DONOR into BASE with one alpha and write a complete checkpoint."""
-    from adamms.checkpoint import Checkpoint
     from adamms.config import MergeSettings, load_settings
-    from adamms.mapping import plan_merge
+    from adamms.mapping import plan_pair
     from adamms.merging.recipe import Recipe
     from adamms.merging.staging import check_output
     from adamms.merging.to_disk import merge_to_disk
@@ -73,8 +71,7 @@ def merge(
     settings = load_settings(MergeSettings, None, overrides or [], given)
     recipe = Recipe(settings.merging.method, alpha)
     check_output(output, force)
-    ours, theirs = Checkpoint.open(settings.base), Checkpoint.open(settings.donor)
-    plan = plan_merge(ours, theirs, settings.mapping)
+    plan, ours, theirs, _ = plan_pair(settings)
     with bytes_bar("merging", plan) as progress:
         merge_to_disk(
             plan, ours, theirs, recipe, output, force=force, workers=settings.merging.workers, progress=progress
