@@ -63,7 +63,7 @@ def plan_merge(
         donor=_identity(donor, views["donor"]),
         ancestor=_identity(ancestor, views["ancestor"]) if ancestor else None,
         tensors=tensors,
-        unused=_unused(views["donor"], tensors, planner.vocabularies.reason),
+        unused=_unused(views["donor"], tensors, planner.embedding_unused),
         notes=(*structural, f"embeddings: {planner.vocabularies.reason}", *findings.notes),
     )
 
@@ -108,6 +108,11 @@ class _Planner:
         self.ancestor_index = self.ancestor_view.by_canonical() if self.ancestor_view else None
         self.vocabularies = match_vocabularies(base, donor, config.embeddings, ancestor)
         self.problems: list[str] = []
+
+    @property
+    def embedding_unused(self) -> str:
+        """Why an embedding of the donor has no part in the result."""
+        return "lm_head is embed_tokens in the base" if self.vocabularies.merges else self.vocabularies.reason
 
     def plan_tensor(self, name: str) -> TensorPlan:
         info = self.base.tensors[name]

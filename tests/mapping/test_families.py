@@ -15,6 +15,7 @@ from adamms.mapping import plan_merge
 from tests import checkpoints as c
 
 ALPHA = 0.3
+PAPER = MappingConfig()  # the defaults are the paper's
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Family:
     names: Callable[[c.Weights, c.Sizes], c.Named]
     outside: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()  # what it duplicates for vision
-    sizes: c.Sizes = c.Sizes()
+    sizes: c.Sizes = c.GQA
     numbers: Callable[[c.Sizes], Mapping[str, Any]] = field(default=lambda sizes: sizes.config)
     bias: bool = False
 
@@ -95,7 +96,8 @@ GQA = {
     "cambrian": Family(
         {"model_type": "cambrian_llama", "architectures": ["CambrianLlamaForCausalLM"]}, c.llama_names(),
         (
-            "model.vision_sampler_layers.0.layers.0.proj_in.weight", "model.vision_query", "model.mm_projector.0.weight",
+            "model.vision_sampler_layers.0.layers.0.proj_in.weight", "model.vision_query",
+            "model.mm_projector.0.weight",
             "model.mm_projector_aux_0.0.weight", "model.vision_sampler_0.layers.0.cross_attn.q_proj.weight",
             "model.vision_tower_aux_list.0.vision_tower.x.weight", "model.image_newline",
         ),
@@ -169,7 +171,7 @@ def by_hand(base: c.Weights, donor: c.Weights, duplicates: str = "merge") -> c.W
     return result
 
 
-def merge(tmp_path: Path, base: Family, donor: Family, config: MappingConfig = MappingConfig(), **options: Any) -> None:
+def merge(tmp_path: Path, base: Family, donor: Family, config: MappingConfig = PAPER, **options: Any) -> None:
     ancestor = c.language_model(sizes=base.sizes, bias=base.bias and donor.bias)
     ours, theirs = base.weights(ancestor, 1), donor.weights(ancestor, 2)
     first = base.write(tmp_path / "base", ours, 11, **options)
