@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
 
@@ -117,7 +117,7 @@ def _reason_lines(reasons: Counter[tuple[str, str]], width: int) -> Iterator[str
         yield f"{number:{width}} {named}"
 
 
-def _print_lines(console: Console, title: str, lines: Iterator[str] | tuple[str, ...]) -> None:
+def _print_lines(console: Console, title: str, lines: Iterable[str]) -> None:
     lines = list(lines)
     if lines:
         console.print()
