@@ -38,11 +38,11 @@ def map_models(
 ) -> None:
     """Show which donor weights would merge into which base weights, and why the rest is kept."""
     from adamms.config import MapSettings, load_settings
-    from adamms.mapping import open_pair
+    from adamms.mapping import plan_pair
     from adamms.mapping.table import print_plan
 
     settings = load_settings(MapSettings, None, overrides or [], {"base": base, "donor": donor})
-    plan = open_pair(settings).plan
+    plan = plan_pair(settings, weights=False).plan
     if as_json:
         print(json.dumps(plan.to_dict()))
     else:
@@ -62,7 +62,7 @@ def merge(
 ) -> None:
     """Merge DONOR into BASE with one alpha and write a complete checkpoint."""
     from adamms.config import MergeSettings, load_settings
-    from adamms.mapping import open_pair
+    from adamms.mapping import plan_pair
     from adamms.merging.recipe import Recipe
     from adamms.merging.staging import check_output
     from adamms.merging.to_disk import merge_to_disk
@@ -74,7 +74,7 @@ def merge(
     settings = load_settings(MergeSettings, None, overrides or [], given)
     recipe = Recipe.of(settings.merging, alpha)
     check_output(output, force)
-    pair = open_pair(settings)
+    pair = plan_pair(settings)
     with bytes_bar("merging", pair.plan) as progress:
         merge_to_disk(
             pair.plan,

@@ -15,7 +15,7 @@ from adamms.config import SearchSettings
 from adamms.errors import UserError
 from adamms.generation.engine import EngineSpec
 from adamms.generation.prompts import load_prompts
-from adamms.mapping import Pair, open_pair
+from adamms.mapping import PlannedPair, plan_pair
 from adamms.merging.recipe import Recipe
 from adamms.merging.to_disk import merge_to_disk, was_merged_as
 from adamms.progress import bytes_bar
@@ -36,7 +36,7 @@ def main(settings: SearchSettings, force: bool) -> None:
     metric = get_metric(settings.searching.metric)
     recipe = Recipe.of(settings.merging, alpha=alphas[0])
     prompts = load_prompts(settings.prompts)
-    pair = open_pair(settings)
+    pair = plan_pair(settings)
     run = RunFolder(Path(settings.run_dir), answer_identity(pair.plan, recipe, settings.engine))
     run.check_owner(alphas, prompts, force)
 
@@ -58,7 +58,7 @@ def report(tracker: SearchTracker, book: CandidateBook, selection: Selection, ru
     tracker.log_selection(selection, [run.plan_file, run.selection_file])
 
 
-def export(settings: SearchSettings, pair: Pair, recipe: Recipe, selection: Selection, run: RunFolder) -> Path:
+def export(settings: SearchSettings, pair: PlannedPair, recipe: Recipe, selection: Selection, run: RunFolder) -> Path:
     """The winner as a checkpoint, unless it stands there from an earlier run of the same search."""
     if selection.alpha is None:
         raise UserError(f"searching.alphas: {selection.verdict}; try smaller or other alphas")
