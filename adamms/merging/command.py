@@ -1,0 +1,62 @@
+"""What `adamms merge` does, in order."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+from adamms.checkpoint import Checkpoint
+from adamms.config import MergeSettings
+from adamms.mapping import plan_merge
+from adamms.merging.recipe import Recipe
+from adamms.merging.staging import check_output
+from adamms.merging.to_disk import check_ancestor, merge_to_disk
+from adamms.progress import bytes_bar
+
+LOG = logging.getLogger(__name__)
+
+
+def merge_models(
+    settings: MergeSettings, alpha: float | None, output: Path, *, smoke: bool = False, force: bool = False
+) -> Path:
+    """Opens the models, plans, and merges to `output`.
+
+    Args:
+        alpha: None for a method that finds the donor's weight by itself.
+        smoke: load the result and ask it one question; it appears only if it answers.
+    """
+    recipe = Recipe.of(settings.merging, alpha)
+    if alpha is not None and not recipe.rule.uses_alpha:
+        LOG.warning("%s finds the donor's weight by itself; alpha is not used", recipe.method)
+    check_output(output, force)
+    check_ancestor(recipe, settings.ancestor)
+    base, donor = Checkpoint.open(settings.base), Checkpoint.open(settings.donor)
+    ancestor = None
+    if settings.ancestor and recipe.rule.needs_ancestor:
+        ancestor = Checkpoint.open(settings.ancestor)
+    plan = plan_merge(base, donor, settings.mapping, ancestor)
+    with bytes_bar("merging", plan) as progress:
+        return merge_to_disk(
+            plan,
+            base,
+            donor,
+            recipe,
+            output,
+            ancestor=ancestor,
+            config=settings.merging,
+            ray=settings.ray,
+            force=force,
+            progress=progress,
+            check=_smoke if smoke else _no_check,
+        )
+
+
+def _smoke(folder: Path) -> None:
+    from adamms.merging.smoke import ask
+
+    print(f"smoke test, the merged model answers: {ask(folder)!r}", file=sys.stderr)
+
+
+def _no_check(folder: Path) -> None:
+    pass
