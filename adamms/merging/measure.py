@@ -23,10 +23,9 @@ Part = tuple[TensorPlan, tuple[Piece, ...]]  # the rows of a base tensor that co
 
 def measure(plan: MergePlan, originals: Originals, recipe: Recipe, run: Run = run_here) -> Statistics:
     """What the recipe's method has to know beforehand; nothing is read for a method that needs nothing."""
-    rule = recipe.rule
-    if not rule.rounds:
+    rule, parts = recipe.rule, list(parts_of(plan))
+    if not rule.rounds or not parts:
         return NONE
-    parts = list(parts_of(plan))
     if rule.scope == "tensor":
         found = run(partial(found_in, originals=originals, rule=rule), _grouped(parts))
         return Statistics(parts={(t.name, pieces[0].donor): one for (t, pieces), one in zip(parts, found, strict=True)})
@@ -66,7 +65,7 @@ def add_up(terms: Iterable[Tensor]) -> Tensor:
     total: Tensor | None = None
     for term in terms:
         total = term.clone() if total is None else total.add_(term)
-    assert total is not None, "a plan that merges nothing is not measured"
+    assert total is not None, "sums are over at least one chunk"
     return total
 
 
