@@ -73,7 +73,7 @@ class MappingConfig:
 class MergingConfig:
     method: str = "linear"
     density: float | None = None
-    """Share of each task vector that is kept, 0 to 1 (ties, dare_*, della_*, breadcrumbs); None: the method's own."""
+    """Share of each task vector that is kept, 0 to 1 (ties, dare_*, della, breadcrumbs); None: the method's own."""
     scale: float | None = None
     """What the merged task vector is multiplied with before it is added to the ancestor (lambda in the papers)."""
     trim_over: str | None = None
@@ -81,9 +81,9 @@ class MergingConfig:
     gamma: float | None = None
     """breadcrumbs: share of each task vector, of the largest magnitudes, that is dropped."""
     epsilon: float | None = None
-    """della_*: the share kept goes from density - epsilon (smallest magnitude) to density + epsilon (largest)."""
+    """della: the share kept goes from density - epsilon (smallest magnitude) to density + epsilon (largest)."""
     seed: int | None = None
-    """dare_*, della_*: of what is dropped at random."""
+    """dare_*, della: of what is dropped at random."""
     backend: Backend = Backend.auto
     """auto: Ray tasks where `ray.address` is given, else threads of this process."""
     workers: int = 0

@@ -16,8 +16,9 @@ from adamms.errors import UserError
 from adamms.generation.engine import EngineSpec
 from adamms.generation.prompts import load_prompts
 from adamms.mapping import PlannedPair, plan_pair
+from adamms.merging.companions import was_merged_as
 from adamms.merging.recipe import Recipe
-from adamms.merging.to_disk import merge_to_disk, was_merged_as
+from adamms.merging.to_disk import check_ancestor, merge_to_disk
 from adamms.progress import bytes_bar
 from adamms.searching.alphas import check_alphas
 from adamms.searching.answering import answer_all
@@ -35,6 +36,7 @@ def main(settings: SearchSettings, force: bool) -> None:
     alphas = check_alphas(settings.searching.alphas)
     metric = get_metric(settings.searching.metric)
     recipe = Recipe.of(settings.merging, alpha=alphas[0])
+    check_ancestor(recipe, settings.ancestor)
     prompts = load_prompts(settings.prompts)
     pair = plan_pair(settings)
     run = RunFolder(Path(settings.run_dir), answer_identity(pair.plan, recipe, settings.engine))
@@ -72,8 +74,10 @@ def export(settings: SearchSettings, pair: PlannedPair, recipe: Recipe, selectio
             pair.donor,
             winner,
             run.merged_folder,
+            ancestor=pair.ancestor,
+            config=settings.merging,
+            ray=settings.ray,
             force=True,
-            workers=settings.merging.workers,
             progress=progress,
         )
 
