@@ -1,0 +1,192 @@
+"""Where checkpoints come from: folders in every form, the Hub (its client replaced by name), URLs through fsspec."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+import torch
+
+from adamms.checkpoint import Checkpoint
+from adamms.checkpoint.remote import RemoteCheckpoint
+from adamms.config import MapSettings, load_settings
+from adamms.errors import UserError
+from adamms.mapping import plan_pair
+from tests import checkpoints as c
+
+
+def write(folder: Path, seed: int = 1, **options: Any) -> Path:
+    weights = c.tuned(c.language_model(), seed)
+    return c.write_checkpoint(
+        folder, c.llama_names()(weights, c.GQA), {**c.GQA.config, "model_type": "qwen2"}, c.words(37), **options
+    )
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ADAMMS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "bin"])
+@pytest.mark.parametrize("shards", [1, 4])
+def test_every_form_reads_alike(tmp_path: Path, kind: str, shards: int) -> None:
+    expected = c.llama_names()(c.tuned(c.language_model(), 1), c.GQA)
+    checkpoint = Checkpoint.open(str(write(tmp_path / "m", kind=kind, shards=shards)))
+    c.assert_same(c.read_all(checkpoint), expected)
+    part = checkpoint.read("lm_head.weight", 5, 50)
+    torch.testing.assert_close(part, expected["lm_head.weight"].reshape(-1)[5:50])
+    assert len(checkpoint.weight_files) == shards
+
+
+def test_the_digest_goes_with_the_model_not_with_its_folder(tmp_path: Path) -> None:
+    first = Checkpoint.open(str(write(tmp_path / "a")))
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    assert Checkpoint.open(str(tmp_path / "b")).digest == first.digest
+    assert Checkpoint.open(str(write(tmp_path / "c", seed=2))).digest != first.digest
+
+
+@pytest.fixture
+def remote() -> Any:
+    filesystem = fsspec.filesystem("memory")
+    yield filesystem
+    filesystem.store.clear()
+    filesystem.pseudo_dirs[:] = [""]
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "bin"])
+@pytest.mark.parametrize("shards", [1, 3])
+def test_a_url_is_fetched_once_and_says_so(
+    tmp_path: Path, cache: Path, remote: Any, capsys: pytest.CaptureFixture[str], kind: str, shards: int
+) -> None:
+    local = write(tmp_path / "m", kind=kind, shards=shards)
+    remote.put(str(local), "/bucket/m", recursive=True)
+    checkpoint = Checkpoint.open("memory://bucket/m")
+    c.assert_same(c.read_all(checkpoint), c.read_all(Checkpoint.open(str(local))))
+    assert checkpoint.folder.is_relative_to(cache)
+    assert checkpoint.location == "memory://bucket/m"
+    said = capsys.readouterr()
+    assert f"into {checkpoint.folder}" in said.err
+    assert said.out == ""
+    stamps = {path: path.stat().st_mtime_ns for path in checkpoint.folder.iterdir()}
+    Checkpoint.open("memory://bucket/m")
+    assert {path: path.stat().st_mtime_ns for path in checkpoint.folder.iterdir()} == stamps
+
+
+def test_what_changed_at_its_url_is_fetched_again(tmp_path: Path, cache: Path, remote: Any) -> None:
+    remote.put(str(write(tmp_path / "a")), "/bucket/m", recursive=True)
+    before = Checkpoint.open("memory://bucket/m").read("lm_head.weight")
+    remote.put_file(str(write(tmp_path / "b", seed=2) / "model.safetensors"), "/bucket/m/model.safetensors")
+    assert not torch.equal(Checkpoint.open("memory://bucket/m").read("lm_head.weight"), before)
+
+
+def test_map_fetches_headers_and_samples_only(
+    tmp_path: Path, cache: Path, remote: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seed in (("a", 1), ("b", 2)):
+        remote.put(str(write(tmp_path / name, seed, shards=2)), f"/bucket/{name}", recursive=True)
+    read = []
+    original = type(remote).cat_file
+
+    def counted(self: Any, path: str, start: int, end: int, **options: Any) -> bytes:
+        read.append(end - start)
+        return bytes(original(self, path, start=start, end=end, **options))
+
+    monkeypatch.setattr(type(remote), "cat_file", counted)
+    settings = load_settings(MapSettings, None, [], {"base": "memory://bucket/a", "donor": "memory://bucket/b"})
+    plan, base, _, _ = plan_pair(settings, weights=False)
+    assert isinstance(base, RemoteCheckpoint)
+    assert len(plan.merged) == len(plan.tensors)
+    assert "ancestry: cosine" in plan.notes[-1]
+    assert not list(cache.rglob("*.safetensors"))
+    assert len(read) == 2 * (2 * 2 + 8)  # each model: two reads a header, eight samples
+    torch.testing.assert_close(
+        base.read("lm_head.weight", 3, 9), Checkpoint(tmp_path / "a").read("lm_head.weight", 3, 9)
+    )
+    assert plan.fingerprint == plan_pair(settings, weights=False).plan.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("memory://nothing/here", "cannot be read"),
+        ("gibberish://x/y", "Protocol not known.*install what this protocol needs"),
+    ],
+)
+def test_urls_that_lead_nowhere(cache: Path, url: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        Checkpoint.open(url)
+    assert not cache.exists()
+
+
+class Hub:
+    """Stands in for the Hub's client, which cannot be reached here: the same three calls, on local folders."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.downloads = root, []  # type: ignore[var-annotated]
+
+    def snapshot_download(self, repo: str, revision: str | None, allow_patterns: list[str], **options: Any) -> str:
+        from fnmatch import fnmatch
+
+        source = self.root / "hub" / repo
+        if not source.is_dir():
+            raise OSError(f"404 Client Error: {repo}\nmore lines")
+        target = self.root / "snapshots" / f"{repo}@{revision}"
+        target.mkdir(parents=True, exist_ok=True)
+        for path in source.iterdir():
+            if any(fnmatch(path.name, pattern) for pattern in allow_patterns):
+                shutil.copy(path, target)
+                self.downloads.append(path.name)
+        return str(target)
+
+    def list_repo_files(self, repo: str, revision: str | None) -> list[str]:
+        return [path.name for path in (self.root / "hub" / repo).iterdir()]
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    import huggingface_hub
+    from fsspec.implementations.dirfs import DirFileSystem
+
+    found = Hub(tmp_path)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", found.snapshot_download)
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: found)
+
+    def filesystem() -> Any:
+        class AtRevision(DirFileSystem):  # type: ignore[misc]
+            def _join(self, path: Any) -> Any:
+                return super()._join(path.replace("@v2", "") if isinstance(path, str) else path)
+
+        return AtRevision(path=str(tmp_path / "hub"), fs=fsspec.filesystem("file"))
+
+    monkeypatch.setattr(huggingface_hub, "HfFileSystem", filesystem)
+    return found
+
+
+def test_a_hub_id_with_its_revision(tmp_path: Path, hub: Hub) -> None:
+    write(tmp_path / "hub" / "owner" / "model", shards=2)
+    shutil.copy(write(tmp_path / "bin", kind="bin") / "pytorch_model.bin", tmp_path / "hub" / "owner" / "model")
+    checkpoint = Checkpoint.open("owner/model@v2")
+    assert checkpoint.folder == tmp_path / "snapshots" / "owner" / "model@v2"
+    assert len(checkpoint.weight_files) == 2
+    assert "pytorch_model.bin" not in hub.downloads  # the same weights once more
+
+
+def test_map_of_a_hub_id_downloads_no_weights(tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, seed in (("a", 1), ("b", 2)):
+        write(tmp_path / "hub" / "owner" / name, seed, shards=2)
+    settings = load_settings(MapSettings, None, [], {"base": "owner/a@v2", "donor": "owner/b@v2"})
+    plan = plan_pair(settings, weights=False).plan
+    assert len(plan.merged) == len(plan.tensors)
+    assert not any(name.endswith(".safetensors") for name in hub.downloads)
+    assert "owner/a@v2: reading headers and samples" in capsys.readouterr().err
+    Checkpoint.open("owner/a@v2")  # now it is there whole
+    assert not isinstance(Checkpoint.open("owner/a@v2", weights=False), RemoteCheckpoint)
+
+
+def test_a_hub_id_that_is_not_there(hub: Hub) -> None:
+    with pytest.raises(UserError, match=r"no such folder here, and the Hub did not give it .404 Client Error: o/m."):
+        Checkpoint.open("o/m")
