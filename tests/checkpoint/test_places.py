@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
+from urllib.parse import unquote
 
 import fsspec
 import pytest
@@ -102,7 +112,7 @@ def test_map_fetches_headers_and_samples_only(
     assert len(plan.merged) == len(plan.tensors)
     assert "ancestry: cosine" in plan.notes[-1]
     assert not list(cache.rglob("*.safetensors"))
-    assert len(read) == 2 * (2 * 2 + 8)  # each model: two reads a header, eight samples
+    assert len(read) == 2 * (2 + 8)  # each model: a read for each header, eight samples
     torch.testing.assert_close(
         base.read("lm_head.weight", 3, 9), Checkpoint(tmp_path / "a").read("lm_head.weight", 3, 9)
     )
@@ -120,6 +130,98 @@ def test_urls_that_lead_nowhere(cache: Path, url: str, words: str) -> None:
     with pytest.raises(UserError, match=words):
         Checkpoint.open(url)
     assert not cache.exists()
+
+
+COMMIT = "1" * 40
+
+
+class StubHub(BaseHTTPRequestHandler):
+    """The few answers of the Hub that its own client asks for, over local folders; counts bytes of weights."""
+
+    root: Path
+    weight_bytes: list[int]
+
+    def do_HEAD(self) -> None:
+        self.do_GET(body=False)
+
+    def do_GET(self, body: bool = True) -> None:
+        path = unquote(self.path.partition("?")[0])
+        if found := re.fullmatch(r"/api/models/(\w+/\w+)/(revision|tree)/([^/]+)/?", path):
+            repo, kind, revision = found.groups()
+            assert revision in ("v2", "main", COMMIT)
+            files = sorted((self.root / repo).glob("*")) if (self.root / repo).is_dir() else []
+            tree = [{"type": "file", "path": f.name, "size": f.stat().st_size, "oid": "0" * 40} for f in files]
+            info = {"id": repo, "sha": COMMIT, "siblings": [{"rfilename": f.name} for f in files]}
+            self.answer(200 if files else 404, json.dumps(tree if kind == "tree" else info).encode(), body)
+        elif found := re.fullmatch(r"/(\w+/\w+)/resolve/([^/]+)/(.+)", path):
+            file = self.root / found[1] / found[3]
+            if not file.is_file():
+                return self.answer(404, b"", body, {"X-Error-Code": "EntryNotFound"})
+            data, status, headers = file.read_bytes(), 200, {"ETag": f'"{file.name}"', "X-Repo-Commit": COMMIT}
+            if (span := re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))) is not None:
+                start, stop = int(span[1]), int(span[2]) + 1
+                headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(data)}"
+                data, status = data[start:stop], 206
+            if body and file.suffix == ".safetensors":
+                self.weight_bytes.append(len(data))
+            self.answer(status, data, body, headers)
+        else:
+            self.answer(404, b"", body)
+        return None
+
+    def answer(self, status: int, data: bytes, body: bool, headers: Mapping[str, str] = MappingProxyType({})) -> None:
+        self.send_response(status)
+        for key, value in {"Content-Length": str(len(data)), **headers}.items():
+            self.send_header(key, value)
+        self.end_headers()
+        if body:
+            self.wfile.write(data)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+PLAN = """
+import sys
+from adamms.checkpoint.remote import RemoteCheckpoint
+from adamms.config import MapSettings, load_settings
+from adamms.mapping import plan_pair
+settings = load_settings(MapSettings, None, [], {"base": "o/a@v2", "donor": "o/b"})
+plan, base, donor, _ = plan_pair(settings, weights=False)
+print(isinstance(base, RemoteCheckpoint), len(plan.merged) == len(plan.tensors), plan.notes[-1])
+if sys.argv[1:] == ["whole"]:
+    print(plan_pair(settings).base.weight_files)
+"""
+
+
+@pytest.fixture
+def stub_hub(tmp_path: Path) -> Iterator[tuple[type[StubHub], dict[str, str]]]:
+    """The Hub's own client against a local server, in a process of its own, since it reads its settings at import."""
+    handler = type("Handler", (StubHub,), {"root": tmp_path / "hub", "weight_bytes": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    yield handler, {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1"}
+    server.shutdown()
+
+
+def test_the_hubs_own_client_is_asked_for_headers_and_samples_only(
+    tmp_path: Path, stub_hub: tuple[type[StubHub], dict[str, str]]
+) -> None:
+    handler, environment = stub_hub
+    for name, seed in (("a", 1), ("b", 2)):
+        write(tmp_path / "hub" / "o" / name, seed, shards=2)
+    command = [sys.executable, "-c", PLAN, "whole"]
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
+    assert found.returncode == 0, found.stderr
+    first, second = found.stdout.splitlines()
+    assert first.startswith("True True ancestry: cosine 0.9")
+    assert "o/a@v2: reading headers and samples" in found.stderr
+    assert "model-00002-of-00002.safetensors" in second
+    sizes = [path.stat().st_size for path in (tmp_path / "hub").rglob("*.safetensors")]
+    planned = handler.weight_bytes[: -len(sizes)]  # then the files, whole
+    assert len(planned) == 2 * (2 + 8)
+    assert sorted(handler.weight_bytes[-len(sizes) :]) == sorted(sizes)
 
 
 class Hub:
