@@ -72,6 +72,7 @@ def merge(
     recipe = Recipe(settings.merging.method, alpha)
     check_output(output, force)
     plan, ours, theirs, _ = plan_pair(settings)
+    print(*plan.notes, sep="\n", file=sys.stderr)
     with bytes_bar("merging", plan) as progress:
         merge_to_disk(
             plan, ours, theirs, recipe, output, force=force, workers=settings.merging.workers, progress=progress

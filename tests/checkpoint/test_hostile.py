@@ -98,6 +98,7 @@ INDEX = "model.safetensors.index.json"
         ('{"weight_map": {"a": ""}}', "missing shard"),
         ('{"weight_map": {"a": "x\\u0000y"}}', "missing shard"),
         ('{"weight_map": {"a": "\\ud800.safetensors"}}', "missing shard"),
+        ('{"weight_map": {"a": "x\\ny"}}', r"missing shard x\\ny"),
         ('{"weight_map": {"a": "x.safetensors", "a": "y.safetensors"}}', "'a' appears twice"),
         ('{"weight_map": {"b": "x.safetensors"}}', "1 tensors are not where it says, first 'b'"),
         ('{"weight_map": NaN}', "it holds a NaN"),

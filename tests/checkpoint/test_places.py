@@ -86,6 +86,13 @@ def test_a_url_is_fetched_once_and_says_so(
     assert {path: path.stat().st_mtime_ns for path in checkpoint.folder.iterdir()} == stamps
 
 
+def test_a_file_url_too(tmp_path: Path, cache: Path) -> None:
+    local = write(tmp_path / "m", shards=2)
+    checkpoint = Checkpoint.open(f"file://{local}")
+    assert checkpoint.folder.is_relative_to(cache)
+    c.assert_same(c.read_all(checkpoint), c.read_all(Checkpoint.open(str(local))))
+
+
 def test_what_changed_at_its_url_is_fetched_again(tmp_path: Path, cache: Path, remote: Any) -> None:
     remote.put(str(write(tmp_path / "a")), "/bucket/m", recursive=True)
     before = Checkpoint.open("memory://bucket/m").read("lm_head.weight")
