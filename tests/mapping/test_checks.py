@@ -38,7 +38,8 @@ def test_all_differences_are_told_at_once_with_both_configs(tmp_path: Path) -> N
     for words in (
         "num_hidden_layers 2 != 3", "hidden_size 24 != 20", "num_attention_heads 4 != 6", "num_key_value_heads 2 != 3",
         "head_dim 6 != 4", "intermediate_size 10 != 9", "rope_theta 10000 != 500000", "has I8 weights",
-        "(besides, rms_norm_eps 1e-05 != 1e-06", str(tmp_path / "a" / "config.json"), str(tmp_path / "b" / "config.json"),
+        "(besides, rms_norm_eps 1e-05 != 1e-06", str(tmp_path / "a" / "config.json"),
+        str(tmp_path / "b" / "config.json"),
     ):  # fmt: skip
         assert words in message
     assert "\n" not in message
