@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -25,6 +27,7 @@ Overrides = Annotated[
 ]
 Base = Annotated[str, typer.Argument(metavar="BASE", help="Folder or Hub id[@revision]; its architecture is kept")]
 Donor = Annotated[str, typer.Argument(metavar="DONOR", help="Folder or Hub id[@revision]; merged into the base")]
+Endpoints = Literal["exclude", "one_sided"]
 AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error")]
 
@@ -50,40 +53,90 @@ def map_models(
 def merge(
     base: Base,
     donor: Donor,
-    alpha: Annotated[float, typer.Option(help="The donor's weight, 0 to 1")],
     output: Annotated[Path, typer.Option(help="Folder to write; it appears complete or not at all")],
+    alpha: Annotated[
+        float | None, typer.Option(help="The donor's weight, 0 to 1; metagpt and model_stock find it")
+    ] = None,
     overrides: Overrides = None,
-    method: Annotated[str | None, typer.Option(help="Merge method (default: linear)")] = None,
+    method: Annotated[str | None, typer.Option(help="linear (default), slerp, ties, ...: see merging.method")] = None,
+    ancestor: Annotated[
+        str | None, typer.Option(help="The language model both grew from: folder or Hub id; for task-vector methods")
+    ] = None,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Load the result and ask it one question first")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing output")] = False,
     debug: Debug = False,
 ) -> None:
     """Merge DONOR into BASE with one alpha and write a complete checkpoint."""
     from adamms.config import MergeSettings, load_settings
-    from adamms.mapping import plan_pair
-    from adamms.merging.recipe import Recipe
-    from adamms.merging.staging import check_output
-    from adamms.merging.to_disk import merge_to_disk
-    from adamms.progress import bytes_bar
+    from adamms.merging.command import merge_models
 
     given: dict[str, Any] = {"base": base, "donor": donor}
+    if ancestor is not None:
+        given["ancestor"] = ancestor
     if method is not None:
         given["merging"] = {"method": method}
     settings = load_settings(MergeSettings, None, overrides or [], given)
-    recipe = Recipe(settings.merging.method, alpha)
-    check_output(output, force)
-    plan, ours, theirs, _ = plan_pair(settings)
-    print(*plan.notes, sep="\n", file=sys.stderr)
-    with bytes_bar("merging", plan) as progress:
-        merge_to_disk(
-            plan, ours, theirs, recipe, output, force=force, workers=settings.merging.workers, progress=progress
-        )
-    print(output)
+    print(merge_models(settings, alpha, output, smoke=smoke, force=force))
+
+
+@app.command()
+def select(
+    responses: Annotated[Path, typer.Argument(metavar="RESPONSES", help="JSONL file or folder of them")],
+    metric: Annotated[str, typer.Option(help="Divergence: either, sum, answer, edit, chrf, embedding")] = "either",
+    endpoints: Annotated[Endpoints, typer.Option(help="Whether the smallest and largest alpha may win")] = "exclude",
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Choose alpha from answers, however they were made: lines with `alpha`, `prompt_id`, `response`."""
+    from adamms.searching.responses import read_responses
+    from adamms.searching.selection import select as select_alpha
+    from adamms.searching.table import print_selection
+
+    selection = select_alpha(read_responses(responses), metric, endpoints)
+    if as_json:
+        print(json.dumps(selection.to_json()))
+    else:
+        print_selection(selection)
+    if selection.alpha is None:
+        raise UserError(f"{responses}: {selection.verdict}")
+
+
+def pipeline(function: Callable[[Any, bool], None]) -> Callable[[], None]:
+    """Makes `function(settings, force)` a pipeline: `--config FILE [key=value ...] [--force] [--debug]`.
+
+    The settings' type is the annotation of the first parameter.
+    """
+    kind = get_type_hints(function)["settings"]
+
+    def command(
+        config: Annotated[Path | None, typer.Option(help="YAML file of settings, e.g. conf/demo.yaml")] = None,
+        overrides: Overrides = None,
+        force: Annotated[bool, typer.Option("--force", help="Replace results that are in the way")] = False,
+        debug: Debug = False,
+    ) -> None:
+        from adamms.config import load_settings
+
+        function(load_settings(kind, config, overrides or []), force)
+
+    command.__doc__ = inspect.getmodule(function).__doc__
+    entry = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    entry.command()(command)
+
+    def run() -> None:
+        _log_to_stderr()
+        run_as_command(entry)
+
+    return run
 
 
 def main() -> None:
     """Entry point: exit status 2 with one line for what the user can mend, 1 for anything else."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    _log_to_stderr()
     run_as_command(app)
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
 
 
 def run_as_command(entry: Any) -> None:

@@ -42,6 +42,14 @@ class EngineKind(StrEnum):
     vllm = "vllm"
 
 
+class Backend(StrEnum):
+    """Where a merge runs."""
+
+    auto = "auto"
+    local = "local"
+    ray = "ray"
+
+
 @dataclass(frozen=True)
 class MappingConfig:
     base_architecture: str | None = None
@@ -64,8 +72,26 @@ class MappingConfig:
 @dataclass(frozen=True)
 class MergingConfig:
     method: str = "linear"
+    density: float | None = None
+    """Share of each task vector that is kept, 0 to 1 (ties, dare_*, della, breadcrumbs); None: the method's own."""
+    scale: float | None = None
+    """What the merged task vector is multiplied with before it is added to the ancestor (lambda in the papers)."""
+    trim_over: str | None = None
+    """ties: what the density is a share of: the whole `model` (as its authors do) or each `tensor`."""
+    gamma: float | None = None
+    """breadcrumbs: share of each task vector, of the largest magnitudes, that is dropped."""
+    epsilon: float | None = None
+    """della: the share kept goes from density - epsilon (smallest magnitude) to density + epsilon (largest)."""
+    seed: int | None = None
+    """dare_*, della: of what is dropped at random."""
+    backend: Backend = Backend.auto
+    """auto: Ray tasks where `ray.address` is given, else threads of this process."""
     workers: int = 0
-    """Threads that read, merge and write; 0: one a core."""
+    """Threads (of this process, or of each Ray task) that read, merge and write; 0: one a core, on Ray two."""
+    gpus_per_task: float = 0.0
+    """Share of a GPU that a Ray task merges on; 0: on CPUs."""
+    max_shard_size: str | None = None
+    """Largest output file, such as 5GB; None: sharded as the base is."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +154,7 @@ class MergeSettings(MapSettings):
     """Settings of a merge."""
 
     merging: MergingConfig = field(default_factory=MergingConfig)
+    ray: RayConfig = field(default_factory=RayConfig)
 
 
 @dataclass(frozen=True)
@@ -139,6 +166,25 @@ class SearchSettings(MergeSettings):
     engine: EngineConfig = field(default_factory=EngineConfig)
     searching: SearchingConfig = field(default_factory=SearchingConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
+
+
+@dataclass(frozen=True)
+class EvaluateSettings(SearchSettings):
+    """Settings of judging a search by labelled prompts."""
+
+    labelled: PromptsConfig = field(default_factory=lambda: PromptsConfig(n=300))
+    """JSONL with `prompt`, `answer`, and perhaps `id` and `images`."""
+
+
+@dataclass(frozen=True)
+class ReproduceSettings:
+    """Settings of the comparison on the tiny pair."""
+
+    seeds: tuple[int, ...] = (1, 2, 3)
+    tasks: tuple[str, ...] = ("position-fruit",)
+    folder: str = "runs/reproduce"
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    searching: SearchingConfig = field(default_factory=SearchingConfig)
     ray: RayConfig = field(default_factory=RayConfig)
 
 

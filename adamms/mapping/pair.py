@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from adamms.checkpoint import Checkpoint
 from adamms.mapping.ancestry import check_ancestry
-from adamms.mapping.plan import MergePlan
-from adamms.mapping.planner import plan_merge
+from adamms.mapping.plan import MergePlan, TensorPlan
+from adamms.mapping.planner import identify, plan_merge, view_of
 
 if TYPE_CHECKING:
     from adamms.config import MapSettings
@@ -38,3 +38,10 @@ def plan_pair(settings: MapSettings, *, weights: bool = True) -> PlannedPair:
     plan = plan_merge(base, donor, settings.mapping, ancestor)
     ancestry = check_ancestry(plan, base, donor, settings.mapping.ancestry_check)
     return PlannedPair(replace(plan, notes=(*plan.notes, ancestry)), base, donor, ancestor)
+
+
+def plan_alone(model: Checkpoint) -> MergePlan:
+    """The plan that leaves a model as it is: for asking a parent the same questions as the candidates."""
+    identity = identify(model, view_of(model, None, "donor"))
+    tensors = tuple(TensorPlan(t.name, t.dtype, t.shape, "", reason="alone") for t in model.tensors.values())
+    return MergePlan(identity, identity, None, tensors)

@@ -59,9 +59,9 @@ def plan_merge(
         if view.architecture.name == "by structure"
     ]
     return MergePlan(
-        base=_identity(base, views["base"]),
-        donor=_identity(donor, views["donor"]),
-        ancestor=_identity(ancestor, views["ancestor"]) if ancestor else None,
+        base=identify(base, views["base"]),
+        donor=identify(donor, views["donor"]),
+        ancestor=identify(ancestor, views["ancestor"]) if ancestor else None,
         tensors=tensors,
         unused=_unused(views["donor"], tensors, planner.embedding_unused),
         notes=(*structural, f"embeddings: {planner.vocabularies.reason}", *findings.notes),
@@ -282,7 +282,8 @@ def _unused(view: LanguageModelView, tensors: Sequence[TensorPlan], embedding_re
     return {name: reason for name, reason in reasons.items() if name not in used}
 
 
-def _identity(checkpoint: Checkpoint, view: LanguageModelView) -> ModelIdentity:
+def identify(checkpoint: Checkpoint, view: LanguageModelView) -> ModelIdentity:
+    """Which model it is, for a plan."""
     return ModelIdentity(checkpoint.location, view.architecture.name, view.layout.origin, checkpoint.digest)
 
 
