@@ -208,7 +208,13 @@ def stub_hub(tmp_path: Path) -> Iterator[tuple[type[StubHub], dict[str, str]]]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{server.server_port}"
-    yield handler, {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1"}
+    online = {
+        "HF_HUB_OFFLINE": "0",
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_ENDPOINT": address,
+        "HF_HOME": str(tmp_path / "home"),
+    }
+    yield handler, {**os.environ, **online}
     server.shutdown()
 
 

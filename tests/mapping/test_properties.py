@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adamms.checkpoint import Checkpoint, TensorInfo
@@ -112,7 +112,7 @@ def check_accounting(plan: MergePlan, base: Checkpoint, donor: Checkpoint) -> No
     assert MergePlan.from_dict(plan.to_dict()).fingerprint == plan.fingerprint
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(sizes(), slicing(), slicing(), st.sampled_from(list(Duplicates)))
 def test_any_slicing_into_any_slicing(s: c.Sizes, ours: object, theirs: object, duplicates: Duplicates) -> None:
     families = [family(ours), family(theirs)]  # type: ignore[arg-type]
@@ -149,7 +149,7 @@ def test_any_slicing_into_any_slicing(s: c.Sizes, ours: object, theirs: object, 
     c.assert_same(c.execute(plan, base, donor, 0.5), write(expected, s, ours))  # type: ignore[arg-type]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(st.sampled_from("abcdefgh"), st.integers(-1, 12), max_size=8),
     st.dictionaries(st.sampled_from("abcdefgh"), st.integers(-1, 12), max_size=8),
