@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from adamms.checkpoint import Checkpoint
 from adamms.config import MergeSettings
-from adamms.mapping import plan_merge
+from adamms.mapping import plan_pair
 from adamms.merging.recipe import Recipe
 from adamms.merging.staging import check_output
 from adamms.merging.to_disk import check_ancestor, merge_to_disk
@@ -31,19 +31,15 @@ def merge_models(
         LOG.warning("%s finds the donor's weight by itself; alpha is not used", recipe.method)
     check_output(output, force)
     check_ancestor(recipe, settings.ancestor)
-    base, donor = Checkpoint.open(settings.base), Checkpoint.open(settings.donor)
-    ancestor = None
-    if settings.ancestor and recipe.rule.needs_ancestor:
-        ancestor = Checkpoint.open(settings.ancestor)
-    plan = plan_merge(base, donor, settings.mapping, ancestor)
-    with bytes_bar("merging", plan) as progress:
+    pair = plan_pair(settings if recipe.rule.needs_ancestor else replace(settings, ancestor=None))
+    with bytes_bar("merging", pair.plan) as progress:
         return merge_to_disk(
-            plan,
-            base,
-            donor,
+            pair.plan,
+            pair.base,
+            pair.donor,
             recipe,
             output,
-            ancestor=ancestor,
+            ancestor=pair.ancestor,
             config=settings.merging,
             ray=settings.ray,
             force=force,

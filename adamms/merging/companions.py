@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from adamms import __version__
 from adamms.checkpoint import Checkpoint
+from adamms.checkpoint.checkpoint import read_json
 from adamms.mapping.plan import MergePlan, ModelIdentity
 from adamms.merging.recipe import Recipe
 
@@ -68,6 +69,13 @@ def write_record(
         "notes": plan.notes,
     }
     (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def was_merged_as(folder: Path, plan: MergePlan, recipe: Recipe) -> bool:
+    """Whether the folder is what this plan and recipe give; folders appear complete or not at all."""
+    path = folder / RECORD
+    record = read_json(path) if path.is_file() else {}
+    return (record.get("plan"), record.get("recipe")) == (plan.fingerprint, recipe.to_dict())
 
 
 def _identity(model: ModelIdentity, revisions: Mapping[str, str | None]) -> dict[str, Any]:

@@ -17,8 +17,8 @@ import pytest
 from adamms.config import MergingConfig
 from adamms.errors import UserError
 from adamms.merging import Recipe, spans, to_disk
-from merging.conftest import Models
-from merging.test_to_disk import assert_same, in_memory, merge, weights
+from tests.merging.conftest import Models
+from tests.merging.test_to_disk import assert_same, in_memory, merge, weights
 
 RECIPE = Recipe("linear", 0.3)
 ROOT = Path(__file__).parents[2]
@@ -34,7 +34,7 @@ def slow_merge(models: Models, output: Path, force: bool) -> None:
 def processes():
     """Starts processes that have imported torch already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "adamms.merging.to_disk", "merging.test_faults"])
+    context.set_forkserver_preload(["torch", "adamms.merging.to_disk", "tests.merging.test_faults"])
     return context
 
 

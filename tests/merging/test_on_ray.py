@@ -16,8 +16,8 @@ from adamms.config import Backend, MergingConfig, RayConfig
 from adamms.errors import UserError
 from adamms.merging import Recipe
 from adamms.merging.on_ray import run_on_ray
-from merging.conftest import Models
-from merging.test_to_disk import assert_same, in_memory, merge, weights
+from tests.merging.conftest import Models
+from tests.merging.test_to_disk import assert_same, in_memory, merge, weights
 
 CONFIG = MergingConfig(backend=Backend.ray, max_shard_size="8KB")
 
@@ -30,7 +30,7 @@ def two_nodes():
 
     old = {name: os.environ.get(name) for name in ("RAY_AUTH_MODE", "PYTHONPATH")}
     os.environ["RAY_AUTH_MODE"] = "disabled"
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[2]), str(Path(__file__).parents[1])])
+    os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     for _ in range(2):
         cluster.add_node(num_cpus=1)

@@ -18,7 +18,7 @@ from adamms.merging import Originals, Recipe, measure, merged_tensor, spans, to_
 from adamms.merging.layout import parse_size
 from adamms.merging.methods import METHODS
 from adamms.merging.to_disk import merge_to_disk
-from merging.conftest import Models, make_models
+from tests.merging.conftest import Models, make_models
 
 
 def merge(models, output, recipe, config=None, **options):

@@ -1,0 +1,57 @@
+"""The interface of an engine: it stands at one recipe, moves to another in place, and answers prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from adamms.generation.prompts import Prompt
+from adamms.mapping.plan import MergePlan
+from adamms.merging.recipe import Recipe
+
+if TYPE_CHECKING:
+    from adamms.config import EngineConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a candidate answered to one prompt.
+
+    Attributes:
+        tokens: ids of the generated tokens, without the one that ended the answer.
+        finish_reason: 'stop' (it ended by itself) or 'length' (it was cut at `max_tokens`).
+    """
+
+    prompt_id: str
+    text: str
+    tokens: tuple[int, ...]
+    finish_reason: str
+
+
+class Engine(Protocol):
+    """A base model in memory whose language model can be re-merged in place."""
+
+    def move(self, recipe: Recipe) -> str:
+        """Makes the live weights those of the recipe, from the originals; gives a digest of the merged weights."""
+        ...
+
+    def generate(self, prompts: Sequence[Prompt], drafts: Mapping[str, Sequence[int]] | None = None) -> list[Answer]:
+        """Greedy answers, one a prompt, in order. `drafts` (prompt id -> the tokens that another candidate answered)
+        may be used to decode less, never to answer differently."""
+        ...
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """All that an actor needs to build its engine anew, anywhere: where the originals are and what to do with them."""
+
+    plan: MergePlan
+    config: EngineConfig
+    base_architecture: str | None = None
+
+    def build(self) -> Engine:
+        """Starts the engine of the configured kind; it stands at the base's own weights."""
+        from adamms.generation.transformers_engine import TransformersEngine
+
+        return TransformersEngine(self)

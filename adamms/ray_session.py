@@ -1,0 +1,37 @@
+"""Connecting to Ray: the cluster a job runs in, the one that `ray.address` names, or a new one on this machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from adamms.errors import UserError
+
+
+@contextmanager
+def ray_session(address: str | None) -> Iterator[None]:
+    """Ray is up within the block; one that this process started is stopped at the end.
+
+    Raises:
+        UserError: the address answers to no Ray cluster.
+    """
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    # `ray job submit` sets RAY_ADDRESS for its driver; without either, a private cluster on the loopback interface.
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    try:
+        ray.init(address=address, include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
+    except ConnectionError as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"ray.address={address}: no Ray cluster answers there ({reason}); start one with `ray start --head`"
+        ) from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
