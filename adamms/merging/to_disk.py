@@ -130,7 +130,8 @@ def _runner(config: MergingConfig, ray: RayConfig) -> AbstractContextManager[Run
 
 
 def _on_ray(config: MergingConfig, ray: RayConfig) -> bool:
-    return config.backend == Backend.ray or (config.backend == Backend.auto and ray.address is not None)
+    cluster = ray.address or os.environ.get("RAY_ADDRESS")  # the latter in a job of `ray job submit`
+    return config.backend == Backend.ray or (config.backend == Backend.auto and bool(cluster))
 
 
 def _device(config: MergingConfig, ray: RayConfig) -> str:

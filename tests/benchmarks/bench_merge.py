@@ -212,7 +212,11 @@ def _mergekit(folder: Path, base: Path, donor: Path, output: Path) -> list[str]:
 
 
 def _run(command: list[str]) -> Measured:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "HF_HUB_OFFLINE": "1"}
+    """Peak memory is of the process itself: none of the contenders starts others."""
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    environment.pop("PYTHONPATH", None)
+    if command[0] == sys.executable:
+        environment["PYTHONPATH"] = str(Path(__file__).parents[2])
     begin = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
     peak = 0
