@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from adamms.errors import UserError
-from adamms.merging.run import After, Run, run_on_threads
+from adamms.merging.run import After, Run, device_of, run_on_threads
 from adamms.ray_session import ray_session
 
 if TYPE_CHECKING:
@@ -45,11 +45,6 @@ def run_on_ray(merging: MergingConfig, ray_config: RayConfig) -> Iterator[Run]:
     with ray_session(ray_config.address):
         _check_resources(resources)
         yield run
-
-
-def device_of(merging: MergingConfig) -> str:
-    """Where a task computes."""
-    return "cuda" if merging.gpus_per_task else "cpu"
 
 
 def _check_resources(wanted: dict[str, float]) -> None:
