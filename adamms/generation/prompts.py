@@ -23,11 +23,16 @@ MAX_REPORTED = 10
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One question to every candidate: text and encoded images, in the order they are shown."""
+    """One question to every candidate: text and encoded images, in the order they are shown.
+
+    Attributes:
+        system: the system message; empty for none.
+    """
 
     id: str
     text: str
     images: tuple[bytes, ...] = ()
+    system: str = ""
 
     @property
     def digest(self) -> str:
@@ -35,6 +40,8 @@ class Prompt:
         hasher = hashlib.sha256(self.text.encode())
         for image in self.images:
             hasher.update(hashlib.sha256(image).digest())
+        if self.system:
+            hasher.update(b"system" + hashlib.sha256(self.system.encode()).digest())
         return hasher.hexdigest()[:32]
 
     def pictures(self) -> list[Image]:

@@ -1,0 +1,61 @@
+"""The original weights that every move starts from, kept as near to the device as there is room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from adamms.checkpoint import Checkpoint
+from adamms.checkpoint.checkpoint import total_bytes
+from adamms.merging.execute import TensorSource
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+HEADROOM = 2 << 30  # GPU or host memory that is left to others
+
+
+def originals(checkpoint: Checkpoint, names: Iterable[str], device: torch.device) -> TensorSource:
+    """A source of the named tensors on `device`.
+
+    On a CPU that is the checkpoint itself, whose pages the system keeps as it sees fit. For a GPU the tensors are
+    copied to it if they fit, else to pinned host memory, else read from the files each time.
+    """
+    if device.type == "cpu":
+        return checkpoint
+    names = list(dict.fromkeys(names))
+    needed = total_bytes(checkpoint.tensors[name] for name in names) + HEADROOM
+    if needed <= _free_on(device):
+        return _Held(checkpoint, names, device, lambda tensor: tensor.to(device))
+    if needed <= _free_on_host():
+        return _Held(checkpoint, names, device, lambda tensor: tensor.pin_memory())
+    return _Held(checkpoint, (), device, lambda tensor: tensor)
+
+
+class _Held:
+    """Holds some tensors, reads the others from the checkpoint; gives all of them on the device."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, names: Iterable[str], device: torch.device, place: Callable[[Tensor], Tensor]
+    ) -> None:
+        self._checkpoint, self._device = checkpoint, device
+        self._tensors = {name: place(checkpoint.read(name)) for name in names}
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> Tensor:
+        """See `TensorSource.read`. What comes from the host is complete when this returns."""
+        held = self._tensors.get(name)
+        values = self._checkpoint.read(name, start, stop) if held is None else held[start:stop]
+        return values.to(self._device)
+
+
+def _free_on(device: torch.device) -> int:
+    import torch
+
+    return int(torch.cuda.mem_get_info(device)[0])
+
+
+def _free_on_host() -> int:
+    import psutil
+
+    return int(psutil.virtual_memory().available)
