@@ -10,7 +10,7 @@ from adamms.config import EngineConfig, EngineKind, MappingConfig
 from adamms.generation.engine import EngineSpec, Sampling
 from adamms.mapping import plan_merge
 
-SMALL = {"max_model_len": 512, "kv_cache_gb": 0.05}
+SMALL = {"max_model_len": 512, "kv_cache_gb": 0.02}
 
 
 def tiny_spec(base: Path, donor: Path, *, sampling: Sampling | None = None, **config: Any) -> EngineSpec:

@@ -31,6 +31,15 @@ PAIRS = {  # base -> donor
 }
 
 
+KEPT: list[VllmEngine] = []  # an engine that goes takes the process group of all engines of its process along
+
+
+def start(spec: EngineSpec) -> VllmEngine:
+    engine = VllmEngine(spec)
+    KEPT.append(engine)
+    return engine
+
+
 @dataclasses.dataclass(frozen=True)
 class Live:
     engine: VllmEngine
@@ -43,12 +52,12 @@ def live(request: pytest.FixtureRequest, tiny: Tiny) -> Iterator[Live]:
     if base == "llava" and "llava" not in known_architectures():
         pytest.skip("no architecture file for LLaVA-1.5 yet")
     spec = tiny_spec(tiny(base), tiny(PAIRS[base]), kind="vllm")
-    yield Live(VllmEngine(spec), spec)
+    yield Live(start(spec), spec)
 
 
 @pytest.fixture(scope="module")
 def qwen(tiny: Tiny) -> VllmEngine:
-    return VllmEngine(tiny_spec(tiny("qwen2-vl"), tiny("llava-onevision"), kind="vllm"))
+    return start(tiny_spec(tiny("qwen2-vl"), tiny("llava-onevision"), kind="vllm"))
 
 
 def fresh_answers(spec: EngineSpec, alpha: float, folder: Path, prompts: Sequence[Prompt]) -> list[Answer]:
@@ -56,7 +65,7 @@ def fresh_answers(spec: EngineSpec, alpha: float, folder: Path, prompts: Sequenc
     base, donor = Checkpoint.open(spec.plan.base.location), Checkpoint.open(spec.plan.donor.location)
     merge_to_disk(spec.plan, base, donor, Recipe(alpha=alpha), folder)
     exported = dataclasses.replace(spec.plan.base, location=str(folder))
-    return VllmEngine(dataclasses.replace(spec, plan=dataclasses.replace(spec.plan, base=exported))).generate(prompts)
+    return start(dataclasses.replace(spec, plan=dataclasses.replace(spec.plan, base=exported))).generate(prompts)
 
 
 def test_answers_are_those_of_the_exported_checkpoint(live: Live, tmp_path: Path) -> None:
@@ -142,7 +151,7 @@ def test_stop_strings_end_an_answer_alike_with_and_without_drafts(tiny: Tiny, qw
     whole = qwen.generate(prompts)
     stop = whole[0].text[2:4]
     spec = tiny_spec(tiny("qwen2-vl"), tiny("llava-onevision"), kind="vllm", sampling=Sampling(12, (stop,)))
-    engine = VllmEngine(spec)
+    engine = start(spec)
     engine.move(Recipe(alpha=0.2))
     plain = engine.generate(prompts)
     assert plain[0].text == whole[0].text[:2]
