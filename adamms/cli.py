@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -25,6 +27,7 @@ Overrides = Annotated[
 ]
 Base = Annotated[str, typer.Argument(metavar="BASE", help="Folder or Hub id[@revision]; its architecture is kept")]
 Donor = Annotated[str, typer.Argument(metavar="DONOR", help="Folder or Hub id[@revision]; merged into the base")]
+Endpoints = Literal["exclude", "one_sided"]
 AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error")]
 
@@ -34,13 +37,12 @@ def map_models(
     base: Base, donor: Donor, overrides: Overrides = None, as_json: AsJson = False, debug: Debug = False
 ) -> None:
     """Show which donor weights would merge into which base weights, and why the rest is kept."""
-    from adamms.checkpoint import Checkpoint
     from adamms.config import MapSettings, load_settings
-    from adamms.mapping import plan_merge
+    from adamms.mapping import open_pair
     from adamms.mapping.table import print_plan
 
     settings = load_settings(MapSettings, None, overrides or [], {"base": base, "donor": donor})
-    plan = plan_merge(Checkpoint.open(settings.base), Checkpoint.open(settings.donor), settings.mapping)
+    plan = open_pair(settings).plan
     if as_json:
         print(json.dumps(plan.to_dict()))
     else:
@@ -59,9 +61,8 @@ def merge(
     debug: Debug = False,
 ) -> None:
     """Merge DONOR into BASE with one alpha and write a complete checkpoint."""
-    from adamms.checkpoint import Checkpoint
     from adamms.config import MergeSettings, load_settings
-    from adamms.mapping import plan_merge
+    from adamms.mapping import open_pair
     from adamms.merging.recipe import Recipe
     from adamms.merging.staging import check_output
     from adamms.merging.to_disk import merge_to_disk
@@ -71,21 +72,81 @@ def merge(
     if method is not None:
         given["merging"] = {"method": method}
     settings = load_settings(MergeSettings, None, overrides or [], given)
-    recipe = Recipe(settings.merging.method, alpha)
+    recipe = Recipe.of(settings.merging, alpha)
     check_output(output, force)
-    ours, theirs = Checkpoint.open(settings.base), Checkpoint.open(settings.donor)
-    plan = plan_merge(ours, theirs, settings.mapping)
-    with bytes_bar("merging", plan) as progress:
+    pair = open_pair(settings)
+    with bytes_bar("merging", pair.plan) as progress:
         merge_to_disk(
-            plan, ours, theirs, recipe, output, force=force, workers=settings.merging.workers, progress=progress
+            pair.plan,
+            pair.base,
+            pair.donor,
+            recipe,
+            output,
+            force=force,
+            workers=settings.merging.workers,
+            progress=progress,
         )
     print(output)
 
 
+@app.command()
+def select(
+    responses: Annotated[Path, typer.Argument(metavar="RESPONSES", help="JSONL file or folder of them")],
+    metric: Annotated[str, typer.Option(help="Divergence: either, sum, answer, edit, chrf, embedding")] = "either",
+    endpoints: Annotated[Endpoints, typer.Option(help="Whether the smallest and largest alpha may win")] = "exclude",
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Choose alpha from answers, however they were made: lines with `alpha`, `prompt_id`, `response`."""
+    from adamms.searching.responses import read_responses
+    from adamms.searching.selection import select as select_alpha
+    from adamms.searching.table import print_selection
+
+    selection = select_alpha(read_responses(responses), metric, endpoints)
+    if as_json:
+        print(json.dumps(selection.to_json()))
+    else:
+        print_selection(selection)
+    if selection.alpha is None:
+        raise UserError(f"{responses}: {selection.verdict}")
+
+
+def pipeline(function: Callable[[Any, bool], None]) -> Callable[[], None]:
+    """Makes `function(settings, force)` a pipeline: `--config FILE [key=value ...] [--force] [--debug]`.
+
+    The settings' type is the annotation of the first parameter.
+    """
+    kind = get_type_hints(function)["settings"]
+
+    def command(
+        config: Annotated[Path | None, typer.Option(help="YAML file of settings, e.g. conf/demo.yaml")] = None,
+        overrides: Overrides = None,
+        force: Annotated[bool, typer.Option("--force", help="Replace results that are in the way")] = False,
+        debug: Debug = False,
+    ) -> None:
+        from adamms.config import load_settings
+
+        function(load_settings(kind, config, overrides or []), force)
+
+    command.__doc__ = inspect.getmodule(function).__doc__
+    entry = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    entry.command()(command)
+
+    def run() -> None:
+        _log_to_stderr()
+        run_as_command(entry)
+
+    return run
+
+
 def main() -> None:
     """Entry point: exit status 2 with one line for what the user can mend, 1 for anything else."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    _log_to_stderr()
     run_as_command(app)
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
 
 
 def run_as_command(entry: Any) -> None:

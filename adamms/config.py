@@ -34,6 +34,14 @@ class EngineKind(StrEnum):
     vllm = "vllm"
 
 
+class Backend(StrEnum):
+    """Where a merge runs."""
+
+    auto = "auto"
+    local = "local"
+    ray = "ray"
+
+
 @dataclass(frozen=True)
 class MappingConfig:
     base_architecture: str | None = None
@@ -49,8 +57,26 @@ class MappingConfig:
 @dataclass(frozen=True)
 class MergingConfig:
     method: str = "linear"
+    density: float | None = None
+    """Share of each task vector that is kept, 0 to 1 (ties, dare_*, della_*, breadcrumbs); None: the method's own."""
+    scale: float | None = None
+    """What the merged task vector is multiplied with before it is added to the ancestor (lambda in the papers)."""
+    trim_over: str | None = None
+    """ties: what the density is a share of: the whole `model` (as its authors do) or each `tensor`."""
+    gamma: float | None = None
+    """breadcrumbs: share of each task vector, of the largest magnitudes, that is dropped."""
+    epsilon: float | None = None
+    """della_*: the share kept goes from density - epsilon (smallest magnitude) to density + epsilon (largest)."""
+    seed: int | None = None
+    """dare_*, della_*: of what is dropped at random."""
+    backend: Backend = Backend.auto
+    """auto: Ray tasks where `ray.address` is given, else threads of this process."""
     workers: int = 0
-    """Threads that read, merge and write; 0: one a core."""
+    """Threads (of this process, or of each Ray task) that read, merge and write; 0: one a core, on Ray two."""
+    gpus_per_task: float = 0.0
+    """Share of a GPU that a Ray task merges on; 0: on CPUs."""
+    max_shard_size: str | None = None
+    """Largest output file, such as 5GB; None: sharded as the base is."""
 
 
 class OnError(StrEnum):
@@ -82,8 +108,6 @@ class PromptsConfig:
     """System message of every prompt; empty: none but what the chat template puts."""
     suffix: str = ""
     """Put after every prompt, such as 'Answer with a single word or phrase.'"""
-    stop: tuple[str, ...] = ()
-    """An answer ends before the first of these strings."""
     on_error: OnError = OnError.fail
     """Broken images and over-long prompts: fail names them all before any engine starts; skip leaves them out."""
 
@@ -104,6 +128,8 @@ class EngineConfig:
     """auto: cuda where there is one, else cpu."""
     max_tokens: int = 64
     """Longest answer."""
+    stop: tuple[str, ...] = ()
+    """An answer ends before the first of these strings."""
     max_model_len: int = 8192
     """Longest prompt and answer together (vllm), capped at the model's own."""
     batch_size: int = 16
@@ -164,6 +190,7 @@ class MergeSettings(MapSettings):
     """Settings of a merge."""
 
     merging: MergingConfig = field(default_factory=MergingConfig)
+    ray: RayConfig = field(default_factory=RayConfig)
 
 
 @dataclass(frozen=True)
@@ -175,6 +202,25 @@ class SearchSettings(MergeSettings):
     engine: EngineConfig = field(default_factory=EngineConfig)
     searching: SearchingConfig = field(default_factory=SearchingConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
+
+
+@dataclass(frozen=True)
+class EvaluateSettings(SearchSettings):
+    """Settings of judging a search by labelled prompts."""
+
+    labelled: PromptsConfig = field(default_factory=lambda: PromptsConfig(n=300))
+    """JSONL with `prompt`, `answer`, and perhaps `id` and `images`."""
+
+
+@dataclass(frozen=True)
+class ReproduceSettings:
+    """Settings of the comparison on the tiny pair."""
+
+    seeds: tuple[int, ...] = (1, 2, 3)
+    tasks: tuple[str, ...] = ("position-fruit",)
+    folder: str = "runs/reproduce"
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    searching: SearchingConfig = field(default_factory=SearchingConfig)
     ray: RayConfig = field(default_factory=RayConfig)
 
 

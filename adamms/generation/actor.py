@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from adamms.config import EngineConfig
-from adamms.errors import UserError
-from adamms.generation.engine import Answer, Effort, Engine, EngineSpec
+from adamms.generation.engine import NO_EFFORT, Answer, Effort, Engine, EngineSpec
 from adamms.generation.prompts import Prompt
 from adamms.merging.recipe import Recipe
 
@@ -34,7 +33,7 @@ class UnitResult:
     move_seconds: float = 0.0
     generate_seconds: float = 0.0
     actor: int = 0
-    effort: Effort = Effort()
+    effort: Effort = NO_EFFORT
 
 
 class EngineActor:
@@ -124,13 +123,3 @@ class Place:
         first = {"CPU": self.cpus if self.gpus else max(self.cpus, ranks), **gpu}
         others = [dict(gpu) for _ in range(ranks - 1)] if self.gpus else []
         return placement_group([first, *others], strategy="STRICT_PACK")
-
-
-def check_room(place: Place) -> None:
-    """Raises UserError if no node of the cluster is large enough for one engine, and none can be added."""
-    import ray
-
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    fits = any(node.get("CPU", 0) >= place.cpus and node.get("GPU", 0) >= place.gpus for node in nodes)
-    if not fits and not os.environ.get("RAY_ENABLE_AUTOSCALER_V2") and len(nodes) == 1:
-        raise UserError(f"an engine needs {place} on one node, which has {nodes[0]}; lower engine.cpus or engine.actors")

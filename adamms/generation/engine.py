@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from adamms.generation.prompts import Prompt
 from adamms.mapping.plan import MergePlan
@@ -12,17 +12,6 @@ from adamms.merging.recipe import Recipe
 
 if TYPE_CHECKING:
     from adamms.config import EngineConfig
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How answers are decoded: greedily, up to `max_tokens` tokens, or up to the first of the strings in `stop`."""
-
-    max_tokens: int = 64
-    stop: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +54,9 @@ class Effort:
         return self + Effort(-other.decoded_tokens, -other.drafted_tokens, -other.encoded_images)
 
 
+NO_EFFORT = Effort()
+
+
 class Engine(Protocol):
     """A base model in memory whose language model can be re-merged in place.
 
@@ -90,8 +82,7 @@ class EngineSpec:
 
     plan: MergePlan
     config: EngineConfig
-    base_architecture: str | None
-    sampling: Sampling
+    base_architecture: str | None = None
 
     def build(self) -> Engine:
         """Starts the engine of the configured kind; it stands at the base's own weights."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from adamms.config import EngineKind
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from adamms.generation.engine import Engine, EngineSpec
 
 
-def engine_class(spec: EngineSpec) -> type[Engine]:
+def engine_class(spec: EngineSpec) -> Callable[[EngineSpec], Engine]:
     """The class of engine that `engine.kind` asks for.
 
     Raises:

@@ -138,7 +138,9 @@ class InferencePool:
         self._restart(call, outcome)
         if call.unit is None:
             return None
-        log.warning("alpha %g, attempt %d on actor %d: %s", call.unit.alpha, call.unit.attempt, call.actor, _reason(outcome))
+        log.warning(
+            "alpha %g, attempt %d on actor %d: %s", call.unit.alpha, call.unit.attempt, call.actor, _reason(outcome)
+        )
         if schedule.gives_up(call.unit):
             return UnitResult(call.unit.alpha, error=_reason(outcome), actor=call.actor)
         return None
@@ -174,7 +176,9 @@ class InferencePool:
         now, config = time.monotonic(), self._spec.config
         for call in self._calls.values():
             if call.unit and config.unit_timeout_s and now - call.started > config.unit_timeout_s:
-                log.warning("actor %d: nothing for %g s (engine.unit_timeout_s); killed", call.actor, config.unit_timeout_s)
+                log.warning(
+                    "actor %d: nothing for %g s (engine.unit_timeout_s); killed", call.actor, config.unit_timeout_s
+                )
                 ray.kill(self._actors[call.actor], no_restart=False)
                 call.started = now  # its call ends with an error soon
         waiting = not self._idle and not any(call.unit for call in self._calls.values())

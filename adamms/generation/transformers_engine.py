@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from adamms.checkpoint import Checkpoint
+from adamms.config import EngineConfig
 from adamms.generation.answers import AnswerReader
 from adamms.generation.chat import Chat
 from adamms.generation.devices import pick_device, pick_dtype
 from adamms.generation.digest import WeightsDigest
 from adamms.generation.engine import Answer, Effort, EngineSpec
-from adamms.generation.originals import originals
+from adamms.generation.nearby import nearby_originals
 from adamms.generation.prompts import Prompt
 from adamms.mapping.live_names import live_names
-from adamms.merging.execute import merged_tensor
+from adamms.merging import measure, merged_tensor
 from adamms.merging.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -35,17 +36,17 @@ class TransformersEngine:
 
         self.effort = Effort()
         self._plan, self._batch_size = spec.plan, spec.config.batch_size
-        base, donor = Checkpoint.open(spec.plan.base.location), Checkpoint.open(spec.plan.donor.location)
+        base = Checkpoint.open(spec.plan.base.location)
         device = pick_device(spec.config.device)
         self._chat = Chat(base.folder, spec.config.trust_remote_code)
-        self._reader = AnswerReader(self._chat, spec.sampling)
+        self._reader = AnswerReader(self._chat, spec.config.max_tokens, spec.config.stop)
         model = AutoModelForImageTextToText.from_pretrained(
             base.folder,
             dtype=pick_dtype(spec.config.dtype, device.type),
             trust_remote_code=spec.config.trust_remote_code,
         )
         self._model = model.to(device).eval()
-        self._generation = _greedy(self._chat, spec.sampling.max_tokens, spec.sampling.stop)
+        self._generation = _greedy(self._chat, spec.config)
         self._model.generation_config = self._generation
         parameters = self._model.state_dict()
         names = live_names(
@@ -55,15 +56,15 @@ class TransformersEngine:
             [tensor.name for tensor in self._plan.merged],
         )
         self._parameters: dict[str, Tensor] = {name: parameters[live] for name, live in names.items()}
-        self._base = originals(base, names, device)
-        self._donor = originals(donor, (piece.donor for t in self._plan.merged for piece in t.pieces), device)
+        self._originals = nearby_originals(self._plan, names, device)
 
     def move(self, recipe: Recipe) -> str:
         """See `Engine.move`. Every weight is computed from the originals, so nothing accumulates."""
         digest = WeightsDigest()
+        statistics = measure(self._plan, self._originals, recipe)
         with torch.no_grad():
             for tensor in self._plan.merged:
-                weight = merged_tensor(tensor, self._base, self._donor, recipe)
+                weight = merged_tensor(tensor, self._originals, recipe, statistics)
                 digest.add(tensor.name, weight)
                 self._parameters[tensor.name].copy_(weight)
         return digest.hex()
@@ -84,32 +85,25 @@ class TransformersEngine:
         for name, value in inputs.items():
             if value.is_floating_point():
                 inputs[name] = value.to(self._model.dtype)
-        output = self._model.generate(
-            **inputs, generation_config=self._generation, tokenizer=self._chat.tokenizer if self._stops else None
-        )
+        stops = {"tokenizer": self._chat.tokenizer} if self._generation.stop_strings else {}
+        output = self._model.generate(**inputs, generation_config=self._generation, **stops)
         generated = output[:, inputs["input_ids"].shape[1] :].tolist()
-        answers = [
-            self._reader.read(prompt.id, tokens) for prompt, tokens in zip(prompts, generated, strict=True)
-        ]
+        answers = [self._reader.read(prompt.id, tokens) for prompt, tokens in zip(prompts, generated, strict=True)]
         decoded = sum(len(answer.tokens) + (answer.finish_reason == "stop") for answer in answers)
         self.effort += Effort(decoded_tokens=decoded, encoded_images=sum(len(prompt.images) for prompt in prompts))
         return answers
 
-    @property
-    def _stops(self) -> bool:
-        return self._generation.stop_strings is not None
 
-
-def _greedy(chat: Chat, max_tokens: int, stop: Sequence[str]) -> Any:
+def _greedy(chat: Chat, config: EngineConfig) -> Any:
     """Greedy whatever the checkpoint's generation_config says of sampling, temperature, or penalties."""
     from transformers import GenerationConfig
 
     padding = chat.tokenizer.pad_token_id
     return GenerationConfig(
         do_sample=False,
-        max_new_tokens=max_tokens,
+        max_new_tokens=config.max_tokens,
         eos_token_id=sorted(chat.ends) or None,
         bos_token_id=chat.tokenizer.bos_token_id,
         pad_token_id=padding if padding is not None else min(chat.ends, default=0),
-        stop_strings=list(stop) or None,
+        stop_strings=list(config.stop) or None,
     )

@@ -27,10 +27,10 @@ class VllmEngine:
 
     def __init__(self, spec: EngineSpec) -> None:
         self.effort = Effort()
-        self._sampling, self._drafts = spec.sampling, spec.config.drafts
+        self._config = spec.config
         base = Checkpoint.open(spec.plan.base.location)
         self._chat = Chat(base.folder, spec.config.trust_remote_code)
-        self._reader = AnswerReader(self._chat, spec.sampling)
+        self._reader = AnswerReader(self._chat, spec.config.max_tokens, spec.config.stop)
         _set_environment(spec.config)
         from vllm import LLM
 
@@ -38,7 +38,9 @@ class VllmEngine:
         try:
             self._llm = LLM(worker_extension_cls=WORKER_EXTENSION, **engine_arguments(spec.config, base, device))
         except ValueError as error:  # what vLLM says of settings that do not fit the model or the machine
-            raise UserError(f"vLLM refuses {base.location}: {_one_line(error)}; change the settings engine.*") from error
+            raise UserError(
+                f"vLLM refuses {base.location}: {_one_line(error)}; change the settings engine.*"
+            ) from error
         self._llm.collective_rpc("adamms_prepare", args=(spec.plan,))
 
     def move(self, recipe: Recipe) -> str:
@@ -57,8 +59,8 @@ class VllmEngine:
         encoded = self._encoded_images()
         requests = [self._request(prompt) for prompt in prompts]
         generated: list[list[int]] = [[] for _ in prompts]
-        if drafts and self._drafts:
-            given = [list(drafts.get(prompt.id, ()))[: self._sampling.max_tokens] for prompt in prompts]
+        if drafts and self._config.drafts:
+            given = [list(drafts.get(prompt.id, ()))[: self._config.max_tokens] for prompt in prompts]
             self._take_drafts(requests, generated, given)
         self._decode(requests, generated)
         self.effort += Effort(encoded_images=self._encoded_images() - encoded)
@@ -96,8 +98,8 @@ class VllmEngine:
         options = [
             SamplingParams(
                 temperature=0.0,
-                max_tokens=self._sampling.max_tokens - len(generated[i]),
-                stop=list(self._sampling.stop),
+                max_tokens=self._config.max_tokens - len(generated[i]),
+                stop=list(self._config.stop),
                 stop_token_ids=sorted(self._chat.ends),
             )
             for i in open_ends

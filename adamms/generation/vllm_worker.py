@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from adamms.checkpoint import Checkpoint
 from adamms.generation.digest import WeightsDigest
-from adamms.generation.originals import originals
+from adamms.generation.nearby import nearby_originals
 from adamms.mapping.plan import MergePlan, TensorPlan
-from adamms.merging.execute import merged_tensor
+from adamms.merging import Statistics, measure, merged_tensor
 from adamms.merging.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -31,15 +31,14 @@ class MergeExtension:
 
     def adamms_prepare(self, plan: MergePlan) -> None:
         """Opens the originals; called once, before the first move."""
-        base, donor = Checkpoint.open(plan.base.location), Checkpoint.open(plan.donor.location)
+        base = Checkpoint.open(plan.base.location)
         model = self.model_runner.get_model()
         mapping = getattr(model, "packed_modules_mapping", None) or {}
         groups = [*FUSED, *map(tuple, mapping.values())]
         merged = {tensor.name: tensor for tensor in plan.merged}
         self._adamms_tensors = [(name, merged.get(name)) for name in names_to_load(list(base.tensors), merged, groups)]
-        donors = [piece.donor for tensor in plan.merged for piece in tensor.pieces]
-        self._adamms_base = originals(base, [name for name, _ in self._adamms_tensors], self.device)
-        self._adamms_donor = originals(donor, donors, self.device)
+        self._adamms_plan = plan
+        self._adamms_originals = nearby_originals(plan, [name for name, _ in self._adamms_tensors], self.device)
         self._adamms_shapes = {name: info.shape for name, info in base.tensors.items()}
         self._adamms_encoded = 0
         _count_images(model, self)
@@ -52,9 +51,9 @@ class MergeExtension:
         from vllm.model_executor.model_loader.reload.inplace import reload_weights
 
         model, digest = self.model_runner.get_model(), WeightsDigest()
-        reload_weights(
-            self.model_runner.vllm_config, model, self._adamms_weights(recipe, digest), None, is_checkpoint_format=True
-        )
+        statistics = measure(self._adamms_plan, self._adamms_originals, recipe)
+        weights = self._adamms_weights(recipe, statistics, digest)
+        reload_weights(self.model_runner.vllm_config, model, weights, None, is_checkpoint_format=True)
         _repack_tied_head(model, self.device)
         return digest.hex()
 
@@ -72,19 +71,20 @@ class MergeExtension:
                 digest.add(name, parameter.detach().to(torch.float32))
         return digest.hex()
 
-    def _adamms_weights(self, recipe: Recipe, digest: WeightsDigest) -> Iterator[tuple[str, Tensor]]:
+    def _adamms_weights(
+        self, recipe: Recipe, statistics: Statistics, digest: WeightsDigest
+    ) -> Iterator[tuple[str, Tensor]]:
+        originals = self._adamms_originals
         for name, tensor in self._adamms_tensors:
             if tensor is None:
-                yield name, self._adamms_base.read(name).reshape(self._adamms_shapes[name])
-                continue
-            weight = merged_tensor(tensor, self._adamms_base, self._adamms_donor, recipe)
-            digest.add(name, weight)
-            yield name, weight
+                yield name, originals.base.read(name).reshape(self._adamms_shapes[name])
+            else:
+                weight = merged_tensor(tensor, originals, recipe, statistics)
+                digest.add(name, weight)
+                yield name, weight
 
 
-def names_to_load(
-    names: Sequence[str], merged: Mapping[str, TensorPlan], groups: Sequence[Sequence[str]]
-) -> list[str]:
+def names_to_load(names: Sequence[str], merged: Mapping[str, TensorPlan], groups: Sequence[Sequence[str]]) -> list[str]:
     """The tensors to load so that every live module that merges is loaded whole, module by module.
 
     vLLM loads a module's tensors into fresh memory and takes it over when all are there: a lone q_proj would

@@ -41,9 +41,9 @@ def plan_merge(
     if not any(tensor.merges for tensor in tensors):
         raise UserError(f"{donor.location}: nothing in it corresponds to anything in {base.location}")
     return MergePlan(
-        base=_identity(base, views["base"]),
-        donor=_identity(donor, views["donor"]),
-        ancestor=_identity(ancestor, views["ancestor"]) if ancestor else None,
+        base=identify(base, views["base"]),
+        donor=identify(donor, views["donor"]),
+        ancestor=identify(ancestor, views["ancestor"]) if ancestor else None,
         tensors=tensors,
         unused=_unused(views["donor"], tensors, planner.head_reason),
         notes=planner.notes,
@@ -250,7 +250,8 @@ def _unused(view: LanguageModelView, tensors: Sequence[TensorPlan], embedding_re
     return {name: reason for name, reason in reasons.items() if name not in used}
 
 
-def _identity(checkpoint: Checkpoint, view: LanguageModelView) -> ModelIdentity:
+def identify(checkpoint: Checkpoint, view: LanguageModelView) -> ModelIdentity:
+    """Which model it is, for a plan."""
     return ModelIdentity(checkpoint.location, view.architecture.name, view.layout.origin, checkpoint.digest)
 
 

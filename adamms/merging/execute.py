@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Protocol
 
-from adamms.mapping.plan import TensorPlan
-from adamms.merging.methods import METHODS
+from adamms.errors import UserError
+from adamms.mapping.plan import Piece, TensorPlan
+from adamms.merging.methods import Method, Operands
 from adamms.merging.recipe import Recipe
+from adamms.merging.statistics import NONE, Statistics
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-CHUNK_ELEMENTS = 1 << 20  # a few of these are all the memory a worker needs
+CHUNK_ELEMENTS = 1 << 16  # float32 temporaries of this size stay in a core's cache
 
 
 class TensorSource(Protocol):
@@ -26,6 +28,15 @@ class TensorSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Originals:
+    """The weights of the models that a plan was made of; all on one device."""
+
+    base: TensorSource
+    donor: TensorSource
+    ancestor: TensorSource | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Chunk:
     """Merged elements `start` to `start + len(values)` of a flattened base tensor."""
 
@@ -34,27 +45,54 @@ class Chunk:
 
 
 def merged_chunks(
-    tensor: TensorPlan, base: TensorSource, donor: TensorSource, recipe: Recipe, chunk: int = CHUNK_ELEMENTS
+    tensor: TensorPlan,
+    originals: Originals,
+    recipe: Recipe,
+    statistics: Statistics = NONE,
+    chunk: int = CHUNK_ELEMENTS,
 ) -> Iterator[Chunk]:
-    """What changes in one base tensor, in order, `chunk` elements at a time; rows without a piece are not given.
+    """What changes in one base tensor, in order, about `chunk` elements at a time; rows without a piece are not given.
 
     Arithmetic is float32 and rounded once, to the base's dtype, wherever it runs: so a weight merged inside an
-    engine has the same bits as the one written to disk.
+    engine has the same bits as the one written to disk. The values may be overwritten when the next chunk is asked for.
+
+    Args:
+        statistics: what `measure` found, for a method that needs it.
     """
-    merge = METHODS[recipe.method]
-    row = prod(tensor.shape[1:])
     for piece in tensor.pieces:
-        offset = (piece.donor_start - piece.start) * row
-        for start in range(piece.start * row, piece.stop * row, chunk):
-            stop = min(start + chunk, piece.stop * row)
-            ours = base.read(tensor.name, start, stop)
-            theirs = donor.read(piece.donor, start + offset, stop + offset)
-            yield Chunk(start, merge(ours.float(), theirs.float(), recipe.alpha).to(ours.dtype))
+        found = statistics.of(tensor.name, piece.donor) if recipe.rule.rounds else ()
+        for x in operands(tensor, (piece,), originals, recipe.rule, chunk):
+            yield Chunk(x.start, recipe.rule.merge(x, found).to(x.stored_base.dtype))
 
 
-def merged_tensor(tensor: TensorPlan, base: TensorSource, donor: TensorSource, recipe: Recipe) -> Tensor:
+def merged_tensor(tensor: TensorPlan, originals: Originals, recipe: Recipe, statistics: Statistics = NONE) -> Tensor:
     """One whole base tensor after the merge, of the plan's shape and dtype; the base's own where nothing merges."""
-    values = base.read(tensor.name).clone()
-    for chunk in merged_chunks(tensor, base, donor, recipe):
+    values = originals.base.read(tensor.name).clone()
+    for chunk in merged_chunks(tensor, originals, recipe, statistics):
         values[chunk.start : chunk.start + len(chunk.values)] = chunk.values
     return values.reshape(tensor.shape)
+
+
+def operands(
+    tensor: TensorPlan, pieces: Iterable[Piece], originals: Originals, rule: Method, chunk: int = CHUNK_ELEMENTS
+) -> Iterator[Operands]:
+    """The elements of some pieces of a tensor with their counterparts, chunk by chunk."""
+    row = prod(tensor.shape[1:])
+    for piece in pieces:
+        if rule.needs_ancestor and (originals.ancestor is None or piece.ancestor is None):
+            raise UserError(f"{tensor.name!r} has no counterpart in an ancestor; this method needs one: --ancestor")
+        length = row if len(tensor.shape) > 1 else piece.stop - piece.start
+        step = max(chunk // length, 1) * length if rule.whole_rows and length else chunk
+        to_donor, to_ancestor = (piece.donor_start - piece.start) * row, (piece.ancestor_start - piece.start) * row
+        for start in range(piece.start * row, piece.stop * row, step):
+            stop = min(start + step, piece.stop * row)
+            yield Operands(
+                tensor.name,
+                start,
+                length,
+                originals.base.read(tensor.name, start, stop),
+                originals.donor.read(piece.donor, start + to_donor, stop + to_donor),
+                originals.ancestor.read(piece.ancestor, start + to_ancestor, stop + to_ancestor)
+                if rule.needs_ancestor and originals.ancestor is not None and piece.ancestor is not None
+                else None,
+            )

@@ -2,34 +2,73 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 from adamms.errors import UserError
-from adamms.merging.methods import METHODS
+from adamms.merging.methods import METHODS, Method
+
+if TYPE_CHECKING:
+    from adamms.config import MergingConfig
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Recipe:
-    """A merge method and its coefficients, checked.
+    """A merge method and its coefficients, checked: `Recipe("ties", alpha=0.3, density=0.2)`.
 
     Attributes:
-        alpha: the donor's weight, in [0, 1].
+        method: a name in `METHODS`.
+        rule: the method with all of its coefficients, given or default.
     """
 
-    method: str = "linear"
-    alpha: float = 0.0
+    method: str
+    rule: Method
 
-    def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise UserError(f"merging.method={self.method}: unknown; known are {', '.join(sorted(METHODS))}")
-        if not (math.isfinite(self.alpha) and 0 <= self.alpha <= 1):
-            raise UserError(f"alpha={self.alpha}: expected a number from 0 (all base) to 1 (all donor)")
+    def __init__(self, method: str = "linear", alpha: float = 0.0, **coefficients: Any) -> None:
+        """Raises UserError for an unknown method, and for coefficients it does not have or out of range."""
+        if method not in METHODS:
+            raise UserError(f"merging.method={method}: unknown; known are {', '.join(sorted(METHODS))}")
+        known = coefficients_of(method)
+        strange = [name for name in coefficients if name not in known]
+        if strange:
+            having = ", ".join(known) or "none"
+            raise UserError(f"{method} has no coefficient {', '.join(strange)}; besides alpha it has: {having}")
+        object.__setattr__(self, "method", method)
+        object.__setattr__(self, "rule", METHODS[method](alpha=alpha, **coefficients))
 
-    def at(self, alpha: float) -> Recipe:
-        """The same recipe with another alpha."""
-        return replace(self, alpha=alpha)
+    @classmethod
+    def of(cls, config: MergingConfig, alpha: float) -> Recipe:
+        """The recipe that a config asks for; what it leaves open takes the method's default."""
+        names = {name for method in METHODS for name in coefficients_of(method)}
+        given = {name: getattr(config, name) for name in sorted(names)}
+        return cls(config.method, alpha, **{name: value for name, value in given.items() if value is not None})
+
+    @property
+    def alpha(self) -> float:
+        """The donor's weight, in [0, 1]."""
+        return self.rule.alpha
+
+    def at(self, value: float, coefficient: str = "alpha") -> Recipe:
+        """The same recipe with another alpha, or with another value of the coefficient that is searched."""
+        given = {name: getattr(self.rule, name) for name in coefficients_of(self.method)}
+        return Recipe(self.method, **{"alpha": self.alpha, **given, coefficient: value})
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Method and all coefficients; without alpha where the method finds the weight by itself."""
+        found = {"method": self.method, **asdict(self.rule)}
+        return found if self.rule.uses_alpha else {name: value for name, value in found.items() if name != "alpha"}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self.method, self.rule)
+
+
+def _rebuild(method: str, rule: Method) -> Recipe:
+    return Recipe(method, **{f.name: getattr(rule, f.name) for f in fields(rule)})
+
+
+def coefficients_of(method: str) -> tuple[str, ...]:
+    """A method's coefficients besides alpha."""
+    return tuple(f.name for f in fields(METHODS[method]) if f.name != "alpha")
+
+
+__all__ = ["Recipe", "coefficients_of"]

@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adamms import __version__
 from adamms.checkpoint import DTYPES, Checkpoint, TensorInfo
-from adamms.checkpoint.checkpoint import total_bytes
+from adamms.checkpoint.checkpoint import read_json, total_bytes
 from adamms.errors import UserError
 from adamms.mapping.plan import MergePlan, TensorPlan
-from adamms.merging.execute import merged_chunks
+from adamms.merging.execute import Originals, merged_chunks
 from adamms.merging.recipe import Recipe
 from adamms.merging.staging import staged_folder
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int], None]  # called with bytes written since the last call
 COPY_BYTES = 1 << 24
+RECORD = "adamms.json"  # what made the folder
 _NOT_COPIED = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".index.json")
 
 
@@ -59,9 +60,15 @@ def merge_to_disk(
         _copy_companions(base.folder, staging)
         tensors = _lay_out(plan, base, staging)
         _write_tensors(tensors, base, donor, recipe, workers or os.cpu_count() or 1, progress)
-        _write_record(plan, recipe, staging)
+        (staging / RECORD).write_text(json.dumps(_record(plan, recipe), indent=2) + "\n", encoding="utf-8")
         _verify(staging, base)
     return output
+
+
+def was_merged_as(folder: Path, plan: MergePlan, recipe: Recipe) -> bool:
+    """Whether the folder is what this plan and recipe give (folders appear complete or not at all)."""
+    record = folder / RECORD
+    return record.is_file() and read_json(record) == _record(plan, recipe)
 
 
 def _check_space(output: Path, base: Checkpoint) -> None:
@@ -148,7 +155,7 @@ def _write_tensor(
     try:
         for start, stop in _unmerged_rows(tensor.plan):
             _copy_rows(info, base, descriptor, tensor.offset, start, stop, progress)
-        for chunk in merged_chunks(tensor.plan, base, donor, recipe):
+        for chunk in merged_chunks(tensor.plan, Originals(base, donor), recipe):
             _pwrite(descriptor, _as_bytes(chunk.values), tensor.offset + chunk.start * size)
             progress(len(chunk.values) * size)
     finally:
@@ -189,8 +196,8 @@ def _pwrite(descriptor: int, data: memoryview, offset: int) -> None:
         done += os.pwrite(descriptor, data[done:], offset + done)
 
 
-def _write_record(plan: MergePlan, recipe: Recipe, folder: Path) -> None:
-    record = {
+def _record(plan: MergePlan, recipe: Recipe) -> dict[str, Any]:
+    return {
         "adamms": __version__,
         "recipe": recipe.to_dict(),
         "plan": plan.fingerprint,
@@ -198,7 +205,6 @@ def _write_record(plan: MergePlan, recipe: Recipe, folder: Path) -> None:
         "donor": plan.donor.location,
         "digests": {"base": plan.base.digest, "donor": plan.donor.digest},
     }
-    (folder / "adamms.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 def _verify(folder: Path, base: Checkpoint) -> None:

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("vllm")
 
 from adamms.checkpoint import Checkpoint
-from adamms.generation.engine import Answer, EngineSpec, Sampling
+from adamms.generation.engine import Answer, EngineSpec
 from adamms.generation.prompts import Prompt
 from adamms.generation.vllm_engine import VllmEngine
 from adamms.mapping.architecture import known_architectures
@@ -150,7 +150,7 @@ def test_stop_strings_end_an_answer_alike_with_and_without_drafts(tiny: Tiny, qw
     qwen.move(Recipe(alpha=0.2))
     whole = qwen.generate(prompts)
     stop = whole[0].text[2:4]
-    spec = tiny_spec(tiny("qwen2-vl"), tiny("llava-onevision"), kind="vllm", sampling=Sampling(12, (stop,)))
+    spec = tiny_spec(tiny("qwen2-vl"), tiny("llava-onevision"), kind="vllm", stop=(stop,))
     engine = start(spec)
     engine.move(Recipe(alpha=0.2))
     plain = engine.generate(prompts)

@@ -65,8 +65,14 @@ def save_qwen2_vl(folder: Path, seed: int = 0, tied: bool = False) -> Path:
     config = Qwen2VLConfig(
         text_config={**_language(tokenizer), "rope_parameters": rope, "tie_word_embeddings": tied},
         vision_config={
-            **{"depth": 1, "embed_dim": 64, "num_heads": 2, "mlp_ratio": 2, "hidden_size": 64},
-            **{"patch_size": 8, "temporal_patch_size": 2, "spatial_merge_size": 2},
+            "depth": 1,
+            "embed_dim": 64,
+            "num_heads": 2,
+            "mlp_ratio": 2,
+            "hidden_size": 64,
+            "patch_size": 8,
+            "temporal_patch_size": 2,
+            "spatial_merge_size": 2,
         },
         tie_word_embeddings=tied,
         image_token_id=_id(tokenizer, "<|image_pad|>"),
@@ -158,11 +164,21 @@ def _tokenizer(image: str) -> Qwen2Tokenizer:
 
 def _language(tokenizer: Qwen2Tokenizer) -> dict[str, Any]:
     return {
-        **{"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "vocab_size": VOCABULARY},
-        **{"num_attention_heads": 2, "num_key_value_heads": 1, "rms_norm_eps": 1e-6, "head_dim": 32},
-        **{"max_position_embeddings": 1024, "tie_word_embeddings": False, "initializer_range": 0.15},
-        **{"rope_parameters": {"rope_type": "default", "rope_theta": 100.0}},
-        **{"bos_token_id": None, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id},
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "num_hidden_layers": 2,
+        "vocab_size": VOCABULARY,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "rms_norm_eps": 1e-6,
+        "head_dim": 32,
+        "max_position_embeddings": 1024,
+        "tie_word_embeddings": False,
+        "initializer_range": 0.15,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 100.0},
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
     }
 
 

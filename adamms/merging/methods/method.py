@@ -1,0 +1,138 @@
+"""What a merge method is: coefficients with ranges, perhaps statistics found beforehand, and one pure function."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from adamms.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Scope = Literal["tensor", "model"]
+Found = tuple[float, ...]  # what a method found out about a tensor, or about the whole model, before it merges
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Operands:
+    """The same elements of both models (and of their ancestor), as they are stored; 1-D.
+
+    Attributes:
+        name: the base tensor.
+        start: index of the first element in the flattened base tensor; with `name` it seeds what is random.
+        row: elements in one row of the tensor.
+    """
+
+    name: str
+    start: int
+    row: int
+    stored_base: Tensor
+    stored_donor: Tensor
+    stored_ancestor: Tensor | None = None
+
+    @property
+    def base(self) -> Tensor:
+        return self.stored_base.float()
+
+    @property
+    def donor(self) -> Tensor:
+        return self.stored_donor.float()
+
+    @property
+    def ancestor(self) -> Tensor:
+        assert self.stored_ancestor is not None, "a method that reads the ancestor has to say so (needs_ancestor)"
+        return self.stored_ancestor.float()
+
+    def task_vectors(self) -> tuple[Tensor, Tensor]:
+        """What fine-tuning added: base - ancestor and donor - ancestor, in float32."""
+        ancestor = self.ancestor
+        return self.base.sub_(ancestor), self.donor.sub_(ancestor)
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to merge; a subclass adds its coefficients as fields and implements `merge`.
+
+    A method that has to know something of a whole tensor (or model) first says in how many `rounds` it finds it:
+    each round adds up what `measure` gives for every chunk, and `conclude` turns the sums into the few numbers that
+    `merge` gets. Sums are int64 or float64 and added in a fixed order, so how work was split changes nothing.
+
+    Attributes:
+        needs_ancestor: it works on task vectors (fine-tuned minus ancestor).
+        uses_alpha: False where the method finds the donor's weight by itself.
+        whole_rows: a chunk always holds whole rows of the tensor (a 1-D tensor is one row).
+    """
+
+    alpha: float = field(default=0.0, metadata={"low": 0.0, "high": 1.0})
+    """The donor's weight; the base's is 1 - alpha."""
+
+    needs_ancestor: ClassVar[bool] = False
+    uses_alpha: ClassVar[bool] = True
+    whole_rows: ClassVar[bool] = False
+
+    @property
+    def rounds(self) -> int:
+        """How often all weights are read before the merge itself."""
+        return 0
+
+    @property
+    def scope(self) -> Scope:
+        """Whether a sum is over one tensor or over the whole model."""
+        return "tensor"
+
+    def measure(self, x: Operands, sums: Sequence[Tensor]) -> Tensor:
+        """What these elements add to this round's sum, 1-D; `sums` are those of the rounds before."""
+        raise NotImplementedError
+
+    def conclude(self, sums: Sequence[Tensor]) -> Found:
+        """The numbers that `merge` gets, from the sums of all rounds."""
+        return ()
+
+    def merge(self, x: Operands, found: Found) -> Tensor:
+        """The merged elements, float32 (or stored elements as they are). Changes none of the operands."""
+        raise NotImplementedError
+
+    def __post_init__(self) -> None:
+        problems = self.problems()
+        if problems:
+            raise UserError.from_problems(problems)
+
+    def problems(self) -> list[str]:
+        """Every coefficient that is out of its range, in words."""
+        found = []
+        for coefficient in fields(self):
+            value, low, high = (
+                getattr(self, coefficient.name),
+                coefficient.metadata.get("low", -math.inf),
+                coefficient.metadata.get("high", math.inf),
+            )
+            if isinstance(value, float | int) and not (math.isfinite(value) and low <= value <= high):
+                found.append(f"{coefficient.name}={value}: expected {_range(low, high)}")
+            choices = coefficient.metadata.get("choices")
+            if choices and value not in choices:
+                found.append(f"{coefficient.name}={value}: expected {' or '.join(choices)}")
+        return found
+
+
+def share(default: float) -> Any:
+    """A coefficient in [0, 1]."""
+    return field(default=default, metadata={"low": 0.0, "high": 1.0})
+
+
+def factor(default: float = 1.0) -> Any:
+    """A coefficient that may be any finite number from 0 on."""
+    return field(default=default, metadata={"low": 0.0})
+
+
+def choice(*choices: str) -> Any:
+    """A coefficient that is one of some words; the first is the default."""
+    return field(default=choices[0], metadata={"choices": choices})
+
+
+def _range(low: float, high: float) -> str:
+    if math.isinf(low) and math.isinf(high):
+        return "a finite number"
+    return f"a number from {low:g} on" if math.isinf(high) else f"a number from {low:g} to {high:g}"

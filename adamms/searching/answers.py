@@ -1,0 +1,49 @@
+"""When two answers say the same: without case, punctuation and articles, and with number words as digits."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+ARTICLES = frozenset({"a", "an", "the"})
+_NUMBER_WORDS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen twenty"
+)
+NUMBERS = {word: str(number) for number, word in enumerate(_NUMBER_WORDS.split())}
+
+_POINT, _MINUS = "\ue000", "\ue001"  # private characters: they hold a number together while punctuation goes
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_DECIMAL = re.compile(r"(?<=\d)\.(?=\d)")
+_NEGATIVE = re.compile(r"(?<![\w-])-(?=\d)")
+
+
+class _Punctuation(dict[int, str]):
+    """For `str.translate`: apostrophes vanish, punctuation and symbols become spaces; each is looked up once."""
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        kept = " " if unicodedata.category(char)[0] in "PSZ" else char
+        self[code] = "" if char in "'’" else kept
+        return self[code]
+
+
+_PUNCTUATION = _Punctuation()
+
+
+def plain(text: str) -> str:
+    """The text as counts compare it: without case and surrounding space."""
+    return text.strip().casefold()
+
+
+def normalize_answer(text: str) -> str:
+    """`The cat.`, `cat` and `a Cat!` are one answer, and so are `Two` and `2`, `1,000` and `1000`.
+
+    An answer that consists of what is dropped (`A`, `+`) stays as it is.
+    """
+    folded = plain(unicodedata.normalize("NFKC", text))
+    numeric = _NEGATIVE.sub(_MINUS, _DECIMAL.sub(_POINT, _THOUSANDS.sub("", folded)))
+    spaced = numeric.translate(_PUNCTUATION).replace(_POINT, ".").replace(_MINUS, "-")
+    words = spaced.split()
+    kept = [NUMBERS.get(word, word) for word in words if word not in ARTICLES]
+    return " ".join(kept or words) or folded

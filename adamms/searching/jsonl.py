@@ -1,0 +1,75 @@
+"""Reading JSONL files that somebody may still be writing, or was killed while writing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adamms.errors import UserError
+
+SHOWN_PROBLEMS = 5
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a JSONL file: its fields, and `file:line` for messages."""
+
+    where: str
+    fields: dict[str, Any]
+
+
+def jsonl_files(path: Path) -> list[Path]:
+    """The file itself, or every `*.jsonl` below the folder, in the order of their names.
+
+    Raises:
+        UserError: the path does not exist, or the folder holds no JSONL file.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise UserError(f"{path}: no such file or folder; give a JSONL file of responses, or a folder of them")
+    files = sorted(file for file in path.rglob("*.jsonl") if file.is_file())
+    if not files:
+        raise UserError(f"{path}: no *.jsonl file in this folder; give a JSONL file of responses, or a folder of them")
+    return files
+
+
+def read_rows(file: Path, problems: list[str]) -> Iterator[Row]:
+    """The rows of one file; lines that are no JSON object are added to `problems`.
+
+    A last line that has no newline and cannot be read is what `kill -9` leaves behind: it is ignored.
+    """
+    lines = file.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        where = f"{file}:{number}"
+        try:
+            fields = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+        except ValueError as error:
+            if number < len(lines):
+                problems.append(f"{where}: not JSON ({_reason(error)})")
+            continue
+        if isinstance(fields, dict):
+            yield Row(where, fields)
+        else:
+            problems.append(f"{where}: expected a JSON object, found {type(fields).__name__}")
+
+
+def raise_problems(problems: list[str]) -> None:
+    """Raise what was collected, if anything, as one error that shows the first few.
+
+    Raises:
+        UserError: `problems` is not empty.
+    """
+    if not problems:
+        return
+    more = len(problems) - SHOWN_PROBLEMS
+    raise UserError.from_problems(problems[:SHOWN_PROBLEMS] + ([f"and {more} more like these"] if more > 0 else []))
+
+
+def _reason(error: ValueError) -> str:
+    return error.msg if isinstance(error, json.JSONDecodeError) else "not UTF-8"

@@ -1,0 +1,119 @@
+"""How much two neighbouring candidates answer differently, prompt by prompt: the registry, and what comes with it.
+
+A metric is one function from two candidates' answers to one difference per prompt; everything else (left and right
+parts, resampling, smoothing, early stop) follows from that. Add one:
+
+    @metric("length", combine="sum")
+    def length(left: Sequence[str], right: Sequence[str]) -> Floats: ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adamms.errors import UserError
+from adamms.searching.answers import normalize_answer, plain
+from adamms.searching.chrf import chrf_difference
+from adamms.searching.edit_distance import edit_difference
+
+Floats = NDArray[np.float64]
+Difference = Callable[[Sequence[str], Sequence[str]], Floats]
+"""Two candidates' answers to the same prompts [P], [P] -> their differences [P], each from 0 (same) to 1."""
+
+Combine = Literal["either", "sum"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A difference between neighbours, and how a candidate's two differences make its score."""
+
+    name: str
+    difference: Difference
+    combine: Combine
+    """`sum`: both neighbours count. `either`: the larger counts, so that a prompt is counted once."""
+    counts: bool
+    """Differences are 0 or 1: scores are whole numbers, and the early stop is exact."""
+
+    def score(self, left: Floats, right: Floats) -> Floats:
+        """A candidate's score on each prompt from the differences to both neighbours, all of one shape."""
+        return left + right if self.combine == "sum" else np.maximum(left, right)
+
+    @property
+    def largest(self) -> float:
+        """The largest score that one prompt can add."""
+        return 2.0 if self.combine == "sum" else 1.0
+
+
+_REGISTRY: dict[str, Metric] = {}
+
+
+def metric(name: str, *, combine: Combine, counts: bool = False) -> Callable[[Difference], Difference]:
+    """Register the decorated difference under a name.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+
+    def register(difference: Difference) -> Difference:
+        if name in metric_names():
+            raise ValueError(f"a metric named {name!r} exists already")
+        _REGISTRY[name] = Metric(name, difference, combine, counts)
+        return difference
+
+    return register
+
+
+def metric_names() -> list[str]:
+    """All metrics that can be asked for."""
+    return [*_REGISTRY, "embedding"]
+
+
+def get_metric(name: str) -> Metric:
+    """The metric of that name; `embedding:MODEL` is the embedding metric with another sentence-transformers model.
+
+    Raises:
+        UserError: there is none.
+    """
+    kind, _, model = name.partition(":")
+    if kind == "embedding":
+        from adamms.searching.embedding import DEFAULT_MODEL, embedding_metric
+
+        return embedding_metric(model or DEFAULT_MODEL)
+    if name not in _REGISTRY:
+        raise UserError(f"no metric is named {name!r}; choose one of {', '.join(metric_names())}")
+    return _REGISTRY[name]
+
+
+def _each(function: Callable[[str, str], Any], left: Sequence[str], right: Sequence[str]) -> Floats:
+    return np.array([float(function(a, b)) for a, b in zip(left, right, strict=True)], dtype=np.float64)
+
+
+def _texts_differ(left: Sequence[str], right: Sequence[str]) -> Floats:
+    return _each(lambda a, b: plain(a) != plain(b), left, right)
+
+
+metric("either", combine="either", counts=True)(_texts_differ)  # the paper's appendix B and released code
+metric("sum", combine="sum", counts=True)(_texts_differ)  # the paper's Algorithm 1
+
+
+@metric("answer", combine="either", counts=True)
+def _answers_differ(left: Sequence[str], right: Sequence[str]) -> Floats:
+    """Like `either`, but `A cat.` and `cat` are the same answer."""
+    return _each(lambda a, b: normalize_answer(a) != normalize_answer(b), left, right)
+
+
+@metric("edit", combine="sum")
+def _edits(left: Sequence[str], right: Sequence[str]) -> Floats:
+    """Edit distance over the length of the longer answer."""
+    return _each(lambda a, b: edit_difference(plain(a), plain(b)), left, right)
+
+
+@metric("chrf", combine="sum")
+def _chrf(left: Sequence[str], right: Sequence[str]) -> Floats:
+    """1 - character n-gram F1."""
+    return _each(lambda a, b: chrf_difference(plain(a), plain(b)), left, right)

@@ -1,0 +1,170 @@
+"""Responses made by anybody: alpha -> prompt -> answer, read from JSONL files; labels are never needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adamms.errors import UserError
+from adamms.searching import lmms_eval
+from adamms.searching.jsonl import Row, jsonl_files, raise_problems, read_rows
+
+Responses = dict[float, dict[str, str]]
+"""alpha -> prompt_id -> response. Every alpha is as `normalize_alpha` gives it."""
+
+ALPHA_DIGITS = 6
+
+
+def normalize_alpha(alpha: float) -> float:
+    """Rounded to 6 digits, so that 0.1 + 0.2 and 0.3 are one candidate; -0.0 becomes 0.0."""
+    return round(float(alpha), ALPHA_DIGITS) + 0.0
+
+
+def format_alpha(alpha: float) -> str:
+    """`0.3` for 0.3, `0.0` for 0, `0.05` for 0.05: how alphas are written in JSON keys and messages."""
+    digits = f"{normalize_alpha(alpha):.{ALPHA_DIGITS}f}".rstrip("0")
+    return digits + "0" if digits.endswith(".") else digits
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The answers that can be compared: those to the prompts which every candidate has answered.
+
+    The prompts stand in an order given by their answers alone, so neither their ids nor their order in a file can
+    change anything computed from here, resampling included.
+    """
+
+    alphas: tuple[float, ...]
+    """Candidates, ascending. [A]"""
+    prompt_ids: tuple[str, ...]
+    """[P]"""
+    answers: tuple[tuple[str, ...], ...]
+    """[A][P]"""
+    dropped: int
+    """How many prompts were left out because some candidate has not answered them."""
+
+
+def comparison_set(responses: Mapping[float, Mapping[str, str]]) -> Comparison:
+    """The prompts answered by all candidates, and their answers.
+
+    Raises:
+        UserError: there is no candidate, or no prompt that all of them answered.
+    """
+    alphas = tuple(sorted(responses))
+    everything = {prompt for answers in responses.values() for prompt in answers}
+    common = [prompt for prompt in everything if all(prompt in responses[alpha] for alpha in alphas)]
+    if not common:
+        counts = ", ".join(f"{format_alpha(alpha)}: {len(responses[alpha])}" for alpha in alphas)
+        raise UserError(
+            f"no prompt was answered by every candidate (answers per alpha: {counts or 'none'}); "
+            "let every candidate answer the same prompt_ids"
+        )
+    common.sort(key=lambda prompt: (tuple(responses[alpha][prompt] for alpha in alphas), prompt))
+    return Comparison(
+        alphas=alphas,
+        prompt_ids=tuple(common),
+        answers=tuple(tuple(responses[alpha][prompt] for prompt in common) for alpha in alphas),
+        dropped=len(everything) - len(common),
+    )
+
+
+def read_responses(path: str | Path) -> Responses:
+    """Read one JSONL file, or every one below a folder.
+
+    A row has `alpha` (a number), `prompt_id` (text or an integer) and `response` (text); other fields are ignored. Rows
+    of lmms-eval's `--log_samples` are understood too (see `lmms_eval`). A row may be repeated; where the store has
+    written the same `key` twice, the first one counts.
+
+    Raises:
+        UserError: nothing to read; rows that lack something; two different responses for one (alpha, prompt_id).
+    """
+    root = Path(path)
+    problems: list[str] = []
+    table = _Table()
+    for file in jsonl_files(root):
+        for answer in _answers(file, root, problems):
+            table.add(answer, problems)
+    raise_problems(problems)
+    if not table.responses:
+        raise UserError(f"{root}: no responses in it; each line needs alpha, prompt_id and response")
+    return table.responses
+
+
+@dataclass(frozen=True)
+class _Answer:
+    where: str
+    alpha: float
+    prompt_id: str
+    response: str
+    key: str | None
+
+
+class _Table:
+    """Responses as they are read, and where each was found, so that a contradiction can be named."""
+
+    def __init__(self) -> None:
+        self.responses: Responses = {}
+        self._found: dict[tuple[float, str], _Answer] = {}
+
+    def add(self, new: _Answer, problems: list[str]) -> None:
+        old = self._found.setdefault((new.alpha, new.prompt_id), new)
+        same_work = old.key is not None and old.key == new.key
+        if old.response != new.response and not same_work:
+            problems.append(
+                f"{new.where}: alpha {format_alpha(new.alpha)}, prompt_id {new.prompt_id!r} was answered otherwise at "
+                f"{old.where}; keep one (or give the folder of one search only)"
+            )
+        self.responses.setdefault(new.alpha, {})[new.prompt_id] = old.response
+
+
+def _answers(file: Path, root: Path, problems: list[str]) -> Iterator[_Answer]:
+    """What one file says, whichever of the two formats its rows have."""
+    sample = lmms_eval.SampleReader(file, root)
+    for row in read_rows(file, problems):
+        found: list[str] = []
+        if lmms_eval.is_sample(row.fields):
+            row = Row(row.where, sample.plain(row.fields))
+            found += sample.problems(row.fields)
+        answer = _answer(row, found)
+        if answer is None:
+            problems.append(f"{row.where}: {', '.join(found)}")
+        else:
+            yield answer
+
+
+def _answer(row: Row, found: list[str]) -> _Answer | None:
+    """The answer in a plain row; what is wrong with it is added to `found`, and then there is no answer."""
+    fields = row.fields
+    alpha = _number(fields.get("alpha"))
+    prompt_id, response = fields.get("prompt_id"), fields.get("response")
+    if not found:
+        if alpha is None:
+            found.append("alpha must be a finite number" if "alpha" in fields else "alpha is missing")
+        if isinstance(prompt_id, bool) or not isinstance(prompt_id, (str, int)):
+            found.append("prompt_id must be text or an integer" if "prompt_id" in fields else "prompt_id is missing")
+        if not isinstance(response, str):
+            found.append("response must be text" if "response" in fields else "response is missing")
+    if found or alpha is None:
+        return None
+    key = fields.get("key")
+    return _Answer(
+        where=row.where,
+        alpha=normalize_alpha(alpha),
+        prompt_id=str(prompt_id),
+        response=str(response),
+        key=key if isinstance(key, str) else None,
+    )
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, also when written as text; nothing for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None

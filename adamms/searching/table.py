@@ -1,0 +1,115 @@
+"""A selection as a table that a person can read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import mean
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from adamms.searching.judging import Judgement
+from adamms.searching.responses import format_alpha
+from adamms.searching.selection import END_POINT, Selection
+
+if TYPE_CHECKING:
+    from adamms.config import TrackingConfig
+
+
+def print_selection(selection: Selection, console: Console | None = None) -> None:
+    """Alpha, divergence and its parts, how often each would be chosen, the chosen one, and the verdict."""
+    console = console or Console(soft_wrap=True)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("alpha", selection.metric, "to the left", "to the right", "bootstrap", "", "not chosen because"):
+        table.add_column(column, justify="left" if column in ("", "not chosen because") else "right")
+    for alpha, score in selection.scores.items():
+        table.add_row(
+            format_alpha(alpha),
+            _number(score),
+            _number(selection.left[alpha]),
+            _number(selection.right[alpha]),
+            f"{selection.bootstrap[alpha]:.0%}" if alpha in selection.bootstrap else "",
+            "<- chosen" if alpha == selection.alpha else "",
+            selection.excluded.get(alpha, "").replace(END_POINT, "end point"),
+            style="bold green" if alpha == selection.alpha else None,
+        )
+    console.print(table)
+    console.print(selection.verdict)
+    for warning in selection.warnings:
+        console.print(f"warning: {warning}")
+
+
+def print_outcome(selection: Selection, merged: Path, tracking: TrackingConfig) -> None:
+    """The end of a search: the table, the checkpoint, and how to look at all of it."""
+    console = Console(soft_wrap=True)
+    print_selection(selection, console)
+    console.print(f"checkpoint: {merged}")
+    if tracking.enabled:
+        console.print(f"dashboard:  {dashboard_command(tracking.uri)}")
+
+
+def judgement_table(judgements: Mapping[str, Judgement]) -> Table:
+    """Accuracy of every candidate, by task; the chosen one marked with *."""
+    first = next(iter(judgements.values()))
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    columns = ["task", *(f"{format_alpha(alpha)}" for alpha in first.accuracy), "donor", "chosen", "oracle", "regret"]
+    for column in (*columns, "rank corr."):
+        table.add_column(column, justify="left" if column == "task" else "right")
+    for task, judgement in judgements.items():
+        table.add_row(task, *_cells(judgement, "{:.1f}*"))
+    return table
+
+
+def judgement_markdown(judgements: Mapping[tuple[int, str], Judgement]) -> str:
+    """Accuracies by seed and task as Markdown, the chosen one in bold, with the means of the choice beside others."""
+    rows = list(judgements.values())
+    alphas = list(rows[0].accuracy)
+    header = ["seed", "task", *map(format_alpha, alphas), "donor", "chosen", "oracle", "regret", "rank corr."]
+    lines = [_row(header), _row(["---"] * len(header))]
+    for (seed, task), judgement in judgements.items():
+        lines.append(_row([str(seed), task, *_cells(judgement, "**{:.1f}**")]))
+    beyond = sum(j.accuracy[j.chosen] > max(j.accuracy[alphas[0]], j.donor or 0) for j in rows)
+    means = {
+        "base": mean(j.accuracy[alphas[0]] for j in rows),
+        "donor": mean(j.donor or 0 for j in rows),
+        "chosen": mean(j.accuracy[j.chosen] for j in rows),
+        "oracle": mean(j.accuracy[j.oracle] for j in rows),
+    }
+    lines += [
+        "",
+        "Mean accuracy: " + ", ".join(f"{name} {value:.1f}" for name, value in means.items())
+        + f"; mean regret {mean(j.regret for j in rows):.1f}; the chosen alpha beats both parents in {beyond} of "
+        f"{len(rows)}.",
+    ]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def _cells(judgement: Judgement, mark: str) -> list[str]:
+    accuracies = [
+        mark.format(value) if alpha == judgement.chosen else f"{value:.1f}"
+        for alpha, value in judgement.accuracy.items()
+    ]
+    correlation = judgement.rank_correlation
+    return [
+        *accuracies,
+        "-" if judgement.donor is None else f"{judgement.donor:.1f}",
+        format_alpha(judgement.chosen),
+        format_alpha(judgement.oracle),
+        f"{judgement.regret:.1f}",
+        "-" if correlation is None else f"{correlation:+.2f}",
+    ]
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def dashboard_command(uri: str) -> str:
+    """How to open the dashboard of a tracking URI."""
+    return uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:g}"

@@ -1,0 +1,91 @@
+"""How far a choice can be trusted, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adamms.searching.divergence import Divergence
+from adamms.searching.metrics import Floats
+from adamms.searching.resampling import DIGITS, Resamples
+from adamms.searching.responses import ALPHA_DIGITS, Comparison, format_alpha
+
+RIVAL = 0.1
+"""A candidate is a rival when it does at least as well as the chosen one in this share of the resamples."""
+FEW_PROMPTS = 10
+"""Fewer prompts than this decide nothing."""
+NO_PLATEAU = 0.5
+"""Where even the most stable candidate changes this much of what it could, there is no plateau to be on."""
+
+
+def judge(alphas: Sequence[float], resamples: Resamples, winner: int, prompts: int) -> str:
+    """What the resamples say about the winner. `alphas` are the candidates that could be chosen."""
+    chosen = format_alpha(alphas[winner])
+    if len(alphas) == 1:
+        return f"{chosen} is the only candidate that can be chosen"
+    scores = np.round(resamples.scores, DIGITS)
+    rivals = (scores <= scores[:, [winner]]).mean(axis=0) >= RIVAL
+    share = f"{chosen} is chosen in {100 * resamples.shares()[winner]:.0f} % of resamples"
+    if prompts < FEW_PROMPTS:
+        return f"too few prompts ({prompts}) to tell the candidates apart ({share})"
+    if rivals.sum() > 1:  # the winner is its own rival
+        return f"{_list(alphas, rivals)} cannot be told apart with {prompts} prompts ({share})"
+    return f"{share} of {prompts} prompts"
+
+
+def without_resampling(alphas: Sequence[float], scores: Floats, winner: int, prompts: int) -> str:
+    """What can be said from the scores alone."""
+    tied = np.round(scores, DIGITS) == np.round(scores[winner], DIGITS)
+    if tied.sum() > 1:
+        return f"{_list(alphas, tied)} have the same divergence with {_prompts(prompts)}"
+    return f"{format_alpha(alphas[winner])} has the smallest divergence with {_prompts(prompts)} (not resampled)"
+
+
+def warn(
+    comparison: Comparison, divergence: Divergence, eligible: NDArray[np.intp], winner: int | None
+) -> Iterator[str]:
+    """What a reader should know before believing the choice. `winner` is a place in `eligible`."""
+    if comparison.dropped:
+        yield f"{_prompts(comparison.dropped)} left out: not every candidate has answered them"
+    steps = np.unique(np.round(np.diff(comparison.alphas), ALPHA_DIGITS - 1))
+    if len(steps) > 1:
+        sizes = " and ".join(map(format_alpha, (steps.min(), steps.max())))
+        yield f"alphas are not evenly spaced (steps between {sizes}): a longer step changes more answers"
+    if winner is None:
+        return
+    totals = np.round(divergence.score[eligible].sum(axis=1), DIGITS)
+    prompts = len(comparison.prompt_ids)
+    if not np.nansum(divergence.both):
+        yield "every candidate gives the same answers: nothing tells them apart"
+    elif totals[winner] >= NO_PLATEAU * divergence.metric.largest * prompts:
+        yield (
+            f"no plateau: even the chosen candidate's divergence is {totals[winner] / prompts:.2f} a prompt, "
+            f"of {divergence.metric.largest:.0f} at most"
+        )
+    end = _falls_towards_an_end(totals, winner)
+    if end:
+        chosen = format_alpha(comparison.alphas[eligible[winner]])
+        yield (
+            f"no plateau: the divergence falls all the way to {chosen}, the {end} alpha that can be chosen; "
+            "the best one may lie beyond it"
+        )
+
+
+def _falls_towards_an_end(totals: Floats, winner: int) -> str:
+    """`smallest` or `largest` when the scores fall strictly towards the winner at that end."""
+    steps = np.diff(totals)
+    if len(steps) >= 2 and winner == 0 and (steps > 0).all():
+        return "smallest"
+    return "largest" if len(steps) >= 2 and winner == len(steps) and (steps < 0).all() else ""
+
+
+def _list(alphas: Sequence[float], which: NDArray[np.bool_]) -> str:
+    """`0.1, 0.2 and 0.3`"""
+    names = [format_alpha(alpha) for alpha, named in zip(alphas, which, strict=True) if named]
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _prompts(count: int) -> str:
+    return f"{count} prompt{'' if count == 1 else 's'}"

@@ -1,0 +1,80 @@
+"""Search alpha for one pair of models and one set of unlabelled prompts, and export the winner.
+
+    python pipelines/search.py --config conf/demo.yaml [key=value ...]
+    ray job submit --working-dir . -- python pipelines/search.py --config conf/demo.yaml [key=value ...]
+
+The same command run again goes on where it stopped: no finished (alpha, prompt) is answered twice.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from adamms.cli import pipeline
+from adamms.config import SearchSettings
+from adamms.errors import UserError
+from adamms.generation.engine import EngineSpec
+from adamms.generation.prompts import load_prompts
+from adamms.mapping import Pair, open_pair
+from adamms.merging.recipe import Recipe
+from adamms.merging.to_disk import merge_to_disk, was_merged_as
+from adamms.progress import bytes_bar
+from adamms.searching.alphas import check_alphas
+from adamms.searching.answering import answer_all
+from adamms.searching.candidates import CandidateBook
+from adamms.searching.run_folder import RunFolder, answer_identity
+from adamms.searching.selection import Selection, select
+from adamms.searching.table import print_outcome
+from adamms.tracking import SearchTracker, search_parameters
+
+
+@pipeline
+def main(settings: SearchSettings, force: bool) -> None:
+    # everything the user can mend is found before anything is written
+    alphas = check_alphas(settings.searching.alphas)
+    recipe = Recipe.of(settings.merging, alpha=alphas[0])
+    prompts = load_prompts(settings.prompts)
+    pair = open_pair(settings)
+    run = RunFolder(Path(settings.run_dir), answer_identity(pair.plan, recipe, settings.engine))
+    run.check_owner(alphas, prompts, force)
+
+    run.write_json(run.plan_file, pair.plan.to_dict())
+    spec = EngineSpec(pair.plan, settings.engine, settings.mapping.base_architecture)
+    with SearchTracker(settings.tracking, run.search_key, search_parameters(settings, pair.plan)) as tracker:
+        book = answer_all(spec, recipe, alphas, prompts, run, engine=settings.engine, ray=settings.ray, tracker=tracker)
+        questions = {prompt.id: prompt.text for prompt in prompts}
+        selection = select(book.responses(), settings.searching.metric, prompts=questions)
+        run.write_json(run.selection_file, selection.to_json())
+        report(tracker, book, selection, run)
+        merged = export(settings, pair, recipe, selection, run)
+    print_outcome(selection, merged, settings.tracking)
+
+
+def report(tracker: SearchTracker, book: CandidateBook, selection: Selection, run: RunFolder) -> None:
+    """The choice and everything it was chosen from, on the dashboard."""
+    tracker.log_scores(book.scores(selection))
+    tracker.log_selection(selection, [run.plan_file, run.selection_file])
+
+
+def export(settings: SearchSettings, pair: Pair, recipe: Recipe, selection: Selection, run: RunFolder) -> Path:
+    """The winner as a checkpoint, unless it stands there from an earlier run of the same search."""
+    if selection.alpha is None:
+        raise UserError(f"searching.alphas: {selection.verdict}; try smaller or other alphas")
+    winner = recipe.at(selection.alpha)
+    if was_merged_as(run.merged_folder, pair.plan, winner):
+        return run.merged_folder
+    with bytes_bar("exporting", pair.plan) as progress:
+        return merge_to_disk(
+            pair.plan,
+            pair.base,
+            pair.donor,
+            winner,
+            run.merged_folder,
+            force=True,
+            workers=settings.merging.workers,
+            progress=progress,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""Metrics agree with slow, plain implementations, and anybody can add one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adamms.errors import UserError
+from adamms.searching import metrics
+from adamms.searching.chrf import chrf_difference
+from adamms.searching.edit_distance import edit_difference, edit_distance
+from adamms.searching.embedding import metric_from_encoder
+from adamms.searching.metrics import Floats, get_metric, metric, metric_names
+
+TEXT = st.text(alphabet="abcé ", max_size=30)
+
+
+def plain_edit_distance(left: str, right: str) -> int:
+    row = list(range(len(right) + 1))
+    for i, a in enumerate(left, 1):
+        above, row = row, [i]
+        for j, b in enumerate(right, 1):
+            row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (a != b)))
+    return row[-1]
+
+
+@given(TEXT, TEXT)
+def test_edit_distance(left: str, right: str) -> None:
+    assert edit_distance(left, right) == plain_edit_distance(left, right)
+
+
+def test_edit_distance_of_long_texts() -> None:
+    left, right = "the cat sat on the mat " * 20, "a cat sits on a mat, " * 20
+    assert edit_distance(left, right) == plain_edit_distance(left, right)
+
+
+@pytest.mark.parametrize("difference", [edit_difference, chrf_difference])
+@given(left=TEXT, right=TEXT)
+def test_differences_are_symmetric_shares(
+    difference: metrics.Callable[[str, str], float], left: str, right: str
+) -> None:
+    assert 0 <= difference(left, right) <= 1
+    assert difference(left, right) == pytest.approx(difference(right, left))
+    assert difference(left, left) == 0
+
+
+def test_chrf_by_hand() -> None:
+    # 1-grams: {a, b} and {a, c}: 1 of 2; 2-grams: none of 1
+    assert chrf_difference("ab", "ac") == pytest.approx(1 - 0.25)
+    assert chrf_difference("a", "b") == 1
+    assert chrf_difference("a b", "ab") == 0
+    assert chrf_difference("", "b") == 1
+
+
+def test_counts_ignore_case_and_surrounding_space() -> None:
+    assert get_metric("either").difference([" Yes", "no", "a"], ["yes\n", "No.", "a"]).tolist() == [0, 1, 0]
+    assert get_metric("answer").difference([" Yes", "no", "a"], ["yes\n", "No.", "b"]).tolist() == [0, 0, 1]
+
+
+def test_either_counts_once_and_sum_twice() -> None:
+    left, right = np.array([0.0, 1, 0, 1]), np.array([0.0, 0, 1, 1])
+    assert get_metric("either").score(left, right).tolist() == [0, 1, 1, 1]
+    assert get_metric("sum").score(left, right).tolist() == [0, 1, 1, 2]
+
+
+def test_unknown_metric_names_the_known() -> None:
+    with pytest.raises(UserError, match="either, sum, answer, edit, chrf, embedding"):
+        get_metric("bleu")
+
+
+def test_anybody_can_add_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "_REGISTRY", dict(metrics._REGISTRY))
+
+    @metric("length", combine="sum")
+    def length(left: Sequence[str], right: Sequence[str]) -> Floats:
+        return np.array([abs(len(a) - len(b)) / max(len(a), len(b), 1) for a, b in zip(left, right, strict=True)])
+
+    assert "length" in metric_names()
+    assert get_metric("length").difference(["ab"], ["a"]).tolist() == [0.5]
+    with pytest.raises(ValueError, match="length"):
+        metric("length", combine="sum")(length)
+
+
+def test_embedding_is_one_minus_cosine() -> None:
+    encoded: list[str] = []
+
+    def encode(texts: list[str]) -> Floats:
+        encoded.extend(texts)
+        return np.array([{"x": [2.0, 0], "y": [0, 3.0], "xy": [1.0, 1]}[text] for text in texts])
+
+    found = metric_from_encoder("embedding", encode)
+    assert found.difference(["x", "x", "x"], ["x ", "y", "xy"]) == pytest.approx([0, 1, 1 - 0.5**0.5])
+    assert found.difference(["y"], ["x"]) == pytest.approx([1])
+    assert sorted(encoded) == ["x", "xy", "y"]  # each text once
+
+
+def test_embedding_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "sentence_transformers", None)
+    with pytest.raises(UserError, match="install"):
+        get_metric("embedding:some/model").difference(["a"], ["b"])
