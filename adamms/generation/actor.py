@@ -46,11 +46,13 @@ class EngineActor:
         self._digest = ""
         os.environ["OMP_NUM_THREADS"] = str(cpus)  # read when torch is imported
 
-    def ready(self) -> int:
-        """Starts the engine; gives the id of the process that holds it."""
+    def awake(self) -> None:
+        """Returns once the process is there."""
+
+    def ready(self) -> None:
+        """Starts the engine."""
         if self._engine is None:
             self._engine = self._spec.build()
-        return os.getpid()
 
     def answer(self, recipe: Recipe, prompts: Sequence[Prompt], drafts: Mapping[str, Sequence[int]]) -> UnitResult:
         """Moves to the recipe where it does not stand there yet, and answers."""

@@ -6,7 +6,8 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from enum import Enum
 from types import TracebackType
 from typing import Any
 
@@ -17,20 +18,30 @@ from adamms.generation.prompts import Prompt
 from adamms.generation.schedule import Schedule, Unit
 from adamms.merging.recipe import Recipe
 
+__all__ = ["InferencePool", "UnitResult"]
+
 ATTEMPTS = 3
 STARTS = 3  # an actor that dies while starting, so often in a row, is given up
 POLL_SECONDS = 1.0
+WAKE_SECONDS = 0.5
 
 log = logging.getLogger(__name__)
 
 
+class _Doing(Enum):
+    waking = "its process comes up"
+    starting = "its engine starts"
+    answering = "it answers a unit"
+
+
 @dataclass
 class _Call:
-    """What an actor is at: a unit, or, with none, starting its engine or finishing what nobody waits for."""
+    """What an actor is at. `since`: when its process was asked for, or, answering, when it got the unit."""
 
     actor: int
-    unit: Unit | None
-    started: float = field(default_factory=time.monotonic)
+    doing: _Doing
+    since: float
+    unit: Unit | None = None  # None while answering: nobody waits for it any more
 
 
 class InferencePool:
@@ -46,7 +57,7 @@ class InferencePool:
         self._calls: dict[Any, _Call] = {}
         self._idle: list[int] = []
         self._failed_starts: Counter[int] = Counter()
-        self._given_up: dict[int, str] = {}
+        self._given_up: list[str] = []
         self._blocks: dict[tuple[Prompt, ...], Any] = {}
         self._answered = _Answered()
         self._entered = 0.0
@@ -61,7 +72,7 @@ class InferencePool:
                 self._places.append(place)
                 remote = ray.remote(max_restarts=-1, max_task_retries=0)(EngineActor).options(**place.options())
                 self._actors.append(remote.remote(self._spec, index, place.cpus))
-                self._start(index)
+                self._wake(index, self._entered)
         except BaseException:
             self._close()
             raise
@@ -103,14 +114,14 @@ class InferencePool:
             self._idle.remove(index)
             drafts = self._answered.near(unit) if self._spec.config.drafts else {}
             reference = self._actors[index].answer.remote(recipe.at(unit.alpha), self._block(unit.prompts), drafts)
-            self._calls[reference] = _Call(index, unit)
+            self._calls[reference] = _Call(index, _Doing.answering, time.monotonic(), unit)
 
     def _finished(self) -> list[tuple[_Call, Any]]:
         """Calls that have ended since, with what came of them: a value or Ray's error."""
         import ray
 
         if not self._calls:
-            raise RuntimeError(f"no engine starts: {'; '.join(sorted(set(self._given_up.values())))}")
+            raise RuntimeError(f"no engine starts: {'; '.join(sorted(set(self._given_up)))}")
         ended = ray.wait(list(self._calls), num_returns=len(self._calls), timeout=0)[0]
         ended = ended or ray.wait(list(self._calls), num_returns=1, timeout=POLL_SECONDS)[0]
         outcomes = []
@@ -124,66 +135,63 @@ class InferencePool:
 
     def _settle(self, schedule: Schedule, call: _Call, outcome: Any) -> UnitResult | None:
         """Takes note of an ended call; gives the result that it is for the caller, if any."""
-        if not isinstance(outcome, Exception):
-            self._idle.append(call.actor)
-            self._failed_starts.pop(call.actor, None)
-            if call.unit is None or schedule.given_up(call.unit.alpha):
-                return None
-            assert isinstance(outcome, UnitResult)
-            self._answered.add(outcome)
-            return outcome
-        cause = getattr(outcome, "cause", None)
-        if isinstance(cause, UserError):
-            raise cause from None
-        self._restart(call, outcome)
-        if call.unit is None:
+        if isinstance(outcome, Exception):
+            return self._settle_failure(schedule, call, outcome)
+        if call.doing == _Doing.waking:
+            self._calls[self._actors[call.actor].ready.remote()] = replace(call, doing=_Doing.starting)
             return None
-        log.warning(
-            "alpha %g, attempt %d on actor %d: %s", call.unit.alpha, call.unit.attempt, call.actor, _reason(outcome)
-        )
-        if schedule.gives_up(call.unit):
-            return UnitResult(call.unit.alpha, error=_reason(outcome), actor=call.actor)
-        return None
+        self._idle.append(call.actor)
+        self._failed_starts.pop(call.actor, None)
+        if call.unit is None or schedule.given_up(call.unit.alpha):
+            return None
+        assert isinstance(outcome, UnitResult)
+        self._answered.add(outcome)
+        return outcome
 
-    def _restart(self, call: _Call, error: Exception) -> None:
-        """Has an actor start its engine anew, unless it cannot."""
+    def _settle_failure(self, schedule: Schedule, call: _Call, error: Exception) -> UnitResult | None:
         import ray
 
-        if isinstance(error, ray.exceptions.ActorUnavailableError) and call.unit is None:
-            time.sleep(POLL_SECONDS)  # Ray is restarting its process, and takes no calls yet
-            self._start(call.actor, call.started)
-            return
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, UserError):
+            raise cause from None
         if isinstance(error, ray.exceptions.RayTaskError):
             # It raised and lives on; what state its engine is in nobody knows, so a new process takes over.
             ray.kill(self._actors[call.actor], no_restart=False)
-        if call.unit is None:
+        reason = _reason(error)
+        if call.doing == _Doing.answering:
+            self._wake(call.actor, time.monotonic())
+            if call.unit is None:
+                return None
+            log.warning("alpha %g, attempt %d: %s", call.unit.alpha, call.unit.attempt, reason)
+            return UnitResult(call.unit.alpha, error=reason, actor=call.actor) if schedule.gives_up(call.unit) else None
+        if call.doing == _Doing.starting:
             self._failed_starts[call.actor] += 1
-            if self._failed_starts[call.actor] >= STARTS:
-                self._given_up[call.actor] = _reason(error)
-                log.warning("actor %d is given up: %s", call.actor, _reason(error))
-                return
-        self._start(call.actor)
+        if self._failed_starts[call.actor] < STARTS:
+            time.sleep(WAKE_SECONDS)  # Ray is restarting the process, and takes no calls yet
+            self._wake(call.actor, call.since)
+        else:
+            self._given_up.append(reason)
+            log.warning("actor %d is given up, its engine does not start: %s", call.actor, reason)
+        return None
 
-    def _start(self, index: int, since: float | None = None) -> None:
-        call = _Call(index, None)
-        call.started = since or call.started
-        self._calls[self._actors[index].ready.remote()] = call
+    def _wake(self, actor: int, since: float) -> None:
+        """Waits for the actor's process; its engine is started when that is there."""
+        self._calls[self._actors[actor].awake.remote()] = _Call(actor, _Doing.waking, since)
 
     def _check_hanging(self) -> None:
         """Kills actors that are at one unit for too long; raises if no engine is ready in time."""
         import ray
 
         now, config = time.monotonic(), self._spec.config
-        for call in self._calls.values():
-            if call.unit and config.unit_timeout_s and now - call.started > config.unit_timeout_s:
-                log.warning(
-                    "actor %d: nothing for %g s (engine.unit_timeout_s); killed", call.actor, config.unit_timeout_s
-                )
+        working = [call for call in self._calls.values() if call.doing == _Doing.answering]
+        for call in working:
+            if config.unit_timeout_s and now - call.since > config.unit_timeout_s:
+                log.warning("actor %d: no answers in %g s (engine.unit_timeout_s)", call.actor, config.unit_timeout_s)
                 ray.kill(self._actors[call.actor], no_restart=False)
-                call.started = now  # its call ends with an error soon
-        waiting = not self._idle and not any(call.unit for call in self._calls.values())
-        oldest = min((call.started for call in self._calls.values()), default=now)
-        if waiting and config.start_timeout_s and now - oldest > config.start_timeout_s:
+                call.since = now  # its call ends with an error soon
+        if working or self._idle or not self._calls or not config.start_timeout_s:
+            return
+        if now - min(call.since for call in self._calls.values()) > config.start_timeout_s:
             raise UserError(
                 f"no engine is ready after {config.start_timeout_s:g} s; each needs {self._places[0]} of the cluster, "
                 f"which has {_resources()}; lower engine.cpus or engine.actors, or raise engine.start_timeout_s"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +47,12 @@ class Live:
 
 
 @pytest.fixture(scope="module", params=PAIRS)
-def live(request: pytest.FixtureRequest, tiny: Tiny) -> Iterator[Live]:
+def live(request: pytest.FixtureRequest, tiny: Tiny) -> Live:
     base = request.param
     if base == "llava" and "llava" not in known_architectures():
         pytest.skip("no architecture file for LLaVA-1.5 yet")
     spec = tiny_spec(tiny(base), tiny(PAIRS[base]), kind="vllm")
-    yield Live(start(spec), spec)
+    return Live(start(spec), spec)
 
 
 @pytest.fixture(scope="module")
