@@ -13,6 +13,7 @@ from adamms.generation.answers import AnswerReader
 from adamms.generation.chat import Chat
 from adamms.generation.devices import pick_device, pick_dtype
 from adamms.generation.engine import Answer, Effort, EngineSpec
+from adamms.generation.lengths import model_length
 from adamms.generation.prompts import Prompt
 from adamms.merging.recipe import Recipe
 
@@ -120,10 +121,7 @@ class VllmEngine:
 
 def engine_arguments(config: EngineConfig, base: Checkpoint, device: str) -> dict[str, Any]:
     """What `vllm.LLM` is started with."""
-    from transformers import AutoConfig
-
-    text = AutoConfig.from_pretrained(base.folder, trust_remote_code=config.trust_remote_code).get_text_config()
-    longest = min(config.max_model_len, getattr(text, "max_position_embeddings", config.max_model_len))
+    longest = model_length(config, base.folder)
     arguments: dict[str, Any] = {
         "model": str(base.folder),
         "dtype": pick_dtype(config.dtype, device),
