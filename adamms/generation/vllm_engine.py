@@ -50,6 +50,8 @@ class VllmEngine:
         # After the update, never before: what it holds was computed with the old weights.
         if not self._llm.reset_prefix_cache():
             raise RuntimeError("vLLM kept its prefix cache, which belongs to the weights before the move")
+        if not self._config.vision_cache_tokens:
+            self._llm.llm_engine.reset_encoder_cache()
         if len(digests) != 1:
             raise RuntimeError(f"the ranks of one engine merged different weights: {sorted(digests)}")
         return str(digests.pop())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,26 +51,37 @@ TEMPLATE = (
 )
 
 
-def save_qwen2_vl(folder: Path, seed: int = 0, tied: bool = False) -> Path:
-    """A Qwen2-VL of two layers."""
+@dataclass(frozen=True)
+class Size:
+    """Width and depth of a language model (heads of 32) and depth of a vision tower."""
+
+    hidden: int = 64
+    layers: int = 2
+    intermediate: int = 96
+    vision: int = 1
+
+
+def save_qwen2_vl(folder: Path, seed: int = 0, tied: bool = False, size: Size | None = None) -> Path:
+    """A Qwen2-VL."""
+    scale = size or Size()
     tokenizer = _tokenizer("<|vision_start|><|image_pad|><|vision_end|>")
     patches = {"patch_size": 8, "temporal_patch_size": 2, "merge_size": 2}
-    size = {"shortest_edge": 32**2, "longest_edge": 64**2}
+    pixels = {"shortest_edge": 32**2, "longest_edge": 64**2}
     processor = Qwen2VLProcessor(
-        image_processor=Qwen2VLImageProcessor(size=size, **patches),
-        video_processor=Qwen2VLVideoProcessor(size=size, **patches),
+        image_processor=Qwen2VLImageProcessor(size=pixels, **patches),
+        video_processor=Qwen2VLVideoProcessor(size=pixels, **patches),
         tokenizer=tokenizer,
         chat_template=tokenizer.chat_template,
     )
     rope = {"rope_type": "default", "rope_theta": 100.0, "mrope_section": [4, 6, 6]}
     config = Qwen2VLConfig(
-        text_config={**_language(tokenizer), "rope_parameters": rope, "tie_word_embeddings": tied},
+        text_config={**_language(tokenizer, scale), "rope_parameters": rope, "tie_word_embeddings": tied},
         vision_config={
-            "depth": 1,
+            "depth": scale.vision,
             "embed_dim": 64,
             "num_heads": 2,
             "mlp_ratio": 2,
-            "hidden_size": 64,
+            "hidden_size": scale.hidden,
             "patch_size": 8,
             "temporal_patch_size": 2,
             "spatial_merge_size": 2,
@@ -162,19 +174,20 @@ def _tokenizer(image: str) -> Qwen2Tokenizer:
     return tokenizer
 
 
-def _language(tokenizer: Qwen2Tokenizer) -> dict[str, Any]:
+def _language(tokenizer: Qwen2Tokenizer, size: Size | None = None) -> dict[str, Any]:
+    size = size or Size()
     return {
-        "hidden_size": 64,
-        "intermediate_size": 96,
-        "num_hidden_layers": 2,
+        "hidden_size": size.hidden,
+        "intermediate_size": size.intermediate,
+        "num_hidden_layers": size.layers,
         "vocab_size": VOCABULARY,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
+        "num_attention_heads": size.hidden // 32,
+        "num_key_value_heads": size.hidden // 64,
         "rms_norm_eps": 1e-6,
         "head_dim": 32,
         "max_position_embeddings": 1024,
         "tie_word_embeddings": False,
-        "initializer_range": 0.15,
+        "initializer_range": 1.2 / size.hidden**0.5,
         "rope_parameters": {"rope_type": "default", "rope_theta": 100.0},
         "bos_token_id": None,
         "eos_token_id": tokenizer.eos_token_id,
