@@ -143,7 +143,7 @@ class EngineConfig:
     kv_cache_gb: float = 0.0
     """KV cache of an engine (vllm); 0: what is left of the GPU's share, or 1 GB on a CPU."""
     vision_cache_tokens: int = 65536
-    """Image embeddings kept from one alpha to the next (vllm): as many as all prompts have, or few are of use; 0: none."""
+    """Image embeddings kept from one alpha to the next (vllm), at best as many as all prompts have; 0: none."""
     batch_invariant: bool = False
     """Kernels whose results do not depend on the batch (vllm on CUDA): slower, but greedy answers repeat exactly."""
     enforce_eager: bool = False
