@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from adamms.generation.engine import Engine
+from adamms.generation.pool import InferencePool
 from adamms.generation.prompts import Prompt
+from adamms.merging.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +22,18 @@ class Noise:
         return self.differing / self.asked if self.asked else 0.0
 
 
-def noise_floor(engine: Engine, prompts: Sequence[Prompt]) -> Noise:
-    """Answers the prompts twice at the recipe where the engine stands, in other company the second time.
+def noise_floor(pool: InferencePool, recipe: Recipe, prompts: Sequence[Prompt], block_size: int) -> Noise:
+    """Answers the prompts twice at the recipe's alpha, in other company the second time, without drafts.
 
-    The second time they come in reverse order and in halves, since what varies is how prompts share a batch.
+    The second time they come in reverse order and in half blocks, since what varies is how prompts share a batch.
+    Prompts that could not be answered twice are not counted.
     """
-    first = {answer.prompt_id: answer.text for answer in engine.generate(prompts)}
-    middle = len(prompts) // 2
-    backwards = list(reversed(prompts))
-    again = [*engine.generate(backwards[:middle]), *engine.generate(backwards[middle:])]
-    return Noise(len(prompts), sum(first[answer.prompt_id] != answer.text for answer in again))
+    first = _texts(pool, recipe, prompts, block_size)
+    again = _texts(pool, recipe, prompts[::-1], max(1, block_size // 2))
+    both = first.keys() & again.keys()
+    return Noise(len(both), sum(first[name] != again[name] for name in both))
+
+
+def _texts(pool: InferencePool, recipe: Recipe, prompts: Sequence[Prompt], block_size: int) -> dict[str, str]:
+    results = pool.answer(recipe, {recipe.alpha: prompts}, block_size, drafts=False)
+    return {answer.prompt_id: answer.text for result in results for answer in result.answers}

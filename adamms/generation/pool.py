@@ -83,11 +83,16 @@ class InferencePool:
     ) -> None:
         self._close()
 
-    def answer(self, recipe: Recipe, work: Mapping[float, Sequence[Prompt]], block_size: int) -> Iterator[UnitResult]:
+    def answer(
+        self, recipe: Recipe, work: Mapping[float, Sequence[Prompt]], block_size: int, *, drafts: bool = True
+    ) -> Iterator[UnitResult]:
         """Answers every alpha's prompts; gives each unit's result as it comes.
 
         A unit whose actor dies, hangs or raises is tried again, wherever an actor is free; when its attempts are used
         up its alpha gets one result with an error, and the others go on.
+
+        Args:
+            drafts: whether answers of other candidates may be tried, where `engine.drafts` allows it.
 
         Raises:
             UserError: an engine met something that the user can mend.
@@ -96,7 +101,7 @@ class InferencePool:
         schedule = Schedule(work, block_size, ATTEMPTS)
         try:
             while schedule.waiting or any(call.unit for call in self._calls.values()):
-                self._dispatch(schedule, recipe)
+                self._dispatch(schedule, recipe, drafts and self._spec.config.drafts)
                 for call, outcome in self._finished():
                     result = self._settle(schedule, call, outcome)
                     if result is not None:
@@ -106,14 +111,14 @@ class InferencePool:
             for call in self._calls.values():
                 call.unit = None
 
-    def _dispatch(self, schedule: Schedule, recipe: Recipe) -> None:
+    def _dispatch(self, schedule: Schedule, recipe: Recipe, drafts: bool) -> None:
         for index in list(self._idle):
             unit = schedule.take(index)
             if unit is None:
                 return
             self._idle.remove(index)
-            drafts = self._answered.near(unit) if self._spec.config.drafts else {}
-            reference = self._actors[index].answer.remote(recipe.at(unit.alpha), self._block(unit.prompts), drafts)
+            tokens = self._answered.near(unit) if drafts else {}
+            reference = self._actors[index].answer.remote(recipe.at(unit.alpha), self._block(unit.prompts), tokens)
             self._calls[reference] = _Call(index, _Doing.answering, time.monotonic(), unit)
 
     def _finished(self) -> list[tuple[_Call, Any]]:

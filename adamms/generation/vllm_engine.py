@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import torch
 
 from adamms.checkpoint import Checkpoint
 from adamms.config import EngineConfig
@@ -14,6 +17,7 @@ from adamms.generation.chat import Chat
 from adamms.generation.devices import pick_device, pick_dtype
 from adamms.generation.engine import Answer, Effort, EngineSpec
 from adamms.generation.lengths import model_length
+from adamms.generation.memory import preflight
 from adamms.generation.prompts import Prompt
 from adamms.merging.recipe import Recipe
 
@@ -21,6 +25,8 @@ WORKER_EXTENSION = "adamms.generation.vllm_worker.MergeExtension"
 VISION_CACHE = "adamms.generation.vision_cache.VisionCache"
 DRAFT_CHUNK = 1024  # prompt tokens whose logits are computed at once when a draft is looked at
 CPU_KV_CACHE_GB = 1.0
+
+log = logging.getLogger(__name__)
 
 
 class VllmEngine:
@@ -32,12 +38,14 @@ class VllmEngine:
         base = Checkpoint.open(spec.plan.base.location)
         self._chat = Chat(base.folder, spec.config.trust_remote_code)
         self._reader = AnswerReader(self._chat, spec.config.max_tokens, spec.config.stop)
+        device = pick_device(spec.config.device)
+        if device.type == "cuda":
+            log.info(preflight(spec.plan, spec.config, [torch.cuda.mem_get_info(device)[1]]))
         _set_environment(spec.config)
         from vllm import LLM
 
-        device = pick_device(spec.config.device).type
         try:
-            self._llm = LLM(worker_extension_cls=WORKER_EXTENSION, **engine_arguments(spec.config, base, device))
+            self._llm = LLM(worker_extension_cls=WORKER_EXTENSION, **engine_arguments(spec.config, base, device.type))
         except ValueError as error:  # what vLLM says of settings that do not fit the model or the machine
             raise UserError(
                 f"vLLM refuses {base.location}: {_one_line(error)}; change the settings engine.*"

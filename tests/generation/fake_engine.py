@@ -48,7 +48,8 @@ class FakeEngine:
                 _misbehave(what, self._spec.folder)
         drafted = sum(len(tokens) for tokens in (drafts or {}).values())
         self.effort += Effort(decoded_tokens=len(prompts), drafted_tokens=drafted)
-        return [Answer(prompt.id, f"{prompt.id} at {self._alpha:g}", (1, 2), "stop") for prompt in prompts]
+        company = {prompt.id: f" of {len(prompts)}" if prompt.text == "fickle" else "" for prompt in prompts}
+        return [Answer(p.id, f"{p.id} at {self._alpha:g}{company[p.id]}", (1, 2), "stop") for p in prompts]
 
 
 def _misbehave(what: str, folder: Path | None = None) -> None:

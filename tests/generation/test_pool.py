@@ -16,6 +16,7 @@ import ray
 
 from adamms.config import EngineConfig
 from adamms.errors import UserError
+from adamms.generation.noise import Noise, noise_floor
 from adamms.generation.pool import InferencePool, UnitResult
 from adamms.generation.prompts import Prompt
 from adamms.merging.recipe import Recipe
@@ -130,6 +131,15 @@ def test_an_engine_over_several_ranks_has_a_placement_group_that_goes_with_the_p
     assert len(groups) == 2
     assert {group["strategy"] for group in groups} == {"STRICT_PACK"}
     assert {group["state"] for group in groups} == {"REMOVED"}
+
+
+def test_answers_that_vary_by_themselves_are_the_noise_floor(tmp_path: Path) -> None:
+    spec = FakeSpec(EngineConfig(cpus=1), tmp_path)
+    with InferencePool(spec, 1) as pool:  # type: ignore[arg-type]
+        assert noise_floor(pool, Recipe(alpha=0.1), prompts(), 4) == Noise(6, 0)
+        noise = noise_floor(pool, Recipe(alpha=0.1), prompts(p1="fickle", p5="fickle", p3="0.1:raise"), 4)
+    assert noise == Noise(4, 2)
+    assert noise.rate == 0.5
 
 
 def test_a_caller_that_has_seen_enough_can_ask_again(tmp_path: Path) -> None:
