@@ -38,11 +38,11 @@ def map_models(
 ) -> None:
     """Show which donor weights would merge into which base weights, and why the rest is kept."""
     from adamms.config import MapSettings, load_settings
-    from adamms.mapping import open_pair
+    from adamms.mapping import plan_pair
     from adamms.mapping.table import print_plan
 
     settings = load_settings(MapSettings, None, overrides or [], {"base": base, "donor": donor})
-    plan = open_pair(settings).plan
+    plan = plan_pair(settings, weights=False).plan
     if as_json:
         print(json.dumps(plan.to_dict()))
     else:
@@ -53,40 +53,30 @@ def map_models(
 def merge(
     base: Base,
     donor: Donor,
-    alpha: Annotated[float, typer.Option(help="The donor's weight, 0 to 1")],
     output: Annotated[Path, typer.Option(help="Folder to write; it appears complete or not at all")],
+    alpha: Annotated[
+        float | None, typer.Option(help="The donor's weight, 0 to 1; metagpt and model_stock find it")
+    ] = None,
     overrides: Overrides = None,
-    method: Annotated[str | None, typer.Option(help="Merge method (default: linear)")] = None,
+    method: Annotated[str | None, typer.Option(help="linear (default), slerp, ties, ...: see merging.method")] = None,
+    ancestor: Annotated[
+        str | None, typer.Option(help="The language model both grew from: folder or Hub id; for task-vector methods")
+    ] = None,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Load the result and ask it one question first")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing output")] = False,
     debug: Debug = False,
 ) -> None:
     """Merge DONOR into BASE with one alpha and write a complete checkpoint."""
     from adamms.config import MergeSettings, load_settings
-    from adamms.mapping import open_pair
-    from adamms.merging.recipe import Recipe
-    from adamms.merging.staging import check_output
-    from adamms.merging.to_disk import merge_to_disk
-    from adamms.progress import bytes_bar
+    from adamms.merging.command import merge_models
 
     given: dict[str, Any] = {"base": base, "donor": donor}
+    if ancestor is not None:
+        given["ancestor"] = ancestor
     if method is not None:
         given["merging"] = {"method": method}
     settings = load_settings(MergeSettings, None, overrides or [], given)
-    recipe = Recipe.of(settings.merging, alpha)
-    check_output(output, force)
-    pair = open_pair(settings)
-    with bytes_bar("merging", pair.plan) as progress:
-        merge_to_disk(
-            pair.plan,
-            pair.base,
-            pair.donor,
-            recipe,
-            output,
-            force=force,
-            workers=settings.merging.workers,
-            progress=progress,
-        )
-    print(output)
+    print(merge_models(settings, alpha, output, smoke=smoke, force=force))
 
 
 @app.command()

@@ -26,6 +26,14 @@ class Embeddings(StrEnum):
     align = "align"
 
 
+class Check(StrEnum):
+    """What a check that fails does: nothing, a note in the plan, or it refuses to merge."""
+
+    off = "off"
+    warn = "warn"
+    error = "error"
+
+
 class EngineKind(StrEnum):
     """Which engine answers prompts; `auto` is vllm where there is a GPU, else transformers."""
 
@@ -45,20 +53,27 @@ class Backend(StrEnum):
 @dataclass(frozen=True)
 class MappingConfig:
     base_architecture: str | None = None
-    """Name of an architecture file, instead of recognising the base."""
+    """Name of an architecture, or path of a YAML file that describes one, instead of recognising the base."""
     donor_architecture: str | None = None
     """Likewise for the donor."""
+    ancestor_architecture: str | None = None
+    """Likewise for the ancestor."""
     duplicates: Duplicates = Duplicates.merge
     """merge: into every duplicate, as section 3.1 of the paper; keep: only where the donor has it too (appendix B)."""
     embeddings: Embeddings = Embeddings.auto
-    """auto: row by row if the vocabularies are equal, else kept; align: rows of tokens that both know."""
+    """auto: row by row if the vocabularies are equal, else kept; keep: never; same: row by row, also where a
+    tokenizer is missing or one side has further tokens; align: rows of tokens that both know."""
+    ancestry_check: Check = Check.error
+    """Whether the two language models grew from one ancestor, by sampled weights."""
+    rope_check: Check = Check.error
+    """Whether both place positions alike (rope_theta, rope_scaling)."""
 
 
 @dataclass(frozen=True)
 class MergingConfig:
     method: str = "linear"
     density: float | None = None
-    """Share of each task vector that is kept, 0 to 1 (ties, dare_*, della_*, breadcrumbs); None: the method's own."""
+    """Share of each task vector that is kept, 0 to 1 (ties, dare_*, della, breadcrumbs); None: the method's own."""
     scale: float | None = None
     """What the merged task vector is multiplied with before it is added to the ancestor (lambda in the papers)."""
     trim_over: str | None = None
@@ -66,9 +81,9 @@ class MergingConfig:
     gamma: float | None = None
     """breadcrumbs: share of each task vector, of the largest magnitudes, that is dropped."""
     epsilon: float | None = None
-    """della_*: the share kept goes from density - epsilon (smallest magnitude) to density + epsilon (largest)."""
+    """della: the share kept goes from density - epsilon (smallest magnitude) to density + epsilon (largest)."""
     seed: int | None = None
-    """dare_*, della_*: of what is dropped at random."""
+    """dare_*, della: of what is dropped at random."""
     backend: Backend = Backend.auto
     """auto: Ray tasks where `ray.address` is given, else threads of this process."""
     workers: int = 0
@@ -246,13 +261,24 @@ def load_settings(
     try:
         layers = [OmegaConf.structured(kind)]
         if path is not None:
-            layers.append(OmegaConf.load(path))
-        layers += [OmegaConf.create(given or {}), OmegaConf.from_dotlist(overrides)]
+            layers.append(_off_is_a_word(OmegaConf.load(path)))
+        layers += [OmegaConf.create(given or {}), _off_is_a_word(OmegaConf.from_dotlist(overrides))]
         return OmegaConf.to_object(OmegaConf.merge(*layers))  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         raise UserError(f"{path or 'settings'}: {_explain(error)}") from None
     except Exception as error:  # YAML syntax errors come from the parser
         raise UserError(f"{path or 'settings'}: {str(error).splitlines()[0]}") from None
+
+
+def _off_is_a_word(layer: Any) -> Any:
+    """YAML reads `off` as false; where a check is meant, it is a word again."""
+    from omegaconf import DictConfig
+
+    mapping = layer.get("mapping") if isinstance(layer, DictConfig) else None
+    if isinstance(mapping, DictConfig):
+        for key in [key for key in mapping if str(key).endswith("_check") and mapping[key] is False]:
+            mapping[key] = Check.off.value
+    return layer
 
 
 def _explain(error: Any) -> str:

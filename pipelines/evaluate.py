@@ -16,7 +16,7 @@ from adamms.cli import pipeline
 from adamms.config import EvaluateSettings
 from adamms.errors import UserError
 from adamms.generation.prompts import load_prompts
-from adamms.mapping import open_pair
+from adamms.mapping import plan_pair
 from adamms.merging.recipe import Recipe
 from adamms.ray_session import ray_session
 from adamms.searching.alphas import check_alphas
@@ -33,7 +33,7 @@ def main(settings: EvaluateSettings, force: bool) -> None:
     recipe = Recipe.of(settings.merging, alpha=alphas[0])
     prompts = load_prompts(settings.labelled)
     labels = read_labels(Path(settings.labelled.path), prompts)
-    pair = open_pair(settings)
+    pair = plan_pair(settings)
     search = RunFolder(Path(settings.run_dir), answer_identity(pair.plan, recipe, settings.engine))
     if not search.selection_file.is_file():
         raise UserError(f"{search.selection_file}: not found; run pipelines/search.py with the same settings first")

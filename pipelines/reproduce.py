@@ -18,7 +18,7 @@ from adamms.config import EvaluateSettings, PromptsConfig, ReproduceSettings
 from adamms.errors import UserError
 from adamms.generation.engine import EngineSpec
 from adamms.generation.prompts import Prompt, load_prompts
-from adamms.mapping import open_pair
+from adamms.mapping import plan_pair
 from adamms.merging.recipe import Recipe
 from adamms.ray_session import ray_session
 from adamms.searching.alphas import check_alphas
@@ -64,7 +64,7 @@ def judge_tasks(settings: ReproduceSettings, folder: Path, seed: int) -> dict[st
         ray=settings.ray,
     )
     alphas = check_alphas(one.searching.alphas)
-    pair, recipe = open_pair(one), Recipe()
+    pair, recipe = plan_pair(one), Recipe()
     unlabelled = {task: load_prompts(prompts_of(folder / "prompts", task)) for task in settings.tasks}
     labelled = {task: load_prompts(prompts_of(folder / "labelled", task)) for task in settings.tasks}
     run = RunFolder(Path(one.run_dir), answer_identity(pair.plan, recipe, one.engine))

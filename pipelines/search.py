@@ -15,13 +15,15 @@ from adamms.config import SearchSettings
 from adamms.errors import UserError
 from adamms.generation.engine import EngineSpec
 from adamms.generation.prompts import load_prompts
-from adamms.mapping import Pair, open_pair
+from adamms.mapping import PlannedPair, plan_pair
+from adamms.merging.companions import was_merged_as
 from adamms.merging.recipe import Recipe
-from adamms.merging.to_disk import merge_to_disk, was_merged_as
+from adamms.merging.to_disk import check_ancestor, merge_to_disk
 from adamms.progress import bytes_bar
 from adamms.searching.alphas import check_alphas
 from adamms.searching.answering import answer_all
 from adamms.searching.candidates import CandidateBook
+from adamms.searching.metrics import get_metric
 from adamms.searching.run_folder import RunFolder, answer_identity
 from adamms.searching.selection import Selection, select
 from adamms.searching.table import print_outcome
@@ -32,9 +34,11 @@ from adamms.tracking import SearchTracker, search_parameters
 def main(settings: SearchSettings, force: bool) -> None:
     # everything the user can mend is found before anything is written
     alphas = check_alphas(settings.searching.alphas)
+    metric = get_metric(settings.searching.metric)
     recipe = Recipe.of(settings.merging, alpha=alphas[0])
+    check_ancestor(recipe, settings.ancestor)
     prompts = load_prompts(settings.prompts)
-    pair = open_pair(settings)
+    pair = plan_pair(settings)
     run = RunFolder(Path(settings.run_dir), answer_identity(pair.plan, recipe, settings.engine))
     run.check_owner(alphas, prompts, force)
 
@@ -43,7 +47,7 @@ def main(settings: SearchSettings, force: bool) -> None:
     with SearchTracker(settings.tracking, run.search_key, search_parameters(settings, pair.plan)) as tracker:
         book = answer_all(spec, recipe, alphas, prompts, run, engine=settings.engine, ray=settings.ray, tracker=tracker)
         questions = {prompt.id: prompt.text for prompt in prompts}
-        selection = select(book.responses(), settings.searching.metric, prompts=questions)
+        selection = select(book.responses(), metric, prompts=questions)
         run.write_json(run.selection_file, selection.to_json())
         report(tracker, book, selection, run)
         merged = export(settings, pair, recipe, selection, run)
@@ -56,7 +60,7 @@ def report(tracker: SearchTracker, book: CandidateBook, selection: Selection, ru
     tracker.log_selection(selection, [run.plan_file, run.selection_file])
 
 
-def export(settings: SearchSettings, pair: Pair, recipe: Recipe, selection: Selection, run: RunFolder) -> Path:
+def export(settings: SearchSettings, pair: PlannedPair, recipe: Recipe, selection: Selection, run: RunFolder) -> Path:
     """The winner as a checkpoint, unless it stands there from an earlier run of the same search."""
     if selection.alpha is None:
         raise UserError(f"searching.alphas: {selection.verdict}; try smaller or other alphas")
@@ -70,8 +74,10 @@ def export(settings: SearchSettings, pair: Pair, recipe: Recipe, selection: Sele
             pair.donor,
             winner,
             run.merged_folder,
+            ancestor=pair.ancestor,
+            config=settings.merging,
+            ray=settings.ray,
             force=True,
-            workers=settings.merging.workers,
             progress=progress,
         )
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adamms.checkpoint import safetensors_file, torch_file
 from adamms.checkpoint.resolve import resolve
+from adamms.checkpoint.safetensors_file import no_duplicates
 from adamms.checkpoint.tensor_info import DTYPES, TensorInfo
 from adamms.errors import UserError
 
@@ -43,23 +44,30 @@ class Checkpoint:
         self.config = read_json(folder / "config.json")
 
     @classmethod
-    def open(cls, location: str) -> Checkpoint:
-        """Opens a local folder or a Hub id with optional `@revision`.
+    def open(cls, location: str, *, weights: bool = True) -> Checkpoint:
+        """Opens a local folder, a Hub id with optional `@revision`, or a URL that fsspec knows (s3://...).
+
+        Args:
+            weights: False fetches of a remote checkpoint's weights only what is read: headers and samples.
 
         Raises:
             UserError: nothing is there, or it is no checkpoint.
         """
-        checkpoint = cls(resolve(location), location)
+        from adamms.checkpoint.remote import RemoteCheckpoint
+        from adamms.checkpoint.remote_files import RemoteFiles
+
+        place = resolve(location, weights)
+        checkpoint = RemoteCheckpoint(place, location) if isinstance(place, RemoteFiles) else cls(place, location)
         _ = checkpoint.tensors
         return checkpoint
 
     @cached_property
     def tensors(self) -> dict[str, TensorInfo]:
-        index = next((self.folder / name for name in WEIGHT_FILES if (self.folder / name).is_file()), None)
+        index = next((self.folder / name for name in WEIGHT_FILES if self._has(name)), None)
         if index is None:
             raise UserError(f"{self.folder}: no weights here; expected one of {', '.join(WEIGHT_FILES)}")
         if not index.name.endswith(".index.json"):
-            return read_header(index)
+            return self._read_header(index)
         return self._read_shards(index)
 
     @property
@@ -85,20 +93,27 @@ class Checkpoint:
             return torch_file.load_mapped(info.path)[name].reshape(-1)[start:stop]
         return _pread(info, start, stop).view(TORCH_DTYPES[info.dtype])
 
+    def _has(self, name: str) -> bool:
+        return (self.folder / name).is_file()
+
+    def _read_header(self, path: Path) -> dict[str, TensorInfo]:
+        return read_header(path)
+
     def _read_shards(self, index: Path) -> dict[str, TensorInfo]:
-        weight_map = read_json(index).get("weight_map")
+        weight_map = read_json(index, no_duplicates).get("weight_map")
         if not isinstance(weight_map, dict) or not weight_map:
             raise UserError(f"{index}: has no `weight_map`; download the index again")
-        shards = [self._shard_path(index, name) for name in dict.fromkeys(weight_map.values())]
-        missing = [path.name for path in shards if not path.is_file()]
+        where = {name: self._shard_path(index, shard) for name, shard in weight_map.items()}
+        shards = list(dict.fromkeys(where.values()))
+        missing = [path.name for path in shards if not self._has(str(path.relative_to(self.folder)))]
         if missing:
             raise UserError(
                 f"{self.folder}: missing shard {', '.join(missing)} named by {index.name}; download it again"
             )
         tensors: dict[str, TensorInfo] = {}
         for path in shards:
-            for name, info in read_header(path).items():
-                if weight_map.get(name) == path.name:
+            for name, info in self._read_header(path).items():
+                if where.get(name) == path:
                     tensors[name] = info
         lost = sorted(set(weight_map) - set(tensors))
         if lost:
@@ -108,9 +123,7 @@ class Checkpoint:
     def _shard_path(self, index: Path, name: Any) -> Path:
         """A shard's file, which may not lie outside the folder (symbolic links of the Hub's cache are followed)."""
         if not isinstance(name, str) or Path(name).is_absolute() or ".." in Path(name).parts:
-            raise UserError(
-                f"{index}: shard {name!r} lies outside the folder; refuse this checkpoint or mend the index"
-            )
+            raise UserError(f"{index}: shard {name!r} lies outside the folder; do not trust this checkpoint")
         return self.folder / name
 
 
@@ -119,21 +132,30 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
     return safetensors_file.read_header(path) if path.suffix == ".safetensors" else torch_file.read_header(path)
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, hook: Callable[[list[tuple[str, Any]]], Any] | None = None) -> dict[str, Any]:
     """A JSON object from a file.
 
+    Args:
+        hook: makes an object of its pairs, as `json.loads` takes it.
+
     Raises:
-        UserError: the file is missing or holds something else.
+        UserError: the file is missing or holds something else (NaN, for one, is no JSON).
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=hook, parse_constant=_constant)
     except FileNotFoundError:
         raise UserError(f"{path}: not found; is {path.parent} a Hugging Face checkpoint folder?") from None
     except (ValueError, RecursionError, OSError) as error:
-        raise UserError(f"{path}: not readable as JSON ({error})") from None
+        raise UserError(f"{path}: not readable as JSON ({error}); download it again") from None
     if not isinstance(value, dict):
         raise UserError(f"{path}: expected a JSON object, found {type(value).__name__}")
     return value
+
+
+def _constant(name: str) -> float:
+    if name == "NaN":
+        raise ValueError("it holds a NaN")
+    return float(name)
 
 
 def total_bytes(tensors: Iterable[TensorInfo]) -> int:

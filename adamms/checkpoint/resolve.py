@@ -1,40 +1,86 @@
-"""From what the user names (a folder, or a Hub id with optional `@revision`) to a local folder."""
+"""From what the user names (a folder, a Hub id with optional `@revision`, a URL) to where its files are."""
 
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
+from typing import Any
 
+from adamms.checkpoint.remote_files import RemoteFiles, from_url
 from adamms.errors import UserError
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+_URL = re.compile(r"[a-z][a-z0-9+]+://.+")
 # What a merge needs of a repository: weights, configuration, tokenizer and processor, remote code.
-_NEEDED = ["*.safetensors", "*.bin", "*.json", "*.model", "*.txt", "*.jinja", "*.py", "*.tiktoken"]
+SMALL_FILES = ["*.json", "*.model", "*.txt", "*.jinja", "*.py", "*.tiktoken"]
+WEIGHTS = ["*.safetensors", "*.bin"]
+_ASIDE = ["original/*", "onnx/*", "gguf/*"]  # the same weights in other formats
+_INDICES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+_SINGLE = ("model.safetensors", "pytorch_model.bin")
 
 
-def resolve(location: str) -> Path:
-    """The local folder of `location`; a Hub id is downloaded into (or found in) the Hugging Face cache.
+def resolve(location: str, weights: bool = True) -> Path | RemoteFiles:
+    """The local folder of `location`, fetched first if it lies elsewhere; without `weights`, all but those.
 
     Raises:
-        UserError: neither a folder nor a Hub id that can be had.
+        UserError: neither a folder nor a Hub id or URL that can be had.
     """
+    if _URL.fullmatch(location):
+        files = from_url(location)
+        return files.fetch_all([*SMALL_FILES, *WEIGHTS]) if weights else files.fetch_small(SMALL_FILES)
     folder = Path(location).expanduser()
     if folder.is_dir():
         return folder.resolve()
     if folder.is_absolute() or location.startswith((".", "~")) or not _HUB_ID.fullmatch(location):
         raise UserError(f"{location}: no such folder, and not a Hub id like owner/name[@revision]")
-    return _download(location)
+    return _from_hub(location, weights)
 
 
-def _download(location: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+def _from_hub(location: str, weights: bool) -> Path | RemoteFiles:
+    repo, _, revision = location.partition("@")
+    if weights:
+        return _snapshot(location, allow_patterns=[*SMALL_FILES, *_weight_patterns(location)])
+    folder = _snapshot(location, allow_patterns=SMALL_FILES)
+    if _has_weights(folder):
+        return folder
+    from huggingface_hub import HfFileSystem
+
+    print(f"{location}: reading headers and samples of the weights from the Hub", file=sys.stderr)
+    return RemoteFiles(HfFileSystem(), f"{repo}@{revision}" if revision else repo, folder)
+
+
+def _weight_patterns(location: str) -> list[str]:
+    """safetensors only, where the repository has both kinds."""
+    from huggingface_hub import HfApi
 
     repo, _, revision = location.partition("@")
     try:
-        return Path(snapshot_download(repo, revision=revision or None, allow_patterns=_NEEDED))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).splitlines()[0]
+        names = HfApi().list_repo_files(repo, revision=revision or None)
+    except Exception:  # offline, or no such repository: what is cached, or the next call's error
+        return WEIGHTS
+    return WEIGHTS[:1] if any(name in names for name in (_INDICES[0], _SINGLE[0])) else WEIGHTS
+
+
+def _snapshot(location: str, **options: Any) -> Path:
+    from huggingface_hub import snapshot_download
+
+    repo, _, revision = location.partition("@")
+    try:
+        return Path(snapshot_download(repo, revision=revision or None, ignore_patterns=_ASIDE, **options))
+    except Exception as error:  # the Hub's client, its HTTP library and the disk each raise their own
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"{location}: no such folder here, and the Hub did not give it ({reason}); check the name or log in"
         ) from None
+
+
+def _has_weights(folder: Path) -> bool:
+    from adamms.checkpoint.checkpoint import read_json
+
+    for index in _INDICES:
+        if (folder / index).is_file():
+            shards = read_json(folder / index).get("weight_map")
+            names = set(map(str, shards.values())) if isinstance(shards, dict) else {""}
+            return all((folder / name).is_file() for name in names)
+    return any((folder / name).is_file() for name in _SINGLE)

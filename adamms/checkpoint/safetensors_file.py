@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from adamms.checkpoint.tensor_info import DTYPES, TensorInfo
 from adamms.errors import UserError
 
 MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors library itself
+ReadBytes = Callable[[int, int], bytes]  # from start to stop
 
 
 def read_header(path: Path) -> dict[str, TensorInfo]:
@@ -24,8 +26,22 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
         UserError: the file is truncated, its header is no valid header, or a tensor's bytes lie outside
             the file or overlap another tensor's.
     """
-    header, data_start = _parse_json(path)
-    data_bytes = path.stat().st_size - data_start
+    try:
+        with path.open("rb") as file:
+
+            def read(start: int, stop: int) -> bytes:
+                file.seek(start)
+                return file.read(stop - start)
+
+            return parse_header(path, path.stat().st_size, read)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check the file and its permissions") from None
+
+
+def parse_header(path: Path, size: int, read: ReadBytes) -> dict[str, TensorInfo]:
+    """As `read_header`, for a file of `size` bytes that lies anywhere; `path` is what it is called."""
+    header, data_start = _parse_json(path, size, read)
+    data_bytes = size - data_start
     tensors, spans, problems = {}, [], []
     for name, entry in header.items():
         if name == "__metadata__":
@@ -48,19 +64,16 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
     return tensors
 
 
-def _parse_json(path: Path) -> tuple[dict[str, Any], int]:
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        prefix = file.read(8)
-        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else -1
-        if not 2 <= length <= min(size - 8, MAX_HEADER_BYTES):
-            raise UserError(
-                f"{path}: not a whole safetensors file (a header of {length} bytes in a file of {size}); "
-                "download it again"
-            )
-        raw = file.read(length)
+def _parse_json(path: Path, size: int, read: ReadBytes) -> tuple[dict[str, Any], int]:
+    prefix = read(0, 8)
+    length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else -1
+    if not 2 <= length <= min(size - 8, MAX_HEADER_BYTES):
+        raise UserError(
+            f"{path}: not a whole safetensors file (a header of {length} bytes in a file of {size}); download it again"
+        )
+    raw = read(8, 8 + length)
     try:
-        header = json.loads(raw.decode("utf-8"), object_pairs_hook=_no_duplicates)
+        header = json.loads(raw.decode("utf-8"), object_pairs_hook=no_duplicates)
     except (ValueError, RecursionError) as error:
         raise UserError(
             f"{path}: the safetensors header is not valid JSON ({error}); download the file again"
@@ -70,7 +83,8 @@ def _parse_json(path: Path) -> tuple[dict[str, Any], int]:
     return header, 8 + length
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, unless it has a name twice."""
     result = dict(pairs)
     if len(result) != len(pairs):
         names = [key for key, _ in pairs]
@@ -82,7 +96,7 @@ def _tensor(path: Path, name: str, entry: Any, data_start: int) -> tuple[TensorI
     if not isinstance(entry, dict):
         raise TypeError("its entry is not an object")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if dtype not in DTYPES:
+    if not isinstance(dtype, str) or dtype not in DTYPES:
         raise ValueError(f"unknown dtype {dtype!r}")
     if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
         raise ValueError(f"shape {shape!r} is not a list of sizes")

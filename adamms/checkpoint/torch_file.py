@@ -25,20 +25,26 @@ def load_mapped(path: Path) -> dict[str, Tensor]:
     try:
         loaded = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
     except Exception as error:  # torch raises whatever its unpickler meets
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"{path}: not a torch checkpoint of plain tensors ({reason}); convert it to safetensors"
         ) from None
+    if not isinstance(loaded, dict):
+        raise UserError(f"{path}: holds a {type(loaded).__name__}, expected a state dict; convert it to safetensors")
     tensors = {name: value for name, value in loaded.items() if isinstance(value, torch.Tensor)}
-    if not tensors:
-        raise UserError(f"{path}: holds no tensors; expected a state dict")
+    if not tensors or not all(isinstance(name, str) for name in tensors):
+        raise UserError(f"{path}: holds no named tensors, expected a state dict; convert it to safetensors")
     return tensors
 
 
 def read_header(path: Path) -> dict[str, TensorInfo]:
     """Every tensor of the file, by name. Raises UserError as `load_mapped` does."""
-    from adamms.checkpoint.dtypes import dtype_name
+    from adamms.checkpoint.dtypes import TORCH_DTYPES, dtype_name
 
+    known = set(TORCH_DTYPES.values())
+    for name, tensor in load_mapped(path).items():
+        if tensor.dtype not in known or tensor.is_sparse or tensor.is_quantized:
+            raise UserError(f"{path}: {name!r} is no plain tensor ({tensor.dtype}); convert the file to safetensors")
     return {
         name: TensorInfo(name, dtype_name(tensor.dtype), tuple(tensor.shape), path, None)
         for name, tensor in load_mapped(path).items()

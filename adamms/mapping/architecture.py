@@ -5,8 +5,7 @@ Architectures are data, one YAML file a family in `architectures/`; nothing here
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -17,11 +16,23 @@ import yaml
 from adamms.errors import UserError
 
 FOLDER = Path(__file__).with_name("architectures")
+EMBED_TOKENS, LM_HEAD = "embed_tokens.weight", "lm_head.weight"
+_KEYS = frozenset(
+    {
+        "name", "title", "model_types", "architectures", "when", "language_model", "layouts",
+        "tensors", "dropped", "kept", "numbers", "defaults",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The prefixes that checkpoints of one origin give to the language model's names."""
+    """The prefixes that checkpoints of one origin give to the language model's names.
+
+    Attributes:
+        model: what stands before `layers.0...`.
+        head: what stands before `lm_head.weight`.
+    """
 
     origin: str
     model: str
@@ -42,7 +53,17 @@ class Rule:
 
 @dataclass(frozen=True)
 class Architecture:
-    """One family, as its YAML file describes it."""
+    """One family, as its YAML file describes it.
+
+    Attributes:
+        model_types, architectures: the `model_type` and the classes of the configs that it is recognised by.
+        when: settings of the config that have to hold besides.
+        rules: by tensor name, with {model}, {head} and {layer} for what varies.
+        dropped: tensors of the language model that are left out of a merge on purpose.
+        kept: role -> prefixes of the tensors outside the language model.
+        numbers: where the config calls a number by another name, or counts it otherwise.
+        defaults: numbers that the config may leave unsaid.
+    """
 
     name: str
     title: str
@@ -50,17 +71,24 @@ class Architecture:
     architectures: tuple[str, ...]
     layouts: tuple[Layout, ...]
     rules: Mapping[str, Rule]
+    when: Mapping[str, Any] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
     kept: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
     def layout_of(self, names: Iterable[str]) -> Layout | None:
         """The layout whose names the checkpoint has; the most specific one where several fit."""
         present = set(names)
-        embeddings = [pattern for pattern, rule in self.rules.items() if rule.parts == ("embed_tokens.weight",)]
+        embeddings = [pattern for pattern, rule in self.rules.items() if rule.parts == (EMBED_TOKENS,)]
         fitting = [
             layout for layout in self.layouts if any(_fill(pattern, layout) in present for pattern in embeddings)
         ]
         return max(fitting, key=lambda layout: len(layout.model), default=None)
+
+    def describes(self, config: Mapping[str, Any], names: Iterable[str]) -> bool:
+        """Whether the settings that the family asks for hold, and the names are the family's."""
+        return all(config.get(key) == value for key, value in self.when.items()) and self.layout_of(names) is not None
 
     def kept_role(self, name: str) -> str | None:
         """Which part outside the language model a tensor belongs to ('vision', 'projector', ...), by longest prefix."""
@@ -76,17 +104,16 @@ class RuleMatcher:
         self._dropped = {_fill(pattern, layout) for pattern in architecture.dropped}
 
     def match(self, name: str) -> Rule | None:
-        """The rule of a tensor name, with layer numbers filled in; None if no rule names it."""
-        pattern, layer = _generalise(name)
-        for candidate in (name, pattern):
-            rule = self._rules.get(candidate)
+        """The rule of a tensor name, with the layer's number filled in; None if no rule names it."""
+        for pattern, layer in _patterns(name):
+            rule = self._rules.get(pattern)
             if rule is not None:
                 return Rule(tuple(p.replace("{layer}", layer) for p in rule.parts), rule.expert, rule.grouped)
         return None
 
     def drops(self, name: str) -> bool:
         """Whether the family leaves this tensor out of a merge on purpose."""
-        return name in self._dropped or _generalise(name)[0] in self._dropped
+        return any(pattern in self._dropped for pattern, _ in _patterns(name))
 
 
 @lru_cache
@@ -104,37 +131,133 @@ def load_architecture(path: Path) -> Architecture:
     """
     try:
         return _parse(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not an architecture file ({type(error).__name__}: {error})") from None
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{path}: not an architecture file ({type(error).__name__}: {reason}); compare one of {FOLDER}"
+        ) from None
+
+
+def named_architecture(name: str) -> Architecture:
+    """The architecture of that name, or of that YAML file.
+
+    Raises:
+        UserError: there is neither.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return load_architecture(Path(name).expanduser())
+    known = known_architectures()
+    if name not in known:
+        raise UserError(
+            f"mapping: unknown architecture {name!r}; known are {', '.join(known)}, or give the path of a YAML file"
+        )
+    return known[name]
 
 
 def recognise(config: Mapping[str, Any], names: Iterable[str]) -> Architecture | None:
-    """The known architecture of a model: its class decides before its `model_type`, and its names have to fit."""
-    names = list(names)
-    classes = config.get("architectures") or []
-    candidates = [a for a in known_architectures().values() if set(a.architectures) & set(classes)]
-    candidates += [a for a in known_architectures().values() if config.get("model_type") in a.model_types]
-    return next((a for a in candidates if a.layout_of(names) is not None), None)
+    """The known architecture of a model: its class decides before its `model_type`, and its names have to fit.
+
+    Where several fit, the one that asks for more of the config does.
+    """
+    names = set(names)
+    classes = config.get("architectures")
+    classes = {c for c in classes if isinstance(c, str)} if isinstance(classes, list) else set()
+    known = known_architectures().values()
+    for candidates in (
+        [a for a in known if classes & set(a.architectures)],
+        [a for a in known if config.get("model_type") in a.model_types],
+    ):
+        fitting = [a for a in candidates if a.describes(config, names)]
+        if fitting:
+            return max(fitting, key=lambda a: len(a.when))
+    return None
+
+
+def recognise_structure(names: Iterable[str]) -> Architecture | None:
+    """An architecture made up for names that follow LLaMA's under some prefix; None if none or several do."""
+    present = set(names)
+    probe = "layers.0.self_attn.q_proj.weight"
+    prefixes = [
+        prefix
+        for prefix in (name.removesuffix(probe) for name in present if name.endswith(probe))
+        if {prefix + "embed_tokens.weight", prefix + "layers.0.mlp.gate_proj.weight"} <= present
+    ]
+    if len(prefixes) != 1:
+        return None
+    heads = sorted(name.removesuffix(LM_HEAD) for name in present if name.endswith(LM_HEAD))
+    table = _table("gemma")  # the names of LLaMA and, where there are any, Gemma's further norms
+    return Architecture(
+        name="by structure",
+        title=f"LLaMA's names under {prefixes[0]!r}",
+        model_types=(),
+        architectures=(),
+        layouts=(Layout("unknown", prefixes[0], heads[0] if len(heads) == 1 else ""),),
+        rules=_parse_rules(table["tensors"]),
+        dropped=tuple(table["dropped"]),
+    )
+
+
+def text_defaults() -> Mapping[str, Mapping[str, Any]]:
+    """Numbers that a nested text configuration leaves unsaid, by its `model_type`."""
+    return _read_yaml(FOLDER / "language_models" / "defaults.yaml")
 
 
 def _parse(data: dict[str, Any]) -> Architecture:
-    table = yaml.safe_load((FOLDER / "language_models" / f"{data['language_model']}.yaml").read_text(encoding="utf-8"))
-    unknown = set(data) - {
-        "name", "title", "model_types", "architectures", "language_model", "layouts", "tensors", "dropped", "kept",
-    }  # fmt: skip
+    unknown = set(data) - _KEYS
     if unknown:
         raise ValueError(f"unknown keys {sorted(unknown)}")
-    rules = {**table["tensors"], **data.get("tensors", {})}
-    return Architecture(
-        name=data["name"],
-        title=data["title"],
+    tables = [_table(name) for name in data["language_model"]]
+    tensors = {pattern: value for table in tables for pattern, value in table["tensors"].items()}
+    dropped = [pattern for table in tables for pattern in table["dropped"]]
+    architecture = Architecture(
+        name=_text(data, "name"),
+        title=_text(data, "title"),
         model_types=tuple(data.get("model_types", ())),
         architectures=tuple(data.get("architectures", ())),
+        when=dict(data.get("when", {})),
         layouts=tuple(Layout(**layout) for layout in data["layouts"]),
-        rules={pattern: _parse_rule(pattern, value) for pattern, value in rules.items()},
-        dropped=(*table.get("dropped", ()), *data.get("dropped", ())),
+        rules=_parse_rules({**tensors, **data.get("tensors", {})}),
+        dropped=(*dropped, *data.get("dropped", ())),
         kept={role: tuple(prefixes) for role, prefixes in data.get("kept", {}).items()},
+        numbers=dict(data.get("numbers", {})),
+        defaults=dict(data.get("defaults", {})),
     )
+    if not architecture.layouts:
+        raise ValueError("no layouts")
+    return architecture
+
+
+def _text(data: Mapping[str, Any], key: str) -> str:
+    if not isinstance(data[key], str):
+        raise ValueError(f"{key}: expected text, found {data[key]!r}")
+    return str(data[key])
+
+
+def _table(name: str) -> dict[str, Any]:
+    """A language model's names, with those of the tables that it includes."""
+    path = FOLDER / "language_models" / f"{name}.yaml"
+    if not path.is_file():
+        raise ValueError(f"language_model: no {name!r}; known are {', '.join(_tables())}")
+    table = _read_yaml(path)
+    tensors: dict[str, Any] = {}
+    dropped: list[str] = []
+    for included in table.get("includes", ()):
+        tensors |= _table(included)["tensors"]
+        dropped += _table(included)["dropped"]
+    return {"tensors": tensors | table["tensors"], "dropped": dropped + list(table.get("dropped", ()))}
+
+
+def _tables() -> list[str]:
+    return sorted(path.stem for path in (FOLDER / "language_models").glob("*.yaml") if path.stem != "defaults")
+
+
+@lru_cache
+def _read_yaml(path: Path) -> dict[str, Any]:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+def _parse_rules(tensors: Mapping[str, Any]) -> dict[str, Rule]:
+    return {pattern: _parse_rule(pattern, value) for pattern, value in tensors.items()}
 
 
 def _parse_rule(pattern: str, value: Any) -> Rule:
@@ -147,6 +270,8 @@ def _parse_rule(pattern: str, value: Any) -> Rule:
         raise ValueError(f"{pattern}: expected one of is/concatenate/grouped and perhaps expert, found {sorted(value)}")
     form = forms.pop()
     parts = (value[form],) if form == "is" else tuple(value[form])
+    if not all(isinstance(part, str) for part in parts):
+        raise ValueError(f"{pattern}: expected canonical names, found {parts!r}")
     return Rule(parts, value.get("expert"), form == "grouped")
 
 
@@ -154,10 +279,10 @@ def _fill(pattern: str, layout: Layout) -> str:
     return pattern.replace("{model}", layout.model).replace("{head}", layout.head)
 
 
-_LAYER = re.compile(r"(?<=layers\.)(\d+)(?=\.)")
-
-
-def _generalise(name: str) -> tuple[str, str]:
-    """A tensor name with its layer number replaced by {layer}, and the number."""
-    match = _LAYER.search(name)
-    return (name, "") if match is None else (_LAYER.sub("{layer}", name, count=1), match.group(1))
+def _patterns(name: str) -> Iterator[tuple[str, str]]:
+    """The name itself, then with each of its numbers in turn taken for the layer's; and that number."""
+    yield name, ""
+    parts = name.split(".")
+    for i, part in enumerate(parts):
+        if part.isascii() and part.isdecimal() and len(part) < 6:
+            yield ".".join([*parts[:i], "{layer}", *parts[i + 1 :]]), part

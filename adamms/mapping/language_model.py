@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from adamms.errors import UserError
-from adamms.mapping.architecture import Architecture, Layout, Rule, RuleMatcher
+from adamms.mapping.architecture import EMBED_TOKENS, LM_HEAD, Architecture, Layout, Rule, RuleMatcher
 from adamms.mapping.numbers import LanguageModelNumbers
+
+EMBEDDINGS = frozenset({EMBED_TOKENS, LM_HEAD})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class LanguageModelView:
     Attributes:
         segments: by checkpoint tensor name, in order of rows; they tile the tensor.
         roles: of the tensors that no rule names: 'vision', 'projector', ..., 'dropped', 'other'.
+        tied: lm_head is embed_tokens, by the config or since there is none.
     """
 
     architecture: Architecture
@@ -37,6 +40,7 @@ class LanguageModelView:
     numbers: LanguageModelNumbers
     segments: Mapping[str, tuple[Segment, ...]]
     roles: Mapping[str, str]
+    tied: bool
 
     @classmethod
     def of(
@@ -45,13 +49,13 @@ class LanguageModelView:
         """Cuts the tensors (given by name and shape) of a model of known architecture.
 
         Raises:
-            UserError: the names fit no layout, or a fused tensor's rows do not add up to the config's numbers.
+            UserError: the names fit no layout, or the weights do not add up to the config's numbers.
         """
         layout = architecture.layout_of(shapes)
         if layout is None:
             known = ", ".join(f"{x.model}* ({x.origin})" for x in architecture.layouts)
-            raise UserError(f"{where}: has none of the names of {architecture.title}: {known}")
-        numbers = LanguageModelNumbers.of(config, where)
+            raise UserError(f"{where}: has none of the names of {architecture.title}: {known}; give its architecture")
+        numbers = LanguageModelNumbers.of(config, architecture, f"{where}/config.json")
         matcher = RuleMatcher(architecture, layout)
         segments: dict[str, tuple[Segment, ...]] = {}
         roles: dict[str, str] = {}
@@ -62,13 +66,17 @@ class LanguageModelView:
                 roles[name] = "dropped" if matcher.drops(name) else architecture.kept_role(name) or "other"
                 continue
             rows = shape[0] if shape else 1
+            expected = _expected_rows(rule, numbers)
+            if expected not in (None, rows):
+                problems.append(f"{name!r} has {rows} rows, the config's numbers make {expected}")
+                continue
             segments[name] = tuple(_cut(name, rows, rule, numbers))
-            covered = segments[name][-1].stop
-            if covered != rows:
-                problems.append(f"{name!r} has {rows} rows, the config's numbers make {covered}")
+        problems = problems or _wrong_layers(segments, numbers)
         if problems:
-            raise UserError(f"{where}: {'; '.join(problems[:5])}; the weights do not belong to this config")
-        return cls(architecture, layout, numbers, segments, roles)
+            more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
+            raise UserError(f"{where}: {'; '.join(problems[:5])}{more}; the weights do not belong to this config.json")
+        has_head = any(segment.canonical == LM_HEAD for group in segments.values() for segment in group)
+        return cls(architecture, layout, numbers, segments, roles, numbers.tied_embeddings or not has_head)
 
     def by_canonical(self) -> dict[tuple[str, str | None], list[Segment]]:
         """The segments of each (canonical tensor, expert), in order of canonical rows."""
@@ -81,11 +89,16 @@ class LanguageModelView:
         return index
 
 
+def layer_of(canonical: str) -> int | None:
+    """The layer's number in a canonical name; None for what belongs to no layer."""
+    return int(canonical.split(".", 2)[1]) if canonical.startswith("layers.") else None
+
+
 def _cut(name: str, rows: int, rule: Rule, numbers: LanguageModelNumbers) -> Iterator[Segment]:
     if len(rule.parts) == 1:
         yield Segment(name, 0, rows, rule.parts[0], 0, rule.expert)
         return
-    sizes = [_rows(part, numbers) for part in rule.parts]
+    sizes = [_rows(part, numbers) or numbers.hidden_size for part in rule.parts]
     groups = numbers.kv_heads if rule.grouped else 1
     start = 0
     for group in range(groups):
@@ -95,13 +108,28 @@ def _cut(name: str, rows: int, rule: Rule, numbers: LanguageModelNumbers) -> Ite
             start += height
 
 
-def _rows(canonical: str, numbers: LanguageModelNumbers) -> int:
-    """Rows of a canonical tensor that may stand in a fused one, from the config's numbers."""
-    part = canonical.rsplit(".", 2)[-2]
+def _expected_rows(rule: Rule, numbers: LanguageModelNumbers) -> int | None:
+    """Rows of a tensor by the config's numbers; None where they do not tell."""
+    sizes = [_rows(part, numbers) for part in rule.parts]
+    return None if None in sizes else sum(size for size in sizes if size)
+
+
+def _rows(canonical: str, numbers: LanguageModelNumbers) -> int | None:
+    """Rows of a canonical tensor by the config's numbers; None where they do not tell."""
+    part = canonical.rsplit(".", 2)[-2] if canonical.count(".") > 1 else ""
     if part == "q_proj":
         return numbers.heads * numbers.head_dim
     if part in ("k_proj", "v_proj"):
         return numbers.kv_heads * numbers.head_dim
     if part in ("gate_proj", "up_proj"):
         return numbers.intermediate_size
-    return numbers.hidden_size
+    if part in ("o_proj", "down_proj", "input_layernorm", "post_attention_layernorm"):
+        return numbers.hidden_size
+    return None
+
+
+def _wrong_layers(segments: Mapping[str, tuple[Segment, ...]], numbers: LanguageModelNumbers) -> list[str]:
+    found = {layer_of(segment.canonical) for group in segments.values() for segment in group} - {None}
+    if len(found) == numbers.layers and found == set(range(len(found))):
+        return []
+    return [f"the config says {numbers.layers} layers, the weights have {len(found)}"]

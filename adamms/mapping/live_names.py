@@ -20,7 +20,7 @@ def live_names(
     Raises:
         RuntimeError: a wanted tensor has no counterpart of its shape in the live model.
     """
-    view = view_of(checkpoint, architecture)
+    view = view_of(checkpoint, architecture, "base")
     there = LanguageModelView.of(view.architecture, checkpoint.config, live, "the live model")
     by_content = {_content(segments): name for name, segments in there.segments.items()}
     names, missing = {}, []

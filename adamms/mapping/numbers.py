@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from adamms.errors import UserError
+from adamms.mapping.architecture import Architecture, text_defaults
 
 # Sub-configurations in which a multimodal config keeps its language model's numbers.
-TEXT_CONFIGS = ("text_config", "llm_config", "language_config")
+TEXT_CONFIGS = ("text_config", "llm_config", "language_config", "language_model_config")
+# How each number is called in a config: what errors name, since it is what a person can look up.
+SIZES = {
+    "layers": "num_hidden_layers",
+    "hidden_size": "hidden_size",
+    "heads": "num_attention_heads",
+    "kv_heads": "num_key_value_heads",
+    "head_dim": "head_dim",
+    "intermediate_size": "intermediate_size",
+}
+MROPE = "mrope"  # Qwen's positions in time, height and width; for text all three are equal, and it is plain rope
 
 
 @dataclass(frozen=True, slots=True)
 class LanguageModelNumbers:
-    """Sizes of one language model; None where the config does not say and no default is known."""
+    """Sizes of one language model, and how it computes; None where the config does not say and no default is known."""
 
     layers: int
     hidden_size: int
@@ -25,47 +36,91 @@ class LanguageModelNumbers:
     intermediate_size: int
     rms_norm_eps: float | None
     rope_theta: float | None
+    rope_scaling: str | None
     tied_embeddings: bool
 
     @classmethod
-    def of(cls, config: Mapping[str, Any], where: str) -> LanguageModelNumbers:
+    def of(cls, config: Mapping[str, Any], architecture: Architecture, where: str) -> LanguageModelNumbers:
         """Reads them from a model's config.
 
         Raises:
             UserError: a number is missing or no number; `where` names the file.
         """
-        text = text_config(config)
+        text = _Text(config, architecture)
         problems: list[str] = []
 
-        def number(key: str, default: int | None = None) -> int:
+        def size(key: str, default: int | None = None) -> int:
             value = text.get(key)
             value = default if value is None else value
-            if type(value) is not int or value <= 0:
+            if type(value) is not int or not 0 < value < 1 << 31:
                 problems.append(f"`{key}` is {value!r}, expected a positive integer")
                 return 1
             return value
 
-        hidden, heads = number("hidden_size"), number("num_attention_heads")
+        hidden, heads = size("hidden_size"), size("num_attention_heads")
         numbers = cls(
-            layers=number("num_hidden_layers"),
+            layers=size("num_hidden_layers"),
             hidden_size=hidden,
             heads=heads,
-            kv_heads=number("num_key_value_heads", heads),
-            head_dim=number("head_dim", hidden // heads or 1),
-            intermediate_size=number("intermediate_size"),
+            kv_heads=size("num_key_value_heads", heads),
+            head_dim=size("head_dim", hidden // heads or 1),
+            intermediate_size=size("intermediate_size"),
             rms_norm_eps=_real(text.get("rms_norm_eps")),
-            rope_theta=_real(_rope_theta(text)),
-            tied_embeddings=bool(text.get("tie_word_embeddings", config.get("tie_word_embeddings", False))),
+            rope_theta=_real(text.rope("rope_theta")),
+            rope_scaling=_scaling(text),
+            tied_embeddings=text.tied,
         )
+        if not problems and heads % numbers.kv_heads:
+            problems.append(f"`num_attention_heads` {heads} is no multiple of `num_key_value_heads` {numbers.kv_heads}")
         if problems:
             raise UserError(f"{where}: {'; '.join(problems)}; is this the config of a language model?")
         return numbers
 
-    def differences(self, other: LanguageModelNumbers) -> list[str]:
-        """What keeps tensors of the two from corresponding, each as 'name a != b'. Tying is no obstacle."""
-        names = [f.name for f in fields(self) if f.name != "tied_embeddings"]
-        pairs = [(name, getattr(self, name), getattr(other, name)) for name in names]
-        return [f"{name} {a} != {b}" for name, a, b in pairs if a != b and None not in (a, b)]
+    def differing_sizes(self, other: LanguageModelNumbers) -> list[str]:
+        """What keeps tensors of the two from corresponding, each as 'name a != b'."""
+        pairs = [(key, getattr(self, name), getattr(other, name)) for name, key in SIZES.items()]
+        return [f"{key} {a} != {b}" for key, a, b in pairs if a != b]
+
+
+class _Text:
+    """Looking a number up: in the nested text configuration, its class's defaults, the family's, the whole config."""
+
+    def __init__(self, config: Mapping[str, Any], architecture: Architecture) -> None:
+        self.config, self.architecture = config, architecture
+        self.text = text_config(config)
+        self.defaults: Mapping[str, Any] = {}
+        model_type = self.text.get("model_type")
+        if self.text is not config and isinstance(model_type, str):
+            self.defaults = text_defaults().get(model_type, {})
+
+    def get(self, key: str) -> Any:
+        rule = self.architecture.numbers.get(key, key)
+        divide_by = 1
+        if isinstance(rule, Mapping):
+            rule, divide_by = rule.get("key", key), rule.get("divide_by", 1)
+        for source in (self.text, self.defaults, self.architecture.defaults, self.config):
+            value = source.get(rule)
+            value = source.get(key) if value is None and divide_by == 1 else value
+            if value is not None:
+                return value // divide_by if type(value) is int and type(divide_by) is int and divide_by > 1 else value
+        return None
+
+    def rope(self, key: str) -> Any:
+        """transformers 5 moved `rope_theta` into `rope_parameters`, by kind of layer where a model has several."""
+        parameters = self.text.get("rope_parameters")
+        if isinstance(parameters, Mapping):
+            full = parameters.get("full_attention")
+            parameters = full if isinstance(full, Mapping) else parameters
+            if parameters.get(key) is not None:
+                return parameters[key]
+        return self.get(key)
+
+    @property
+    def tied(self) -> bool:
+        for source in (self.config, self.text, self.defaults):
+            if isinstance(source.get("tie_word_embeddings"), bool):
+                return bool(source["tie_word_embeddings"])
+        return False
 
 
 def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -76,11 +131,21 @@ def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
     return config
 
 
-def _rope_theta(text: Mapping[str, Any]) -> Any:
-    """transformers 5 moved `rope_theta` into `rope_parameters`."""
-    parameters = text.get("rope_parameters")
-    return parameters.get("rope_theta") if isinstance(parameters, Mapping) else text.get("rope_theta")
+def _scaling(text: _Text) -> str | None:
+    """How positions are stretched, in a word or two; None for plain rope."""
+    for key in ("rope_parameters", "rope_scaling"):
+        value = text.text.get(key)
+        if isinstance(value, Mapping):
+            full = value.get("full_attention")
+            value = full if isinstance(full, Mapping) else value
+            kind, factor = value.get("rope_type", value.get("type")), value.get("factor")
+            if value.get("mrope_section") is not None or kind == "mrope":
+                return MROPE
+            if kind in (None, "default"):
+                continue
+            return f"{kind} x{factor}" if factor is not None else str(kind)
+    return None
 
 
 def _real(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    return float(value) if type(value) in (int, float) and math.isfinite(value) else None

@@ -85,9 +85,9 @@ class MergePlan:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of what the plan does and to which models; where they lie does not matter."""
+        """Hash of what the plan does and to which models; where they lie and why it does so do not matter."""
         models = [model.digest if model else None for model in (self.base, self.donor, self.ancestor)]
-        tensors = [asdict(tensor) for tensor in self.tensors]
+        tensors = [(t.name, t.dtype, t.shape, [_values(piece) for piece in t.pieces]) for t in self.tensors]
         return hashlib.sha256(json.dumps([models, tensors]).encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
@@ -110,3 +110,7 @@ class MergePlan:
             unused=dict(data["unused"]),
             notes=tuple(data["notes"]),
         )
+
+
+def _values(piece: Piece) -> tuple[int | str | None, ...]:
+    return piece.start, piece.stop, piece.donor, piece.donor_start, piece.ancestor, piece.ancestor_start

@@ -7,17 +7,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from adamms.checkpoint import Checkpoint
-from adamms.checkpoint.tensor_info import MERGEABLE_DTYPES
 from adamms.errors import UserError
-from adamms.mapping.architecture import Architecture, known_architectures, recognise
-from adamms.mapping.language_model import LanguageModelView, Segment
+from adamms.mapping.architecture import (
+    EMBED_TOKENS,
+    LM_HEAD,
+    Architecture,
+    known_architectures,
+    named_architecture,
+    recognise,
+    recognise_structure,
+)
+from adamms.mapping.checks import compare, refuse
+from adamms.mapping.language_model import EMBEDDINGS, LanguageModelView, Segment
 from adamms.mapping.plan import MergePlan, ModelIdentity, Piece, TensorPlan
-from adamms.mapping.vocabulary import EMBEDDINGS, RowRun, embedding_rows
+from adamms.mapping.vocabulary import match_vocabularies
 
 if TYPE_CHECKING:
     from adamms.config import MappingConfig
 
 CanonicalIndex = Mapping[tuple[str, str | None], Sequence[Segment]]
+_KEPT = {"other": "no rule of the architecture names it", "dropped": "a buffer that follows from the config"}
 
 
 def plan_merge(
@@ -30,61 +39,59 @@ def plan_merge(
             differences are reported together.
     """
     views = {
-        "base": view_of(base, config.base_architecture),
-        "donor": view_of(donor, config.donor_architecture),
+        "base": view_of(base, config.base_architecture, "base"),
+        "donor": view_of(donor, config.donor_architecture, "donor"),
     }
+    findings = compare(base, views["base"], donor, views["donor"], config)
+    refuse(base, donor, findings.problems)
     if ancestor is not None:
-        views["ancestor"] = view_of(ancestor, None)
-    _check_numbers(views, {"base": base, "donor": donor})
+        views["ancestor"] = view_of(ancestor, config.ancestor_architecture, "ancestor")
+        sizes = views["base"].numbers.differing_sizes(views["ancestor"].numbers)
+        refuse(base, ancestor, sizes, "ancestor")
     planner = _Planner(base, donor, ancestor, views, config)
     tensors = tuple(planner.plan_tensor(name) for name in base.tensors)
+    refuse(base, donor, planner.problems)
     if not any(tensor.merges for tensor in tensors):
         raise UserError(f"{donor.location}: nothing in it corresponds to anything in {base.location}")
+    structural = [
+        f"{title}: no known architecture; taken for {view.architecture.title}, all outside it is kept"
+        for title, view in views.items()
+        if view.architecture.name == "by structure"
+    ]
     return MergePlan(
         base=identify(base, views["base"]),
         donor=identify(donor, views["donor"]),
         ancestor=identify(ancestor, views["ancestor"]) if ancestor else None,
         tensors=tensors,
-        unused=_unused(views["donor"], tensors, planner.head_reason),
-        notes=planner.notes,
+        unused=_unused(views["donor"], tensors, planner.embedding_unused),
+        notes=(*structural, f"embeddings: {planner.vocabularies.reason}", *findings.notes),
     )
 
 
-def view_of(checkpoint: Checkpoint, architecture: str | None) -> LanguageModelView:
-    """The checkpoint as a language model of the architecture named, or of the one recognised."""
+def view_of(checkpoint: Checkpoint, architecture: str | None, title: str) -> LanguageModelView:
+    """The checkpoint as a language model of the architecture named, or of the one recognised.
+
+    Args:
+        title: which of the models it is, for errors: 'base', 'donor' or 'ancestor'.
+    """
     shapes = {name: info.shape for name, info in checkpoint.tensors.items()}
-    return LanguageModelView.of(
-        _architecture(checkpoint, architecture), checkpoint.config, shapes, str(checkpoint.folder)
-    )
+    found = named_architecture(architecture) if architecture is not None else _recognise(checkpoint, title)
+    return LanguageModelView.of(found, checkpoint.config, shapes, str(checkpoint.folder))
 
 
-def _architecture(checkpoint: Checkpoint, name: str | None) -> Architecture:
-    known = known_architectures()
-    if name is not None:
-        if name not in known:
-            raise UserError(f"mapping: unknown architecture {name!r}; known are {', '.join(known)}")
-        return known[name]
-    found = recognise(checkpoint.config, checkpoint.tensors)
+def _recognise(checkpoint: Checkpoint, title: str) -> Architecture:
+    found = recognise(checkpoint.config, checkpoint.tensors) or recognise_structure(checkpoint.tensors)
     if found is None:
         raise UserError(
-            f"{checkpoint.folder}/config.json: model_type {checkpoint.config.get('model_type')!r} is none of the known "
-            f"architectures ({', '.join(known)}); name one with mapping.base_architecture= "
-            "or mapping.donor_architecture="
+            f"{checkpoint.folder}/config.json: model_type {checkpoint.config.get('model_type')!r} with these tensor "
+            f"names is none of the known architectures ({', '.join(known_architectures())}); name one, or a YAML file "
+            f"that describes it, with mapping.{title}_architecture="
         )
     return found
 
 
-def _check_numbers(views: Mapping[str, LanguageModelView], checkpoints: Mapping[str, Checkpoint]) -> None:
-    differences = views["base"].numbers.differences(views["donor"].numbers)
-    if differences:
-        raise UserError(
-            f"the language models do not correspond (base {checkpoints['base'].location} != donor "
-            f"{checkpoints['donor'].location}): {'; '.join(differences)}; merge models that grew from the same one"
-        )
-
-
 class _Planner:
-    """Holds what planning every tensor needs."""
+    """Holds what planning every tensor needs; `problems` are collected, to be reported together."""
 
     def __init__(
         self,
@@ -95,11 +102,17 @@ class _Planner:
         config: MappingConfig,
     ) -> None:
         self.base, self.donor, self.ancestor, self.config = base, donor, ancestor, config
-        self.view = views["base"]
-        self.donor_index = views["donor"].by_canonical()
-        self.ancestor_index = views["ancestor"].by_canonical() if ancestor else None
-        self.embedding_runs, self.head_reason = embedding_rows(base, donor, config.embeddings)
-        self.notes = (f"embeddings: {self.head_reason}",)
+        self.view, self.donor_view, self.ancestor_view = views["base"], views["donor"], views.get("ancestor")
+        self.base_index = self.view.by_canonical()
+        self.donor_index = self.donor_view.by_canonical()
+        self.ancestor_index = self.ancestor_view.by_canonical() if self.ancestor_view else None
+        self.vocabularies = match_vocabularies(base, donor, config.embeddings, ancestor)
+        self.problems: list[str] = []
+
+    @property
+    def embedding_unused(self) -> str:
+        """Why an embedding of the donor has no part in the result."""
+        return "lm_head is embed_tokens in the base" if self.vocabularies.merges else self.vocabularies.reason
 
     def plan_tensor(self, name: str) -> TensorPlan:
         info = self.base.tensors[name]
@@ -115,15 +128,10 @@ class _Planner:
             pieces += found
             if reason and reason not in reasons:
                 reasons.append(reason)
-        if pieces and info.dtype not in MERGEABLE_DTYPES:
-            raise UserError(
-                f"{info.path}: {name!r} is {info.dtype}; "
-                f"merge models with {', '.join(sorted(MERGEABLE_DTYPES))} weights"
-            )
         return TensorPlan(name, info.dtype, info.shape, role, tuple(_join(pieces)), "; ".join(reasons), expert)
 
     def _pieces(self, segment: Segment) -> tuple[list[Piece], str]:
-        """The pieces of one segment, or why it has none."""
+        """The pieces of one segment, or why it (or some of it) has none."""
         if segment.canonical in EMBEDDINGS:
             return self._embedding_pieces(segment)
         sources = _counterpart(self.donor_index, segment, self.config.duplicates)
@@ -134,36 +142,57 @@ class _Planner:
         origins = _counterpart(self.ancestor_index, segment, "merge") if self.ancestor_index is not None else None
         if origins is not None and not origins:
             return [], "the ancestor has no counterpart"
-        self._check_shape(segment, sources[0])
+        if not self._same_shape(segment, sources, self.donor):
+            return [], ""
+        if origins and self.ancestor and not self._same_shape(segment, origins, self.ancestor):
+            return [], ""
         return list(_overlay(segment, sources, origins)), ""
 
+    def _same_shape(self, segment: Segment, others: Sequence[Segment], checkpoint: Checkpoint) -> bool:
+        """Whether the other model's canonical tensor has as many rows, and rows of the same shape."""
+        key = (segment.canonical, segment.expert)
+        shapes = [
+            [_height(self.base_index[key]), *self.base.tensors[segment.tensor].shape[1:]],
+            [_height(others), *checkpoint.tensors[others[0].tensor].shape[1:]],
+        ]
+        if shapes[0] != shapes[1]:
+            self.problems.append(f"{segment.tensor!r} {shapes[0]} != {others[0].tensor!r} {shapes[1]}")
+        return shapes[0] == shapes[1]
+
     def _embedding_pieces(self, segment: Segment) -> tuple[list[Piece], str]:
-        sources = self.donor_index.get((segment.canonical, None)) or self.donor_index.get(("embed_tokens.weight", None))
-        if not sources or not self.embedding_runs:
-            return [], self.head_reason
-        donor = sources[0].tensor
-        self._check_shape(segment, sources[0])
-        ancestor = self._ancestor_embedding(segment)
-        return [
-            Piece(run.start, run.start + run.length, donor, run.donor_start, ancestor, run.start if ancestor else 0)
-            for run in self.embedding_runs
-        ], ""
+        """Rows by token. Where one side ties lm_head to embed_tokens, the donor's embed_tokens stands for both."""
+        tied = self.view.tied or self.donor_view.tied
+        source = _embedding(self.donor_index, EMBED_TOKENS if tied else segment.canonical)
+        if source is None or not self.vocabularies.merges:
+            return [], self.vocabularies.reason if source else "the donor has no counterpart"
+        origin = None
+        if self.ancestor_view is not None and self.ancestor_index is not None:
+            origin = _embedding(self.ancestor_index, EMBED_TOKENS if self.ancestor_view.tied else segment.canonical)
+            if origin is None:
+                return [], "the ancestor has no counterpart"
+        if not self._same_width(segment, source):
+            return [], ""
+        rows, donor_rows = segment.stop - segment.start, source.stop - source.start
+        found = self.vocabularies.runs(rows, donor_rows, origin.stop - origin.start if origin else None)
+        pieces = [
+            Piece(
+                start=segment.start + run.start,
+                stop=segment.start + run.start + run.length,
+                donor=source.tensor,
+                donor_start=source.start + run.donor_start,
+                ancestor=origin.tensor if origin else None,
+                ancestor_start=origin.start + run.ancestor_start if origin else 0,
+            )
+            for run in found
+        ]
+        merged = sum(run.length for run in found)
+        return pieces, "" if merged == rows else f"{rows - merged} rows have no counterpart in the donor's vocabulary"
 
-    def _ancestor_embedding(self, segment: Segment) -> str | None:
-        if self.ancestor_index is None:
-            return None
-        found = self.ancestor_index.get((segment.canonical, None)) or self.ancestor_index.get(
-            ("embed_tokens.weight", None)
-        )
-        return found[0].tensor if found else None
-
-    def _check_shape(self, segment: Segment, source: Segment) -> None:
+    def _same_width(self, segment: Segment, source: Segment) -> bool:
         ours, theirs = self.base.tensors[segment.tensor].shape[1:], self.donor.tensors[source.tensor].shape[1:]
         if ours != theirs:
-            raise UserError(
-                f"{segment.tensor!r} has rows of shape {list(ours)}, the donor's {source.tensor!r} of {list(theirs)}; "
-                "merge models that grew from the same language model"
-            )
+            self.problems.append(f"rows of {segment.tensor!r} {list(ours)} != of {source.tensor!r} {list(theirs)}")
+        return ours == theirs
 
 
 def _counterpart(index: CanonicalIndex, segment: Segment, duplicates: str) -> Sequence[Segment]:
@@ -177,6 +206,16 @@ def _counterpart(index: CanonicalIndex, segment: Segment, duplicates: str) -> Se
     return next((index[segment.canonical, expert] for expert in experts if (segment.canonical, expert) in index), ())
 
 
+def _embedding(index: CanonicalIndex, canonical: str) -> Segment | None:
+    found = index.get((canonical, None)) or index.get((EMBED_TOKENS, None)) or index.get((LM_HEAD, None))
+    return found[0] if found else None
+
+
+def _height(segments: Sequence[Segment]) -> int:
+    """Rows of the canonical tensor that these segments hold."""
+    return max(segment.canonical_start + segment.stop - segment.start for segment in segments)
+
+
 def _overlay(segment: Segment, sources: Sequence[Segment], origins: Sequence[Segment] | None) -> Iterator[Piece]:
     """Cuts a base segment where the rows of its donor (and ancestor) counterparts begin and end."""
     length = segment.stop - segment.start
@@ -186,20 +225,16 @@ def _overlay(segment: Segment, sources: Sequence[Segment], origins: Sequence[Seg
         cuts |= {other.canonical_start, other.canonical_start + other.stop - other.start}
     inside = sorted(cut for cut in cuts if first <= cut <= last)
     for begin, end in itertools.pairwise(inside):
-        donor = _at(sources, begin)
-        if donor is None:
-            raise UserError(f"the donor's {sources[0].tensor!r} has fewer rows than the base's {segment.tensor!r}")
-        piece = Piece(
+        donor, origin = _at(sources, begin), _at(origins or (), begin)
+        assert donor is not None  # of equal height, and without gaps
+        yield Piece(
             start=segment.start + begin - first,
             stop=segment.start + end - first,
             donor=donor.tensor,
             donor_start=donor.start + begin - donor.canonical_start,
+            ancestor=origin.tensor if origin else None,
+            ancestor_start=origin.start + begin - origin.canonical_start if origin else 0,
         )
-        origin = _at(origins, begin) if origins is not None else None
-        if origin is not None:
-            ancestor_start = origin.start + begin - origin.canonical_start
-            piece = Piece(piece.start, piece.stop, piece.donor, piece.donor_start, origin.tensor, ancestor_start)
-        yield piece
 
 
 def _at(segments: Sequence[Segment], row: int) -> Segment | None:
@@ -232,9 +267,6 @@ def _continues(first: Piece, second: Piece) -> bool:
     )
 
 
-_KEPT = {"other": "no rule of the architecture names it", "dropped": "a buffer that follows from the config"}
-
-
 def _role(canonical: str) -> str:
     """A canonical name without its layer number."""
     return canonical.split(".", 2)[2] if canonical.startswith("layers.") else canonical
@@ -255,4 +287,4 @@ def identify(checkpoint: Checkpoint, view: LanguageModelView) -> ModelIdentity:
     return ModelIdentity(checkpoint.location, view.architecture.name, view.layout.origin, checkpoint.digest)
 
 
-__all__ = ["RowRun", "plan_merge", "view_of"]
+__all__ = ["plan_merge", "view_of"]

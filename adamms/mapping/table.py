@@ -1,43 +1,129 @@
-"""A plan as a table that a person can read: per role, how many tensors merge, are kept, and why."""
+"""A plan as a table that a person can read: per part, how many tensors merge, are duplicated, cut, kept, and why."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from math import prod
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from adamms.mapping.plan import MergePlan, TensorPlan
 
 
+@dataclass
+class Counts:
+    """How many tensors of a part there are, and what happens to them.
+
+    Attributes:
+        duplicated: merged from a donor tensor that another expert of the base is merged from, too.
+        cut: merged in part, or from a part of a donor tensor: fused matrices, padded vocabularies.
+    """
+
+    tensors: int = 0
+    merged: int = 0
+    duplicated: int = 0
+    cut: int = 0
+
+    @property
+    def kept(self) -> int:
+        return self.tensors - self.merged
+
+
 def print_plan(plan: MergePlan, console: Console | None = None) -> None:
-    """Prints the models, the table of roles, the notes, and what of the donor is unused."""
-    console = console or Console(soft_wrap=True)
+    """Prints the models, the table of parts, why tensors are kept or unused, and the notes."""
+    console = console or Console()
     for title, model in (("base", plan.base), ("donor", plan.donor), ("ancestor", plan.ancestor)):
         if model is not None:
-            console.print(f"{title:9}{model.location}  ({model.architecture}, names of {model.layout})")
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("role", "expert", "tensors", "merged", "donor tensors", "why kept"):
-        table.add_column(column, justify="right" if column in ("tensors", "merged") else "left")
-    for (role, expert), tensors in _by_role(plan).items():
-        donors = {piece.donor for tensor in tensors for piece in tensor.pieces}
-        reasons = Counter(tensor.reason for tensor in tensors if tensor.reason)
-        merged = sum(tensor.merges for tensor in tensors)
-        table.add_row(role, expert, str(len(tensors)), str(merged), str(len(donors) or ""), "; ".join(reasons))
-    console.print(table)
-    for note in plan.notes:
-        console.print(note)
-    for reason, count in Counter(plan.unused.values()).items():
-        console.print(f"unused in the donor: {count} tensors ({reason})")
-    console.print(_summary(plan))
+            text = f"{title:9}{model.location}  ({model.architecture}, names of {model.layout})"
+            console.print(Text(text), soft_wrap=True)
+    console.print()
+    console.print(_table(plan))
+    _print_reasons(console, "kept", Counter((_part(t), t.reason) for t in plan.tensors if not t.merges))
+    _print_reasons(console, "kept in part", Counter((_part(t), t.reason) for t in plan.merged if t.reason))
+    _print_reasons(console, "unused in the donor", Counter(("", reason) for reason in plan.unused.values()))
+    _print_lines(console, "notes", plan.notes)
+    console.print()
+    console.print(_summary(plan), highlight=False)
 
 
-def _by_role(plan: MergePlan) -> dict[tuple[str, str], list[TensorPlan]]:
-    groups: dict[tuple[str, str], list[TensorPlan]] = {}
+def count(plan: MergePlan) -> dict[str, Counts]:
+    """The counts of every part, in the order in which the parts first appear."""
+    counts: dict[str, Counts] = defaultdict(Counts)
+    experts, intervals = _donor_use(plan)
     for tensor in plan.tensors:
-        groups.setdefault((tensor.role, tensor.expert), []).append(tensor)
-    return groups
+        found = counts[_part(tensor)]
+        found.tensors += 1
+        if tensor.merges:
+            found.merged += 1
+            found.duplicated += any(len(experts[piece.donor]) > 1 for piece in tensor.pieces)
+            found.cut += not _whole(tensor) or any(len(intervals[piece.donor]) > 1 for piece in tensor.pieces)
+    return counts
+
+
+def _donor_use(plan: MergePlan) -> tuple[dict[str, set[str]], dict[str, set[tuple[int, int]]]]:
+    """By donor tensor: which experts of the base it goes into, and which of its rows are used together."""
+    experts: dict[str, set[str]] = defaultdict(set)
+    intervals: dict[str, set[tuple[int, int]]] = defaultdict(set)
+    for tensor in plan.merged:
+        for piece in tensor.pieces:
+            experts[piece.donor].add(tensor.expert)
+            intervals[piece.donor].add((piece.donor_start, piece.stop - piece.start))
+    return experts, intervals
+
+
+def _whole(tensor: TensorPlan) -> bool:
+    rows = tensor.shape[0] if tensor.shape else 1
+    return [(piece.start, piece.stop) for piece in tensor.pieces] == [(0, rows)]
+
+
+def _part(tensor: TensorPlan) -> str:
+    """A word for many tensors: attention, mlp, norms, or the role itself; with the expert's name where it has one."""
+    role = tensor.role
+    if "norm" in role.split(".")[-2 if "." in role else 0]:
+        part = "norms"
+    elif role.startswith("self_attn."):
+        part = "attention"
+    elif role.startswith("mlp."):
+        part = "mlp"
+    else:
+        part = role.removesuffix(".weight")
+    return f"{part} ({tensor.expert})" if tensor.expert else part
+
+
+def _table(plan: MergePlan) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("part")
+    for column in ("tensors", "merge", "duplicated", "cut", "kept"):
+        table.add_column(column, justify="right")
+    for part, c in count(plan).items():
+        numbers = (c.tensors, c.merged, c.duplicated, c.cut, c.kept)
+        table.add_row(part, *(str(number or "") for number in numbers))
+    return table
+
+
+def _print_reasons(console: Console, title: str, reasons: Counter[tuple[str, str]]) -> None:
+    width = max((len(str(number)) for number in reasons.values()), default=0)
+    _print_lines(console, title, _reason_lines(reasons, width))
+
+
+def _reason_lines(reasons: Counter[tuple[str, str]], width: int) -> Iterator[str]:
+    for (part, reason), number in reasons.items():
+        named = reason if not part or reason.startswith(part) else f"{part}: {reason}"
+        yield f"{number:{width}} {named}"
+
+
+def _print_lines(console: Console, title: str, lines: Iterable[str]) -> None:
+    lines = list(lines)
+    if lines:
+        console.print()
+        console.print(title, style="bold")
+    for line in lines:
+        console.print(Padding(Text(line), (0, 0, 0, 2)))
 
 
 def _summary(plan: MergePlan) -> str:

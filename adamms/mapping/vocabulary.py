@@ -6,10 +6,10 @@ here rows that do not correspond stay the base's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adamms.checkpoint.checkpoint import read_json
 from adamms.errors import UserError
@@ -17,68 +17,195 @@ from adamms.errors import UserError
 if TYPE_CHECKING:
     from adamms.checkpoint import Checkpoint
 
-EMBEDDINGS = frozenset({"embed_tokens.weight", "lm_head.weight"})
+Vocabulary = Mapping[str, int]
+TOKENIZERS = "tokenizer.json, vocab.json or tokenizer.model"
 
 
 @dataclass(frozen=True, slots=True)
 class RowRun:
-    """`length` rows from `start` in the base correspond to as many from `donor_start` in the donor."""
+    """`length` rows from `start` in the base correspond to as many in the donor, and perhaps in the ancestor."""
 
     start: int
     donor_start: int
     length: int
+    ancestor_start: int = 0
 
 
-def embedding_rows(base: Checkpoint, donor: Checkpoint, mode: str) -> tuple[list[RowRun], str]:
-    """The rows of the embeddings that merge, and a sentence that says why these.
+@dataclass(frozen=True)
+class VocabularyMatch:
+    """Which rows of the embeddings merge, and a sentence that says why these.
+
+    Attributes:
+        pairs: base row -> donor row; None where every row is itself.
+        ancestor: base row -> ancestor row; None likewise.
+    """
+
+    merges: bool
+    reason: str
+    pairs: Mapping[int, int] | None = None
+    ancestor: Mapping[int, int] | None = None
+
+    def runs(self, rows: int, donor_rows: int, ancestor_rows: int | None = None) -> list[RowRun]:
+        """The corresponding rows of matrices of these heights, joined where all sides go on by one.
+
+        Never a row that one of them does not have: matrices may be padded, or shorter than the tokenizer.
+        """
+        if not self.merges:
+            return []
+        if self.pairs is None and (self.ancestor is None or ancestor_rows is None):
+            length = min(rows, donor_rows, rows if ancestor_rows is None else ancestor_rows)
+            return [RowRun(0, 0, length)] if length else []
+        pairs = ((row, row) for row in range(min(rows, donor_rows))) if self.pairs is None else self.pairs.items()
+        return list(_joined(self._triples(pairs, rows, donor_rows, ancestor_rows)))
+
+    def _triples(
+        self, pairs: Iterable[tuple[int, int]], rows: int, donor_rows: int, ancestor_rows: int | None
+    ) -> Iterator[tuple[int, int, int]]:
+        for row, donor_row in sorted(pairs):
+            if not (0 <= row < rows and 0 <= donor_row < donor_rows):
+                continue
+            origin = row if self.ancestor is None else self.ancestor.get(row, -1)
+            if ancestor_rows is None:
+                yield row, donor_row, row  # goes on by one as the base does, so that it never ends a run
+            elif 0 <= origin < ancestor_rows:
+                yield row, donor_row, origin
+
+
+def match_vocabularies(
+    base: Checkpoint, donor: Checkpoint, mode: str, ancestor: Checkpoint | None = None
+) -> VocabularyMatch:
+    """Which rows of the base's embeddings merge with which of the donor's.
 
     Args:
-        mode: `auto` (merge if the vocabularies are equal, else keep), `keep`, `same` (row by row, for
-            vocabularies that are equal), `align` (rows of tokens that both know).
+        mode: `auto` (merge if the vocabularies are equal, else keep), `keep`, `same` (row by row), `align` (rows of
+            tokens that both know).
 
     Raises:
-        UserError: `same` for vocabularies that differ, or `align` without both tokenizers.
+        UserError: `same` for vocabularies that contradict it, `align` without both tokenizers, or a broken tokenizer.
     """
     if mode == "keep":
-        return [], "keep was asked for"
+        return VocabularyMatch(False, "kept, as mapping.embeddings=keep asks")
     ours, theirs = read_vocabulary(base.folder), read_vocabulary(donor.folder)
+    origin = _ancestor_rows(ours, ancestor) if ancestor is not None else None
     if ours is None or theirs is None:
         missing = base if ours is None else donor
-        if mode == "auto":
-            return [], f"kept, since {missing.location} has no tokenizer.json to compare vocabularies by"
-        raise UserError(f"{missing.folder}/tokenizer.json: not found; mapping.embeddings={mode} needs both tokenizers")
-    common = sorted((row, theirs[token]) for token, row in ours.items() if token in theirs)
+        if mode == "same":
+            reason = f"merged row by row, as mapping.embeddings=same asks ({missing.location} has no tokenizer)"
+            return VocabularyMatch(True, reason, ancestor=origin)
+        if mode == "align":
+            raise UserError(f"{missing.folder}: no {TOKENIZERS}; mapping.embeddings=align needs both tokenizers")
+        reason = f"kept, since {missing.location} has no {TOKENIZERS} to compare vocabularies by"
+        return VocabularyMatch(False, f"{reason}; mapping.embeddings=same merges row by row")
     if ours == theirs:
-        return runs(common), f"the vocabularies are equal ({len(common)} tokens): merged row by row"
+        reason = f"the vocabularies are equal ({len(ours)} tokens): merged row by row"
+        return VocabularyMatch(True, reason, ancestor=origin)
+    return _match_unequal(ours, theirs, mode, origin)
+
+
+def _match_unequal(
+    ours: Vocabulary, theirs: Vocabulary, mode: str, origin: Mapping[int, int] | None
+) -> VocabularyMatch:
+    common = {token: (row, theirs[token]) for token, row in ours.items() if token in theirs}
     differ = f"the vocabularies differ ({len(ours)} and {len(theirs)} tokens, {len(common)} in common)"
     if mode == "align":
-        return runs(common), f"{differ}: rows of common tokens are merged"
+        return VocabularyMatch(True, f"{differ}: rows of common tokens are merged", _one_each(common.values()), origin)
     if mode == "same":
-        raise UserError(f"{differ}, so mapping.embeddings=same does not hold; use keep or align")
-    return [], f"kept, since {differ}"
+        moved = [(token, rows) for token, rows in common.items() if rows[0] != rows[1]]
+        if moved:
+            token, (row, donor_row) = moved[0]
+            raise UserError(
+                f"{differ}, and {len(moved)} of these have other rows, first {token!r} ({row} and {donor_row}), so "
+                "mapping.embeddings=same would mix them; use align or keep"
+            )
+        rows = _one_each(common.values())
+        return VocabularyMatch(True, f"{differ}, each in the same row: merged row by row", rows, origin)
+    return VocabularyMatch(False, f"kept, since {differ}; mapping.embeddings=align merges those")
 
 
-def runs(pairs: list[tuple[int, int]]) -> list[RowRun]:
-    """Sorted pairs of corresponding rows, joined where both go on by one."""
-    found: list[RowRun] = []
-    for row, donor_row in pairs:
-        last = found[-1] if found else None
-        if last and (row, donor_row) == (last.start + last.length, last.donor_start + last.length):
-            found[-1] = RowRun(last.start, last.donor_start, last.length + 1)
-        else:
-            found.append(RowRun(row, donor_row, 1))
+def _ancestor_rows(ours: Vocabulary | None, ancestor: Checkpoint) -> Mapping[int, int] | None:
+    """Base row -> ancestor row by token; None (row by row) where the vocabularies are equal or one is unknown."""
+    origin = read_vocabulary(ancestor.folder)
+    if ours is None or origin is None or ours == origin:
+        return None
+    return _one_each((row, origin[token]) for token, row in ours.items() if token in origin)
+
+
+def _one_each(pairs: Iterable[tuple[int, int]]) -> dict[int, int]:
+    """Corresponding rows by base row, one each, also where a tokenizer gives two tokens one row."""
+    found: dict[int, int] = {}
+    for row, other in pairs:
+        found.setdefault(row, other)
     return found
 
 
-def read_vocabulary(folder: Path) -> Mapping[str, int] | None:
-    """Token string -> row, added tokens included; None where the folder has no fast tokenizer."""
-    path = folder / "tokenizer.json"
-    if not path.is_file():
+def _joined(triples: Iterable[tuple[int, int, int]]) -> Iterator[RowRun]:
+    start: tuple[int, int, int] | None = None
+    length = 0
+    for triple in triples:
+        if start is not None and triple == (start[0] + length, start[1] + length, start[2] + length):
+            length += 1
+            continue
+        if start is not None:
+            yield RowRun(start[0], start[1], length, start[2])
+        start, length = triple, 1
+    if start is not None:
+        yield RowRun(start[0], start[1], length, start[2])
+
+
+def read_vocabulary(folder: Path) -> Vocabulary | None:
+    """Token string -> row, added tokens included; None where the folder has no tokenizer that can be read.
+
+    Raises:
+        UserError: a tokenizer file is broken.
+    """
+    if (folder / "tokenizer.json").is_file():
+        return _fast_tokenizer(folder / "tokenizer.json")
+    if (folder / "vocab.json").is_file():
+        vocabulary = _rows(read_json(folder / "vocab.json"), folder / "vocab.json")
+    elif (folder / "tokenizer.model").is_file():
+        vocabulary = _sentencepiece(folder / "tokenizer.model")
+    else:
         return None
+    return {**vocabulary, **_added_tokens(folder)}
+
+
+def _fast_tokenizer(path: Path) -> Vocabulary:
     tokenizer = read_json(path)
-    model = tokenizer.get("model", {})
-    vocabulary = model.get("vocab", {})
-    if isinstance(vocabulary, list):  # Unigram: [[token, score], ...]
-        vocabulary = {token: row for row, (token, _) in enumerate(vocabulary)}
-    added = {token["content"]: token["id"] for token in tokenizer.get("added_tokens", [])}
-    return {**vocabulary, **added}
+    try:
+        vocabulary = tokenizer["model"]["vocab"]
+        if isinstance(vocabulary, list):  # Unigram: [[token, score], ...]
+            vocabulary = {entry[0]: row for row, entry in enumerate(vocabulary)}
+        added = {token["content"]: token["id"] for token in tokenizer.get("added_tokens") or []}
+        return _rows({**vocabulary, **added}, path)
+    except (KeyError, TypeError, IndexError):
+        raise UserError(f"{path}: not a tokenizer with a vocabulary; mend it, or set mapping.embeddings=keep") from None
+
+
+def _added_tokens(folder: Path) -> Vocabulary:
+    """What a slow tokenizer adds to its vocabulary: in a file of its own, or in its configuration."""
+    added: dict[str, int] = {}
+    if (folder / "tokenizer_config.json").is_file():
+        decoder = read_json(folder / "tokenizer_config.json").get("added_tokens_decoder")
+        if isinstance(decoder, dict):
+            entries = [(key, entry) for key, entry in decoder.items() if isinstance(entry, dict) and key.isdecimal()]
+            added = {entry["content"]: int(key) for key, entry in entries if isinstance(entry.get("content"), str)}
+    path = folder / "added_tokens.json"
+    return {**added, **_rows(read_json(path), path)} if path.is_file() else added
+
+
+def _rows(vocabulary: Mapping[Any, Any], path: Path) -> Vocabulary:
+    wrong = next((token for token, row in vocabulary.items() if type(row) is not int or type(token) is not str), None)
+    if wrong is not None:
+        raise UserError(f"{path}: token {wrong!r} has no row number; mend it, or set mapping.embeddings=keep")
+    return vocabulary
+
+
+def _sentencepiece(path: Path) -> Vocabulary:
+    from sentencepiece import SentencePieceProcessor
+
+    try:
+        processor = SentencePieceProcessor(model_file=str(path))
+    except Exception as error:  # the library raises RuntimeError and OSError as it likes
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path}: not a sentencepiece model ({reason}); set mapping.embeddings=keep") from None
+    return {processor.id_to_piece(row): row for row in range(processor.get_piece_size())}

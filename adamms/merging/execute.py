@@ -16,7 +16,7 @@ from adamms.merging.statistics import NONE, Statistics
 if TYPE_CHECKING:
     from torch import Tensor
 
-CHUNK_ELEMENTS = 1 << 16  # float32 temporaries of this size stay in a core's cache
+CHUNK_ELEMENTS = 1 << 17  # float32 temporaries of this size stay in a core's cache
 
 
 class TensorSource(Protocol):

@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from adamms.mapping.plan import MergePlan, Piece, TensorPlan
 from adamms.merging.execute import Originals, operands
 from adamms.merging.methods import Found, Method
 from adamms.merging.recipe import Recipe
+from adamms.merging.run import Run, run_here
 from adamms.merging.statistics import NONE, Statistics
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+GROUP_ELEMENTS = 1 << 28
 Part = tuple[TensorPlan, tuple[Piece, ...]]  # the rows of a base tensor that come from one donor tensor
-Mapper = Callable[[Callable[[Part], Any], list[Part]], Any]
 
 
-def measure(plan: MergePlan, originals: Originals, recipe: Recipe, run: Mapper = map) -> Statistics:
-    """What the recipe's method has to know beforehand; nothing is read for a method that needs nothing.
-
-    Args:
-        run: applies a function to every part and gives the results in order, as `map` does; may do so in parallel.
-    """
-    rule = recipe.rule
-    if not rule.rounds:
+def measure(plan: MergePlan, originals: Originals, recipe: Recipe, run: Run = run_here) -> Statistics:
+    """What the recipe's method has to know beforehand; nothing is read for a method that needs nothing."""
+    rule, parts = recipe.rule, list(parts_of(plan))
+    if not rule.rounds or not parts:
         return NONE
-    parts = list(parts_of(plan))
     if rule.scope == "tensor":
-        found = run(lambda part: _measure_part(part, originals, rule), parts)
+        found = run(partial(found_in, originals=originals, rule=rule), _grouped(parts))
         return Statistics(parts={(t.name, pieces[0].donor): one for (t, pieces), one in zip(parts, found, strict=True)})
     sums: list[Tensor] = []
     for _ in range(rule.rounds):
-        done = tuple(sums)
-        sums.append(_add_up(run(lambda part, done=done: sum_of(part, originals, rule, done), parts)))
+        function = partial(sum_of, originals=originals, rule=rule, sums=tuple(sums))
+        sums.append(add_up(run(function, _grouped(parts), _joined)))
     return Statistics(model=rule.conclude(sums))
 
 
@@ -52,19 +49,40 @@ def parts_of(plan: MergePlan) -> Iterator[Part]:
 def sum_of(part: Part, originals: Originals, rule: Method, sums: tuple[Tensor, ...]) -> Tensor:
     """One round's sum over one part, chunk by chunk in order."""
     tensor, pieces = part
-    return _add_up(rule.measure(x, sums) for x in operands(tensor, pieces, originals, rule))
+    return add_up(rule.measure(x, sums) for x in operands(tensor, pieces, originals, rule)).cpu()
 
 
-def _measure_part(part: Part, originals: Originals, rule: Method) -> Found:
+def found_in(part: Part, originals: Originals, rule: Method) -> Found:
+    """All rounds over one part: what the method has to know of it."""
     sums: list[Tensor] = []
     for _ in range(rule.rounds):
         sums.append(sum_of(part, originals, rule, tuple(sums)))
     return rule.conclude(sums)
 
 
-def _add_up(terms: Any) -> Tensor:
-    total = None
+def add_up(terms: Iterable[Tensor]) -> Tensor:
+    """Their sum, in their order."""
+    total: Tensor | None = None
     for term in terms:
         total = term.clone() if total is None else total.add_(term)
-    assert total is not None
+    assert total is not None, "sums are over at least one chunk"
     return total
+
+
+def _grouped(parts: Sequence[Part]) -> list[list[Part]]:
+    """Parts in a row, as many as make a task worth starting."""
+    groups: list[list[Part]] = [[]]
+    size = 0
+    for part in parts:
+        if size > GROUP_ELEMENTS:
+            groups.append([])
+            size = 0
+        groups[-1].append(part)
+        size += prod(part[0].shape)
+    return groups
+
+
+def _joined(sums: Iterable[Tensor]) -> list[Tensor]:
+    """The sums of one task: counts are added there, float64 only in the order of the whole plan."""
+    found = list(sums)
+    return [add_up(found)] if found and not found[0].is_floating_point() else found

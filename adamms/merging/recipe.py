@@ -37,11 +37,17 @@ class Recipe:
         object.__setattr__(self, "rule", METHODS[method](alpha=alpha, **coefficients))
 
     @classmethod
-    def of(cls, config: MergingConfig, alpha: float) -> Recipe:
-        """The recipe that a config asks for; what it leaves open takes the method's default."""
+    def of(cls, config: MergingConfig, alpha: float | None) -> Recipe:
+        """The recipe that a config asks for; what it leaves open takes the method's default.
+
+        Raises:
+            UserError: as `Recipe` itself, or the method needs alpha and None is given.
+        """
         names = {name for method in METHODS for name in coefficients_of(method)}
         given = {name: getattr(config, name) for name in sorted(names)}
-        return cls(config.method, alpha, **{name: value for name, value in given.items() if value is not None})
+        if alpha is None and config.method in METHODS and METHODS[config.method].uses_alpha:
+            raise UserError(f"{config.method} needs --alpha, the donor's weight from 0 (all base) to 1 (all donor)")
+        return cls(config.method, alpha or 0.0, **{name: value for name, value in given.items() if value is not None})
 
     @property
     def alpha(self) -> float:

@@ -2,41 +2,36 @@
 
 from __future__ import annotations
 
-import json
+import errno
+import logging
 import os
 import shutil
-import struct
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from adamms import __version__
-from adamms.checkpoint import DTYPES, Checkpoint, TensorInfo
-from adamms.checkpoint.checkpoint import read_json, total_bytes
+from adamms.checkpoint import Checkpoint
+from adamms.config import Backend, MergingConfig, RayConfig
 from adamms.errors import UserError
-from adamms.mapping.plan import MergePlan, TensorPlan
-from adamms.merging.execute import Originals, merged_chunks
+from adamms.mapping.plan import MergePlan
+from adamms.merging.companions import copy_companions, write_model_card, write_record
+from adamms.merging.execute import CHUNK_ELEMENTS, Originals
+from adamms.merging.layout import Shard, lay_out, start_files
+from adamms.merging.measure import measure
+from adamms.merging.reader import Reader
 from adamms.merging.recipe import Recipe
-from adamms.merging.staging import staged_folder
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from adamms.merging.run import Run, run_on_threads
+from adamms.merging.spans import Job, Written, spans_of, write_span
+from adamms.merging.staging import remove_stale, staged_folder
+from adamms.merging.statistics import Statistics
 
 Progress = Callable[[int], None]  # called with bytes written since the last call
-COPY_BYTES = 1 << 24
-RECORD = "adamms.json"  # what made the folder
-_NOT_COPIED = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".index.json")
-
-
-@dataclass(frozen=True, slots=True)
-class OutputTensor:
-    """A tensor's place in the output: which file, and where in it."""
-
-    plan: TensorPlan
-    path: Path
-    offset: int
+LOG = logging.getLogger(__name__)
+GPU_CHUNK_ELEMENTS = 1 << 24
+MERGING, RAY = MergingConfig(), RayConfig()  # the defaults
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def merge_to_disk(
@@ -46,165 +41,127 @@ def merge_to_disk(
     recipe: Recipe,
     output: Path,
     *,
+    ancestor: Checkpoint | None = None,
+    config: MergingConfig = MERGING,
+    ray: RayConfig = RAY,
     force: bool = False,
-    workers: int = 0,
     progress: Progress = lambda _: None,
+    check: Callable[[Path], None] = lambda _: None,
 ) -> Path:
     """Writes the merged checkpoint to `output`, which appears complete or not at all.
 
+    Args:
+        plan: made with `ancestor`, if the recipe's method needs one.
+        check: looks at the finished folder before it appears; what it raises, the merge raises.
+
     Raises:
-        UserError: `output` exists (without `force`), or the disk is too small.
+        UserError: `output` exists (without `force`), the disk is too small, the method needs an ancestor and there is
+            none, or merged values are not finite.
     """
+    output = output.expanduser().absolute()
+    models = [model for model in (base, donor, ancestor) if model is not None]
+    check_ancestor(recipe, ancestor)
+    _check_apart(output, models)
+    remove_stale(output)
     _check_space(output, base)
-    with staged_folder(output, force) as staging:
-        _copy_companions(base.folder, staging)
-        tensors = _lay_out(plan, base, staging)
-        _write_tensors(tensors, base, donor, recipe, workers or os.cpu_count() or 1, progress)
-        (staging / RECORD).write_text(json.dumps(_record(plan, recipe), indent=2) + "\n", encoding="utf-8")
-        _verify(staging, base)
+    try:
+        with staged_folder(output, force) as staging, _runner(config, ray) as run:
+            copy_companions(base.folder, staging)
+            shards = lay_out(plan, base, staging, config.max_shard_size)
+            start_files(shards)
+            job = _job(plan, models, recipe, _device(config, ray), run)
+            _write(shards, job, run, progress)
+            write_record(plan, models, recipe, _readable(job.statistics), staging)
+            write_model_card(plan, base, recipe, staging)
+            _verify(staging, base)
+            check(staging)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise UserError(f"{output}: {os.strerror(error.errno or 0)}; make room or choose another disk") from None
     return output
 
 
-def was_merged_as(folder: Path, plan: MergePlan, recipe: Recipe) -> bool:
-    """Whether the folder is what this plan and recipe give (folders appear complete or not at all)."""
-    record = folder / RECORD
-    return record.is_file() and read_json(record) == _record(plan, recipe)
-
-
-def _check_space(output: Path, base: Checkpoint) -> None:
-    needed = total_bytes(base.tensors.values())
-    parent = next(folder for folder in (output, *output.parents) if folder.exists())
-    free = shutil.disk_usage(parent).free
-    if free < needed * 1.01:
+def check_ancestor(recipe: Recipe, ancestor: Any) -> None:
+    """Raises UserError where the method needs an ancestor and there is none."""
+    if recipe.rule.needs_ancestor and ancestor is None:
         raise UserError(
-            f"{output}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free; "
-            "make room or choose another disk"
+            f"{recipe.method} works on what fine-tuning added to the common ancestor: "
+            "name that model with --ancestor (or `ancestor` in the config)"
         )
 
 
-def _copy_companions(source: Path, target: Path) -> None:
-    """Configuration, tokenizer, processor, chat template, remote code: all that is not weights (links are resolved)."""
-    for path in source.iterdir():
-        if path.is_file() and not path.name.endswith(_NOT_COPIED) and not path.name.startswith("."):
-            shutil.copyfile(path, target / path.name)
+def _job(plan: MergePlan, models: Sequence[Checkpoint], recipe: Recipe, device: str, run: Run) -> Job:
+    originals = Originals(*(Reader(model, device) for model in models))
+    chunk = CHUNK_ELEMENTS if device == "cpu" else GPU_CHUNK_ELEMENTS
+    return Job(models[0], originals, recipe, measure(plan, originals, recipe, run), chunk)
 
 
-def _lay_out(plan: MergePlan, base: Checkpoint, folder: Path) -> list[OutputTensor]:
-    """Preallocates the output files, writes their headers and the index; sharded as the base is."""
-    sources = base.weight_files
-    names = ["model.safetensors"]
-    if len(sources) > 1:
-        names = [f"model-{i:05d}-of-{len(sources):05d}.safetensors" for i in range(1, len(sources) + 1)]
-    outputs: list[OutputTensor] = []
-    weight_map: dict[str, str] = {}
-    for source, name in zip(sources, names, strict=True):
-        shard = [tensor for tensor in plan.tensors if base.tensors[tensor.name].path == source]
-        outputs += _start_file(folder / name, shard)
-        weight_map |= {tensor.name: name for tensor in shard}
-    if len(names) > 1:
-        index = {"metadata": {"total_size": total_bytes(base.tensors.values())}, "weight_map": weight_map}
-        (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
-    return outputs
+def _write(shards: Sequence[Shard], job: Job, run: Run, progress: Progress) -> None:
+    """All spans; each shard's are one group, so on Ray one task writes a file."""
+    groups = [spans_of(shard, job.base, job.recipe.rule.whole_rows) for shard in shards]
+    bad = []
+    for written in run(partial(write_span, job=job), groups, _synced):
+        progress(written.nbytes)
+        if written.not_finite:
+            bad.append(written.not_finite)
+    for name in dict.fromkeys(bad):
+        LOG.warning("%s: not finite in places, as in the base %s", name, job.base.location)
 
 
-def _start_file(path: Path, tensors: Sequence[TensorPlan]) -> list[OutputTensor]:
-    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    position, starts = 0, []
-    for tensor in tensors:
-        size = TensorInfo(tensor.name, tensor.dtype, tensor.shape, path, None).nbytes
-        header[tensor.name] = {
-            "dtype": tensor.dtype,
-            "shape": tensor.shape,
-            "data_offsets": [position, position + size],
-        }
-        starts.append(position)
-        position += size
-    raw = json.dumps(header, separators=(",", ":")).encode()
-    raw += b" " * (-len(raw) % 8)  # data starts aligned, as the safetensors library writes it
-    with path.open("wb") as file:
-        file.write(struct.pack("<Q", len(raw)) + raw)
-        file.truncate(8 + len(raw) + position)
-    return [OutputTensor(t, path, 8 + len(raw) + start) for t, start in zip(tensors, starts, strict=True)]
-
-
-def _write_tensors(
-    tensors: Sequence[OutputTensor],
-    base: Checkpoint,
-    donor: Checkpoint,
-    recipe: Recipe,
-    workers: int,
-    progress: Progress,
-) -> None:
-    with ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(_write_tensor, tensor, base, donor, recipe, progress) for tensor in tensors]
+def _synced(written: Iterable[Written]) -> Sequence[Written]:
+    """What one task wrote, on the disk: another machine cannot see to that."""
+    found = list(written)
+    for path in {one.path for one in found}:
+        descriptor = os.open(path, os.O_RDONLY)
         try:
-            for future in futures:
-                future.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    return found
 
 
-def _write_tensor(
-    tensor: OutputTensor, base: Checkpoint, donor: Checkpoint, recipe: Recipe, progress: Progress
-) -> None:
-    """Rows without a piece are copied as they are, the others merged."""
-    info = base.tensors[tensor.plan.name]
-    size = DTYPES[info.dtype]
-    descriptor = os.open(tensor.path, os.O_WRONLY)
-    try:
-        for start, stop in _unmerged_rows(tensor.plan):
-            _copy_rows(info, base, descriptor, tensor.offset, start, stop, progress)
-        for chunk in merged_chunks(tensor.plan, Originals(base, donor), recipe):
-            _pwrite(descriptor, _as_bytes(chunk.values), tensor.offset + chunk.start * size)
-            progress(len(chunk.values) * size)
-    finally:
-        os.close(descriptor)
+def _runner(config: MergingConfig, ray: RayConfig) -> AbstractContextManager[Run]:
+    if _on_ray(config, ray):
+        from adamms.merging.on_ray import run_on_ray
+
+        return run_on_ray(config, ray)
+    return run_on_threads(config.workers)
 
 
-def _unmerged_rows(tensor: TensorPlan) -> list[tuple[int, int]]:
-    rows = tensor.shape[0] if tensor.shape else 1
-    gaps, position = [], 0
-    for piece in sorted(tensor.pieces, key=lambda piece: piece.start):
-        gaps.append((position, piece.start))
-        position = piece.stop
-    gaps.append((position, rows))
-    return [(start, stop) for start, stop in gaps if start < stop]
+def _on_ray(config: MergingConfig, ray: RayConfig) -> bool:
+    return config.backend == Backend.ray or (config.backend == Backend.auto and ray.address is not None)
 
 
-def _copy_rows(
-    info: TensorInfo, base: Checkpoint, descriptor: int, offset: int, start: int, stop: int, progress: Progress
-) -> None:
-    size = DTYPES[info.dtype]
-    first, last = start * info.row_elements, stop * info.row_elements
-    step = max(1, COPY_BYTES // size)
-    for begin in range(first, last, step):
-        end = min(begin + step, last)
-        _pwrite(descriptor, _as_bytes(base.read(info.name, begin, end)), offset + begin * size)
-        progress((end - begin) * size)
+def _device(config: MergingConfig, ray: RayConfig) -> str:
+    return "cuda" if config.gpus_per_task and _on_ray(config, ray) else "cpu"
 
 
-def _as_bytes(values: Tensor) -> memoryview:
-    import torch
-
-    return memoryview(values.contiguous().view(torch.uint8).numpy().data)
-
-
-def _pwrite(descriptor: int, data: memoryview, offset: int) -> None:
-    done = 0
-    while done < len(data):
-        done += os.pwrite(descriptor, data[done:], offset + done)
+def _check_apart(output: Path, models: Iterable[Checkpoint]) -> None:
+    """--force may not remove what is merged."""
+    for model in models:
+        folder = model.folder.resolve()
+        if output.resolve() == folder or output.resolve() in folder.parents:
+            raise UserError(f"{output}: holds {model.location}, which is merged here; give another folder")
 
 
-def _record(plan: MergePlan, recipe: Recipe) -> dict[str, Any]:
-    return {
-        "adamms": __version__,
-        "recipe": recipe.to_dict(),
-        "plan": plan.fingerprint,
-        "base": plan.base.location,
-        "donor": plan.donor.location,
-        "digests": {"base": plan.base.digest, "donor": plan.donor.digest},
-    }
+def _check_space(output: Path, base: Checkpoint) -> None:
+    needed = sum(info.nbytes for info in base.tensors.values()) + (1 << 20)
+    parent = next(folder for folder in output.parents if folder.exists())
+    free = shutil.disk_usage(parent).free
+    if free < needed:
+        raise UserError(
+            f"{output}: {_size(needed)} are needed, {_size(free)} are free; make room or choose another disk"
+        )
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
+
+
+def _readable(statistics: Statistics) -> dict[str, Any]:
+    """For the record: what was found of the whole model (of single tensors there would be hundreds)."""
+    return {"model": statistics.model, "tensors": len(statistics.parts)}
 
 
 def _verify(folder: Path, base: Checkpoint) -> None:
@@ -214,3 +171,6 @@ def _verify(folder: Path, base: Checkpoint) -> None:
     if written != expected:
         different = sorted(name for name in written.keys() | expected.keys() if written.get(name) != expected.get(name))
         raise RuntimeError(f"{folder}: {len(different)} tensors are not as in the base, first {different[0]!r}")
+
+
+__all__ = ["check_ancestor", "merge_to_disk"]

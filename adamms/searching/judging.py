@@ -93,11 +93,6 @@ def spearman(first: list[float], second: list[float]) -> float | None:
     """Spearman's rank correlation, ties given their mean rank; None if one of the lists is constant."""
     if len(set(first)) < 2 or len(set(second)) < 2:
         return None
-    import numpy as np
+    from scipy.stats import spearmanr
 
-    return float(np.corrcoef(_ranks(first), _ranks(second))[0, 1])
-
-
-def _ranks(values: list[float]) -> list[float]:
-    ordered = sorted(values)
-    return [ordered.index(value) + (ordered.count(value) - 1) / 2 for value in values]
+    return float(spearmanr(first, second).statistic)

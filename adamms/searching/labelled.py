@@ -8,7 +8,7 @@ from pathlib import Path
 from adamms.config import EvaluateSettings
 from adamms.generation.engine import EngineSpec
 from adamms.generation.prompts import Prompt
-from adamms.mapping import Pair
+from adamms.mapping import PlannedPair
 from adamms.mapping.pair import plan_alone
 from adamms.merging.recipe import Recipe
 from adamms.searching.answering import answer_all
@@ -17,7 +17,7 @@ from adamms.searching.run_folder import RunFolder, answer_identity
 
 
 def answer_labelled(
-    settings: EvaluateSettings, pair: Pair, recipe: Recipe, alphas: Sequence[float], prompts: Sequence[Prompt]
+    settings: EvaluateSettings, pair: PlannedPair, recipe: Recipe, alphas: Sequence[float], prompts: Sequence[Prompt]
 ) -> Responses:
     """Every candidate's answers to the labelled prompts."""
     run = RunFolder(Path(settings.run_dir), answer_identity(pair.plan, recipe, settings.engine), "judged")
@@ -25,7 +25,7 @@ def answer_labelled(
     return answer_all(spec, recipe, alphas, prompts, run, engine=settings.engine, ray=settings.ray).responses()
 
 
-def answer_as_donor(settings: EvaluateSettings, pair: Pair, prompts: Sequence[Prompt]) -> dict[str, str]:
+def answer_as_donor(settings: EvaluateSettings, pair: PlannedPair, prompts: Sequence[Prompt]) -> dict[str, str]:
     """The donor's answers, in its own architecture."""
     plan, recipe = plan_alone(pair.donor), Recipe()
     run = RunFolder(Path(settings.run_dir), answer_identity(plan, recipe, settings.engine), "judged-donor")

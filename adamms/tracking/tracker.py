@@ -84,7 +84,10 @@ class SearchTracker:
 
     def _experiment_id(self) -> str:
         found = self._client.get_experiment_by_name(self._config.experiment)
-        return found.experiment_id if found else self._client.create_experiment(self._config.experiment)  # type: ignore[no-any-return]
+        if found:
+            return str(found.experiment_id)
+        location = _artifact_folder(self._config.uri)
+        return str(self._client.create_experiment(self._config.experiment, artifact_location=location))
 
     def _open_runs(self) -> None:
         tag = f"tags.`{SEARCH_TAG}` = '{self._key}'"
@@ -149,6 +152,13 @@ class SearchTracker:
         self._client.set_tag(self._parent, "verdict", selection.verdict)
         for path in artifacts:
             self._client.log_artifact(self._parent, str(path))
+
+
+def _artifact_folder(uri: str) -> str | None:
+    """Beside a local database, whatever the working directory is; a server decides for itself."""
+    if not uri.startswith("sqlite:///"):
+        return None
+    return str(Path(uri.removeprefix("sqlite:///")).resolve().parent / "mlartifacts")
 
 
 def _logged(work: Callable[[], None]) -> None:

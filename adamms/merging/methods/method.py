@@ -35,19 +35,20 @@ class Operands:
 
     @property
     def base(self) -> Tensor:
-        return self.stored_base.float()
+        """In float32, a copy that may be overwritten; so are the others."""
+        return _float32(self.stored_base)
 
     @property
     def donor(self) -> Tensor:
-        return self.stored_donor.float()
+        return _float32(self.stored_donor)
 
     @property
     def ancestor(self) -> Tensor:
         assert self.stored_ancestor is not None, "a method that reads the ancestor has to say so (needs_ancestor)"
-        return self.stored_ancestor.float()
+        return _float32(self.stored_ancestor)
 
     def task_vectors(self) -> tuple[Tensor, Tensor]:
-        """What fine-tuning added: base - ancestor and donor - ancestor, in float32."""
+        """What fine-tuning added: base - ancestor and donor - ancestor."""
         ancestor = self.ancestor
         return self.base.sub_(ancestor), self.donor.sub_(ancestor)
 
@@ -115,6 +116,12 @@ class Method:
             if choices and value not in choices:
                 found.append(f"{coefficient.name}={value}: expected {' or '.join(choices)}")
         return found
+
+
+def _float32(stored: Tensor) -> Tensor:
+    import torch
+
+    return stored.to(torch.float32, copy=True)
 
 
 def share(default: float) -> Any:

@@ -1,0 +1,55 @@
+"""A checkpoint whose weights stay where they are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adamms.checkpoint.checkpoint import Checkpoint
+from adamms.checkpoint.remote_files import RemoteFiles
+from adamms.checkpoint.safetensors_file import parse_header
+from adamms.checkpoint.tensor_info import DTYPES, TensorInfo
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class RemoteCheckpoint(Checkpoint):
+    """Read by headers and ranges: good for planning, slow for merging."""
+
+    def __init__(self, files: RemoteFiles, location: str) -> None:
+        super().__init__(files.folder, location)
+        self.files = files
+
+    @cached_property
+    def digest(self) -> str:
+        """Of config and headers alone: no bytes of weights are fetched for it, so it differs from a local copy's."""
+        tensors = [(name, info.dtype, info.shape, info.offset) for name, info in self.tensors.items()]
+        return hashlib.sha256(json.dumps([self.config, tensors], sort_keys=True).encode()).hexdigest()[:32]
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> Tensor:
+        import torch
+
+        from adamms.checkpoint.dtypes import TORCH_DTYPES
+
+        info = self.tensors[name]
+        if info.offset is None:
+            return super().read(name, start, stop)
+        size = DTYPES[info.dtype]
+        stop = info.elements if stop is None else stop
+        data = self.files.read(info.path.name, info.offset + start * size, info.offset + stop * size)
+        return torch.frombuffer(bytearray(data), dtype=TORCH_DTYPES[info.dtype])
+
+    def _has(self, name: str) -> bool:
+        return name in self.files.sizes
+
+    def _read_header(self, path: Path) -> dict[str, TensorInfo]:
+        """A safetensors header by its bytes; a pickled file has none, and is fetched."""
+        if path.suffix != ".safetensors":
+            return super()._read_header(self.files.fetch(path.name))
+        return parse_header(
+            path, self.files.sizes[path.name], lambda start, stop: self.files.read(path.name, start, stop)
+        )

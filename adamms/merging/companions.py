@@ -1,0 +1,160 @@
+"""Everything in the output that is not weights: the base's own files, the record of the merge, and the model card."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adamms import __version__
+from adamms.checkpoint import Checkpoint
+from adamms.checkpoint.checkpoint import read_json
+from adamms.mapping.plan import MergePlan, ModelIdentity
+from adamms.merging.recipe import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+RECORD = "adamms.json"
+_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".onnx", ".msgpack", ".h5", ".index.json")
+_OURS = ("README.md", RECORD)  # written anew: what they say of the base does not hold for the merge
+_NOT_A_MODELS = ("__pycache__", "runs", "logs", "checkpoint-", "global_step")
+
+
+def copy_companions(source: Path, target: Path) -> None:
+    """Configuration, tokenizer, processor, chat template, remote code, licence: all that is not weights.
+
+    Links (as in the Hub's cache) are resolved, hidden files left. Of folders, those with remote code or templates
+    come along.
+    """
+    for path in sorted(source.iterdir()):
+        if path.name.startswith(".") or path.name in _OURS:
+            continue
+        if path.is_file() and not path.name.endswith(_WEIGHTS):
+            shutil.copyfile(path, target / path.name)
+        elif path.is_dir() and not path.name.startswith(_NOT_A_MODELS):
+            _copy_small(path, target / path.name)
+
+
+def _copy_small(source: Path, target: Path) -> None:
+    for path in sorted(source.rglob("*")):
+        wanted = path.suffix in (".py", ".jinja", ".json", ".txt", ".model") and not path.name.endswith(_WEIGHTS)
+        if path.is_file() and wanted and "__pycache__" not in path.parts:
+            copy = target / path.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+
+
+def write_record(
+    plan: MergePlan, models: Iterable[Checkpoint], recipe: Recipe, found: Mapping[str, Any], folder: Path
+) -> None:
+    """`adamms.json`: what was merged how, and by which versions."""
+    import torch
+
+    revisions = {checkpoint.location: revision_of(checkpoint.folder) for checkpoint in models}
+    record = {
+        "adamms": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "plan": plan.fingerprint,
+        "recipe": recipe.to_dict(),
+        "statistics": found,
+        **{
+            role: _identity(model, revisions)
+            for role, model in (("base", plan.base), ("donor", plan.donor), ("ancestor", plan.ancestor))
+            if model is not None
+        },
+        "notes": plan.notes,
+    }
+    (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def was_merged_as(folder: Path, plan: MergePlan, recipe: Recipe) -> bool:
+    """Whether the folder is what this plan and recipe give; folders appear complete or not at all."""
+    path = folder / RECORD
+    record = read_json(path) if path.is_file() else {}
+    return (record.get("plan"), record.get("recipe")) == (plan.fingerprint, recipe.to_dict())
+
+
+def _identity(model: ModelIdentity, revisions: Mapping[str, str | None]) -> dict[str, Any]:
+    return {
+        "location": model.location,
+        "revision": revisions.get(model.location),
+        "architecture": model.architecture,
+        "digest": model.digest,
+    }
+
+
+def revision_of(folder: Path) -> str | None:
+    """The commit of a folder in the Hub's cache (.../snapshots/COMMIT)."""
+    return folder.name if folder.parent.name == "snapshots" else None
+
+
+def write_model_card(plan: MergePlan, base: Checkpoint, recipe: Recipe, folder: Path) -> None:
+    """README.md with the metadata by which the Hub shows a merge."""
+    merged = len(plan.merged)
+    coefficients = "\n".join(f"| {name} | {value} |" for name, value in recipe.to_dict().items())
+    card = f"""---
+{_metadata(plan, base)}---
+
+# {_short(plan.base.location)} merged with {_short(plan.donor.location)}
+
+The language model of `{plan.donor.location}` (the donor) merged into `{plan.base.location}` (the base), whose
+architecture, vision encoder and processors this model keeps, with
+[AdaMMS](https://arxiv.org/abs/2503.23733) {__version__}.
+
+| | |
+|---|---|
+{coefficients}
+| merged | {merged} of {len(plan.tensors)} tensors |
+| plan | {plan.fingerprint} |
+
+alpha is the donor's weight. `{RECORD}` has the revisions and versions.
+{"".join(f"{chr(10)}- {note}" for note in plan.notes)}
+
+The licences of both models apply.
+"""
+    (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def _metadata(plan: MergePlan, base: Checkpoint) -> str:
+    import yaml
+
+    metadata: dict[str, Any] = {
+        "base_model": [_card_name(plan.base.location), _card_name(plan.donor.location)],
+        "base_model_relation": "merge",
+        "library_name": "transformers",
+        "tags": ["merge", "adamms"],
+    }
+    inherited = _metadata_of(base.folder / "README.md")
+    metadata |= {
+        key: inherited[key]
+        for key in ("license", "license_name", "license_link", "language", "pipeline_tag")
+        if key in inherited
+    }
+    return yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
+
+
+def _metadata_of(card: Path) -> dict[str, Any]:
+    """What the base's own card says in its header; nothing where it has none that can be read."""
+    import yaml
+
+    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+    if not text.startswith("---\n"):
+        return {}
+    try:
+        found = yaml.safe_load(text[4:].split("\n---", 1)[0])
+    except yaml.YAMLError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _card_name(location: str) -> str:
+    """A Hub id without its revision; of a local folder, which the Hub cannot link to, the name."""
+    return Path(location).name if Path(location).is_dir() else location.partition("@")[0]
+
+
+def _short(location: str) -> str:
+    return _card_name(location).rsplit("/", 1)[-1]

@@ -1,0 +1,132 @@
+"""Where every output tensor lies: which file, and where in it. Decided before a byte is written."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+from adamms.checkpoint import DTYPES, Checkpoint
+from adamms.errors import UserError
+from adamms.mapping.plan import MergePlan, TensorPlan
+from adamms.merging.linux import preallocate
+
+INDEX = "model.safetensors.index.json"
+_PAGE = 4096  # bytes that a file system can share between files (reflink) start at such multiples
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A tensor's place in the output.
+
+    Attributes:
+        offset: of its first byte in the file.
+    """
+
+    tensor: TensorPlan
+    path: Path
+    offset: int
+
+    @property
+    def nbytes(self) -> int:
+        return nbytes(self.tensor)
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One output file."""
+
+    path: Path
+    header: bytes
+    places: tuple[Place, ...]
+
+    @property
+    def nbytes(self) -> int:
+        return len(self.header) + sum(place.nbytes for place in self.places)
+
+
+def lay_out(plan: MergePlan, base: Checkpoint, folder: Path, max_shard_size: str | None = None) -> list[Shard]:
+    """The output files in `folder`: sharded as the base is, or as large as `max_shard_size` allows."""
+    if max_shard_size is None:
+        groups = [
+            [tensor for tensor in plan.tensors if base.tensors[tensor.name].path == path] for path in base.weight_files
+        ]
+    else:
+        groups = _filled(plan.tensors, parse_size(max_shard_size))
+    names = ["model.safetensors"]
+    if len(groups) > 1:
+        names = [f"model-{i:05d}-of-{len(groups):05d}.safetensors" for i in range(1, len(groups) + 1)]
+    return [_shard(folder / name, tensors, base) for name, tensors in zip(names, groups, strict=True)]
+
+
+def start_files(shards: Sequence[Shard]) -> None:
+    """Writes headers and index, and sets the space for all tensors aside.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    for shard in shards:
+        with shard.path.open("wb") as file:
+            preallocate(file.fileno(), shard.nbytes)
+            file.write(shard.header)
+    if len(shards) > 1:
+        places = [place for shard in shards for place in shard.places]
+        index = {
+            "metadata": {"total_size": sum(place.nbytes for place in places)},
+            "weight_map": {place.tensor.name: place.path.name for place in places},
+        }
+        (shards[0].path.parent / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+
+
+def parse_size(text: str) -> int:
+    """Bytes of '5GB', '500 MB', '2GiB' or '1000000'.
+
+    Raises:
+        UserError: it is none of these.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]?i?B?)\s*", text, re.IGNORECASE)
+    unit = match.group(2).upper() if match else "?"
+    size = int(float(match.group(1)) * _UNITS[unit]) if match and unit in _UNITS else 0
+    if size <= 0:
+        raise UserError(f"merging.max_shard_size={text}: expected a size such as 5GB or 500MB")
+    return size
+
+
+def nbytes(tensor: TensorPlan) -> int:
+    """Bytes of a tensor's data."""
+    return prod(tensor.shape) * DTYPES[tensor.dtype]
+
+
+def _filled(tensors: Sequence[TensorPlan], limit: int) -> list[list[TensorPlan]]:
+    groups: list[list[TensorPlan]] = [[]]
+    size = 0
+    for tensor in tensors:
+        if groups[-1] and size + nbytes(tensor) > limit:
+            groups.append([])
+            size = 0
+        groups[-1].append(tensor)
+        size += nbytes(tensor)
+    return groups
+
+
+def _shard(path: Path, tensors: Sequence[TensorPlan], base: Checkpoint) -> Shard:
+    entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    starts, position = [], 0
+    for tensor in tensors:
+        end = position + nbytes(tensor)
+        entries[tensor.name] = {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": [position, end]}
+        starts.append(position)
+        position = end
+    raw = json.dumps(entries, separators=(",", ":")).encode()
+    raw += b" " * (-len(raw) % 8)  # data starts aligned, as the safetensors library writes it
+    source = base.tensors[tensors[0].name].offset if tensors else None
+    if source is not None:  # within a page, bytes lie as in the base's file, so that they can be shared
+        raw += b" " * ((source - 8 - len(raw)) % _PAGE)
+    header = struct.pack("<Q", len(raw)) + raw
+    places = (Place(tensor, path, len(header) + start) for tensor, start in zip(tensors, starts, strict=True))
+    return Shard(path, header, tuple(places))

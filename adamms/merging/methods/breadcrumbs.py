@@ -1,0 +1,76 @@
+"""Model Breadcrumbs: drop what is small, and the few outliers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from adamms.merging.methods.magnitudes import coarse_counts, fine_counts, locate, magnitude
+from adamms.merging.methods.method import Found, Method, Operands, factor, share
+from adamms.merging.methods.task_arithmetic import add_to_ancestor, weighted_sum
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Breadcrumbs(Method):
+    """Task arithmetic of task vectors without their `gamma` largest values, and of the rest the `density` largest.
+
+    Davari and Belilovsky, ECCV 2024, arXiv 2312.06795, tensor by tensor (its beta is 1 - density - gamma, its gamma
+    1 - ours). Of n values round(gamma * n) are dropped as outliers and round(density * n) kept; values as large as
+    the largest or the smallest of the kept are kept too.
+    """
+
+    density: float = share(0.15)
+    gamma: float = share(0.007)
+    scale: float = factor(1.0)
+
+    needs_ancestor = True
+
+    @property
+    def rounds(self) -> int:
+        return 2
+
+    def measure(self, x: Operands, sums: Sequence[Tensor]) -> Tensor:
+        import torch
+
+        if not sums:
+            return torch.stack([coarse_counts(vector) for vector in x.task_vectors()])
+        return torch.stack(
+            [
+                fine_counts(vector, locate(counts, rank)[0])
+                for vector, counts in zip(x.task_vectors(), sums[0], strict=True)
+                for rank in self._ranks(counts)
+            ]
+        )
+
+    def conclude(self, sums: Sequence[Tensor]) -> Found:
+        """Of the base's task vector, then of the donor's: the largest magnitude kept, and the smallest."""
+        coarse, fine = sums
+        found = []
+        for model, counts in enumerate(coarse):
+            ranks = self._ranks(counts)
+            if ranks[0] > ranks[1]:
+                found += [-1.0, -1.0]  # no magnitude is as small
+                continue
+            found += [magnitude(counts, fine[2 * model + i], rank) for i, rank in enumerate(ranks)]
+        return tuple(found)
+
+    def merge(self, x: Operands, found: Found) -> Tensor:
+        base, donor = x.task_vectors()
+        masked = _between(base, *found[:2]), _between(donor, *found[2:])
+        return add_to_ancestor(x, weighted_sum(*masked, self.alpha), self.scale)
+
+    def _ranks(self, counts: Tensor) -> tuple[int, int]:
+        """Of the largest and the smallest value kept; the second is below the first where nothing is kept."""
+        total = int(counts.sum())
+        outliers = round(self.gamma * total)
+        first, last = outliers + 1, min(outliers + round(self.density * total), total)
+        return min(first, total), last if last >= first else 0
+
+
+def _between(vector: Tensor, largest: float, smallest: float) -> Tensor:
+    magnitudes = vector.abs()
+    return vector.masked_fill_((magnitudes > largest) | (magnitudes < smallest), 0)

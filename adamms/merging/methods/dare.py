@@ -1,0 +1,49 @@
+"""DARE: drop at random and rescale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from adamms.merging.methods.method import Found, Method, Operands, factor, share
+from adamms.merging.methods.randomness import BITS, random_bits
+from adamms.merging.methods.task_arithmetic import add_to_ancestor, weighted_sum
+from adamms.merging.methods.ties import elected_mean
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class DareLinear(Method):
+    """Task arithmetic of task vectors of which the `density` is kept at random and divided by it.
+
+    Yu et al., ICML 2024, arXiv 2311.03099 (its drop rate p is 1 - density).
+    """
+
+    density: float = share(0.5)
+    scale: float = factor(1.0)
+    seed: int = field(default=0)
+
+    needs_ancestor = True
+
+    def merge(self, x: Operands, found: Found = ()) -> Tensor:
+        return add_to_ancestor(x, weighted_sum(*self._dropped(x), self.alpha), self.scale)
+
+    def _dropped(self, x: Operands) -> tuple[Tensor, Tensor]:
+        base, donor = x.task_vectors()
+        return self._drop(base, x, "base"), self._drop(donor, x, "donor")
+
+    def _drop(self, vector: Tensor, x: Operands, model: str) -> Tensor:
+        if self.density in (0, 1):
+            return vector if self.density else vector.zero_()
+        dropped = random_bits(vector, self.seed, model, x.name, x.start) >= round(self.density * (1 << BITS))
+        return vector.div_(self.density).masked_fill_(dropped, 0)
+
+
+@dataclass(frozen=True)
+class DareTies(DareLinear):
+    """DARE in place of TIES' trimming, then TIES' election of signs (arXiv 2311.03099 with 2306.01708)."""
+
+    def merge(self, x: Operands, found: Found = ()) -> Tensor:
+        return add_to_ancestor(x, elected_mean(*self._dropped(x), self.alpha), self.scale)

@@ -1,0 +1,54 @@
+"""DELLA: drop at random, the small rather than the large."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from adamms.merging.methods.method import Found, Method, Operands, factor, share
+from adamms.merging.methods.randomness import BITS, random_bits
+from adamms.merging.methods.task_arithmetic import add_to_ancestor
+from adamms.merging.methods.ties import elected_mean
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Della(Method):
+    """Within each row a value is kept with a probability that grows with the rank of its magnitude, and divided by it;
+    then TIES' election of signs: Deep et al., arXiv 2406.11617.
+
+    The probability goes from density - epsilon for the smallest to density + epsilon for the largest; epsilon is made
+    smaller where that would leave [0, 1], so density 0 keeps nothing and 1 everything.
+    """
+
+    density: float = share(0.5)
+    epsilon: float = share(0.1)
+    scale: float = factor(1.0)
+    seed: int = field(default=0)
+
+    needs_ancestor = True
+    whole_rows = True
+
+    def merge(self, x: Operands, found: Found = ()) -> Tensor:
+        base, donor = x.task_vectors()
+        dropped = self._drop(base, x, "base"), self._drop(donor, x, "donor")
+        return add_to_ancestor(x, elected_mean(*dropped, self.alpha), self.scale)
+
+    def _drop(self, vector: Tensor, x: Operands, model: str) -> Tensor:
+        kept = self._probabilities(vector.abs().view(-1, x.row)).flatten()
+        bits = random_bits(vector, self.seed, model, x.name, x.start)
+        return vector.div_(kept).masked_fill_(bits.float().div_(1 << BITS) >= kept, 0)
+
+    def _probabilities(self, magnitudes: Tensor) -> Tensor:
+        """Of being kept, for each value by its rank within its row; equal ones rank by their index."""
+        import torch
+
+        length = magnitudes.shape[1]
+        epsilon = min(self.epsilon, self.density, 1 - self.density)
+        step = 2 * epsilon / (length - 1) if length > 1 else 0.0
+        ranks = torch.arange(length, dtype=torch.float32, device=magnitudes.device).expand_as(magnitudes)
+        order = magnitudes.argsort(dim=1, stable=True)
+        by_rank = ranks.mul(step).add_(self.density - epsilon if length > 1 else self.density)
+        return torch.empty_like(magnitudes).scatter_(1, order, by_rank)

@@ -1,0 +1,49 @@
+"""Spherical interpolation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from adamms.merging.methods.linear import interpolate
+from adamms.merging.methods.method import Found, Method, Operands
+from adamms.merging.methods.sums import as_float32, inner_products
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+NEARLY_PARALLEL = 0.9995  # above this cosine the arc is a straight line for float32
+
+
+@dataclass(frozen=True)
+class Slerp(Method):
+    """sin((1 - alpha) w) / sin w * base + sin(alpha w) / sin w * donor, w the angle between the two tensors.
+
+    Shoemake, Animating rotation with quaternion curves, SIGGRAPH 1985. Linear where the tensors are (anti)parallel
+    or one of them is zero.
+    """
+
+    @property
+    def rounds(self) -> int:
+        return 1
+
+    def measure(self, x: Operands, sums: Sequence[Tensor]) -> Tensor:
+        base, donor = x.base, x.donor
+        return inner_products((base, donor), (base, base), (donor, donor))
+
+    def conclude(self, sums: Sequence[Tensor]) -> Found:
+        dot, base, donor = sums[0].tolist()
+        lengths = math.sqrt(base) * math.sqrt(donor)
+        return (as_float32(dot / lengths) if lengths > 0 else 1.0,)
+
+    def merge(self, x: Operands, found: Found) -> Tensor:
+        (cosine,) = found
+        if self.alpha in (0, 1):
+            return x.stored_donor if self.alpha else x.stored_base
+        if not abs(cosine) <= NEARLY_PARALLEL:
+            return interpolate(x.base, x.donor, self.alpha)
+        angle = math.acos(cosine)
+        ours, theirs = (math.sin(part * angle) / math.sin(angle) for part in (1 - self.alpha, self.alpha))
+        return x.base.mul_(ours).add_(x.donor.mul_(theirs))

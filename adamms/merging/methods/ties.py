@@ -1,0 +1,75 @@
+"""TIES: trim, elect a sign, merge what agrees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from adamms.merging.methods.magnitudes import NONE_KEPT, coarse_counts, fine_counts, locate, magnitude
+from adamms.merging.methods.method import Found, Method, Operands, Scope, choice, factor, share
+from adamms.merging.methods.task_arithmetic import add_to_ancestor
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Ties(Method):
+    """Keeps the `density` largest of each task vector, then takes the `elected_mean`.
+
+    Yadav et al., TIES-Merging, NeurIPS 2023, arXiv 2306.01708: its method at alpha 0.5, its lambda is scale. Of n
+    values round(density * n) are kept, and those as large as the smallest of them.
+    """
+
+    density: float = share(0.2)
+    scale: float = factor(1.0)
+    trim_over: str = choice("model", "tensor")
+
+    needs_ancestor = True
+
+    @property
+    def rounds(self) -> int:
+        return 2
+
+    @property
+    def scope(self) -> Scope:
+        return "model" if self.trim_over == "model" else "tensor"
+
+    def measure(self, x: Operands, sums: Sequence[Tensor]) -> Tensor:
+        import torch
+
+        if not sums:
+            return torch.stack([coarse_counts(vector) for vector in x.task_vectors()])
+        bins = [locate(counts, max(1, self._kept(counts)))[0] for counts in sums[0]]
+        return torch.stack([fine_counts(vector, bin_) for vector, bin_ in zip(x.task_vectors(), bins, strict=True)])
+
+    def conclude(self, sums: Sequence[Tensor]) -> Found:
+        """The smallest magnitude that is kept, of the base's task vector and of the donor's."""
+        return tuple(
+            magnitude(coarse, fine, self._kept(coarse)) if self._kept(coarse) else NONE_KEPT
+            for coarse, fine in zip(*sums, strict=True)
+        )
+
+    def merge(self, x: Operands, found: Found) -> Tensor:
+        base, donor = (
+            vector.masked_fill_(vector.abs() < smallest, 0)
+            for vector, smallest in zip(x.task_vectors(), found, strict=True)
+        )
+        return add_to_ancestor(x, elected_mean(base, donor, self.alpha), self.scale)
+
+    def _kept(self, counts: Tensor) -> int:
+        return round(self.density * int(counts.sum()))
+
+
+def elected_mean(base: Tensor, donor: Tensor, alpha: float) -> Tensor:
+    """The weighted mean of those values that have the sign of the weighted sum; 0 where the sum is 0.
+
+    A value of 0 has no sign and does not count. The weights are 1 - alpha and alpha.
+    """
+    ours, theirs = base.mul(1 - alpha), donor.mul(alpha)
+    elected = (ours + theirs).sign_()
+    base_agrees, donor_agrees = (ours * elected) > 0, (theirs * elected) > 0
+    total = ours.mul_(base_agrees).add_(theirs.mul_(donor_agrees))
+    weight = base_agrees.float().mul_(1 - alpha).add_(donor_agrees.float().mul_(alpha))
+    return total.div_(weight).masked_fill_(weight == 0, 0)

@@ -1,0 +1,83 @@
+"""A `Run` whose groups are Ray tasks. No tensor passes through the driver: tasks read and write the shared disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from adamms.errors import UserError
+from adamms.merging.run import After, Run, run_on_threads
+
+if TYPE_CHECKING:
+    from adamms.config import MergingConfig, RayConfig
+
+RETRIES = 10  # of a task whose worker or machine died; it writes the same bytes to the same places again
+
+
+@contextmanager
+def run_on_ray(merging: MergingConfig, ray_config: RayConfig) -> Iterator[Run]:
+    """Tasks on the cluster that `ray.address` names, that this job runs in, or on a new one on this machine."""
+    import ray
+
+    started = not ray.is_initialized()
+    if started:
+        try:
+            ray.init(address=ray_config.address, log_to_driver=False, include_dashboard=False, logging_level="WARNING")
+        except ConnectionError as error:
+            raise UserError(
+                f"ray.address={ray_config.address}: no cluster there ({str(error).splitlines()[0]})"
+            ) from None
+    threads = merging.workers or 1
+    resources = {"num_cpus": threads, "num_gpus": merging.gpus_per_task}
+    _check_resources(resources)
+    task = ray.remote(_run_group).options(**resources, max_retries=RETRIES)
+
+    def run(
+        function: Callable[[Any], Any], groups: Sequence[Sequence[Any]], after: After | None = None, /
+    ) -> Iterator[Any]:
+        shared = ray.put(function)
+        device = device_of(merging)
+        pending = [task.remote(shared, group, after, threads, device) for group in groups]
+        try:
+            while pending:
+                yield from ray.get(pending.pop(0))
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, UserError | OSError):
+                raise error.cause from None
+            raise
+        finally:
+            for reference in pending:
+                ray.cancel(reference, force=True)
+
+    try:
+        yield run
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def device_of(merging: MergingConfig) -> str:
+    """Where a task computes."""
+    return "cuda" if merging.gpus_per_task else "cpu"
+
+
+def _check_resources(wanted: dict[str, float]) -> None:
+    """A task that fits nowhere would wait for ever."""
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    cpus, gpus = wanted["num_cpus"], wanted["num_gpus"]
+    if not any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
+        raise UserError(
+            f"no machine of the Ray cluster has {cpus:g} CPUs and {gpus:g} GPUs; "
+            "lower merging.workers or merging.gpus_per_task"
+        )
+
+
+def _run_group(
+    function: Callable[[Any], Any], group: Sequence[Any], after: After | None, threads: int, device: str
+) -> list[Any]:
+    with run_on_threads(threads, device) as run:
+        results = run(function, [group])
+        return list(after(results) if after else results)

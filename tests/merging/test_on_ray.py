@@ -1,0 +1,150 @@
+"""Ray tasks: the same bits as threads and memory, through killed workers, without tensors in the driver."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from adamms.config import Backend, MergingConfig, RayConfig
+from adamms.errors import UserError
+from adamms.merging import Recipe
+from adamms.merging.on_ray import run_on_ray
+from tests.merging.conftest import Models
+from tests.merging.test_to_disk import assert_same, in_memory, merge, weights
+
+CONFIG = MergingConfig(backend=Backend.ray, max_shard_size="20KB")
+
+
+@pytest.fixture(scope="module")
+def two_nodes():
+    """A cluster of two machines on this one, in which the driver has no CPU."""
+    ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    old = {name: os.environ.get(name) for name in ("RAY_AUTH_MODE", "PYTHONPATH")}
+    os.environ["RAY_AUTH_MODE"] = "disabled"
+    os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    for _ in range(2):
+        cluster.add_node(num_cpus=1)
+    ray.init(address=cluster.address, log_to_driver=False)
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+    for name, value in old.items():
+        os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+
+
+@pytest.mark.parametrize("method", ["linear", "slerp", "ties", "metagpt", "dare_ties"])
+def test_the_same_bits_as_in_memory(method, two_nodes, models: Models, tmp_path):
+    recipe = Recipe(method, 0.3)
+    output = merge(models, tmp_path / "out", recipe, CONFIG)
+    assert len(list(output.glob("*.safetensors"))) > 3
+    assert_same(weights(output), in_memory(models, recipe))
+
+
+def test_tasks_run_on_both_nodes(two_nodes):
+    with run_on_ray(MergingConfig(), RayConfig()) as run:
+        nodes = list(run(_node, [[0.5]] * 8))
+    assert len(set(nodes)) == 2
+
+
+def test_a_task_whose_worker_dies_is_run_again(two_nodes, tmp_path):
+    with run_on_ray(MergingConfig(), RayConfig()) as run:
+        assert list(run(partial(_die_once, tmp_path), [[1, 2], [3]])) == [1, 2, 3]
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_results_are_in_order_and_after_is_applied_in_the_task(two_nodes):
+    with run_on_ray(MergingConfig(), RayConfig()) as run:
+        assert list(run(_slow_square, [[3, 1], [2], [0]], _sum)) == [10, 4, 0]
+
+
+def test_what_the_user_can_mend_comes_as_one_line(two_nodes, models, tmp_path):
+    with run_on_ray(MergingConfig(), RayConfig()) as run, pytest.raises(UserError, match=r"^no good$"):
+        list(run(_refuse, [[1]]))
+    with pytest.raises(UserError, match=r"no machine of the Ray cluster has 1 CPUs and 2 GPUs"):
+        merge(models, tmp_path / "out", Recipe("linear", 0.3), MergingConfig(backend=Backend.ray, gpus_per_task=2))
+    assert not list(tmp_path.iterdir())
+
+
+def test_killed_workers_do_no_harm(two_nodes, models, tmp_path):
+    """Workers are killed at random moments all through a few merges."""
+    wanted = in_memory(models, Recipe("linear", 0.3))
+    ended = threading.Event()
+    killer = threading.Thread(target=_kill_workers, args=(ended,))
+    killer.start()
+    try:
+        for i in range(3):
+            output = merge(models, tmp_path / f"{i}", Recipe("linear", 0.3), CONFIG)
+            assert_same(weights(output), wanted)
+    finally:
+        ended.set()
+        killer.join()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2"]
+
+
+def _kill_workers(ended):
+    """Only workers that are this test process's own Ray's."""
+    moments = random.Random(0)
+    while not ended.is_set():
+        time.sleep(moments.uniform(0.3, 1.5))
+        for pid in _workers_of(os.getpid()):
+            if moments.random() < 0.5:
+                os.kill(pid, signal.SIGKILL)
+
+
+def _workers_of(parent):
+    """Descendants that execute our tasks."""
+    children = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+    found, pending = [], [parent]
+    while pending:
+        for child in children.get(pending.pop(), []):
+            pending.append(child)
+            try:
+                if Path(f"/proc/{child}/cmdline").read_bytes().startswith(b"ray::_run_group"):
+                    found.append(child)
+            except OSError:
+                continue
+    return found
+
+
+def _node(seconds):
+    import ray
+
+    time.sleep(seconds)
+    return ray.get_runtime_context().get_node_id()
+
+
+def _die_once(folder, item):
+    mark = folder / f"{item}"
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item
+
+
+def _slow_square(x):
+    time.sleep(x / 10)
+    return x * x
+
+
+def _sum(results):
+    return [sum(results)]
+
+
+def _refuse(_):
+    raise UserError("no good")

@@ -1,0 +1,81 @@
+"""The output folder appears complete or not at all, and nothing else is left."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+import pytest
+
+from adamms.errors import UserError
+from adamms.merging import linux
+from adamms.merging.staging import staged_folder
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_appears_at_the_end(tmp_path):
+    with staged_folder(tmp_path / "new" / "out") as staging:
+        (staging / "a").write_text("1")
+        assert not (tmp_path / "new" / "out").exists()
+    assert names(tmp_path / "new") == ["out"]
+    assert names(tmp_path / "new" / "out") == ["a"]
+    assert oct((tmp_path / "new" / "out").stat().st_mode & 0o777) == oct(0o777 & ~_umask())
+
+
+def test_nothing_is_left_of_a_failure(tmp_path):
+    def fail():
+        with staged_folder(tmp_path / "out") as staging:
+            (staging / "a").write_text("1")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_replaces_only_with_force(tmp_path, monkeypatch, can_exchange):
+    if not can_exchange:
+        monkeypatch.setattr(linux, "exchange", lambda *_: False)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").write_text("old")
+    with pytest.raises(UserError, match="already exists"), staged_folder(tmp_path / "out"):
+        pass
+    with staged_folder(tmp_path / "out", force=True) as staging:
+        (staging / "new").write_text("new")
+        assert names(tmp_path / "out") == ["old"]
+    assert names(tmp_path / "out") == ["new"]
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_file_or_link_is_not_replaced(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    for name in ("file", "link"):
+        with pytest.raises(UserError), staged_folder(tmp_path / name, force=True):
+            pass
+
+
+def test_what_a_killed_run_left_is_removed_but_not_a_living_ones(tmp_path):
+    dead, living, others = (
+        tmp_path / name for name in (".out.adamms-staging-x", ".out.adamms-staging-y", ".out2.adamms-staging-z")
+    )
+    for folder in (dead, living, others):
+        folder.mkdir()
+        (folder / "model.safetensors").write_text("")
+    lock = os.open(living, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    with staged_folder(tmp_path / "out"):
+        pass
+    os.close(lock)
+    assert names(tmp_path) == [living.name, others.name, "out"]
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

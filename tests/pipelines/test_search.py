@@ -1,0 +1,162 @@
+"""The whole path as a user runs it: commands in processes of their own, on real Ray and MLflow."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from adamms.searching.responses import read_responses
+from pipelines import search
+from tests.tiny_models import TinyPair
+
+ROOT = Path(__file__).parents[2]
+SEARCH = [sys.executable, str(ROOT / "pipelines" / "search.py")]
+ALPHAS = [0.0, 0.2, 0.4, 0.6]
+
+
+def run(command: list[str], cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=300, check=False)
+
+
+def settings(pair: TinyPair, prompts: Path, folder: Path) -> list[str]:
+    return [
+        f"base={pair.base}",
+        f"donor={pair.donor}",
+        f"prompts.path={prompts}",
+        f"run_dir={folder / 'run'}",
+        f"tracking.uri=sqlite:///{folder}/mlflow.db",
+        f"searching.alphas={ALPHAS}",
+        "engine.max_tokens=8",
+        "engine.block_size=4",
+    ]
+
+
+@pytest.fixture(scope="module")
+def searched(tiny_pair: TinyPair, prompt_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a search has run to its end."""
+    folder = tmp_path_factory.mktemp("searched")
+    done = run([*SEARCH, *settings(tiny_pair, prompt_file, folder)])
+    assert done.returncode == 0, done.stderr
+    assert "<- chosen" in done.stdout
+    assert f"mlflow ui --backend-store-uri sqlite:///{folder}/mlflow.db" in done.stdout
+    return folder
+
+
+def test_a_search_leaves_what_it_promises(searched: Path) -> None:
+    run_dir = searched / "run"
+    assert {"plan.json", "responses", "selection.json", "merged"} <= {path.name for path in run_dir.iterdir()}
+    responses = read_responses(run_dir / "responses")
+    assert {alpha: len(answers) for alpha, answers in responses.items()} == dict.fromkeys(ALPHAS, 12)
+    selection = json.loads((run_dir / "selection.json").read_text())
+    assert selection["alpha"] in ALPHAS[1:-1]
+
+
+def test_select_prints_what_the_search_saved(searched: Path) -> None:
+    done = run([sys.executable, "-m", "adamms.cli", "select", str(searched / "run" / "responses"), "--json"])
+    assert done.returncode == 0, done.stderr
+    again, saved = json.loads(done.stdout), json.loads((searched / "run" / "selection.json").read_text())
+    assert (again["alpha"], again["scores"]) == (saved["alpha"], saved["scores"])
+
+
+def test_the_winner_answers_as_it_did_in_the_search(searched: Path, prompt_file: Path) -> None:
+    import torch
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    from adamms.config import PromptsConfig
+    from adamms.generation.prompts import load_prompts
+    from adamms.generation.transformers_engine import conversation
+
+    merged = searched / "run" / "merged"
+    chosen = json.loads((searched / "run" / "selection.json").read_text())["alpha"]
+    seen = read_responses(searched / "run" / "responses")[chosen]
+    model = AutoModelForImageTextToText.from_pretrained(merged, dtype=torch.float32)
+    processor = AutoProcessor.from_pretrained(merged)
+    for prompt in load_prompts(PromptsConfig(path=str(prompt_file))):
+        inputs = processor.apply_chat_template(
+            conversation(prompt), add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+        )
+        tokens = model.generate(**inputs, max_new_tokens=8, do_sample=False)[0, inputs["input_ids"].shape[1] :]
+        assert processor.tokenizer.decode(tokens, skip_special_tokens=True) == seen[prompt.id]
+
+
+def test_the_dashboard_has_a_parent_and_every_candidate(searched: Path) -> None:
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{searched}/mlflow.db")
+    experiment = client.get_experiment_by_name("adamms").experiment_id
+    runs = client.search_runs([experiment])
+    children = [r for r in runs if "mlflow.parentRunId" in r.data.tags]
+    assert len(runs) == len(children) + 1
+    assert sorted(float(child.data.params["alpha"]) for child in children) == ALPHAS
+    saved = json.loads((searched / "run" / "selection.json").read_text())
+    for child in children:
+        alpha = child.data.params["alpha"]
+        assert child.data.metrics.get("either") == saved["scores"][alpha]
+        assert child.data.metrics["generate_seconds"] > 0
+        assert (child.data.tags["chosen"] == "true") == (float(alpha) == saved["alpha"])
+        assert [file.path for file in client.list_artifacts(child.info.run_id)] == ["responses.json"]
+
+
+def test_a_killed_search_goes_on_where_it_stopped(
+    searched: Path, tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path
+) -> None:
+    """Killed once answers are stored; the rerun asks for the others only and chooses as without the kill."""
+    command = [*SEARCH, *settings(tiny_pair, prompt_file, tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not (first := stored(tmp_path)) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert first, "nothing was stored before the search ended"
+    done = run(command)
+    assert done.returncode == 0, done.stderr
+    everything = stored(tmp_path)
+    assert len(everything) == len(ALPHAS) * 12, "no (alpha, prompt) is answered twice"
+    choice = json.loads((tmp_path / "run" / "selection.json").read_text())
+    assert choice["scores"] == json.loads((searched / "run" / "selection.json").read_text())["scores"]
+
+
+def stored(folder: Path) -> list[str]:
+    files = sorted((folder / "run" / "responses").glob("*.jsonl"))
+    return [line for file in files for line in file.read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("base=/no/such/folder", "/no/such/folder: no such folder"),
+        ("serching.metric=sum", "serching: Key 'serching' not in 'SearchSettings'"),
+        ("searching.alphas=[0,0.5,1.5]", "searching.alphas: [1.5] outside [0, 1]"),
+        ("searching.alphas=[0,1]", "searching.alphas: [0.0, 1.0] are too few"),
+        ("prompts.path=/no/such.jsonl", "/no/such.jsonl: no such file"),
+        ("prompts.path=/dev/null", "/dev/null"),
+        ("searching.metric=nothing", "no metric is named 'nothing'"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    tiny_pair: TinyPair,
+    prompt_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    change: str,
+    message: str,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["search.py", *settings(tiny_pair, prompt_file, tmp_path), change])
+    with pytest.raises(SystemExit) as ended:
+        search.main()
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert list(tmp_path.iterdir()) == []
