@@ -37,14 +37,21 @@ class UnitResult:
 
 
 class EngineActor:
-    """All its state follows from its arguments, so a restarted one goes on as before."""
+    """All its state follows from its arguments, so a restarted one goes on as before.
 
-    def __init__(self, spec: EngineSpec, index: int, cpus: int) -> None:
+    Args:
+        ranks_apart: vLLM's ranks are Ray workers of their own. Then Ray hides every GPU from this process, which
+            has to see them to find out what they are.
+    """
+
+    def __init__(self, spec: EngineSpec, index: int, cpus: int, ranks_apart: bool = False) -> None:
         self._spec, self._index = spec, index
         self._engine: Engine | None = None
         self._recipe: Recipe | None = None
         self._digest = ""
         os.environ["OMP_NUM_THREADS"] = str(cpus)  # read when torch is imported
+        if ranks_apart:
+            os.environ.pop("CUDA_VISIBLE_DEVICES", None)
 
     def awake(self) -> None:
         """Returns once the process is there."""
@@ -94,6 +101,11 @@ class Place:
         self._group: Any = None
         if config.tensor_parallel_size > 1:
             self._group = self._packed_group(config.tensor_parallel_size)
+
+    @property
+    def ranks_apart(self) -> bool:
+        """Whether the GPUs are reserved for ranks that run beside the actor."""
+        return self.gpus > 0 and self._group is not None
 
     def options(self) -> dict[str, Any]:
         """For `ray.remote(...).options`."""

@@ -71,7 +71,7 @@ class InferencePool:
                 place = Place(self._spec.config, self._count)
                 self._places.append(place)
                 remote = ray.remote(max_restarts=-1, max_task_retries=0)(EngineActor).options(**place.options())
-                self._actors.append(remote.remote(self._spec, index, place.cpus))
+                self._actors.append(remote.remote(self._spec, index, place.cpus, place.ranks_apart))
                 self._wake(index, self._entered)
         except BaseException:
             self._close()

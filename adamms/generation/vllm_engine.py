@@ -40,7 +40,7 @@ class VllmEngine:
         self._reader = AnswerReader(self._chat, spec.config.max_tokens, spec.config.stop)
         device = pick_device(spec.config.device)
         if device.type == "cuda":
-            log.info(preflight(spec.plan, spec.config, [torch.cuda.mem_get_info(device)[1]]))
+            log.info(preflight(spec.plan, spec.config, [torch.cuda.get_device_properties(device).total_memory]))
         _set_environment(spec.config)
         from vllm import LLM
 
