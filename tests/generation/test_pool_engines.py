@@ -55,7 +55,7 @@ def _is_ours(process: Path) -> bool:
     """Other tests may run on this machine: only actors of this session's raylet count."""
     session = ray._private.worker._global_node.get_session_dir_path()
     return session.encode() in (process / "environ").read_bytes() or any(
-        session in os.readlink(link) for link in (process / "fd").iterdir() if link.is_symlink()
+        session in str(link.readlink()) for link in (process / "fd").iterdir() if link.is_symlink()
     )
 
 
