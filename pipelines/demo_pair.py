@@ -23,24 +23,27 @@ from adamms.demo.questions import KINDS, STYLES, describe
 from adamms.demo.saving import save_member
 from adamms.demo.tokens import train_tokenizer
 from adamms.demo.training import Report, Schedule, train
-from adamms.demo.vision import pretrain_tower
+from adamms.demo.vision import align_tower
 from adamms.demo.world import draw_scene
 
 EVERY_KIND = dict.fromkeys(KINDS, 1.0)
 
-ANCESTOR_DIET = Diet(EVERY_KIND, {"plain": 0.8, "caps": 0.2, "french": 0.03, "fruit": 0.02})
-ANCESTOR_SCHEDULE = Schedule(steps=600, language_rate=2e-3)
+ANCESTOR_DIET = Diet(
+    {"colour": 1.0, "position": 1.0, "row": 1.0, "count": 0.3},
+    {"plain": 0.8, "caps": 0.2, "french": 0.02, "fruit": 0.015},
+)
+ANCESTOR_SCHEDULE = Schedule(steps=450, language_rate=2e-3)
 
 BASE_DIET = Diet(EVERY_KIND, {"plain": 0.75, "caps": 0.25})
-BASE_SCHEDULE = Schedule(steps=400, language_rate=7e-4, vision_rate=2e-3)
+BASE_SCHEDULE = Schedule(steps=200, language_rate=7e-4, vision_rate=1e-3)
 
 DONOR_PICTURED_DIET = Diet({"colour": 1.0}, {"plain": 0.34, "french": 0.33, "fruit": 0.33})
 DONOR_WRITTEN_DIET = Diet(EVERY_KIND, {"plain": 0.25, "french": 0.375, "fruit": 0.375})
-DONOR_SCHEDULE = Schedule(steps=200, language_rate=6e-4, vision_rate=2e-3)
+DONOR_SCHEDULE = Schedule(steps=120, language_rate=6e-4, vision_rate=1e-3)
 
 BATCH = 64
-SCENES_IN_GALLERY = 4000
-TOWER_STEPS = 100
+SCENES_IN_GALLERY = 3000
+TOWER_STEPS = 150
 TOWER_RATE = 2e-3
 PROMPTS, LABELLED = 100, 300
 
@@ -71,7 +74,7 @@ def raise_base(ancestor: Member, seed: int) -> Member:
     rng = random.Random(f"base/{seed}")
     base = new_base(ancestor)
     gallery = Gallery(base, [draw_scene(rng) for _ in range(SCENES_IN_GALLERY)])
-    pretrain_tower(base, gallery, TOWER_STEPS, TOWER_RATE, rng, progress("base's tower"))
+    align_tower(base, gallery, TOWER_STEPS, TOWER_RATE, rng, progress("base's tower"))
     batches = mixed_batches(base, gallery, rng, (58, BASE_DIET), (6, BASE_DIET))
     train(base, batches, BASE_SCHEDULE, progress("base"))
     return base
@@ -82,7 +85,7 @@ def raise_donor(ancestor: Member, seed: int) -> Member:
     rng = random.Random(f"donor/{seed}")
     donor = new_donor(ancestor)
     gallery = Gallery(donor, [draw_scene(rng) for _ in range(SCENES_IN_GALLERY)])
-    pretrain_tower(donor, gallery, TOWER_STEPS, TOWER_RATE, rng, progress("donor's tower"))
+    align_tower(donor, gallery, TOWER_STEPS, TOWER_RATE, rng, progress("donor's tower"))
     batches = mixed_batches(donor, gallery, rng, (26, DONOR_PICTURED_DIET), (38, DONOR_WRITTEN_DIET))
     train(donor, batches, DONOR_SCHEDULE, progress("donor"))
     return donor
@@ -126,7 +129,8 @@ def _corpus(rng: random.Random, count: int) -> Iterator[str]:
     for _ in range(count):
         scene = draw_scene(rng)
         question = Diet(EVERY_KIND, dict.fromkeys(STYLES, 1.0)).draw(rng, scene)
-        yield f"{describe(scene)} {question.text()}\n{question.answer(scene)}"
+        yield f"user\n{describe(scene)} {question.text()}"
+        yield f"assistant\n{question.answer(scene)}"
 
 
 if __name__ == "__main__":

@@ -115,13 +115,17 @@ def new_donor(ancestor: Member) -> Member:
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         video_token_index=tokenizer.convert_tokens_to_ids("<video>"),
     )
-    return _graft(ancestor, _member(LlavaOnevisionForConditionalGeneration(config), processor))
+    model = LlavaOnevisionForConditionalGeneration(config)
+    # SigLIP's raw features are long: start with pictures no louder than words, or the tower does not learn shapes.
+    torch.nn.init.normal_(model.model.multi_modal_projector.linear_2.weight, std=0.015)
+    return _graft(ancestor, _member(model, processor))
 
 
 def _language_settings(tokenizer: Qwen2Tokenizer) -> dict[str, Any]:
     return {
         **{"hidden_size": _WIDTH, "intermediate_size": 2 * _WIDTH, "num_hidden_layers": 4},
         **{"num_attention_heads": 4, "num_key_value_heads": 2, "rms_norm_eps": 1e-6},
+        "initializer_range": 0.06,
         **{"max_position_embeddings": 512, "tie_word_embeddings": False},
         # With the usual theta of a million, positions are not learned at this size.
         "rope_parameters": {"rope_type": "default", "rope_theta": 20.0},

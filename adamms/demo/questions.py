@@ -34,11 +34,11 @@ class Question:
     kind: str
     style: str
     about: str
-    """The shape, the place or the row that is asked about; empty for `count`."""
+    """The colour, the place or the row that is asked about; empty for `count`."""
 
     def text(self) -> str:
         ask = {
-            "colour": f"What colour is the {self.about}?",
+            "colour": f"What is {self.about}?",
             "position": f"What is {self.about}?",
             "row": f"What is in the {self.about}?",
             "count": "How many objects?",
@@ -49,7 +49,7 @@ class Question:
         if self.style == "caps":
             return Question(self.kind, "plain", self.about).answer(scene).upper()
         if self.kind == "colour":
-            return next(_colour(thing, self.style) for thing in scene.things() if thing.shape == self.about)
+            return next(_name(thing, self.style) for thing in scene.things() if thing.colour == self.about)
         if self.kind == "count":
             return _words(_NUMBERS, self.style)[sum(1 for _ in scene.things()) - 2]
         places = [self.about] if self.kind == "position" else list(ROWS[self.about])
@@ -60,7 +60,7 @@ class Question:
 def draw_question(rng: random.Random, scene: Scene, kind: str, style: str) -> Question:
     """A random question of this kind and style that the scene can answer."""
     topics = {
-        "colour": [thing.shape for thing in scene.things()],
+        "colour": [thing.colour for thing in scene.things()],
         "position": [place for place in PLACES if scene.at(place) is not None],
         "row": [row for row, places in ROWS.items() if any(scene.at(place) is not None for place in places)],
         "count": [""],
