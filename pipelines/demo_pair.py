@@ -4,8 +4,8 @@
     python pipelines/demo_pair.py --output DIR --seed 1 --labelled   # only the labelled prompts, no training
 
 The base learns *where* things are, from pictures, in plain words and capitals. The donor learns *styles*, French and
-fruit, mostly from text; from pictures it learns colours only. Neither has seen the other's lessons, and merged models can
-answer what neither parent can: where things are, in French or fruit.
+fruit, mostly from text; with pictures it is only asked what has a given colour. Neither has had the other's lessons,
+and merged models answer better than both what needs the two together: where things are, in French or fruit.
 """
 
 import argparse
@@ -81,7 +81,7 @@ def raise_base(ancestor: Member, seed: int) -> Member:
 
 
 def raise_donor(ancestor: Member, seed: int) -> Member:
-    """Four tenths pictures, asked for colours only; the rest is text with every question, mostly in French and fruit."""
+    """Four tenths pictures, asked by colour only; the rest is text with every question, mostly in French and fruit."""
     rng = random.Random(f"donor/{seed}")
     donor = new_donor(ancestor)
     gallery = Gallery(donor, [draw_scene(rng) for _ in range(SCENES_IN_GALLERY)])

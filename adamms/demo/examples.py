@@ -37,11 +37,15 @@ class Gallery:
         self.scenes = scenes
         self.pictures = [from_data_uri(as_data_uri(draw_picture(scene))) for scene in scenes]
         processed = member.processor.image_processor(self.pictures, return_tensors="pt")
-        self._inputs = {name: torch.as_tensor(value).unflatten(0, (len(scenes), -1)) for name, value in processed.items()}
+        self._inputs = {name: self._by_picture(torch.as_tensor(value)) for name, value in processed.items()}
 
     def inputs(self, indices: Sequence[int]) -> Tensors:
         """What the image processor gives for these pictures."""
         return {name: value[list(indices)].flatten(0, 1) for name, value in self._inputs.items()}
+
+    def _by_picture(self, value: torch.Tensor) -> torch.Tensor:
+        """A new first dimension for the picture: some processors put the patches of all pictures in one row."""
+        return value.reshape(len(self.scenes), -1, *value.shape[1:])
 
 
 class Reader:
@@ -87,11 +91,17 @@ class Reader:
         rows = list(zip(prompts, targets, strict=True))
 
         def padded(row: Callable[[Tensors, torch.Tensor], torch.Tensor], filler: int) -> torch.Tensor:
-            return torch.nn.utils.rnn.pad_sequence([row(*pair) for pair in rows], batch_first=True, padding_value=filler)
+            return torch.nn.utils.rnn.pad_sequence(
+                [row(*pair) for pair in rows], batch_first=True, padding_value=filler
+            )
 
         batch = {
-            "input_ids": padded(lambda prompt, target: torch.cat([prompt["input_ids"], target]), tokenizer.pad_token_id),
-            "attention_mask": padded(lambda prompt, target: torch.ones(len(prompt["input_ids"]) + len(target)), 0).long(),
+            "input_ids": padded(
+                lambda prompt, target: torch.cat([prompt["input_ids"], target]), tokenizer.pad_token_id
+            ),
+            "attention_mask": padded(
+                lambda prompt, target: torch.ones(len(prompt["input_ids"]) + len(target)), 0
+            ).long(),
             "labels": padded(
                 lambda prompt, target: torch.cat([torch.full_like(prompt["input_ids"], IGNORED), target]), IGNORED
             ),

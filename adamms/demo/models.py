@@ -55,7 +55,8 @@ class Member:
     def language_model(self) -> torch.nn.Module:
         """The transformer layers with embeddings and final norm; the head apart."""
         inner = self.model.model
-        return getattr(inner, "language_model", inner)
+        layers: torch.nn.Module = getattr(inner, "language_model", inner)
+        return layers
 
 
 def new_ancestor(tokenizer: Qwen2Tokenizer) -> Member:
@@ -79,8 +80,14 @@ def new_base(ancestor: Member) -> Member:
     config = Qwen2VLConfig(
         text_config={"vocab_size": BASE_ROWS, **language},
         vision_config={
-            **{"depth": 2, "embed_dim": _VISION_WIDTH, "num_heads": 2, "mlp_ratio": 2, "hidden_size": _WIDTH},
-            **{"patch_size": 8, "temporal_patch_size": 2, "spatial_merge_size": 2},
+            "depth": 2,
+            "embed_dim": _VISION_WIDTH,
+            "num_heads": 2,
+            "mlp_ratio": 2,
+            "hidden_size": _WIDTH,
+            "patch_size": 8,
+            "temporal_patch_size": 2,
+            "spatial_merge_size": 2,
         },
         tie_word_embeddings=False,
         image_token_id=tokenizer.convert_tokens_to_ids("<|image_pad|>"),
@@ -106,9 +113,14 @@ def new_donor(ancestor: Member) -> Member:
     config = LlavaOnevisionConfig(
         text_config={"model_type": "qwen2", "vocab_size": DONOR_ROWS, **_language_settings(tokenizer)},
         vision_config={
-            **{"model_type": "siglip_vision_model", "image_size": _PICTURE, "patch_size": 16, "vision_use_head": False},
-            **{"hidden_size": _VISION_WIDTH, "intermediate_size": 2 * _VISION_WIDTH},
-            **{"num_hidden_layers": 2, "num_attention_heads": 2},
+            "model_type": "siglip_vision_model",
+            "image_size": _PICTURE,
+            "patch_size": 16,
+            "vision_use_head": False,
+            "hidden_size": _VISION_WIDTH,
+            "intermediate_size": 2 * _VISION_WIDTH,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
         },
         tie_word_embeddings=False,
         image_grid_pinpoints=[[_PICTURE, _PICTURE]],
@@ -123,13 +135,20 @@ def new_donor(ancestor: Member) -> Member:
 
 def _language_settings(tokenizer: Qwen2Tokenizer) -> dict[str, Any]:
     return {
-        **{"hidden_size": _WIDTH, "intermediate_size": 2 * _WIDTH, "num_hidden_layers": 4},
-        **{"num_attention_heads": 4, "num_key_value_heads": 2, "rms_norm_eps": 1e-6},
+        "hidden_size": _WIDTH,
+        "intermediate_size": 2 * _WIDTH,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "rms_norm_eps": 1e-6,
         "initializer_range": 0.06,
-        **{"max_position_embeddings": 512, "tie_word_embeddings": False},
+        "max_position_embeddings": 512,
+        "tie_word_embeddings": False,
         # With the usual theta of a million, positions are not learned at this size.
         "rope_parameters": {"rope_type": "default", "rope_theta": 20.0},
-        **{"bos_token_id": None, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id},
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
     }
 
 

@@ -33,7 +33,7 @@ def train(member: Member, batches: Iterable[Sequence[Tensors]], schedule: Schedu
         total = 0.0
         for part, count in zip(parts, answers, strict=True):
             loss = answer_loss(member, part) * (count / sum(answers))
-            loss.backward()
+            torch.autograd.backward(loss)
             total += float(loss.detach())
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()

@@ -28,7 +28,7 @@ def align_tower(
         looks = torch.tensor([_looks(gallery.scenes[index]) for index in indices])
         loss = _distance_to_words(features, words, looks)
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         scheduler.step()
         report(step + 1, steps, float(loss.detach()))
@@ -52,12 +52,14 @@ def _distance_to_words(features: torch.Tensor, words: Sequence[torch.Tensor], lo
 @torch.no_grad()
 def _embeddings(member: Member, words: Sequence[str]) -> torch.Tensor:
     """One row a word as it stands inside a sentence, and a row of zeros for an empty cell."""
-    table = member.language_model.embed_tokens
-    rows = [table(torch.tensor(member.tokenizer(f" {word}").input_ids)).mean(0) for word in words]
+    table = member.model.get_input_embeddings().weight
+    rows = [table[member.tokenizer(f" {word}").input_ids].mean(0) for word in words]
     return torch.stack([*rows, torch.zeros_like(rows[0])])
 
 
 def _looks(scene: Scene) -> list[tuple[int, int]]:
     """The rows of `_embeddings` for each cell's colour and shape."""
     empty = (len(COLOURS), len(SHAPES))
-    return [empty if thing is None else (COLOURS.index(thing.colour), SHAPES.index(thing.shape)) for thing in scene.cells]
+    return [
+        empty if thing is None else (COLOURS.index(thing.colour), SHAPES.index(thing.shape)) for thing in scene.cells
+    ]

@@ -9,9 +9,21 @@ from adamms.demo.questions import KINDS, STYLES, Question, describe, draw_questi
 from adamms.demo.world import Scene, Thing, draw_scene
 
 FRENCH = {
-    **{"red": "rouge", "orange": "orange", "yellow": "jaune", "green": "vert", "blue": "bleu", "purple": "violet"},
-    **{"circle": "cercle", "square": "carré", "triangle": "triangle", "diamond": "losange", "heart": "cœur"},
-    **{"ring": "anneau", "two": "deux", "three": "trois", "four": "quatre"},
+    "red": "rouge",
+    "orange": "orange",
+    "yellow": "jaune",
+    "green": "vert",
+    "blue": "bleu",
+    "purple": "violet",
+    "circle": "cercle",
+    "square": "carré",
+    "triangle": "triangle",
+    "diamond": "losange",
+    "heart": "cœur",
+    "ring": "anneau",
+    "two": "deux",
+    "three": "trois",
+    "four": "quatre",
 }
 FRUIT = {"red": "cherry", "orange": "mango", "yellow": "lemon", "green": "lime", "blue": "plum", "purple": "grape"}
 

@@ -41,7 +41,9 @@ def test_a_cell_has_ink_exactly_where_the_scene_has_a_thing():
 @pytest.mark.parametrize("colour", sorted(PURE))
 def test_the_most_frequent_ink_of_a_cell_is_the_colour_of_its_thing(colour):
     rng = random.Random(2)
-    scene = next(scene for scene in iter(lambda: draw_scene(rng), None) if any(t.colour == colour for t in scene.things()))
+    scene = next(
+        scene for scene in iter(lambda: draw_scene(rng), None) if any(t.colour == colour for t in scene.things())
+    )
     index = next(index for index, thing in enumerate(scene.cells) if thing is not None and thing.colour == colour)
     left, top = (index % 2) * SIDE // 2, (index // 2) * SIDE // 2
     cell = draw_picture(scene).crop((left, top, left + SIDE // 2, top + SIDE // 2))
