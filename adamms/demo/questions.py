@@ -11,6 +11,7 @@ from adamms.demo.world import COLOURS, PLACES, ROWS, SHAPES, Scene, Thing
 Words = TypeVar("Words")
 
 KINDS = ("colour", "position", "row", "count")
+"""What has this colour, what is in this place, what is in this row, how many things are there."""
 STYLES = ("plain", "caps", "french", "fruit")
 
 _REQUEST = {"plain": "", "caps": " Answer in capitals.", "french": " Answer in French.", "fruit": " Answer in fruit."}

@@ -89,10 +89,10 @@ def test_a_few_steps_lower_the_loss_and_the_folder_loads(family, name, tmp_path)
     reader, indices = Reader(member, gallery), list(range(8))
     questions = [draw_question(rng, gallery.scenes[index], "position", "plain") for index in indices]
     batch = reader.pictured(questions, indices)
-    before = float(answer_loss(member, batch))
+    before = answer_loss(member, batch).item()
     train(member, ([batch] for _ in range(6)), Schedule(6, 2e-3, 1e-3), lambda *_: None)
     assert losses[-1] < losses[0]
-    assert float(answer_loss(member, batch)) < before
+    assert answer_loss(member, batch).item() < before
 
     save_member(member, tmp_path)
     loaded = AutoModelForImageTextToText.from_pretrained(tmp_path, dtype="auto")
