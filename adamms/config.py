@@ -85,11 +85,11 @@ class MergingConfig:
     seed: int | None = None
     """dare_*, della: of what is dropped at random."""
     backend: Backend = Backend.auto
-    """auto: Ray tasks where `ray.address` is given, else threads of this process."""
+    """auto: Ray tasks where `ray.address` (or RAY_ADDRESS) names a cluster, else threads of this process."""
     workers: int = 0
-    """Threads (of this process, or of each Ray task) that read, merge and write; 0: one a core, on Ray two."""
+    """Threads (of this process, or of each Ray task) that read, merge and write; 0: one a core, on Ray one."""
     gpus_per_task: float = 0.0
-    """Share of a GPU that a Ray task merges on; 0: on CPUs."""
+    """Share of a GPU that each Ray task merges on (without Ray, more than 0: this machine's GPU); 0: on CPUs."""
     max_shard_size: str | None = None
     """Largest output file, such as 5GB; None: sharded as the base is."""
 
