@@ -4,7 +4,7 @@
     python pipelines/demo_pair.py --output DIR --seed 1 --labelled   # only the labelled prompts, no training
 
 The base learns *where* things are, from pictures, in plain words and capitals. The donor learns *styles*, French and
-fruit, mostly from text; with pictures it is only asked for colours. Neither has had the other's lessons,
+fruit, mostly from text; with pictures it is only asked what has a given colour. Neither has had the other's lessons,
 and merged models answer better than both what needs the two together: where things are, in French or fruit.
 """
 
@@ -29,13 +29,13 @@ from adamms.demo.world import draw_scene
 EVERY_KIND = dict.fromkeys(KINDS, 1.0)
 
 ANCESTOR_DIET = Diet(
-    {"colour": 0.5, "position": 1.0, "row": 1.0, "count": 0.3},
-    {"plain": 0.8, "caps": 0.2, "french": 0.03, "fruit": 0.02},
+    {"colour": 1.0, "position": 1.0, "row": 1.0, "count": 0.3},
+    {"plain": 0.8, "caps": 0.2, "french": 0.012, "fruit": 0.008},
 )
 ANCESTOR_SCHEDULE = Schedule(steps=450, language_rate=2e-3)
 
 BASE_DIET = Diet(EVERY_KIND, {"plain": 0.75, "caps": 0.25})
-BASE_SCHEDULE = Schedule(steps=250, language_rate=7e-4, vision_rate=1e-3)
+BASE_SCHEDULE = Schedule(steps=300, language_rate=7e-4, vision_rate=1e-3)
 
 DONOR_PICTURED_DIET = Diet({"colour": 1.0}, {"plain": 0.34, "french": 0.33, "fruit": 0.33})
 DONOR_WRITTEN_DIET = Diet(EVERY_KIND, {"plain": 0.25, "french": 0.375, "fruit": 0.375})
@@ -81,7 +81,7 @@ def raise_base(ancestor: Member, seed: int) -> Member:
 
 
 def raise_donor(ancestor: Member, seed: int) -> Member:
-    """Four tenths pictures, asked for colours only; the rest is text with every question, mostly French and fruit."""
+    """Four tenths pictures, asked by colour only; the rest is text with every question, mostly in French and fruit."""
     rng = random.Random(f"donor/{seed}")
     donor = new_donor(ancestor)
     gallery = Gallery(donor, [draw_scene(rng) for _ in range(SCENES_IN_GALLERY)])

@@ -11,7 +11,7 @@ from adamms.demo.world import COLOURS, PLACES, ROWS, SHAPES, Scene, Thing
 Words = TypeVar("Words")
 
 KINDS = ("colour", "position", "row", "count")
-"""What colour has this shape, what is in this place, what is in this row, how many things are there."""
+"""What has this colour, what is in this place, what is in this row, how many things are there."""
 STYLES = ("plain", "caps", "french", "fruit")
 
 _REQUEST = {"plain": "", "caps": " Answer in capitals.", "french": " Answer in French.", "fruit": " Answer in fruit."}
@@ -35,11 +35,11 @@ class Question:
     kind: str
     style: str
     about: str
-    """The shape, the place or the row that is asked about; empty for `count`."""
+    """The colour, the place or the row that is asked about; empty for `count`."""
 
     def text(self) -> str:
         ask = {
-            "colour": f"What colour is the {self.about}?",
+            "colour": f"What is {self.about}?",
             "position": f"What is {self.about}?",
             "row": f"What is in the {self.about}?",
             "count": "How many objects?",
@@ -50,7 +50,7 @@ class Question:
         if self.style == "caps":
             return Question(self.kind, "plain", self.about).answer(scene).upper()
         if self.kind == "colour":
-            return next(_colour(thing, self.style) for thing in scene.things() if thing.shape == self.about)
+            return next(_name(thing, self.style) for thing in scene.things() if thing.colour == self.about)
         if self.kind == "count":
             return _words(_NUMBERS, self.style)[sum(1 for _ in scene.things()) - 2]
         places = [self.about] if self.kind == "position" else list(ROWS[self.about])
@@ -61,7 +61,7 @@ class Question:
 def draw_question(rng: random.Random, scene: Scene, kind: str, style: str) -> Question:
     """A random question of this kind and style that the scene can answer."""
     topics = {
-        "colour": [thing.shape for thing in scene.things()],
+        "colour": [thing.colour for thing in scene.things()],
         "position": [place for place in PLACES if scene.at(place) is not None],
         "row": [row for row, places in ROWS.items() if any(scene.at(place) is not None for place in places)],
         "count": [""],
