@@ -42,6 +42,28 @@ class EngineKind(StrEnum):
     vllm = "vllm"
 
 
+class Stop(StrEnum):
+    """When candidates stop answering further prompts."""
+
+    never = "never"
+    decided = "decided"
+    confident = "confident"
+
+
+class Endpoints(StrEnum):
+    """Whether the smallest and the largest candidate, which have one neighbour only, may be chosen."""
+
+    exclude = "exclude"
+    one_sided = "one_sided"
+
+
+class Export(StrEnum):
+    """Which checkpoints a search over several tasks writes."""
+
+    one = "one"
+    each = "each"
+
+
 class Backend(StrEnum):
     """Where a merge runs."""
 
@@ -98,8 +120,10 @@ class MergingConfig:
 class PromptsConfig:
     path: str = ""
     """JSONL with `prompt`, and perhaps `id`, `images`."""
+    tasks: dict[str, str] = field(default_factory=dict)
+    """Instead of `path`, for several tasks: name -> path. Each task gets its own alpha, and all of them one."""
     n: int = 100
-    """How many prompts are drawn (all, if there are fewer)."""
+    """How many prompts are drawn for each task (all, if there are fewer)."""
     seed: int = 0
     suffix: str = ""
     """Put after every prompt, such as 'Answer with a single word or phrase.'"""
@@ -123,7 +147,25 @@ class EngineConfig:
 @dataclass(frozen=True)
 class SearchingConfig:
     alphas: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+    """The candidates: values of `coefficient`."""
+    coefficient: str = "alpha"
+    """Which coefficient of `merging.method` is searched: alpha, or another one it has, such as density or scale."""
+    alpha: float = 0.5
+    """The donor's weight while another coefficient is searched."""
+    refine: tuple[float, ...] = ()
+    """Steps of further rounds, each with finer candidates around the best of the one before, such as [0.05, 0.02]."""
     metric: str = "either"
+    endpoints: Endpoints = Endpoints.exclude
+    smoothing: float = 0.0
+    """How much of a score is its neighbours' average, 0 (the paper) to 1."""
+    stop: Stop = Stop.never
+    """decided: once the remaining prompts cannot change the choice; confident: once they hardly would."""
+    block: int = 20
+    """Where searches may stop: after every so many prompts of a task."""
+    confidence: float = 0.95
+    """stop=confident: in what share of imagined remainders the choice has to stay."""
+    export: Export = Export.one
+    """With several tasks: one checkpoint in merged/, of the alpha for all; or each task's, in merged/<task>."""
 
 
 @dataclass(frozen=True)

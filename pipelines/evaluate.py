@@ -19,7 +19,7 @@ from adamms.generation.prompts import load_prompts
 from adamms.mapping import plan_pair
 from adamms.merging.recipe import Recipe
 from adamms.ray_session import ray_session
-from adamms.searching.alphas import check_alphas
+from adamms.searching.alphas import Line, check_alphas
 from adamms.searching.judging import judge, read_labels
 from adamms.searching.labelled import answer_as_donor, answer_labelled
 from adamms.searching.run_folder import RunFolder, answer_identity
@@ -29,18 +29,18 @@ from adamms.tracking import SearchTracker, search_parameters
 
 @pipeline
 def main(settings: EvaluateSettings, force: bool) -> None:
-    alphas = check_alphas(settings.searching.alphas)
-    recipe = Recipe.of(settings.merging, alpha=alphas[0])
+    line = Line(Recipe.of(settings.merging, settings.searching.alpha), settings.searching.coefficient)
+    alphas = check_alphas(settings.searching.alphas, line)
     prompts = load_prompts(settings.labelled)
     labels = read_labels(Path(settings.labelled.path), prompts)
     pair = plan_pair(settings)
-    search = RunFolder(Path(settings.run_dir), answer_identity(pair.plan, recipe, settings.engine))
+    search = RunFolder(Path(settings.run_dir), answer_identity(pair.plan, line, settings.engine))
     if not search.selection_file.is_file():
         raise UserError(f"{search.selection_file}: not found; run pipelines/search.py with the same settings first")
     selection = read_json(search.selection_file)
 
     with ray_session(settings.ray.address):
-        candidates = answer_labelled(settings, pair, recipe, alphas, prompts)
+        candidates = answer_labelled(settings, pair, line, alphas, prompts)
         donor = answer_as_donor(settings, pair, prompts)
     scores = {float(alpha): score for alpha, score in selection["scores"].items()}
     judgement = judge(selection["alpha"], scores, candidates, labels, donor)

@@ -21,7 +21,7 @@ from adamms.generation.prompts import Prompt, load_prompts
 from adamms.mapping import plan_pair
 from adamms.merging.recipe import Recipe
 from adamms.ray_session import ray_session
-from adamms.searching.alphas import check_alphas
+from adamms.searching.alphas import Line, check_alphas
 from adamms.searching.answering import answer_all
 from adamms.searching.judging import Judgement, judge, read_labels
 from adamms.searching.labelled import answer_as_donor, answer_labelled
@@ -64,13 +64,14 @@ def judge_tasks(settings: ReproduceSettings, folder: Path, seed: int) -> dict[st
         ray=settings.ray,
     )
     alphas = check_alphas(one.searching.alphas)
-    pair, recipe = plan_pair(one), Recipe()
+    pair, line = plan_pair(one), Line(Recipe())
     unlabelled = {task: load_prompts(prompts_of(folder / "prompts", task)) for task in settings.tasks}
     labelled = {task: load_prompts(prompts_of(folder / "labelled", task)) for task in settings.tasks}
-    run = RunFolder(Path(one.run_dir), answer_identity(pair.plan, recipe, one.engine))
+    run = RunFolder(Path(one.run_dir), answer_identity(pair.plan, line, one.engine))
     spec = EngineSpec(pair.plan, one.engine)
-    answers = answer_all(spec, recipe, alphas, all_of(unlabelled), run, engine=one.engine, ray=one.ray).responses()
-    judged = answer_labelled(one, pair, recipe, alphas, all_of(labelled))
+    asked = all_of(unlabelled)
+    answers = answer_all(spec, line, alphas, asked, run, engine=one.engine, ray=one.ray).responses(alphas, asked)
+    judged = answer_labelled(one, pair, line, alphas, all_of(labelled))
     donor = answer_as_donor(one, pair, all_of(labelled))
     found = {}
     for task in settings.tasks:

@@ -1,4 +1,4 @@
-"""Search alpha for one pair of models and one set of unlabelled prompts, and export the winner.
+"""Search alpha for one pair of models and unlabelled prompts of one task or several, and export the winner.
 
     python pipelines/search.py --config conf/demo.yaml [key=value ...]
     ray job submit --working-dir . -- python pipelines/search.py --config conf/demo.yaml [key=value ...]
@@ -11,69 +11,80 @@ from __future__ import annotations
 from pathlib import Path
 
 from adamms.cli import pipeline
-from adamms.config import SearchSettings
+from adamms.config import Export, SearchSettings
 from adamms.errors import UserError
 from adamms.generation.engine import EngineSpec
-from adamms.generation.prompts import load_prompts
 from adamms.mapping import PlannedPair, plan_pair
 from adamms.merging.companions import was_merged_as
 from adamms.merging.recipe import Recipe
 from adamms.merging.to_disk import check_ancestor, merge_to_disk
 from adamms.progress import bytes_bar
-from adamms.searching.alphas import check_alphas
-from adamms.searching.answering import answer_all
-from adamms.searching.candidates import CandidateBook
-from adamms.searching.metrics import get_metric
+from adamms.searching.alphas import Line, check_alphas
+from adamms.searching.answering import Answering
+from adamms.searching.candidate_scores import candidate_scores
+from adamms.searching.goal import Rule, answers_without_saving, goals_of
+from adamms.searching.outcome import Outcome, outcome_of, reach
 from adamms.searching.run_folder import RunFolder, answer_identity
-from adamms.searching.selection import Selection, select
+from adamms.searching.selection import Selection
 from adamms.searching.table import print_outcome
+from adamms.searching.tasks import all_prompts, load_tasks
 from adamms.tracking import SearchTracker, search_parameters
 
 
 @pipeline
 def main(settings: SearchSettings, force: bool) -> None:
     # everything the user can mend is found before anything is written
-    alphas = check_alphas(settings.searching.alphas)
-    metric = get_metric(settings.searching.metric)
-    recipe = Recipe.of(settings.merging, alpha=alphas[0])
-    check_ancestor(recipe, settings.ancestor)
-    prompts = load_prompts(settings.prompts)
+    line = Line(Recipe.of(settings.merging, settings.searching.alpha), settings.searching.coefficient)
+    alphas = check_alphas(settings.searching.alphas, line)
+    rule = Rule.of(settings.searching, alphas)
+    check_ancestor(line.recipe, settings.ancestor)
+    tasks = load_tasks(settings.prompts)
+    prompts = all_prompts(tasks)
     pair = plan_pair(settings)
-    run = RunFolder(Path(settings.run_dir), answer_identity(pair.plan, recipe, settings.engine))
+    run = RunFolder(Path(settings.run_dir), answer_identity(pair.plan, line, settings.engine))
     run.check_owner(alphas, prompts, force)
 
     run.write_json(run.plan_file, pair.plan.to_dict())
     spec = EngineSpec(pair.plan, settings.engine, settings.mapping.base_architecture)
+    goals = goals_of(tasks, alphas, rule, settings.prompts.seed)
     with SearchTracker(settings.tracking, run.search_key, search_parameters(settings, pair.plan)) as tracker:
-        book = answer_all(spec, recipe, alphas, prompts, run, engine=settings.engine, ray=settings.ray, tracker=tracker)
-        questions = {prompt.id: prompt.text for prompt in prompts}
-        selection = select(book.responses(), metric, prompts=questions)
-        run.write_json(run.selection_file, selection.to_json())
-        report(tracker, book, selection, run)
-        merged = export(settings, pair, recipe, selection, run)
-    print_outcome(selection, merged, settings.tracking)
+        with Answering(
+            spec, line, prompts, run, engine=settings.engine, ray=settings.ray, tracker=tracker
+        ) as answering:
+            reach(goals, answering)
+        book = answering.book
+        outcome = outcome_of(goals, book.answers, answers_without_saving(alphas, rule.config.refine, len(prompts)))
+        run.write_json(run.selection_file, outcome.to_json())
+        tracker.log_scores(candidate_scores(goals, book))
+        tracker.log_selection(outcome.selection, [run.plan_file, run.selection_file])
+        checkpoints = [
+            export(settings, pair, line, selection, folder)
+            for folder, selection in wanted(settings, outcome, run).items()
+        ]
+    print_outcome(outcome, checkpoints, settings.tracking)
 
 
-def report(tracker: SearchTracker, book: CandidateBook, selection: Selection, run: RunFolder) -> None:
-    """The choice and everything it was chosen from, on the dashboard."""
-    tracker.log_scores(book.scores(selection))
-    tracker.log_selection(selection, [run.plan_file, run.selection_file])
+def wanted(settings: SearchSettings, outcome: Outcome, run: RunFolder) -> dict[Path, Selection]:
+    """The checkpoints to write: the one for all prompts, or each task's."""
+    if settings.searching.export == Export.one or not outcome.tasks:
+        return {run.merged_folder: outcome.selection}
+    return {run.merged_folder / name: selection for name, selection in outcome.selections.items() if name}
 
 
-def export(settings: SearchSettings, pair: PlannedPair, recipe: Recipe, selection: Selection, run: RunFolder) -> Path:
+def export(settings: SearchSettings, pair: PlannedPair, line: Line, selection: Selection, folder: Path) -> Path:
     """The winner as a checkpoint, unless it stands there from an earlier run of the same search."""
     if selection.alpha is None:
         raise UserError(f"searching.alphas: {selection.verdict}; try smaller or other alphas")
-    winner = recipe.at(selection.alpha)
-    if was_merged_as(run.merged_folder, pair.plan, winner):
-        return run.merged_folder
+    winner = line.at(selection.alpha)
+    if was_merged_as(folder, pair.plan, winner):
+        return folder
     with bytes_bar("exporting", pair.plan) as progress:
         return merge_to_disk(
             pair.plan,
             pair.base,
             pair.donor,
             winner,
-            run.merged_folder,
+            folder,
             ancestor=pair.ancestor,
             config=settings.merging,
             ray=settings.ray,

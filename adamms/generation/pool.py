@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from adamms.generation.engine import Answer, Engine, EngineSpec
 from adamms.generation.prompts import Prompt
@@ -34,6 +34,14 @@ class UnitResult:
     move_seconds: float = 0.0
     generate_seconds: float = 0.0
     actor: int = 0
+
+
+class Line(Protocol):
+    """The recipes of all candidates, by the value of the coefficient that is searched; a `Recipe` is one, by alpha."""
+
+    def at(self, value: float, /) -> Recipe:
+        """One candidate's recipe."""
+        ...
 
 
 class EngineActor:
@@ -94,7 +102,7 @@ class InferencePool:
             ray.kill(actor)
         self._actors = []
 
-    def answer(self, recipe: Recipe, work: Mapping[float, Sequence[Prompt]], block_size: int) -> Iterator[UnitResult]:
+    def answer(self, recipe: Line, work: Mapping[float, Sequence[Prompt]], block_size: int) -> Iterator[UnitResult]:
         """Answers every alpha's prompts; gives each unit's result as it comes.
 
         A unit whose actor dies or raises is tried again, wherever an actor is free; when its attempts are used up its
@@ -117,7 +125,7 @@ class InferencePool:
                 index, unit = running.pop(reference)
                 idle.append(index)
                 try:
-                    yield ray.get(reference)
+                    yield replace(ray.get(reference), alpha=unit.alpha)
                 except ray.exceptions.RayError as error:
                     if not schedule.failed(unit):
                         yield UnitResult(unit.alpha, error=_reason(error), actor=index)

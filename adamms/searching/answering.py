@@ -1,51 +1,92 @@
-"""Having every candidate answer what is not stored yet."""
+"""Having candidates answer what is not stored yet, inside engines that stay warm until the end."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from types import TracebackType
 
 from adamms.config import EngineConfig, RayConfig
 from adamms.generation.engine import EngineSpec
 from adamms.generation.pool import InferencePool
 from adamms.generation.prompts import Prompt
-from adamms.merging.recipe import Recipe
 from adamms.progress import count_bar
 from adamms.ray_session import ray_session
+from adamms.searching.alphas import Line
 from adamms.searching.candidates import CandidateBook
 from adamms.searching.responses import format_alpha
 from adamms.searching.run_folder import RunFolder
-from adamms.tracking import SearchTracker
+from adamms.tracking import CandidateRecord, SearchTracker
+
+
+class Answering:
+    """A context manager around the engines; they start with the first prompt that is not answered already.
+
+    Args:
+        prompts: all that a candidate may be asked.
+    """
+
+    def __init__(
+        self,
+        spec: EngineSpec,
+        line: Line,
+        prompts: Sequence[Prompt],
+        run: RunFolder,
+        *,
+        engine: EngineConfig,
+        ray: RayConfig,
+        tracker: SearchTracker | None = None,
+    ) -> None:
+        self.book = CandidateBook(run, prompts)
+        self._spec, self._line, self._engine, self._ray, self._tracker = spec, line, engine, ray, tracker
+        self._open = ExitStack()
+        self._pool: InferencePool | None = None
+
+    def answer(self, work: Mapping[float, Sequence[Prompt]]) -> None:
+        """Merges the candidates inside the engines and stores their answers as they come."""
+        missing = self.book.missing(work)
+        self._report(self.book.complete(work))
+        if not missing:
+            return
+        with count_bar("answering", sum(map(len, missing.values()))) as progress:
+            for result in self._warm_pool().answer(self._line, missing, self._engine.block_size):
+                self.book.add(result)
+                self._report(self.book.complete([result.alpha]))
+                progress(len(result.answers), f"alpha {format_alpha(result.alpha)}")
+
+    def __enter__(self) -> Answering:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._report(self.book.incomplete())
+        self._open.close()
+
+    def _warm_pool(self) -> InferencePool:
+        if self._pool is None:
+            self._open.enter_context(ray_session(self._ray.address))
+            self._pool = self._open.enter_context(InferencePool(self._spec, self._engine.actors))
+        return self._pool
+
+    def _report(self, candidates: Iterable[CandidateRecord]) -> None:
+        for candidate in candidates:
+            if self._tracker is not None:
+                self._tracker.log_candidate(candidate)
 
 
 def answer_all(
     spec: EngineSpec,
-    recipe: Recipe,
+    line: Line,
     alphas: Sequence[float],
     prompts: Sequence[Prompt],
     run: RunFolder,
     *,
     engine: EngineConfig,
     ray: RayConfig,
-    tracker: SearchTracker | None = None,
 ) -> CandidateBook:
-    """Merges every candidate inside warm engines and stores its answers as they come.
-
-    No engine starts where everything is stored already.
-    """
-    book = CandidateBook(run, alphas, prompts)
-    report = tracker.log_candidate if tracker else lambda candidate: None
-    for candidate in book.finished():
-        report(candidate)
-    work = run.missing(alphas, prompts)
-    if not work:
-        return book
-    with (
-        count_bar("answering", sum(map(len, work.values()))) as progress,
-        ray_session(ray.address),
-        InferencePool(spec, engine.actors) as pool,
-    ):
-        for result in pool.answer(recipe, work, engine.block_size):
-            for candidate in book.add(result):
-                report(candidate)
-            progress(len(result.answers), f"alpha {format_alpha(result.alpha)}")
-    return book
+    """Every candidate's answers to every prompt."""
+    with Answering(spec, line, prompts, run, engine=engine, ray=ray) as answering:
+        answering.answer(dict.fromkeys(alphas, prompts))
+    return answering.book

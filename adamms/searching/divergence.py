@@ -61,7 +61,7 @@ def combine(metric: Metric, left: Floats, right: Floats, endpoints: Endpoints) -
     return metric.score(left, right), left + right
 
 
-def check_endpoints(candidates: int, endpoints: Endpoints) -> None:
+def check_endpoints(candidates: int, endpoints: str) -> None:
     """Raise when nothing can be chosen.
 
     Raises:

@@ -106,7 +106,9 @@ def select(
     Raises:
         UserError: too few candidates, no common prompt, an unknown metric, a number out of range.
     """
-    _check(smoothing, bootstrap)
+    check_smoothing(smoothing)
+    if bootstrap < 0:
+        raise UserError(f"bootstrap: {bootstrap} is negative; 0 is none")
     comparison = comparison_set(responses)
     divergence = measure(comparison, get_metric(metric) if isinstance(metric, str) else metric, endpoints)
     found = inspect(comparison, prompts, limits)
@@ -153,11 +155,10 @@ def _contest(
     return _Contest(scores, winner, resample(score, both, smooth, bootstrap, seed))
 
 
-def _check(smoothing: float, bootstrap: int) -> None:
+def check_smoothing(smoothing: float) -> None:
+    """Raise UserError for one out of range."""
     if not 0 <= smoothing <= 1:
         raise UserError(f"smoothing: {smoothing} is outside 0 to 1; 0 is none")
-    if bootstrap < 0:
-        raise UserError(f"bootstrap: {bootstrap} is negative; 0 is none")
 
 
 def _excluded(divergence: Divergence, found: Mapping[float, Degeneracy]) -> dict[float, str]:
