@@ -216,6 +216,8 @@ class EvaluateSettings(SearchSettings):
 
     labelled: PromptsConfig = field(default_factory=lambda: PromptsConfig(n=300))
     """JSONL with `prompt`, `answer`, and perhaps `id` and `images`."""
+    baselines: tuple[str, ...] = ()
+    """Other methods to judge beside the candidates, with their defaults: task_arithmetic, ties, dare_linear, ..."""
 
 
 @dataclass(frozen=True)
@@ -224,6 +226,20 @@ class ReproduceSettings:
 
     seeds: tuple[int, ...] = (1, 2, 3)
     tasks: tuple[str, ...] = ("position-fruit",)
+    baselines: tuple[str, ...] = ("task_arithmetic", "ties", "dare_linear", "dare_ties", "metagpt")
+    """Judged beside the chosen candidates."""
+    criteria: tuple[str, ...] = (
+        "either",
+        "sum",
+        "answer",
+        "edit",
+        "chrf",
+        "plurality",
+        "either+plurality",
+        "either~0.5",
+        "sum~0.5",
+    )
+    """What `compare_criteria.py` compares, each with the first: metric or metric~smoothing."""
     folder: str = "runs/reproduce"
     engine: EngineConfig = field(default_factory=EngineConfig)
     searching: SearchingConfig = field(default_factory=SearchingConfig)

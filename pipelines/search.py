@@ -34,7 +34,7 @@ from adamms.tracking import SearchTracker, search_parameters
 @pipeline
 def main(settings: SearchSettings, force: bool) -> None:
     # everything the user can mend is found before anything is written
-    line = Line(Recipe.of(settings.merging, settings.searching.alpha), settings.searching.coefficient)
+    line = Line.searched(Recipe.of(settings.merging, settings.searching.alpha), settings.searching.coefficient)
     alphas = check_alphas(settings.searching.alphas, line)
     rule = Rule.of(settings.searching, alphas)
     check_ancestor(line.recipe, settings.ancestor)

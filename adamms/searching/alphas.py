@@ -17,21 +17,24 @@ class Line:
     """The recipes of all candidates: one recipe of which one coefficient varies, alpha unless another is named.
 
     Wherever a candidate is called by its alpha (files, tables, the dashboard), that is the value of this coefficient.
-
-    Raises:
-        UserError: the method has no such coefficient, or it is no number.
     """
 
     recipe: Recipe
     coefficient: str = "alpha"
 
-    def __post_init__(self) -> None:
-        method, named = self.recipe.method, self.coefficient
-        known = [name for name in ("alpha", *coefficients_of(method)) if _is_number(getattr(self.recipe.rule, name))]
-        if named not in known:
-            raise UserError(f"searching.coefficient={named}: {method} has {' and '.join(known)}")
-        if named == "alpha" and not self.recipe.rule.uses_alpha:
-            raise UserError(f"searching.coefficient=alpha: {method} finds the donor's weight by itself; name another")
+    @classmethod
+    def searched(cls, recipe: Recipe, coefficient: str) -> Line:
+        """A line whose candidates differ.
+
+        Raises:
+            UserError: the method has no such coefficient, or it is no number.
+        """
+        numbers = [name for name in coefficients_of(recipe.method) if _is_number(getattr(recipe.rule, name))]
+        known = ["alpha", *numbers] if recipe.rule.uses_alpha else numbers
+        if coefficient not in known:
+            has = f"has {', '.join(known)}" if known else "has none to search"
+            raise UserError(f"searching.coefficient={coefficient}: {recipe.method} {has}")
+        return cls(recipe, coefficient)
 
     def at(self, value: float) -> Recipe:
         """The candidate of this value."""
