@@ -8,22 +8,27 @@ The same command run again goes on where it stopped: no finished (alpha, prompt)
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
+from adamms.checkpoint.checkpoint import read_json
 from adamms.cli import pipeline
 from adamms.config import Export, SearchSettings
 from adamms.errors import UserError
 from adamms.generation.engine import EngineSpec
+from adamms.generation.noise import Noise
+from adamms.generation.prompts import Prompt
 from adamms.mapping import PlannedPair, plan_pair
 from adamms.merging.companions import was_merged_as
 from adamms.merging.recipe import Recipe
 from adamms.merging.to_disk import check_ancestor, merge_to_disk
 from adamms.progress import bytes_bar
+from adamms.ray_session import warn_if_temporary
 from adamms.searching.alphas import Line, check_alphas
 from adamms.searching.answering import Answering
 from adamms.searching.candidate_scores import candidate_scores
-from adamms.searching.goal import Rule, answers_without_saving, goals_of
-from adamms.searching.outcome import Outcome, outcome_of, reach
+from adamms.searching.goal import Goal, Rule, answers_without_saving, goals_of
+from adamms.searching.outcome import Effort, Outcome, outcome_of, reach
 from adamms.searching.run_folder import RunFolder, answer_identity
 from adamms.searching.selection import Selection
 from adamms.searching.table import print_outcome
@@ -43,6 +48,7 @@ def main(settings: SearchSettings, force: bool) -> None:
     pair = plan_pair(settings)
     run = RunFolder(Path(settings.run_dir), answer_identity(pair.plan, line, settings.engine))
     run.check_owner(alphas, prompts, force)
+    warn_if_temporary(run.folder)
 
     run.write_json(run.plan_file, pair.plan.to_dict())
     spec = EngineSpec(pair.plan, settings.engine, settings.mapping.base_architecture)
@@ -52,8 +58,10 @@ def main(settings: SearchSettings, force: bool) -> None:
             spec, line, prompts, run, engine=settings.engine, ray=settings.ray, tracker=tracker
         ) as answering:
             reach(goals, answering)
+            noise = measure_noise(settings, run, answering, goals[""], prompts)
         book = answering.book
-        outcome = outcome_of(goals, book.answers, answers_without_saving(alphas, rule.config.refine, len(prompts)))
+        effort = Effort(book.answers, answers_without_saving(alphas, rule.config.refine, len(prompts)))
+        outcome = outcome_of(goals, effort, noise)
         run.write_json(run.selection_file, outcome.to_json())
         tracker.log_scores(candidate_scores(goals, book))
         tracker.log_selection(outcome.selection, [run.plan_file, run.selection_file])
@@ -62,6 +70,18 @@ def main(settings: SearchSettings, force: bool) -> None:
             for folder, selection in wanted(settings, outcome, run).items()
         ]
     print_outcome(outcome, checkpoints, settings.tracking)
+
+
+def measure_noise(
+    settings: SearchSettings, run: RunFolder, answering: Answering, goal: Goal, prompts: list[Prompt]
+) -> Noise | None:
+    """How many answers of the chosen candidate differ by chance; of a search that goes on, what it found before."""
+    if goal.selection.alpha is None:
+        return None
+    noise = answering.noise(goal.selection.alpha, prompts[: settings.searching.noise])
+    if noise is not None:
+        run.write_json(run.noise_file, asdict(noise))
+    return noise or (Noise(**read_json(run.noise_file)) if run.noise_file.is_file() else None)
 
 
 def wanted(settings: SearchSettings, outcome: Outcome, run: RunFolder) -> dict[Path, Selection]:

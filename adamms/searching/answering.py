@@ -8,6 +8,7 @@ from types import TracebackType
 
 from adamms.config import EngineConfig, RayConfig
 from adamms.generation.engine import EngineSpec
+from adamms.generation.noise import Noise, noise_floor
 from adamms.generation.pool import InferencePool
 from adamms.generation.prompts import Prompt
 from adamms.progress import count_bar
@@ -53,6 +54,12 @@ class Answering:
                 self.book.add(result)
                 self._report(self.book.complete([result.alpha]))
                 progress(len(result.answers), f"alpha {format_alpha(result.alpha)}")
+
+    def noise(self, value: float, prompts: Sequence[Prompt]) -> Noise | None:
+        """How many answers of one candidate differ by chance; not measured where no engine was needed."""
+        if self._pool is None or not prompts:
+            return None
+        return noise_floor(self._pool, self._line.at(value), prompts, self._engine.block_size)
 
     def __enter__(self) -> Answering:
         return self

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from adamms.generation.noise import Noise
 from adamms.searching.answering import Answering
 from adamms.searching.goal import Goal, Round, united
 from adamms.searching.selection import Selection
@@ -30,11 +31,13 @@ class Outcome:
 
     Attributes:
         tasks: name -> rounds; empty where there is one task only.
+        noise: how many answers differ when the chosen candidate is asked again; None where it was not.
     """
 
     rounds: tuple[Round, ...]
     tasks: Mapping[str, tuple[Round, ...]]
     effort: Effort
+    noise: Noise | None = None
 
     @property
     def selection(self) -> Selection:
@@ -47,10 +50,12 @@ class Outcome:
         return {"": self.selection} | {name: rounds[-1].selection for name, rounds in self.tasks.items()}
 
     def to_json(self) -> dict[str, Any]:
-        """`selection.json`: the choice for all as `Selection.to_json` writes it, `effort`, and where there are several,
-        `rounds` and `tasks` (name -> the same for that task)."""
+        """`selection.json`: the choice for all as `Selection.to_json` writes it, `effort`, `noise` where it was
+        measured, and where there are several, `rounds` and `tasks` (name -> the same for that task)."""
         effort = {"answers": self.effort.answers, "of": self.effort.full, "saved": round(self.effort.saved, 4)}
         found = _to_json(self.rounds) | {"effort": effort}
+        if self.noise is not None:
+            found["noise"] = {"asked": self.noise.asked, "differing": self.noise.differing}
         if self.tasks:
             found["tasks"] = {name: _to_json(rounds) for name, rounds in self.tasks.items()}
         return found
@@ -64,10 +69,10 @@ def reach(goals: Mapping[str, Goal], answering: Answering) -> None:
             goal.consider(answering.book)
 
 
-def outcome_of(goals: Mapping[str, Goal], answers: int, full: int) -> Outcome:
+def outcome_of(goals: Mapping[str, Goal], effort: Effort, noise: Noise | None = None) -> Outcome:
     """The outcome of goals that are reached; "" is the one for all prompts."""
     tasks = {name: tuple(goal.rounds) for name, goal in goals.items() if name}
-    return Outcome(tuple(goals[""].rounds), tasks, Effort(answers, full))
+    return Outcome(tuple(goals[""].rounds), tasks, effort, noise)
 
 
 def _to_json(rounds: Sequence[Round]) -> dict[str, Any]:

@@ -21,7 +21,9 @@ from adamms.searching.store import ResponseRecord, ResponseStore
 
 def answer_identity(plan: MergePlan, line: Line, engine: EngineConfig) -> dict[str, Any]:
     """All that an answer depends on but alpha and the prompt: models and plan, method, decoding, engine, versions."""
+    stop = {"stop": list(engine.stop)} if engine.stop else {}
     return {
+        **stop,
         "plan": plan.fingerprint,
         "recipe": line.fixed(),
         "engine": [engine.kind.value, engine.dtype, engine.max_tokens],
@@ -50,6 +52,10 @@ class RunFolder:
     @property
     def selection_file(self) -> Path:
         return self.folder / "selection.json"
+
+    @property
+    def noise_file(self) -> Path:
+        return self.folder / "noise.json"
 
     @property
     def merged_folder(self) -> Path:

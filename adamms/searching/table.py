@@ -48,6 +48,8 @@ def print_outcome(outcome: Outcome, checkpoints: Sequence[Path], tracking: Track
     print_selection(outcome.selection, console)
     if outcome.tasks:
         console.print(tasks_table(outcome))
+    if outcome.noise is not None:
+        console.print(f"noise:      {outcome.noise.differing} of {outcome.noise.asked} answers differ when asked again")
     if outcome.effort.saved > 0:
         console.print(
             f"saved:      {outcome.effort.saved:.0%} of the answers "
