@@ -9,6 +9,7 @@ from dataclasses import replace
 from adamms.config import PromptsConfig
 from adamms.errors import UserError
 from adamms.generation.prompts import Prompt, load_prompts
+from adamms.searching.responses import Responses
 
 Tasks = dict[str, list[Prompt]]
 """name -> prompts; the only task of a search has no name"""
@@ -31,6 +32,24 @@ def load_tasks(config: PromptsConfig) -> Tasks:
         name: [replace(prompt, id=f"{name}/{prompt.id}") for prompt in load_prompts(replace(config, path=path))]
         for name, path in config.tasks.items()
     }
+
+
+def of_task(responses: Responses, task: str) -> Responses:
+    """The answers to one task's prompts of a search over several, by their ids; without a task all of them.
+
+    Raises:
+        UserError: there are none.
+    """
+    if not task:
+        return responses
+    found = {
+        alpha: {name: answer for name, answer in answers.items() if name.startswith(f"{task}/")}
+        for alpha, answers in responses.items()
+    }
+    if not any(found.values()):
+        names = sorted({name.partition("/")[0] for answers in responses.values() for name in answers if "/" in name})
+        raise UserError(f"no prompt_id begins with {task}/; tasks are: {', '.join(names[:20]) or 'none'}")
+    return found
 
 
 def all_prompts(tasks: Mapping[str, list[Prompt]]) -> list[Prompt]:

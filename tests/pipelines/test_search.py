@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -127,6 +129,74 @@ def test_a_killed_search_goes_on_where_it_stopped(
     assert choice["scores"] == json.loads((searched / "run" / "selection.json").read_text())["scores"]
 
 
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments_cost_nothing_that_was_stored(
+    searched: Path, tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path
+) -> None:
+    """Each time the same command goes on; in the end it has answered everything once and chooses as without kills."""
+    command = [*SEARCH, *settings(tiny_pair, prompt_file, tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    started = time.monotonic()
+    assert run([*SEARCH, *settings(tiny_pair, prompt_file, tmp_path / "whole")]).returncode == 0
+    whole, dice, kept = time.monotonic() - started, random.Random(0), set[str]()
+    for _ in range(20):
+        with subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        ) as process:
+            time.sleep(dice.uniform(0, whole))
+            with contextlib.suppress(ProcessLookupError):  # it was faster
+                os.killpg(process.pid, signal.SIGKILL)
+        now = stored(tmp_path)
+        assert kept <= set(now), "what was stored stays"
+        kept = set(now)
+    done = run(command)
+    assert done.returncode == 0, done.stderr
+    assert len(stored(tmp_path)) == len(ALPHAS) * 12, "no (alpha, prompt) is answered twice"
+    choice, expected = (
+        json.loads((folder / "run" / "selection.json").read_text()) for folder in (tmp_path, tmp_path / "whole")
+    )
+    assert {**choice, "noise": None} == {**expected, "noise": None}
+
+
+def test_several_tasks_are_searched_at_once(tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path) -> None:
+    """An alpha for each task and one for all, from one engine; a checkpoint of each."""
+    lines = prompt_file.read_text().splitlines(keepends=True)
+    (tmp_path / "near.jsonl").write_text("".join(lines[:6]))
+    (tmp_path / "far.jsonl").write_text("".join(lines[4:]))  # two prompts are in both
+    own = [setting for setting in settings(tiny_pair, prompt_file, tmp_path) if not setting.startswith("prompts.path")]
+    tasks = [f"prompts.tasks.{name}={tmp_path / name}.jsonl" for name in ("near", "far")]
+    more = ["searching.export=each", "searching.stop=confident", "searching.block=3", "tracking.enabled=false"]
+    done = run([*SEARCH, *own, *tasks, *more])
+    assert done.returncode == 0, done.stderr
+    run_dir = tmp_path / "run"
+    selection = json.loads((run_dir / "selection.json").read_text())
+    assert set(selection["tasks"]) == {"near", "far"}
+    assert selection["effort"]["answers"] <= selection["effort"]["of"] == len(ALPHAS) * 14
+    for name, found in selection["tasks"].items():
+        assert found["alpha"] in ALPHAS[1:-1]
+        assert (run_dir / "merged" / name / "config.json").is_file()
+        assert f"{name}" in done.stdout
+    again = run([*SEARCH, *own, *tasks, *more])
+    assert again.returncode == 0, again.stderr
+    assert json.loads((run_dir / "selection.json").read_text()) == selection
+
+
+def test_another_coefficient_is_searched(tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path) -> None:
+    own = settings(tiny_pair, prompt_file, tmp_path)
+    ties = [f"ancestor={tiny_pair.ancestor}", "merging.method=ties", "searching.coefficient=density"]
+    more = ["searching.alphas=[0.1,0.4,0.7]", "prompts.n=4", "tracking.enabled=false", "searching.noise=0"]
+    done = run([*SEARCH, *own, *ties, *more])
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "run" / "selection.json").read_text())["alpha"] == 0.4
+    recipe = json.loads((tmp_path / "run" / "merged" / "adamms.json").read_text())["recipe"]
+    assert (recipe["density"], recipe["alpha"]) == (0.4, 0.5)
+
+
 def stored(folder: Path) -> list[str]:
     files = sorted((folder / "run" / "responses").glob("*.jsonl"))
     return [line for file in files for line in file.read_text().splitlines()]
@@ -142,6 +212,10 @@ def stored(folder: Path) -> list[str]:
         ("prompts.path=/no/such.jsonl", "/no/such.jsonl: no such file"),
         ("prompts.path=/dev/null", "/dev/null"),
         ("searching.metric=nothing", "no metric is named 'nothing'"),
+        ("searching.refine=[0.5]", "searching.refine: [0.5]: 0.5 is no finer step"),
+        ("searching.coefficient=density", "searching.coefficient=density: linear has alpha"),
+        ("searching.stop=decided searching.metric=edit", "searching.stop=decided needs a metric that counts"),
+        ("prompts.tasks.a=/no/such.jsonl", "prompts.path and prompts.tasks are both given"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(
@@ -153,7 +227,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     change: str,
     message: str,
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["search.py", *settings(tiny_pair, prompt_file, tmp_path), change])
+    monkeypatch.setattr(sys, "argv", ["search.py", *settings(tiny_pair, prompt_file, tmp_path), *change.split()])
     with pytest.raises(SystemExit) as ended:
         search.main()
     assert ended.value.code == 2
