@@ -20,12 +20,13 @@ from adamms.generation.noise import Noise
 from adamms.generation.prompts import Prompt
 from adamms.mapping import PlannedPair, plan_pair
 from adamms.merging.companions import was_merged_as
+from adamms.merging.groups import named_groups
 from adamms.merging.recipe import Recipe
 from adamms.merging.to_disk import check_ancestor, merge_to_disk
 from adamms.progress import bytes_bar
 from adamms.ray_session import warn_if_temporary
 from adamms.searching.alphas import Line, check_alphas
-from adamms.searching.answering import Answering
+from adamms.searching.answering import Answering, Engines
 from adamms.searching.candidate_scores import candidate_scores
 from adamms.searching.goal import Goal, Rule, answers_without_saving, goals_of
 from adamms.searching.outcome import Effort, Outcome, outcome_of, reach
@@ -47,6 +48,7 @@ def main(settings: SearchSettings, force: bool) -> None:
     prompts = all_prompts(tasks)
     pair = plan_pair(settings)
     run = RunFolder(Path(settings.run_dir), answer_identity(pair.plan, line, settings.engine))
+    groups = check_groups(settings, pair)
     run.check_owner(alphas, prompts, force)
     warn_if_temporary(run.folder)
 
@@ -54,15 +56,15 @@ def main(settings: SearchSettings, force: bool) -> None:
     spec = EngineSpec(pair.plan, settings.engine, settings.mapping.base_architecture)
     goals = goals_of(tasks, alphas, rule, settings.prompts.seed)
     with SearchTracker(settings.tracking, run.search_key, search_parameters(settings, pair.plan)) as tracker:
-        with Answering(
-            spec, line, prompts, run, engine=settings.engine, ray=settings.ray, tracker=tracker
-        ) as answering:
+        with Engines(spec, settings.engine, settings.ray) as engines:
+            answering = Answering(engines, line, prompts, run, tracker)
             reach(goals, answering)
             noise = measure_noise(settings, run, answering, goals[""], prompts)
+            line = find_group_alphas(settings, engines, line, goals[""].selection, prompts, pair, groups)
         book = answering.book
         effort = Effort(book.answers, answers_without_saving(alphas, rule.config.refine, len(prompts)))
         outcome = outcome_of(goals, effort, noise)
-        run.write_json(run.selection_file, outcome.to_json())
+        run.write_json(run.selection_file, outcome.to_json() | group_alphas(line))
         tracker.log_scores(candidate_scores(goals, book))
         tracker.log_selection(outcome.selection, [run.plan_file, run.selection_file])
         checkpoints = [
@@ -82,6 +84,47 @@ def measure_noise(
     if noise is not None:
         run.write_json(run.noise_file, asdict(noise))
     return noise or (Noise(**read_json(run.noise_file)) if run.noise_file.is_file() else None)
+
+
+def check_groups(settings: SearchSettings, pair: PlannedPair) -> list[str]:
+    """The groups of weights that get an alpha of their own."""
+    config = settings.searching
+    if config.groups and (config.coefficient != "alpha" or len(settings.prompts.tasks) > 1):
+        raise UserError("searching.groups: needs searching.coefficient=alpha and one task")
+    return named_groups(config.groups, pair.plan.merged)
+
+
+def group_alphas(line: Line) -> dict[str, dict[str, float]]:
+    """What `selection.json` says of them."""
+    return {"groups": {name: rule.alpha for name, rule in line.recipe.groups}} if line.recipe.groups else {}
+
+
+def find_group_alphas(
+    settings: SearchSettings,
+    engines: Engines,
+    line: Line,
+    selection: Selection,
+    prompts: list[Prompt],
+    pair: PlannedPair,
+    groups: list[str],
+) -> Line:
+    """From the one alpha for all, an alpha for each group of weights: one after the other, in passes over all groups.
+
+    Every step is a search of its own, over the same candidates for one group while the others stay as they are.
+    """
+    if selection.alpha is None:
+        return line
+    alphas = check_alphas(settings.searching.alphas, line)
+    for step, group in enumerate(groups * settings.searching.passes):
+        steps = Line.searched(line.at(selection.alpha) if step == 0 else line.recipe, group)
+        folder = Path(settings.run_dir, "groups", f"{step + 1}-{group.replace(':', '-')}")
+        run = RunFolder(folder, answer_identity(pair.plan, steps, settings.engine))
+        goals = goals_of({"": prompts}, alphas, Rule.of(settings.searching, alphas), settings.prompts.seed)
+        reach(goals, Answering(engines, steps, prompts, run))
+        found = goals[""].selection
+        run.write_json(run.selection_file, found.to_json())
+        line = Line(steps.at(selection.alpha if found.alpha is None else found.alpha), line.coefficient)
+    return line
 
 
 def wanted(settings: SearchSettings, outcome: Outcome, run: RunFolder) -> dict[Path, Selection]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from adamms.errors import UserError
+from adamms.merging.groups import is_group
 from adamms.merging.recipe import Recipe, coefficients_of
 from adamms.searching.responses import format_alpha, normalize_alpha
 
@@ -31,7 +32,7 @@ class Line:
         """
         numbers = [name for name in coefficients_of(recipe.method) if _is_number(getattr(recipe.rule, name))]
         known = ["alpha", *numbers] if recipe.rule.uses_alpha else numbers
-        if coefficient not in known:
+        if coefficient not in known and not (is_group(coefficient) and recipe.rule.uses_alpha):
             has = f"has {', '.join(known)}" if known else "has none to search"
             raise UserError(f"searching.coefficient={coefficient}: {recipe.method} {has}")
         return cls(recipe, coefficient)
@@ -42,7 +43,11 @@ class Line:
 
     def fixed(self) -> dict[str, object]:
         """What all candidates have in common."""
-        return {name: value for name, value in self.recipe.to_dict().items() if name != self.coefficient}
+        found = {name: value for name, value in self.recipe.to_dict().items() if name != self.coefficient}
+        if is_group(self.coefficient):
+            others = {name: rule.alpha for name, rule in self.recipe.groups if name != self.coefficient}
+            found |= {"groups": others, "searched": self.coefficient}
+        return found
 
 
 def check_alphas(alphas: Sequence[float], line: Line | None = None, least: int = 3) -> list[float]:
@@ -54,7 +59,7 @@ def check_alphas(alphas: Sequence[float], line: Line | None = None, least: int =
     Raises:
         UserError: a value out of range, or too few to have an interior candidate.
     """
-    if line is None or line.coefficient == "alpha":
+    if line is None or line.coefficient == "alpha" or is_group(line.coefficient):
         outside = [alpha for alpha in alphas if not (math.isfinite(alpha) and 0 <= alpha <= 1)]
         if outside:
             raise UserError(f"searching.alphas: {outside} outside [0, 1]; alpha weighs the donor, 0 is all base")

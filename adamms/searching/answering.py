@@ -20,28 +20,55 @@ from adamms.searching.run_folder import RunFolder
 from adamms.tracking import CandidateRecord, SearchTracker
 
 
+class Engines:
+    """A context manager: engines start when they are first needed, and stay warm until the end."""
+
+    def __init__(self, spec: EngineSpec, engine: EngineConfig, ray: RayConfig) -> None:
+        self.config = engine
+        self._spec, self._ray = spec, ray
+        self._open = ExitStack()
+        self._pool: InferencePool | None = None
+
+    @property
+    def started(self) -> bool:
+        """Whether they were needed so far."""
+        return self._pool is not None
+
+    @property
+    def pool(self) -> InferencePool:
+        """The warm pool."""
+        if self._pool is None:
+            self._open.enter_context(ray_session(self._ray.address))
+            self._pool = self._open.enter_context(InferencePool(self._spec, self.config.actors))
+        return self._pool
+
+    def __enter__(self) -> Engines:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+
 class Answering:
-    """A context manager around the engines; they start with the first prompt that is not answered already.
+    """Has candidates answer what is not stored yet.
 
     Args:
+        line: the candidates.
         prompts: all that a candidate may be asked.
     """
 
     def __init__(
         self,
-        spec: EngineSpec,
+        engines: Engines,
         line: Line,
         prompts: Sequence[Prompt],
         run: RunFolder,
-        *,
-        engine: EngineConfig,
-        ray: RayConfig,
         tracker: SearchTracker | None = None,
     ) -> None:
         self.book = CandidateBook(run, prompts)
-        self._spec, self._line, self._engine, self._ray, self._tracker = spec, line, engine, ray, tracker
-        self._open = ExitStack()
-        self._pool: InferencePool | None = None
+        self._engines, self._line, self._tracker = engines, line, tracker
 
     def answer(self, work: Mapping[float, Sequence[Prompt]]) -> None:
         """Merges the candidates inside the engines and stores their answers as they come."""
@@ -50,32 +77,20 @@ class Answering:
         if not missing:
             return
         with count_bar("answering", sum(map(len, missing.values()))) as progress:
-            for result in self._warm_pool().answer(self._line, missing, self._engine.block_size):
+            for result in self._engines.pool.answer(self._line, missing, self._engines.config.block_size):
                 self.book.add(result)
                 self._report(self.book.complete([result.alpha]))
-                progress(len(result.answers), f"alpha {format_alpha(result.alpha)}")
+                progress(len(result.answers), f"{self._line.coefficient} {format_alpha(result.alpha)}")
+
+    def report_incomplete(self) -> None:
+        """At the end: candidates that the search stopped short of."""
+        self._report(self.book.incomplete())
 
     def noise(self, value: float, prompts: Sequence[Prompt]) -> Noise | None:
         """How many answers of one candidate differ by chance; not measured where no engine was needed."""
-        if self._pool is None or not prompts:
+        if not self._engines.started or not prompts:
             return None
-        return noise_floor(self._pool, self._line.at(value), prompts, self._engine.block_size)
-
-    def __enter__(self) -> Answering:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self._report(self.book.incomplete())
-        self._open.close()
-
-    def _warm_pool(self) -> InferencePool:
-        if self._pool is None:
-            self._open.enter_context(ray_session(self._ray.address))
-            self._pool = self._open.enter_context(InferencePool(self._spec, self._engine.actors))
-        return self._pool
+        return noise_floor(self._engines.pool, self._line.at(value), prompts, self._engines.config.block_size)
 
     def _report(self, candidates: Iterable[CandidateRecord]) -> None:
         for candidate in candidates:
@@ -94,6 +109,7 @@ def answer_all(
     ray: RayConfig,
 ) -> CandidateBook:
     """Every candidate's answers to every prompt."""
-    with Answering(spec, line, prompts, run, engine=engine, ray=ray) as answering:
+    with Engines(spec, engine, ray) as engines:
+        answering = Answering(engines, line, prompts, run)
         answering.answer(dict.fromkeys(alphas, prompts))
     return answering.book

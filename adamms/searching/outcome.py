@@ -67,6 +67,7 @@ def reach(goals: Mapping[str, Goal], answering: Answering) -> None:
         answering.answer(work)
         for goal in goals.values():
             goal.consider(answering.book)
+    answering.report_incomplete()
 
 
 def outcome_of(goals: Mapping[str, Goal], effort: Effort, noise: Noise | None = None) -> Outcome:

@@ -73,8 +73,8 @@ def test_the_winner_answers_as_it_did_in_the_search(searched: Path, prompt_file:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     from adamms.config import PromptsConfig
+    from adamms.generation.chat import conversation
     from adamms.generation.prompts import load_prompts
-    from adamms.generation.transformers_engine import conversation
 
     merged = searched / "run" / "merged"
     chosen = json.loads((searched / "run" / "selection.json").read_text())["alpha"]
@@ -195,6 +195,21 @@ def test_another_coefficient_is_searched(tiny_pair: TinyPair, prompt_file: Path,
     assert json.loads((tmp_path / "run" / "selection.json").read_text())["alpha"] == 0.4
     recipe = json.loads((tmp_path / "run" / "merged" / "adamms.json").read_text())["recipe"]
     assert (recipe["density"], recipe["alpha"]) == (0.4, 0.5)
+
+
+def test_groups_of_weights_get_alphas_of_their_own(tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path) -> None:
+    own = settings(tiny_pair, prompt_file, tmp_path)
+    more = ["searching.groups=[attention,late]", "prompts.n=4", "tracking.enabled=false", "searching.noise=0"]
+    done = run([*SEARCH, *own, *more])
+    assert done.returncode == 0, done.stderr
+    selection = json.loads((tmp_path / "run" / "selection.json").read_text())
+    recipe = json.loads((tmp_path / "run" / "merged" / "adamms.json").read_text())["recipe"]
+    assert recipe["groups"] == selection["groups"]
+    assert list(selection["groups"]) == ["attention", "layers:1-1"]
+    assert recipe["alpha"] == selection["alpha"]
+    again = run([*SEARCH, *own, *more])
+    assert again.returncode == 0, again.stderr
+    assert json.loads((tmp_path / "run" / "selection.json").read_text()) == selection
 
 
 def stored(folder: Path) -> list[str]:
