@@ -268,6 +268,19 @@ class SearchSettings(MergeSettings):
 
 
 @dataclass(frozen=True)
+class LmmsEvalConfig:
+    tasks: tuple[str, ...] = ()
+    """lmms-eval's tasks for the winner, such as mmmu_val, ocrbench; none: it is not run."""
+    model: str = "vllm"
+    """Its name of the model class: vllm, qwen2_vl, llava_onevision, ..."""
+    model_args: tuple[str, ...] = ()
+    """Further arguments of the model class, such as tensor_parallel_size=4."""
+    batch_size: int = 1
+    options: tuple[str, ...] = ()
+    """Further options of its command line, such as --limit=100."""
+
+
+@dataclass(frozen=True)
 class EvaluateSettings(SearchSettings):
     """Settings of judging a search by labelled prompts."""
 
@@ -275,6 +288,7 @@ class EvaluateSettings(SearchSettings):
     """JSONL with `prompt`, `answer`, and perhaps `id` and `images`."""
     baselines: tuple[str, ...] = ()
     """Other methods to judge beside the candidates, with their defaults: task_arithmetic, ties, dare_linear, ..."""
+    lmms_eval: LmmsEvalConfig = field(default_factory=LmmsEvalConfig)
 
 
 @dataclass(frozen=True)

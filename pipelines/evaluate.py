@@ -2,6 +2,7 @@
 
     python pipelines/evaluate.py --config conf/demo.yaml labelled.path=FILE.jsonl [key=value ...]
     python pipelines/evaluate.py ... labelled.tasks.ocr=FILE labelled.tasks.vqa=FILE baselines=[ties] ancestor=DIR
+    python pipelines/evaluate.py ... lmms_eval.tasks=[ocrbench,textvqa_val]      (the winner, by lmms-eval)
 
 Labels are read here and nowhere else; the search never sees them.
 """
@@ -23,6 +24,7 @@ from adamms.ray_session import ray_session
 from adamms.searching.alphas import Line, check_alphas
 from adamms.searching.judging import judge, read_labels
 from adamms.searching.labelled import answer_as_baselines, answer_as_donor, answer_labelled
+from adamms.searching.lmms_evaluate import check_lmms_eval, run_lmms_eval
 from adamms.searching.run_folder import RunFolder, answer_identity
 from adamms.searching.table import judgement_table, methods_table
 from adamms.searching.tasks import all_prompts, load_tasks
@@ -33,6 +35,8 @@ from adamms.tracking import SearchTracker, search_parameters
 def main(settings: EvaluateSettings, force: bool) -> None:
     line = Line.searched(Recipe.of(settings.merging, settings.searching.alpha), settings.searching.coefficient)
     alphas = check_alphas(settings.searching.alphas, line)
+    winner = Path(settings.run_dir, "merged")
+    check_lmms_eval(settings.lmms_eval, winner)
     tasks = load_tasks(settings.labelled)
     labels = {task: read_labels(path, tasks[task], prefix=task) for task, path in paths_of(settings).items()}
     pair = plan_pair(settings)
@@ -63,6 +67,8 @@ def main(settings: EvaluateSettings, force: bool) -> None:
     console.print(judgement_table({task: judgement for (_, task), judgement in judgements.items()}))
     if settings.baselines or len(judgements) > 1:
         console.print(methods_table(judgements))
+    if settings.lmms_eval.tasks:
+        run_lmms_eval(settings.lmms_eval, winner, Path(settings.run_dir, "lmms-eval"))
 
 
 def paths_of(settings: EvaluateSettings) -> dict[str, Path]:
