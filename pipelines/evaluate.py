@@ -9,6 +9,7 @@ Labels are read here and nowhere else; the search never sees them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def main(settings: EvaluateSettings, force: bool) -> None:
     check_lmms_eval(settings.lmms_eval, winner)
     tasks = load_tasks(settings.labelled)
     labels = {task: read_labels(path, tasks[task], prefix=task) for task, path in paths_of(settings).items()}
-    pair = plan_pair(settings)
+    pair = plan_pair(settings if line.recipe.rule.needs_ancestor else replace(settings, ancestor=None))
     search = RunFolder(Path(settings.run_dir), answer_identity(pair.plan, line, settings.engine))
     selections = {task: read_selection(search.selection_file, task) for task in tasks}
 

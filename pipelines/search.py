@@ -8,7 +8,7 @@ The same command run again goes on where it stopped: no finished (alpha, prompt)
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from adamms.checkpoint.checkpoint import read_json
@@ -46,7 +46,7 @@ def main(settings: SearchSettings, force: bool) -> None:
     check_ancestor(line.recipe, settings.ancestor)
     tasks = load_tasks(settings.prompts)
     prompts = all_prompts(tasks)
-    pair = plan_pair(settings)
+    pair = plan_pair(settings if line.recipe.rule.needs_ancestor else replace(settings, ancestor=None))
     run = RunFolder(Path(settings.run_dir), answer_identity(pair.plan, line, settings.engine))
     groups = check_groups(settings, pair)
     run.check_owner(alphas, prompts, force)

@@ -1,7 +1,7 @@
 """What stopping early and refining save, and how often they change the choice.
 
-    python tests/benchmarks/bench_early_stop.py                       # simulated responses
-    python tests/benchmarks/bench_early_stop.py RUN/responses ...     # stored ones; an id like `task-1` names a task
+    python -m tests.benchmarks.bench_early_stop                       # simulated responses
+    python -m tests.benchmarks.bench_early_stop RUN/responses ...     # stored ones; an id like `task-1` names a task
 
 Every rule searches the same answers as a search that asks everything; "changed" counts choices that differ from its.
 """

@@ -212,6 +212,22 @@ def test_groups_of_weights_get_alphas_of_their_own(tiny_pair: TinyPair, prompt_f
     assert json.loads((tmp_path / "run" / "selection.json").read_text()) == selection
 
 
+def test_a_finished_search_is_judged_beside_baselines(
+    searched: Path, tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path
+) -> None:
+    rows = [json.loads(line) for line in prompt_file.read_text().splitlines()[:3]]
+    labelled = tmp_path / "labelled.jsonl"
+    labelled.write_text("".join(json.dumps({**row, "answer": "something"}) + "\n" for row in rows))
+    own = [*settings(tiny_pair, prompt_file, searched), f"labelled.path={labelled}", f"ancestor={tiny_pair.ancestor}"]
+    evaluate = [sys.executable, str(ROOT / "pipelines" / "evaluate.py")]
+    done = run([*evaluate, *own, "baselines=[ties,metagpt]"])
+    assert done.returncode == 0, done.stderr
+    assert [name for name in ("base", "donor", "ties", "metagpt", "AdaMMS", "oracle") if name not in done.stdout] == []
+    judged = json.loads((searched / "run" / "evaluation.json").read_text())
+    assert set(judged["baselines"]) == {"ties", "metagpt"}
+    assert set(judged["accuracy"]) == {"0.0", "0.2", "0.4", "0.6"}
+
+
 def stored(folder: Path) -> list[str]:
     files = sorted((folder / "run" / "responses").glob("*.jsonl"))
     return [line for file in files for line in file.read_text().splitlines()]
