@@ -11,11 +11,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from adamms.searching.responses import read_responses
-from pipelines import search
+from pipelines import evaluate, search
 from tests.tiny_models import TinyPair
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +27,14 @@ ALPHAS = [0.0, 0.2, 0.4, 0.6]
 def run(command: list[str], cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=300, check=False)
+
+
+def here(monkeypatch: pytest.MonkeyPatch, pipeline: ModuleType, *arguments: str) -> None:
+    """A pipeline in this process, on the Ray of the `local_ray` fixture: quicker than a process of its own."""
+    monkeypatch.setattr(sys, "argv", [pipeline.__name__, *arguments])
+    with pytest.raises(SystemExit) as ended:
+        pipeline.main()
+    assert not ended.value.code
 
 
 def settings(pair: TinyPair, prompts: Path, folder: Path) -> list[str]:
@@ -163,7 +172,9 @@ def test_twenty_kills_at_random_moments_cost_nothing_that_was_stored(
     assert {**choice, "noise": None} == {**expected, "noise": None}
 
 
-def test_several_tasks_are_searched_at_once(tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path) -> None:
+def test_several_tasks_are_searched_at_once(
+    tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local_ray: None
+) -> None:
     """An alpha for each task and one for all, from one engine; a checkpoint of each."""
     lines = prompt_file.read_text().splitlines(keepends=True)
     (tmp_path / "near.jsonl").write_text("".join(lines[:6]))
@@ -171,8 +182,7 @@ def test_several_tasks_are_searched_at_once(tiny_pair: TinyPair, prompt_file: Pa
     own = [setting for setting in settings(tiny_pair, prompt_file, tmp_path) if not setting.startswith("prompts.path")]
     tasks = [f"prompts.tasks.{name}={tmp_path / name}.jsonl" for name in ("near", "far")]
     more = ["searching.export=each", "searching.stop=confident", "searching.block=3", "tracking.enabled=false"]
-    done = run([*SEARCH, *own, *tasks, *more])
-    assert done.returncode == 0, done.stderr
+    here(monkeypatch, search, *own, *tasks, *more)
     run_dir = tmp_path / "run"
     selection = json.loads((run_dir / "selection.json").read_text())
     assert set(selection["tasks"]) == {"near", "far"}
@@ -180,49 +190,51 @@ def test_several_tasks_are_searched_at_once(tiny_pair: TinyPair, prompt_file: Pa
     for name, found in selection["tasks"].items():
         assert found["alpha"] in ALPHAS[1:-1]
         assert (run_dir / "merged" / name / "config.json").is_file()
-        assert f"{name}" in done.stdout
-    again = run([*SEARCH, *own, *tasks, *more])
-    assert again.returncode == 0, again.stderr
+    here(monkeypatch, search, *own, *tasks, *more)
     assert json.loads((run_dir / "selection.json").read_text()) == selection
 
 
-def test_another_coefficient_is_searched(tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path) -> None:
+def test_another_coefficient_is_searched(
+    tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local_ray: None
+) -> None:
     own = settings(tiny_pair, prompt_file, tmp_path)
     ties = [f"ancestor={tiny_pair.ancestor}", "merging.method=ties", "searching.coefficient=density"]
     more = ["searching.alphas=[0.1,0.4,0.7]", "prompts.n=4", "tracking.enabled=false", "searching.noise=0"]
-    done = run([*SEARCH, *own, *ties, *more])
-    assert done.returncode == 0, done.stderr
+    here(monkeypatch, search, *own, *ties, *more)
     assert json.loads((tmp_path / "run" / "selection.json").read_text())["alpha"] == 0.4
     recipe = json.loads((tmp_path / "run" / "merged" / "adamms.json").read_text())["recipe"]
     assert (recipe["density"], recipe["alpha"]) == (0.4, 0.5)
 
 
-def test_groups_of_weights_get_alphas_of_their_own(tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path) -> None:
+def test_groups_of_weights_get_alphas_of_their_own(
+    tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local_ray: None
+) -> None:
     own = settings(tiny_pair, prompt_file, tmp_path)
     more = ["searching.groups=[attention,late]", "prompts.n=4", "tracking.enabled=false", "searching.noise=0"]
-    done = run([*SEARCH, *own, *more])
-    assert done.returncode == 0, done.stderr
+    here(monkeypatch, search, *own, *more)
     selection = json.loads((tmp_path / "run" / "selection.json").read_text())
     recipe = json.loads((tmp_path / "run" / "merged" / "adamms.json").read_text())["recipe"]
     assert recipe["groups"] == selection["groups"]
     assert list(selection["groups"]) == ["attention", "layers:1-1"]
     assert recipe["alpha"] == selection["alpha"]
-    again = run([*SEARCH, *own, *more])
-    assert again.returncode == 0, again.stderr
-    assert json.loads((tmp_path / "run" / "selection.json").read_text()) == selection
 
 
 def test_a_finished_search_is_judged_beside_baselines(
-    searched: Path, tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path
+    searched: Path,
+    tiny_pair: TinyPair,
+    prompt_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    local_ray: None,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     rows = [json.loads(line) for line in prompt_file.read_text().splitlines()[:3]]
     labelled = tmp_path / "labelled.jsonl"
     labelled.write_text("".join(json.dumps({**row, "answer": "something"}) + "\n" for row in rows))
     own = [*settings(tiny_pair, prompt_file, searched), f"labelled.path={labelled}", f"ancestor={tiny_pair.ancestor}"]
-    evaluate = [sys.executable, str(ROOT / "pipelines" / "evaluate.py")]
-    done = run([*evaluate, *own, "baselines=[ties,metagpt]"])
-    assert done.returncode == 0, done.stderr
-    assert [name for name in ("base", "donor", "ties", "metagpt", "AdaMMS", "oracle") if name not in done.stdout] == []
+    here(monkeypatch, evaluate, *own, "baselines=[ties,metagpt]")
+    printed = capsys.readouterr().out
+    assert [name for name in ("base", "donor", "ties", "metagpt", "AdaMMS", "oracle") if name not in printed] == []
     judged = json.loads((searched / "run" / "evaluation.json").read_text())
     assert set(judged["baselines"]) == {"ties", "metagpt"}
     assert set(judged["accuracy"]) == {"0.0", "0.2", "0.4", "0.6"}
