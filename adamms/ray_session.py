@@ -6,8 +6,11 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from adamms.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -17,6 +20,7 @@ def ray_session(address: str | None) -> Iterator[None]:
     Raises:
         UserError: the address answers to no Ray cluster.
     """
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # the default, 30, is too short for a busy laptop
     import ray
 
     if ray.is_initialized():
@@ -35,3 +39,9 @@ def ray_session(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def warn_if_temporary(folder: Path) -> None:
+    """Results written below a Ray job's uploaded working directory are gone with it: says so."""
+    if "working_dir_files" in folder.resolve().parts:
+        logger.warning("%s lies in the Ray job's temporary folder: give an absolute path (run_dir=/...)", folder)

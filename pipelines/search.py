@@ -20,6 +20,7 @@ from adamms.merging.companions import was_merged_as
 from adamms.merging.recipe import Recipe
 from adamms.merging.to_disk import check_ancestor, merge_to_disk
 from adamms.progress import bytes_bar
+from adamms.ray_session import warn_if_temporary
 from adamms.searching.alphas import check_alphas
 from adamms.searching.answering import answer_all
 from adamms.searching.candidates import CandidateBook
@@ -41,6 +42,7 @@ def main(settings: SearchSettings, force: bool) -> None:
     pair = plan_pair(settings)
     run = RunFolder(Path(settings.run_dir), answer_identity(pair.plan, recipe, settings.engine))
     run.check_owner(alphas, prompts, force)
+    warn_if_temporary(run.folder)
 
     run.write_json(run.plan_file, pair.plan.to_dict())
     spec = EngineSpec(pair.plan, settings.engine, settings.mapping.base_architecture)
