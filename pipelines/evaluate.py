@@ -24,7 +24,7 @@ from adamms.searching.judging import judge, read_labels
 from adamms.searching.labelled import answer_as_donor, answer_labelled
 from adamms.searching.run_folder import RunFolder, answer_identity
 from adamms.searching.table import judgement_table
-from adamms.tracking import SearchTracker, search_parameters
+from adamms.tracking import SearchTracker, Story, search_parameters, write_report
 
 
 @pipeline
@@ -44,9 +44,15 @@ def main(settings: EvaluateSettings, force: bool) -> None:
         donor = answer_as_donor(settings, pair, prompts)
     scores = {float(alpha): score for alpha, score in selection["scores"].items()}
     judgement = judge(selection["alpha"], scores, candidates, labels, donor)
-    search.write_json(search.folder / "evaluation.json", judgement.to_json())
-    with SearchTracker(settings.tracking, search.search_key, search_parameters(settings, pair.plan)) as tracker:
+    search.write_json(search.evaluation_file, judgement.to_json())
+    story = Story.of(search, pair.plan, load_prompts(settings.prompts), settings)
+    params = search_parameters(settings, pair.plan)
+    with SearchTracker(settings.tracking, search.search_key, params, search.folder) as tracker:
         tracker.log_scores({alpha: {"accuracy": value} for alpha, value in judgement.accuracy.items()})
+        tracker.log_metrics({"regret": judgement.regret})
+        page, *figures = write_report(story, search.folder)
+        tracker.log_files([page, search.evaluation_file])
+        tracker.log_files(figures, "figures")
     Console().print(judgement_table({Path(settings.labelled.path).stem: judgement}))
 
 

@@ -28,7 +28,9 @@ from adamms.searching.metrics import get_metric
 from adamms.searching.run_folder import RunFolder, answer_identity
 from adamms.searching.selection import Selection, select
 from adamms.searching.table import print_outcome
-from adamms.tracking import SearchTracker, search_parameters
+from adamms.tracking import Costs, SearchTracker, Story, search_parameters, write_report
+
+ENGINES = "starting engines"
 
 
 @pipeline
@@ -39,27 +41,52 @@ def main(settings: SearchSettings, force: bool) -> None:
     recipe = Recipe.of(settings.merging, alpha=alphas[0])
     check_ancestor(recipe, settings.ancestor)
     prompts = load_prompts(settings.prompts)
-    pair = plan_pair(settings)
+    costs = Costs(Path(settings.run_dir) / "costs.json")
+    with costs.phase("mapping"):
+        pair = plan_pair(settings)
     run = RunFolder(Path(settings.run_dir), answer_identity(pair.plan, recipe, settings.engine))
     run.check_owner(alphas, prompts, force)
     warn_if_temporary(run.folder)
 
-    run.write_json(run.plan_file, pair.plan.to_dict())
     spec = EngineSpec(pair.plan, settings.engine, settings.mapping.base_architecture)
-    with SearchTracker(settings.tracking, run.search_key, search_parameters(settings, pair.plan)) as tracker:
-        book = answer_all(spec, recipe, alphas, prompts, run, engine=settings.engine, ray=settings.ray, tracker=tracker)
-        questions = {prompt.id: prompt.text for prompt in prompts}
-        selection = select(book.responses(), metric, prompts=questions)
+    params = search_parameters(settings, pair.plan)
+    with SearchTracker(settings.tracking, run.search_key, params, run.folder) as tracker:
+        run.write_json(run.plan_file, pair.plan.to_dict())
+        tracker.log_prompts(settings.prompts, prompts)
+        with costs.phase(ENGINES):
+            book = answer_all(
+                spec, recipe, alphas, prompts, run, engine=settings.engine, ray=settings.ray, tracker=tracker
+            )
+        split(costs, book, settings)
+        with costs.phase("choosing"):
+            questions = {prompt.id: prompt.text for prompt in prompts}
+            selection = select(book.responses(), metric, prompts=questions)
         run.write_json(run.selection_file, selection.to_json())
-        report(tracker, book, selection, run)
-        merged = export(settings, pair, recipe, selection, run)
+        tracker.log_scores(book.scores(selection))
+        tracker.log_selection(selection)
+        with costs.phase("exporting"):
+            merged = export(settings, pair, recipe, selection, run)
+        costs.save()
+        tracker.log_winner(selection, merged)
+        report(tracker, Story.of(run, pair.plan, prompts, settings), run)
     print_outcome(selection, merged, settings.tracking)
+    print(f"report:     {run.folder / 'report.html'}")
 
 
-def report(tracker: SearchTracker, book: CandidateBook, selection: Selection, run: RunFolder) -> None:
-    """The choice and everything it was chosen from, on the dashboard."""
-    tracker.log_scores(book.scores(selection))
-    tracker.log_selection(selection, [run.plan_file, run.selection_file])
+def split(costs: Costs, book: CandidateBook, settings: SearchSettings) -> None:
+    """Takes what actors measured out of the time spent on answering; the rest is starting engines and waiting."""
+    for phase, seconds in zip(("re-merging", "answering"), book.seconds(), strict=True):
+        wall = seconds / settings.engine.actors
+        costs.add(phase, wall)
+        costs.add(ENGINES, -min(wall, costs.seconds[ENGINES]))
+
+
+def report(tracker: SearchTracker, story: Story, run: RunFolder) -> None:
+    """The report and its figures, in the run folder and on the dashboard."""
+    page, *figures = write_report(story, run.folder)
+    tracker.log_metrics({f"seconds_{phase.replace(' ', '_')}": value for phase, value in story.seconds.items()})
+    tracker.log_files([page, run.plan_file, run.selection_file])
+    tracker.log_files(figures, "figures")
 
 
 def export(settings: SearchSettings, pair: PlannedPair, recipe: Recipe, selection: Selection, run: RunFolder) -> Path:

@@ -78,6 +78,16 @@ class CandidateBook:
             values.update({f"rate_{fault}": rate for fault, rate in selection.degeneracy[alpha].rates.items()})
         return {alpha: {k: v for k, v in values.items() if v == v} for alpha, values in table.items()}
 
+    def seconds(self) -> tuple[float, float]:
+        """Time that actors spent on re-merging and on answering, in this run of the command."""
+        results = [result for found in self._results.values() for result in found]
+        return sum(r.move_seconds for r in results), sum(r.generate_seconds for r in results)
+
+    def tokens(self) -> dict[float, int]:
+        """Generated tokens by alpha, those of earlier runs of the command included."""
+        prompts = list(self._prompts.values())
+        return {alpha: sum(r.tokens for r in self._run.records(alpha, prompts)) for alpha in self._alphas}
+
     def _record(self, alpha: float) -> CandidateRecord:
         records = self._run.records(alpha, list(self._prompts.values()))
         results = self._results[alpha]

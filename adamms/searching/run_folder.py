@@ -52,6 +52,14 @@ class RunFolder:
         return self.folder / "selection.json"
 
     @property
+    def evaluation_file(self) -> Path:
+        return self.folder / "evaluation.json"
+
+    @property
+    def costs_file(self) -> Path:
+        return self.folder / "costs.json"
+
+    @property
     def merged_folder(self) -> Path:
         return self.folder / "merged"
 

