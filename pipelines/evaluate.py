@@ -45,7 +45,7 @@ def main(settings: EvaluateSettings, force: bool) -> None:
     scores = {float(alpha): score for alpha, score in selection["scores"].items()}
     judgement = judge(selection["alpha"], scores, candidates, labels, donor)
     search.write_json(search.evaluation_file, judgement.to_json())
-    story = Story.of(search, pair.plan, load_prompts(settings.prompts), settings)
+    story = Story.of(search, pair.plan, load_prompts(settings.prompts))
     params = search_parameters(settings, pair.plan)
     with SearchTracker(settings.tracking, search.search_key, params, search.folder) as tracker:
         tracker.log_scores({alpha: {"accuracy": value} for alpha, value in judgement.accuracy.items()})

@@ -28,7 +28,7 @@ from adamms.searching.metrics import get_metric
 from adamms.searching.run_folder import RunFolder, answer_identity
 from adamms.searching.selection import Selection, select
 from adamms.searching.table import print_outcome
-from adamms.tracking import Costs, SearchTracker, Story, search_parameters, write_report
+from adamms.tracking import Costs, SearchTracker, Story, search_parameters, settings_text, write_report
 
 ENGINES = "starting engines"
 
@@ -52,6 +52,7 @@ def main(settings: SearchSettings, force: bool) -> None:
     params = search_parameters(settings, pair.plan)
     with SearchTracker(settings.tracking, run.search_key, params, run.folder) as tracker:
         run.write_json(run.plan_file, pair.plan.to_dict())
+        run.write_text(run.settings_file, settings_text(settings))
         tracker.log_prompts(settings.prompts, prompts)
         with costs.phase(ENGINES):
             book = answer_all(
@@ -68,7 +69,7 @@ def main(settings: SearchSettings, force: bool) -> None:
             merged = export(settings, pair, recipe, selection, run)
         costs.save()
         tracker.log_winner(selection, merged)
-        report(tracker, Story.of(run, pair.plan, prompts, settings), run)
+        report(tracker, Story.of(run, pair.plan, prompts), run)
     print_outcome(selection, merged, settings.tracking)
     print(f"report:     {run.folder / 'report.html'}")
 
@@ -85,7 +86,7 @@ def report(tracker: SearchTracker, story: Story, run: RunFolder) -> None:
     """The report and its figures, in the run folder and on the dashboard."""
     page, *figures = write_report(story, run.folder)
     tracker.log_metrics({f"seconds_{phase.replace(' ', '_')}": value for phase, value in story.seconds.items()})
-    tracker.log_files([page, run.plan_file, run.selection_file])
+    tracker.log_files([page, run.plan_file, run.selection_file, run.settings_file])
     tracker.log_files(figures, "figures")
 
 

@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +40,7 @@ class Story:
         selection: what `selection.json` holds.
         prompts: those that were answered.
         settings: all settings, as YAML.
+        command: that ran the search.
         seconds: by phase.
         tokens: generated, by alpha.
         judgement: what `evaluation.json` holds, where labels exist.
@@ -51,6 +53,7 @@ class Story:
     responses: Responses
     prompts: Sequence[Prompt]
     settings: str = ""
+    command: str = ""
     seconds: Mapping[str, float] = field(default_factory=dict)
     tokens: Mapping[float, int] = field(default_factory=dict)
     judgement: Mapping[str, Any] | None = None
@@ -59,10 +62,11 @@ class Story:
     merged: str = ""
 
     @classmethod
-    def of(cls, run: RunFolder, plan: MergePlan, prompts: Sequence[Prompt], settings: Any) -> Story:
-        """What a search has left in its run folder, and how it was asked for it."""
+    def of(cls, run: RunFolder, plan: MergePlan, prompts: Sequence[Prompt]) -> Story:
+        """What a search has left in its run folder."""
         selection = json.loads(run.selection_file.read_text(encoding="utf-8"))
         judged = run.evaluation_file
+        command, settings = read_settings(run.settings_file)
         alphas = sorted(by_alpha(selection["scores"]))
         wanted = {run.key(alpha, prompt) for alpha in alphas for prompt in prompts}
         tokens = Counter[float]()
@@ -73,7 +77,8 @@ class Story:
             selection=selection,
             responses=run.responses(alphas, prompts),
             prompts=prompts,
-            settings=settings_yaml(settings),
+            settings=settings,
+            command=command,
             seconds=read_costs(run.costs_file),
             tokens=tokens,
             judgement=json.loads(judged.read_text(encoding="utf-8")) if judged.is_file() else None,
@@ -121,9 +126,17 @@ def by_alpha(table: Mapping[str, Any]) -> dict[float, Any]:
     return {float(alpha): value for alpha, value in table.items()}
 
 
-def command_line() -> str:
-    """The command that is running, as a person would type it."""
-    return shlex.join(["python" if sys.argv[0].endswith(".py") else "", *sys.argv]).removeprefix("'' ")
+def settings_text(settings: Any) -> str:
+    """All settings as a file that `--config` takes, below the command that is running, as a person would type it."""
+    return f"# {shlex.join(['python', *sys.argv])}\n{settings_yaml(settings)}"
+
+
+def read_settings(file: Path) -> tuple[str, str]:
+    """The command and the settings from such a file; both empty where there is none."""
+    if not file.is_file():
+        return "", ""
+    first, _, settings = file.read_text(encoding="utf-8").partition("\n")
+    return first.removeprefix("# "), settings
 
 
 def versions() -> dict[str, str]:

@@ -16,7 +16,7 @@ from adamms.searching.selection import END_POINT
 from adamms.tracking.figures import Drawing, draw_answers, draw_divergence, draw_phases, spell_seconds
 from adamms.tracking.figures.palette import EQUAL
 from adamms.tracking.parameters import short_name
-from adamms.tracking.report.story import Story, by_alpha, command_line, versions
+from adamms.tracking.report.story import Story, by_alpha, versions
 from adamms.tracking.report.telling import TellingPrompt, telling_prompts
 from adamms.tracking.templates import render
 
@@ -71,7 +71,6 @@ def render_report(story: Story, telling: Sequence[TellingPrompt], drawings: Sequ
         tints=EQUAL,
         total=spell_seconds(sum(story.seconds.values())),
         phases=[(name, spell_seconds(value)) for name, value in story.seconds.items()],
-        command=command_line(),
         versions=versions(),
         written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
     )
