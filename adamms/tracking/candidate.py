@@ -31,9 +31,8 @@ class CandidateRecord:
     error: str | None = None
 
     @property
-    def metrics(self) -> dict[str, float]:
-        """What the dashboard shows; no times for a candidate that was finished before this run of the command."""
-        values: dict[str, float] = {"prompts": len(self.answers), "tokens": self.tokens}
-        if self.generate_seconds:
-            values |= {"move_seconds": self.move_seconds, "generate_seconds": self.generate_seconds}
-        return {**values, **self.measured}
+    def seconds(self) -> dict[str, float]:
+        """What it took; nothing for a candidate that was finished before this run of the command."""
+        if not self.generate_seconds:
+            return {}
+        return {"move_seconds": self.move_seconds, "generate_seconds": self.generate_seconds}

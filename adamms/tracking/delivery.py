@@ -54,6 +54,7 @@ class Delivery:
                         taken += 1
                     except Exception as error:
                         if self._server.is_down(error):
+                            self._runs.clear()  # it may have made a run and died before it could say so
                             raise
                         reason = str(error).splitlines()[:1]
                         logger.warning(
@@ -88,7 +89,8 @@ class Delivery:
             if None not in self._runs:
                 self._runs[None] = self._create_parent(opened)
             if operation.run is not None:
-                self._runs[operation.run] = self._create_child(operation.run, operation.time, opened)
+                started = operation.time - int(1000 * operation.fields.get("seconds", 0))
+                self._runs[operation.run] = self._create_child(operation.run, started, opened)
         return self._runs[operation.run]
 
     def _find_runs(self) -> None:

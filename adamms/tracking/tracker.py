@@ -115,7 +115,11 @@ class SearchTracker:
             self._tell("tags", run, values={"status": "failed", "error": candidate.error})
             self._tell("status", run, status="FAILED")
             return
-        self._tell("metrics", run, values=candidate.metrics)
+        if candidate.seconds:  # first, for a run begins with what is said of it first
+            self._tell("metrics", run, values=candidate.seconds, seconds=sum(candidate.seconds.values()))
+        self._tell("metrics", run, values={"prompts": len(candidate.answers), "tokens": candidate.tokens})
+        if candidate.measured:
+            self._tell("metrics", run, values=_finite(candidate.measured))
         self._tell("tags", run, values={"status": "finished"})
         if candidate.digest:
             self._tell("tags", run, values={"weights_digest": candidate.digest})

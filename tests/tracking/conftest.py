@@ -61,10 +61,13 @@ def mlflow_server(database: str, folder: Path) -> Iterator[str]:
     """`mlflow server`, which keeps artifacts for its clients, until the block ends."""
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database, "--host", "127.0.0.1"]
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # starts sooner, and we need none
     command += ["--artifacts-destination", str(folder / "artifacts"), "--port", str(port), "--workers", "1"]
     with (
         (folder / "server.log").open("w") as log,
-        subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=folder) as process,
+        subprocess.Popen(
+            command, stdout=log, stderr=log, start_new_session=True, cwd=folder, env=environment
+        ) as process,
     ):
         try:
             wait_for(f"http://127.0.0.1:{port}/health", process)
@@ -128,6 +131,8 @@ class Browser:
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         self.driver = Chrome(options=options, service=Service(shutil.which("chromedriver")))
         self.driver.set_page_load_timeout(120)
+        screen = {"width": 1366, "height": 768, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
 
     def open(self, address: str, *, dark: bool = False) -> None:
         """Goes to a page, as a reader with a light or dark desktop."""

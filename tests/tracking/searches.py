@@ -47,8 +47,8 @@ def made_up_responses(count: int = 40) -> Responses:
     def answer(alpha: float, i: int) -> str:
         if i == 0:
             return HOSTILE + ("!" if alpha < 0.25 else "")
-        steps = (0.04, 0.08, 0.15, 0.24, 0.46, 0.55)
-        return words[(i + sum(alpha > step + 0.07 * (i % 3 - 1) * (i % 2) for step in steps[: i % 7])) % len(words)]
+        first, last = (0.05, 0.15, 0.15, 0.05, 0.25)[i % 5], (0.45, 0.55, 0.45, 0.35)[i % 4]
+        return words[(i + (alpha > first) + (alpha > last)) % len(words)]
 
     return {alpha: {f"fruit-{i:03d}": answer(alpha, i) for i in range(count)} for alpha in ALPHAS}
 
@@ -90,7 +90,10 @@ def track_made_up_search(
                     alpha, answers, questions, story.tokens[alpha], "0" * 16, 0.5, 9 + alpha, {"tokens_saved": 50.0}
                 )
             )
-        scores = {alpha: {"either": score} for alpha, score in selection.scores.items() if score is not None}
+        scores = {
+            alpha: {"rate_constant": 0.2} | ({} if score is None else {"either": score})
+            for alpha, score in selection.scores.items()
+        }
         tracker.log_scores(scores)
         tracker.log_selection(selection)
         tracker.log_metrics({f"seconds_{name.replace(' ', '_')}": value for name, value in SECONDS.items()})
