@@ -46,6 +46,22 @@ def click(browser: Browser, text: str) -> None:
     browser.driver.execute_script(f"{found}.click()")
 
 
+def expand(browser: Browser) -> None:
+    """Shows a search's candidates, unless they are shown (the browser remembers it from page to page)."""
+    browser.wait(f"{EXPAND}.length > 0")
+    if "alpha 0.3" not in browser.driver.execute_script("return document.body.innerText"):
+        browser.driver.execute_script(f"{EXPAND}[0].click()")
+    browser.shows("alpha 0.3")
+
+
+def frame_shows(browser: Browser, text: str) -> None:
+    """Waits until the page inside the page shows a text."""
+    browser.wait("document.querySelector('iframe') !== null")
+    browser.driver.switch_to.frame(browser.driver.find_element("tag name", "iframe"))
+    browser.shows(text)
+    browser.driver.switch_to.default_content()
+
+
 def test_the_report_in_light_and_dark(browser: Browser, report: Path) -> None:
     browser.requested()
     for dark in (False, True):
@@ -87,9 +103,7 @@ def test_the_report_in_print(browser: Browser, report: Path) -> None:
 def test_the_run_list_shows_searches_and_their_candidates(browser: Browser, demo: tuple[str, str, list[Any]]) -> None:
     browser.open(f"{demo[0]}/runs")
     browser.shows("llava-onevision")
-    browser.wait(f"{EXPAND}.length > 0")
-    browser.driver.execute_script(f"{EXPAND}[0].click()")
-    browser.shows("alpha 0.3")
+    expand(browser)
     browser.screenshot("mlflow-runs")
     assert f"{1 + len(ALPHAS)} matching runs" in browser.driver.execute_script("return document.body.innerText")
 
@@ -107,9 +121,7 @@ def test_candidates_are_compared_where_people_look(browser: Browser, demo: tuple
 def test_answers_are_compared_side_by_side(browser: Browser, demo: tuple[str, str, list[Any]]) -> None:
     """MLflow's own table over the candidates' `responses.json`."""
     browser.open(f"{demo[0]}/runs?compareRunsMode=ARTIFACT")
-    browser.wait(f"{EXPAND}.length > 0")
-    browser.driver.execute_script(f"{EXPAND}[0].click()")
-    browser.shows("alpha 0.3")
+    expand(browser)
     browser.wait("!document.body.innerText.includes('No evaluation tables logged')")
     browser.screenshot("mlflow-answers")
 
@@ -117,13 +129,13 @@ def test_answers_are_compared_side_by_side(browser: Browser, demo: tuple[str, st
 def test_report_and_figures_open_on_the_server(browser: Browser, demo: tuple[str, str, list[Any]]) -> None:
     address, run, _ = demo
     browser.open(f"{address}/runs/{run}/artifacts")
-    inside = "document.querySelector('iframe')?.contentDocument?.body?.innerText"
     click(browser, "report.html")
-    browser.wait(f"({inside} ?? '').includes('alpha = 0.3')")
+    frame_shows(browser, "alpha = 0.3")
     browser.screenshot("mlflow-report")
     click(browser, "figures")
     click(browser, "divergence.html")
-    browser.wait(f"({inside} ?? '').includes('Divergence from the neighbours')")
+    browser.wait("document.body.innerText.includes('figures/divergence.html')")
+    frame_shows(browser, "Divergence from the neighbours")
     browser.screenshot("mlflow-figure")
     click(browser, "answers.png")
     browser.wait("[...document.images].some((image) => image.naturalWidth > 1000)")

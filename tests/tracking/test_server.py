@@ -31,7 +31,7 @@ def pairs(client: Any, sqlite_server: str, tmp_path_factory: pytest.TempPathFact
     """The id of an experiment with two searches of one base, logged to the server as they ran."""
     config = TrackingConfig(uri=sqlite_server, experiment="pairs", system_metrics=False)
     for donor in (ONEVISION, LLAVA):
-        track_made_up_search(config, tmp_path_factory.mktemp("run"), key=donor, donor=donor)
+        track_made_up_search(config, tmp_path_factory.mktemp("run"), key=Path(donor).name, donor=donor)
     return str(client.get_experiment_by_name("pairs").experiment_id)
 
 
@@ -43,14 +43,14 @@ def test_best_alpha_of_each_pair(client: Any, pairs: str) -> None:
 
 def test_all_candidates_of_a_base_with_divergence_below_a_number(client: Any, pairs: str) -> None:
     runs = client.search_runs(
-        [pairs], f"params.base = '{QWEN}' and metrics.either < 12", order_by=["metrics.either ASC"]
+        [pairs], f"params.base = '{QWEN}' and metrics.either < 28", order_by=["metrics.either ASC"]
     )
     scores = [run.data.metrics["either"] for run in runs]
     assert scores == sorted(scores)
-    assert max(scores) < 12
+    assert max(scores) < 28
     everything = client.search_runs([pairs], "tags.`adamms.kind` = 'candidate'")
     assert len(everything) == 2 * len(ALPHAS)
-    assert len(runs) == sum(run.data.metrics.get("either", 99) < 12 for run in everything) > 0
+    assert len(runs) == sum(run.data.metrics.get("either", 99) < 28 for run in everything) > 0
 
 
 def test_what_was_chosen_last_week(client: Any, pairs: str) -> None:
@@ -65,7 +65,7 @@ def test_what_was_chosen_last_week(client: Any, pairs: str) -> None:
 
 
 def test_what_a_search_leaves_on_a_server(client: Any, pairs: str) -> None:
-    (parent,) = client.search_runs([pairs], f"tags.`adamms.search` = '{ONEVISION}' and tags.`adamms.kind` = 'search'")
+    (parent,) = client.search_runs([pairs], f"tags.`adamms.search` = 'llava-onevision' and tags.`adamms.kind` = 'search'")
     files = {file.path for file in client.list_artifacts(parent.info.run_id)}
     assert files == {"report.html", "figures"}
     figures = {file.path for file in client.list_artifacts(parent.info.run_id, "figures")}
@@ -94,6 +94,7 @@ def test_answers_that_are_lost_on_the_way_make_no_duplicates(
         pass  # the experiment is there
     network.lost = lost
     track_made_up_search(config, tmp_path / "run", key=f"lost-{lost}")
+    network.lost = 0
     deliver_run(tmp_path / "run")
     runs = client.search_runs([str(client.get_experiment_by_name(f"lost {lost}").experiment_id)])
     alphas = sorted(run.data.params.get("alpha", "") for run in runs if run.data.tags["adamms.search"] != "first")
