@@ -85,39 +85,90 @@ class MergingConfig:
     seed: int | None = None
     """dare_*, della: of what is dropped at random."""
     backend: Backend = Backend.auto
-    """auto: Ray tasks where `ray.address` is given, else threads of this process."""
+    """auto: Ray tasks where `ray.address` (or RAY_ADDRESS) names a cluster, else threads of this process."""
     workers: int = 0
-    """Threads (of this process, or of each Ray task) that read, merge and write; 0: one a core, on Ray two."""
+    """Threads (of this process, or of each Ray task) that read, merge and write; 0: one a core, on Ray one."""
     gpus_per_task: float = 0.0
-    """Share of a GPU that a Ray task merges on; 0: on CPUs."""
+    """Share of a GPU that each Ray task merges on (without Ray, more than 0: this machine's GPU); 0: on CPUs."""
     max_shard_size: str | None = None
     """Largest output file, such as 5GB; None: sharded as the base is."""
+
+
+class OnError(StrEnum):
+    """What happens where prompts are broken or too long."""
+
+    fail = "fail"
+    skip = "skip"
 
 
 @dataclass(frozen=True)
 class PromptsConfig:
     path: str = ""
-    """JSONL with `prompt`, and perhaps `id`, `images`."""
+    """JSONL, Parquet, a dataset (folder of `save_to_disk`, or a Hub id[@revision]), or a folder of images."""
+    split: str = ""
+    """Of a dataset; empty: its only one, else `test`, `validation` or `train`."""
+    subset: str = ""
+    """Of a Hub dataset: the configuration's name."""
+    text_field: str = ""
+    """Field that holds the question; empty: `prompt`, else `question`."""
+    images_field: str = ""
+    """Field that holds the image or images; empty: `images`, else `image`."""
+    question: str = ""
+    """Asked of every image of a folder."""
     n: int = 100
     """How many prompts are drawn (all, if there are fewer)."""
     seed: int = 0
+    """Decides which prompts are drawn."""
+    system: str = ""
+    """System message of every prompt; empty: none but what the chat template puts."""
     suffix: str = ""
     """Put after every prompt, such as 'Answer with a single word or phrase.'"""
+    on_error: OnError = OnError.fail
+    """Broken images and over-long prompts: fail names them all before any engine starts; skip leaves them out."""
 
 
 @dataclass(frozen=True)
 class EngineConfig:
     kind: EngineKind = EngineKind.auto
+    """auto: vllm where there is an NVIDIA GPU and vllm knows the base's architecture, else transformers."""
     actors: int = 1
+    """Engines that work side by side, each in its own Ray actor."""
     tensor_parallel_size: int = 1
+    """GPUs of one engine (vllm)."""
+    cpus: int = 0
+    """Cores that an actor reserves and computes with; 0: one a GPU, or on a cluster without GPUs its even share."""
     dtype: str = "auto"
-    """auto: the checkpoint's own."""
+    """auto: the checkpoint's own on a GPU; float32 on a CPU, where bfloat16 is slow and rounds more."""
     device: str = "auto"
+    """auto: cuda where there is one, else cpu."""
     max_tokens: int = 64
+    """Longest answer."""
+    stop: tuple[str, ...] = ()
+    """An answer ends before the first of these strings."""
+    max_model_len: int = 8192
+    """Longest prompt and answer together (vllm), capped at the model's own."""
     batch_size: int = 16
+    """Prompts answered at once (transformers; vllm decides by itself)."""
     block_size: int = 32
     """Prompts in one unit of work."""
+    drafts: bool = True
+    """Try another candidate's answer before decoding one (vllm); answers are the same, decoding is less."""
+    gpu_memory_utilization: float = 0.85
+    """Share of a GPU's memory for weights, activations and KV cache (vllm); the originals take from the rest."""
+    kv_cache_gb: float = 0.0
+    """KV cache of an engine (vllm); 0: what is left of the GPU's share, or 1 GB on a CPU."""
+    vision_cache_tokens: int = 65536
+    """Image embeddings kept from one alpha to the next (vllm), at best as many as all prompts have; 0: none."""
+    batch_invariant: bool = False
+    """Kernels whose results do not depend on the batch (vllm on CUDA): slower, but greedy answers repeat exactly."""
+    enforce_eager: bool = False
+    """Skip CUDA graphs and compilation: starts sooner, decodes slower (vllm)."""
+    unit_timeout_s: float = 3600.0
+    """An actor that is at one unit for longer is killed and the unit tried again; 0: never."""
+    start_timeout_s: float = 3600.0
+    """How long to wait for the first engine to be ready; 0: for ever."""
     trust_remote_code: bool = False
+    """Run Python code that the checkpoint brings along."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ def bytes_bar(title: str, plan: MergePlan) -> Iterator[Callable[[int], None]]:
 
     total = sum(DTYPES[t.dtype] * _elements(t.shape) for t in plan.tensors)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=STDERR, transient=True) as progress:
+    with Progress(*columns, console=STDERR, transient=True, disable=not STDERR.is_terminal) as progress:
         task = progress.add_task(title, total=total)
         yield lambda count: progress.advance(task, count)
 

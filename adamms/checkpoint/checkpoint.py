@@ -105,7 +105,7 @@ class Checkpoint:
             raise UserError(f"{index}: has no `weight_map`; download the index again")
         where = {name: self._shard_path(index, shard) for name, shard in weight_map.items()}
         shards = list(dict.fromkeys(where.values()))
-        missing = [path.name for path in shards if not self._has(str(path.relative_to(self.folder)))]
+        missing = [repr(path.name)[1:-1] for path in shards if not self._has(str(path.relative_to(self.folder)))]
         if missing:
             raise UserError(
                 f"{self.folder}: missing shard {', '.join(missing)} named by {index.name}; download it again"

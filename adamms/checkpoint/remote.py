@@ -16,6 +16,8 @@ from adamms.checkpoint.tensor_info import DTYPES, TensorInfo
 if TYPE_CHECKING:
     from torch import Tensor
 
+HEAD_BYTES = 1 << 17  # nearly every header is smaller: one request a file
+
 
 class RemoteCheckpoint(Checkpoint):
     """Read by headers and ranges: good for planning, slow for merging."""
@@ -50,6 +52,10 @@ class RemoteCheckpoint(Checkpoint):
         """A safetensors header by its bytes; a pickled file has none, and is fetched."""
         if path.suffix != ".safetensors":
             return super()._read_header(self.files.fetch(path.name))
-        return parse_header(
-            path, self.files.sizes[path.name], lambda start, stop: self.files.read(path.name, start, stop)
-        )
+        size = self.files.sizes[path.name]
+        head = self.files.read(path.name, 0, min(size, HEAD_BYTES))
+
+        def read(start: int, stop: int) -> bytes:
+            return head[start:stop] if stop <= len(head) else self.files.read(path.name, start, stop)
+
+        return parse_header(path, size, read)

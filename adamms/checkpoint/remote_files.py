@@ -6,7 +6,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
@@ -22,11 +22,13 @@ class RemoteFiles:
     Attributes:
         filesystem: an fsspec file system.
         root: the folder's path in it.
+        read_options: what the file system takes to read just the bytes that are asked for.
     """
 
     filesystem: Any
     root: str
     folder: Path
+    read_options: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def sizes(self) -> dict[str, int]:
@@ -39,7 +41,7 @@ class RemoteFiles:
 
     def read(self, name: str, start: int, stop: int) -> bytes:
         try:
-            return bytes(self.filesystem.cat_file(f"{self.root}/{name}", start=start, end=stop))
+            return bytes(self.filesystem.cat_file(f"{self.root}/{name}", start=start, end=stop, **self.read_options))
         except Exception as error:
             self._fail(error)
 

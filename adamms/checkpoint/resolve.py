@@ -6,11 +6,13 @@ import re
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from adamms.checkpoint.remote_files import RemoteFiles, from_url
 from adamms.errors import UserError
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+_COMMIT = re.compile("[0-9a-f]{40}")
 _URL = re.compile(r"[a-z][a-z0-9+]+://.+")
 # What a merge needs of a repository: weights, configuration, tokenizer and processor, remote code.
 SMALL_FILES = ["*.json", "*.model", "*.txt", "*.jinja", "*.py", "*.tiktoken"]
@@ -47,7 +49,9 @@ def _from_hub(location: str, weights: bool) -> Path | RemoteFiles:
     from huggingface_hub import HfFileSystem
 
     print(f"{location}: reading headers and samples of the weights from the Hub", file=sys.stderr)
-    return RemoteFiles(HfFileSystem(), f"{repo}@{revision}" if revision else repo, folder)
+    revision = folder.name if _COMMIT.fullmatch(folder.name) else revision  # the one that the small files are of
+    root = f"{repo}@{quote(revision, safe='')}" if revision else repo
+    return RemoteFiles(HfFileSystem(), root, folder, {"cache_type": "none"})
 
 
 def _weight_patterns(location: str) -> list[str]:

@@ -29,8 +29,42 @@ class Answer:
     finish_reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What answering cost.
+
+    Attributes:
+        decoded_tokens: tokens that were decoded one after the other.
+        drafted_tokens: tokens taken over from another candidate's answer after one look at all of them.
+        encoded_images: images that went through the vision tower.
+    """
+
+    decoded_tokens: int = 0
+    drafted_tokens: int = 0
+    encoded_images: int = 0
+
+    def __add__(self, other: Effort) -> Effort:
+        return Effort(
+            self.decoded_tokens + other.decoded_tokens,
+            self.drafted_tokens + other.drafted_tokens,
+            self.encoded_images + other.encoded_images,
+        )
+
+    def __sub__(self, other: Effort) -> Effort:
+        return self + Effort(-other.decoded_tokens, -other.drafted_tokens, -other.encoded_images)
+
+
+NO_EFFORT = Effort()
+
+
 class Engine(Protocol):
-    """A base model in memory whose language model can be re-merged in place."""
+    """A base model in memory whose language model can be re-merged in place.
+
+    Attributes:
+        effort: what all answers so far cost.
+    """
+
+    effort: Effort
 
     def move(self, recipe: Recipe) -> str:
         """Makes the live weights those of the recipe, from the originals; gives a digest of the merged weights."""
@@ -52,6 +86,6 @@ class EngineSpec:
 
     def build(self) -> Engine:
         """Starts the engine of the configured kind; it stands at the base's own weights."""
-        from adamms.generation.transformers_engine import TransformersEngine
+        from adamms.generation.kinds import engine_class
 
-        return TransformersEngine(self)
+        return engine_class(self)(self)

@@ -1,32 +1,32 @@
-"""Images of prompts: files, data URIs and URLs, opened as RGB pictures."""
+"""Images of prompts: files, data URIs, URLs, bytes, and what datasets hold, as encoded bytes and as RGB pictures."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import io
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-def read_image_bytes(reference: str) -> bytes:
-    """The encoded bytes of an image given as a path, a `data:` URI, or anything fsspec opens (https://, s3://, ...).
+def read_image(image: Any, folder: Path) -> bytes:
+    """The encoded bytes of an image, however it is given.
+
+    Args:
+        image: bytes; a path (relative to `folder`), a `data:` URI or anything fsspec opens (https://, s3://, ...); a
+            mapping with `bytes` or `path`, as datasets hold it; or a PIL image.
 
     Raises:
-        ValueError: a data URI that is none.
-        OSError: a file or address that cannot be read.
+        ValueError: none of these, or no image.
+        OSError: a file or address that cannot be read, or no image.
     """
-    if reference.startswith("data:"):
-        try:
-            return base64.b64decode(reference.split(",", 1)[1], validate=True)
-        except (IndexError, binascii.Error) as error:
-            raise ValueError(f"not a base64 data URI ({error})") from None
-    import fsspec
-
-    with fsspec.open(reference, "rb") as file:
-        return bytes(file.read())
+    encoded = _encoded(image, folder)
+    decode_image(encoded)
+    return encoded
 
 
 def decode_image(encoded: bytes) -> Image:
@@ -35,3 +35,36 @@ def decode_image(encoded: bytes) -> Image:
 
     with images.open(io.BytesIO(encoded)) as image:
         return image.convert("RGB")
+
+
+def describe(image: Any) -> str:
+    """An image's reference for a message, short."""
+    return repr(image[:80]) if isinstance(image, str) else type(image).__name__
+
+
+def _encoded(image: Any, folder: Path) -> bytes:
+    if isinstance(image, bytes | bytearray | memoryview):
+        return bytes(image)
+    if isinstance(image, str):
+        return _read_reference(image, folder)
+    if isinstance(image, Mapping):
+        return _encoded(image.get("bytes") or image.get("path"), folder)
+    if hasattr(image, "save"):  # a PIL image, from a dataset that decodes
+        out = io.BytesIO()
+        image.save(out, "PNG")
+        return out.getvalue()
+    raise ValueError(f"neither path, URL, data URI nor bytes but {type(image).__name__}")
+
+
+def _read_reference(reference: str, folder: Path) -> bytes:
+    if reference.startswith("data:"):
+        try:
+            return base64.b64decode(reference.split(",", 1)[1], validate=True)
+        except (IndexError, binascii.Error) as error:
+            raise ValueError(f"not a base64 data URI ({error})") from None
+    if "://" not in reference:
+        return (folder / Path(reference).expanduser()).read_bytes()
+    import fsspec
+
+    with fsspec.open(reference, "rb") as file:
+        return bytes(file.read())

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import logging
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from adamms.errors import UserError
-from adamms.generation.images import decode_image, read_image_bytes
+from adamms.generation.images import decode_image, describe, read_image
+from adamms.generation.prompt_files import Row, Source, read_source
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -20,14 +20,21 @@ if TYPE_CHECKING:
 
 MAX_REPORTED = 10
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One question to every candidate: text and encoded images, in the order they are shown."""
+    """One question to every candidate: text and encoded images, in the order they are shown.
+
+    Attributes:
+        system: the system message; empty for none.
+    """
 
     id: str
     text: str
     images: tuple[bytes, ...] = ()
+    system: str = ""
 
     @property
     def digest(self) -> str:
@@ -35,6 +42,8 @@ class Prompt:
         hasher = hashlib.sha256(self.text.encode())
         for image in self.images:
             hasher.update(hashlib.sha256(image).digest())
+        if self.system:
+            hasher.update(b"system" + hashlib.sha256(self.system.encode()).digest())
         return hasher.hexdigest()[:32]
 
     def pictures(self) -> list[Image]:
@@ -43,89 +52,67 @@ class Prompt:
 
 
 def load_prompts(config: PromptsConfig) -> list[Prompt]:
-    """A seeded draw of `config.n` prompts from a JSONL file, in the file's order.
+    """A seeded draw of `config.n` prompts, in their source's order.
 
-    Every line is an object with `prompt`, and perhaps `id` (else its line number) and `images` (paths relative to
-    the file, data URIs or URLs). The draw depends on the ids and the seed only, and a larger `n` draws all that a
-    smaller one does.
+    The draw depends on the ids and the seed only, and a larger `n` draws all that a smaller one does. With
+    `on_error=skip`, broken prompts are left out and others drawn in their place.
 
     Raises:
-        UserError: no file, no prompts, or bad lines or images, all of them reported together.
+        UserError: no source, no prompts, or bad rows or images, all of them reported together.
     """
-    if not config.path:
-        raise UserError(
-            "prompts.path: not given; expected a JSONL file with `prompt` and perhaps `images` on every line"
-        )
-    path = Path(config.path).expanduser()
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; expected JSONL with `prompt` and perhaps `images` on every line")
     if config.n < 1:
         raise UserError(f"prompts.n={config.n}: expected at least 1")
+    source = read_source(config)
+    rows = _distinct(source)
+    report_problems(config.path, source.problems, config.on_error)
+    if not rows:
+        raise UserError(f"{config.path}: holds no prompts")
     problems: list[str] = []
-    lines = list(_lines(path, problems))
-    _report(path, problems)
-    if not lines:
-        raise UserError(f"{path}: holds no prompts")
-    prompts = [_prompt(path, row, config.suffix, problems) for row in _draw(lines, config.n, config.seed)]
-    _report(path, problems)
-    return [prompt for prompt in prompts if prompt is not None]
+    drawn: list[tuple[int, Prompt]] = []
+    for tried, row in enumerate(_shuffled(rows, config.seed)):
+        if len(drawn) >= config.n or (config.on_error == "fail" and tried >= config.n):
+            break
+        prompt = _prompt(row, source, config, problems)
+        if prompt is not None:
+            drawn.append((row.number, prompt))
+    report_problems(config.path, problems, config.on_error)
+    if not drawn:
+        raise UserError(f"{config.path}: every prompt has a broken image, such as {problems[0]}")
+    return [prompt for _, prompt in sorted(drawn, key=lambda pair: pair[0])]
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    number: int
-    id: str
-    text: str
-    images: tuple[str, ...]
+def report_problems(place: str, problems: Sequence[str], on_error: str) -> None:
+    """All problems of one check in one line: as an error, or where they are to be skipped as a warning."""
+    if not problems:
+        return
+    more = f" (and {len(problems) - MAX_REPORTED} more)" if len(problems) > MAX_REPORTED else ""
+    found = f"{place}: {'; '.join(problems[:MAX_REPORTED])}{more}"
+    if on_error == "fail":
+        raise UserError(f"{found}; mend these, or leave them out with prompts.on_error=skip")
+    log.warning("left out: %s", found)
 
 
-def _lines(path: Path, problems: list[str]) -> Iterator[_Line]:
-    seen: dict[str, int] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = _parse(number, json.loads(line))
-        except ValueError as error:
-            problems.append(f"line {number}: {error}")
-            continue
-        if row.id in seen:
-            problems.append(f"line {number}: id {row.id!r} stands on line {seen[row.id]} too")
-        seen[row.id] = number
-        yield row
+def _distinct(source: Source) -> list[Row]:
+    seen: dict[str, Row] = {}
+    for row in source.rows:
+        first = seen.setdefault(row.id, row)
+        if first is not row:
+            source.problems.append(f"{row.where}: id {row.id!r} is that of {first.where} too")
+    return list(seen.values())
 
 
-def _parse(number: int, data: Any) -> _Line:
-    if not isinstance(data, dict) or not isinstance(data.get("prompt"), str) or not data["prompt"].strip():
-        raise ValueError("expected an object with a non-empty string `prompt`")
-    images = data.get("images", [])
-    images = [images] if isinstance(images, str) else images
-    if not isinstance(images, list) or not all(isinstance(image, str) for image in images):
-        raise ValueError("`images` is not a list of paths, data URIs or URLs")
-    return _Line(number, str(data.get("id", number)), data["prompt"], tuple(images))
-
-
-def _draw(lines: Sequence[_Line], n: int, seed: int) -> list[_Line]:
-    order = sorted(lines, key=lambda line: line.id)
+def _shuffled(rows: Sequence[Row], seed: int) -> list[Row]:
+    order = sorted(rows, key=lambda row: row.id)
     random.Random(seed).shuffle(order)
-    return sorted(order[:n], key=lambda line: line.number)
+    return order
 
 
-def _prompt(path: Path, line: _Line, suffix: str, problems: list[str]) -> Prompt | None:
+def _prompt(row: Row, source: Source, config: PromptsConfig, problems: list[str]) -> Prompt | None:
     images = []
-    for reference in line.images:
-        located = reference if ":" in reference else str(path.parent / reference)
+    for image in row.images():
         try:
-            encoded = read_image_bytes(located)
-            decode_image(encoded)
+            images.append(read_image(image, source.folder))
         except (OSError, ValueError) as error:
-            problems.append(f"line {line.number}: image {reference[:80]!r}: {error}")
+            problems.append(f"{row.where}: image {describe(image)}: {error}")
             return None
-        images.append(encoded)
-    return Prompt(line.id, line.text + suffix, tuple(images))
-
-
-def _report(path: Path, problems: Sequence[str]) -> None:
-    if problems:
-        more = f" (and {len(problems) - MAX_REPORTED} more)" if len(problems) > MAX_REPORTED else ""
-        raise UserError(f"{path}: {'; '.join(problems[:MAX_REPORTED])}{more}; mend these lines")
+    return Prompt(row.id, row.text + config.suffix, tuple(images), config.system)

@@ -51,14 +51,21 @@ class Schedule:
         self._at[actor] = standing
         return self._waiting[standing].pop(0)
 
-    def failed(self, unit: Unit) -> bool:
-        """Puts a failed unit back for another attempt; False once it has had all of them, which ends its alpha."""
-        if unit.attempt < self._attempts and unit.alpha not in self._given_up:
+    def gives_up(self, unit: Unit) -> bool:
+        """Takes note of a failed unit: it waits for another attempt, or, once it has had all of them, its alpha is
+        given up, which is said once."""
+        if unit.alpha in self._given_up:
+            return False
+        if unit.attempt < self._attempts:
             self._put(Unit(unit.alpha, unit.prompts, unit.attempt + 1))
-            return True
+            return False
         self._given_up.add(unit.alpha)
         self._waiting.pop(unit.alpha, None)
-        return False
+        return True
+
+    def given_up(self, alpha: float) -> bool:
+        """Whether an alpha has failed for good."""
+        return alpha in self._given_up
 
     def _put(self, unit: Unit) -> None:
         self._waiting.setdefault(unit.alpha, []).append(unit)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -38,13 +38,15 @@ def compare(
     return found
 
 
-def refuse(base: Checkpoint, donor: Checkpoint, problems: Iterable[str], title: str = "donor") -> None:
-    """Raises UserError if there are problems."""
-    problems = list(problems)
+def refuse(
+    base: Checkpoint, donor: Checkpoint, problems: Sequence[str], notes: Sequence[str] = (), title: str = "donor"
+) -> None:
+    """Raises UserError if there are problems; what would only have been noted is told along with them."""
     if problems:
+        also = f" (besides, {'; '.join(notes)})" if notes else ""
         raise UserError(
             f"{donor.folder}/config.json: this language model does not correspond to the base's, "
-            f"{base.folder}/config.json (base != {title}): {'; '.join(problems)}; "
+            f"{base.folder}/config.json (base != {title}): {'; '.join(problems)}{also}; "
             "merge models that grew from the same language model"
         )
 

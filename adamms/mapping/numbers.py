@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -53,7 +54,7 @@ class LanguageModelNumbers:
             value = text.get(key)
             value = default if value is None else value
             if type(value) is not int or not 0 < value < 1 << 31:
-                problems.append(f"`{key}` is {value!r}, expected a positive integer")
+                problems.append(f"`{key}` is {reprlib.repr(value)}, expected a positive integer")
                 return 1
             return value
 

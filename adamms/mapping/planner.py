@@ -43,14 +43,14 @@ def plan_merge(
         "donor": view_of(donor, config.donor_architecture, "donor"),
     }
     findings = compare(base, views["base"], donor, views["donor"], config)
-    refuse(base, donor, findings.problems)
+    refuse(base, donor, findings.problems, findings.notes)
     if ancestor is not None:
         views["ancestor"] = view_of(ancestor, config.ancestor_architecture, "ancestor")
         sizes = views["base"].numbers.differing_sizes(views["ancestor"].numbers)
-        refuse(base, ancestor, sizes, "ancestor")
+        refuse(base, ancestor, sizes, title="ancestor")
     planner = _Planner(base, donor, ancestor, views, config)
     tensors = tuple(planner.plan_tensor(name) for name in base.tensors)
-    refuse(base, donor, planner.problems)
+    refuse(base, donor, planner.problems, findings.notes)
     if not any(tensor.merges for tensor in tensors):
         raise UserError(f"{donor.location}: nothing in it corresponds to anything in {base.location}")
     structural = [

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from adamms.errors import UserError
-from adamms.merging.run import After, Run, run_on_threads
+from adamms.merging.run import After, Run, device_of, run_on_threads
+from adamms.ray_session import ray_session
 
 if TYPE_CHECKING:
     from adamms.config import MergingConfig, RayConfig
@@ -20,24 +21,15 @@ def run_on_ray(merging: MergingConfig, ray_config: RayConfig) -> Iterator[Run]:
     """Tasks on the cluster that `ray.address` names, that this job runs in, or on a new one on this machine."""
     import ray
 
-    started = not ray.is_initialized()
-    if started:
-        try:
-            ray.init(address=ray_config.address, log_to_driver=False, include_dashboard=False, logging_level="WARNING")
-        except ConnectionError as error:
-            raise UserError(
-                f"ray.address={ray_config.address}: no cluster there ({str(error).splitlines()[0]})"
-            ) from None
     threads = merging.workers or 1
     resources = {"num_cpus": threads, "num_gpus": merging.gpus_per_task}
-    _check_resources(resources)
+    device = device_of(merging)
     task = ray.remote(_run_group).options(**resources, max_retries=RETRIES)
 
     def run(
         function: Callable[[Any], Any], groups: Sequence[Sequence[Any]], after: After | None = None, /
     ) -> Iterator[Any]:
         shared = ray.put(function)
-        device = device_of(merging)
         pending = [task.remote(shared, group, after, threads, device) for group in groups]
         try:
             while pending:
@@ -50,16 +42,9 @@ def run_on_ray(merging: MergingConfig, ray_config: RayConfig) -> Iterator[Run]:
             for reference in pending:
                 ray.cancel(reference, force=True)
 
-    try:
+    with ray_session(ray_config.address):
+        _check_resources(resources)
         yield run
-    finally:
-        if started:
-            ray.shutdown()
-
-
-def device_of(merging: MergingConfig) -> str:
-    """Where a task computes."""
-    return "cuda" if merging.gpus_per_task else "cpu"
 
 
 def _check_resources(wanted: dict[str, float]) -> None:

@@ -6,7 +6,10 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from adamms.config import MergingConfig
 
 After = Callable[[Iterable[Any]], Sequence[Any]]
 
@@ -51,6 +54,11 @@ def run_on_threads(workers: int = 0, device: str = "cpu") -> Iterator[Run]:
 def cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def device_of(config: MergingConfig) -> str:
+    """Where a merge computes."""
+    return "cuda" if config.gpus_per_task else "cpu"
 
 
 def _own_stream(device: str) -> None:

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
 from adamms.errors import UserError
@@ -57,7 +58,7 @@ def check_output(output: Path, force: bool) -> None:
 
 def remove_stale(output: Path) -> None:
     """Removes what killed runs for the same output left beside it."""
-    for path in output.parent.glob(f".{output.name}{_MARK}*"):
+    for path in output.parent.glob(f".{escape(output.name)}{_MARK}*"):
         lock = _lock(path)
         if lock is not None:
             shutil.rmtree(path, ignore_errors=True)

@@ -22,7 +22,7 @@ from adamms.merging.layout import Shard, lay_out, start_files
 from adamms.merging.measure import measure
 from adamms.merging.reader import Reader
 from adamms.merging.recipe import Recipe
-from adamms.merging.run import Run, run_on_threads
+from adamms.merging.run import Run, device_of, run_on_threads
 from adamms.merging.spans import Job, Written, spans_of, write_span
 from adamms.merging.staging import remove_stale, staged_folder
 from adamms.merging.statistics import Statistics
@@ -61,6 +61,7 @@ def merge_to_disk(
     output = output.expanduser().absolute()
     models = [model for model in (base, donor, ancestor) if model is not None]
     check_ancestor(recipe, ancestor)
+    _check_gpu(config, ray)
     _check_apart(output, models)
     remove_stale(output)
     _check_space(output, base)
@@ -69,7 +70,7 @@ def merge_to_disk(
             copy_companions(base.folder, staging)
             shards = lay_out(plan, base, staging, config.max_shard_size)
             start_files(shards)
-            job = _job(plan, models, recipe, _device(config, ray), run)
+            job = _job(plan, models, recipe, device_of(config), run)
             _write(shards, job, run, progress)
             write_record(plan, models, recipe, _readable(job.statistics), staging)
             write_model_card(plan, base, recipe, staging)
@@ -126,15 +127,20 @@ def _runner(config: MergingConfig, ray: RayConfig) -> AbstractContextManager[Run
         from adamms.merging.on_ray import run_on_ray
 
         return run_on_ray(config, ray)
-    return run_on_threads(config.workers)
+    return run_on_threads(config.workers, device_of(config))
 
 
 def _on_ray(config: MergingConfig, ray: RayConfig) -> bool:
-    return config.backend == Backend.ray or (config.backend == Backend.auto and ray.address is not None)
+    cluster = ray.address or os.environ.get("RAY_ADDRESS")  # the latter in a job of `ray job submit`
+    return config.backend == Backend.ray or (config.backend == Backend.auto and bool(cluster))
 
 
-def _device(config: MergingConfig, ray: RayConfig) -> str:
-    return "cuda" if config.gpus_per_task and _on_ray(config, ray) else "cpu"
+def _check_gpu(config: MergingConfig, ray: RayConfig) -> None:
+    """On Ray the cluster's machines are asked instead."""
+    import torch
+
+    if config.gpus_per_task and not _on_ray(config, ray) and not torch.cuda.is_available():
+        raise UserError(f"merging.gpus_per_task={config.gpus_per_task:g}: torch sees no GPU here; leave it at 0")
 
 
 def _check_apart(output: Path, models: Iterable[Checkpoint]) -> None:

@@ -40,6 +40,7 @@ class Measured:
     wall: float
     after_start: float
     cpu: float
+    cpu_after_start: float
     anonymous_mb: float
 
 
@@ -53,7 +54,11 @@ def main() -> None:
     parser.add_argument("--without-mergekit", action="store_true")
     parser.add_argument("--write", action="store_true", help=f"put the table into {RESULTS}")
     arguments = parser.parse_args()
-    lines = [_machine(), "", "| GB | contender | threads | wall s (after start-up) | CPU s | anonymous MB | runs |"]
+    lines = [
+        _machine(),
+        "",
+        "| GB | contender | threads | wall s (after start-up) | CPU s (after start-up) | anonymous MB | runs |",
+    ]
     lines.append("|---|---|---|---|---|---|---|")
     print("\n".join(lines), flush=True)
     for size in arguments.sizes:
@@ -64,7 +69,7 @@ def main() -> None:
             shutil.rmtree(folder, ignore_errors=True)
         lines += [*rows, summary]
     table = [line for line in lines if line.startswith("|") or line == ""]
-    ratios = [line for line in lines if line.startswith("-")]
+    ratios = [line for line in lines if line.startswith("- ")]
     if arguments.write:
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text("\n".join([lines[0], *table, "", *ratios]) + "\n", encoding="utf-8")
@@ -98,10 +103,9 @@ def _measure_size(size: float, folder: Path, arguments: argparse.Namespace) -> t
 def _row(size: float, key: tuple[str, int], runs: list[Measured]) -> str:
     m = median(runs)
     name, workers = key
-    return (
-        f"| {size:g} | {name} | {workers or 'its own'} | {m.wall:.1f} ({m.after_start:.1f}) | {m.cpu:.1f} | "
-        f"{m.anonymous_mb:.0f} | {', '.join(f'{run.wall:.1f}' for run in runs)} |"
-    )
+    wall, cpu = f"{m.wall:.1f} ({m.after_start:.1f})", f"{m.cpu:.1f} ({m.cpu_after_start:.1f})"
+    walls = ", ".join(f"{run.wall:.1f}" for run in runs)
+    return f"| {size:g} | {name} | {workers or 'its own'} | {wall} | {cpu} | {m.anonymous_mb:.0f} | {walls} |"
 
 
 def _summary(size: float, found: dict[tuple[str, int], list[Measured]]) -> str:
@@ -121,7 +125,7 @@ def _summary(size: float, found: dict[tuple[str, int], list[Measured]]) -> str:
 
 
 def median(runs: list[Measured]) -> Measured:
-    columns = zip(*((m.wall, m.after_start, m.cpu, m.anonymous_mb) for m in runs), strict=True)
+    columns = zip(*((m.wall, m.after_start, m.cpu, m.cpu_after_start, m.anonymous_mb) for m in runs), strict=True)
     return Measured(*(statistics.median(column) for column in columns))
 
 
@@ -212,7 +216,11 @@ def _mergekit(folder: Path, base: Path, donor: Path, output: Path) -> list[str]:
 
 
 def _run(command: list[str]) -> Measured:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "HF_HUB_OFFLINE": "1"}
+    """Peak memory is of the process itself: none of the contenders starts others."""
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    environment.pop("PYTHONPATH", None)
+    if command[0] == sys.executable:
+        environment["PYTHONPATH"] = str(Path(__file__).parents[2])
     begin = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
     peak = 0
@@ -227,8 +235,9 @@ def _run(command: list[str]) -> Measured:
     told = process.stdout.read().split()
     if os.waitstatus_to_exitcode(status):
         raise RuntimeError(f"{' '.join(command)} failed")
-    after = float(told[-1]) if told and command[0] == sys.executable else wall
-    return Measured(wall, after, usage.ru_utime + usage.ru_stime, peak / 1e6)
+    cpu = usage.ru_utime + usage.ru_stime
+    after, cpu_after = map(float, told[-2:]) if command[0] == sys.executable else (wall, cpu)
+    return Measured(wall, after, cpu, cpu_after, peak / 1e6)
 
 
 def _anonymous(pid: int) -> int:
@@ -260,7 +269,7 @@ def _machine() -> str:
 
 
 def _as_copy(base: Path, donor: Path, output: Path, workers: int) -> None:
-    begin = time.perf_counter()
+    begin, cpu = time.perf_counter(), time.process_time()
     output.mkdir()
     work = [(path, None) for path in donor.iterdir()] + [(path, output / path.name) for path in base.iterdir()]
     segments = []
@@ -275,7 +284,7 @@ def _as_copy(base: Path, donor: Path, output: Path, workers: int) -> None:
     for path in output.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())
-    print(time.perf_counter() - begin)
+    print(time.perf_counter() - begin, time.process_time() - cpu)
 
 
 def _copy_segment(segment: tuple[Path, Path | None, int, int]) -> None:
@@ -301,11 +310,11 @@ def _as_adamms(base: Path, donor: Path, output: Path, workers: int) -> None:
     from adamms.merging import Recipe
     from adamms.merging.to_disk import merge_to_disk
 
-    begin = time.perf_counter()
+    begin, cpu = time.perf_counter(), time.process_time()
     ours, theirs = Checkpoint.open(str(base)), Checkpoint.open(str(donor))
     plan = plan_merge(ours, theirs, MappingConfig())
     merge_to_disk(plan, ours, theirs, Recipe("linear", ALPHA), output, config=MergingConfig(workers=workers))
-    print(time.perf_counter() - begin)
+    print(time.perf_counter() - begin, time.process_time() - cpu)
 
 
 if __name__ == "__main__":

@@ -21,16 +21,18 @@ def test_an_idle_actor_helps_where_another_is_at_work() -> None:
     assert [schedule.take(actor) is not None for actor in (0, 1, 2)] == [True, True, False]
 
 
-def test_a_unit_that_keeps_failing_ends_its_alpha_only() -> None:
+def test_an_alpha_is_given_up_once_when_a_unit_has_had_its_attempts() -> None:
     schedule = Schedule({0.1: PROMPTS, 0.2: PROMPTS}, block_size=5, attempts=2)
-    unit = schedule.take(0)
-    assert unit is not None
-    assert unit.alpha == 0.1
-    assert schedule.failed(unit)
-    again = [schedule.take(0), schedule.take(0)]
-    (second,) = (u for u in again if u and u.prompts == unit.prompts)
-    assert second.attempt == 2
-    assert not schedule.failed(second)
+    first, second = schedule.take(0), schedule.take(0)
+    assert first is not None
+    assert second is not None
+    assert not schedule.gives_up(first)
+    again = schedule.take(0)
+    assert again is not None
+    assert (again.prompts, again.attempt) == (first.prompts, 2)
+    assert schedule.gives_up(again)
+    assert schedule.given_up(0.1)
+    assert not schedule.gives_up(second), "said once"
     assert {u.alpha for u in iter(lambda: schedule.take(0), None)} == {0.2}
 
 

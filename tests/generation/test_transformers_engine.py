@@ -6,9 +6,10 @@ import pytest
 
 from adamms.checkpoint import Checkpoint
 from adamms.config import EngineConfig, MappingConfig, PromptsConfig
+from adamms.generation.chat import conversation
 from adamms.generation.engine import EngineSpec
 from adamms.generation.prompts import Prompt, load_prompts
-from adamms.generation.transformers_engine import TransformersEngine, conversation
+from adamms.generation.transformers_engine import TransformersEngine
 from adamms.mapping import MergePlan, plan_merge
 from adamms.merging import Recipe
 from adamms.merging.to_disk import merge_to_disk

@@ -40,14 +40,12 @@ def kept_from(values, density):
 
 
 def elect(b, d, alpha):
-    out = np.zeros_like(b)
-    for i in np.ndindex(b.shape):
-        weighted = [(1 - alpha, b[i]), (alpha, d[i])]
-        mass = sum(w * v for w, v in weighted)
-        agree = [(w, v) for w, v in weighted if w > 0 and v != 0 and mass != 0 and (v > 0) == (mass > 0)]
-        if agree:
-            out[i] = sum(w * v for w, v in agree) / sum(w for w, _ in agree)
-    return out
+    """Entries with the sign of the weighted sum, averaged by weight."""
+    values, weights = np.stack([b, d]), np.array([1 - alpha, alpha]).reshape(2, *[1] * b.ndim)
+    sign = np.sign((weights * values).sum(0))
+    agree = (np.sign(values) == sign) & (sign != 0) & (weights > 0)
+    total = (weights * agree).sum(0)
+    return np.where(total > 0, (weights * values * agree).sum(0) / np.where(total > 0, total, 1), 0)
 
 
 def dare(t, density, seed, model, name):
@@ -109,16 +107,12 @@ def model_stock(b, d, a):
 
 
 def uniform(n, seed, model, name):
-    """SplitMix64 in Python's own integers."""
-    mask = (1 << 64) - 1
+    """SplitMix64 on numpy's unsigned integers, which wrap around."""
     key = int.from_bytes(hashlib.blake2b(f"{seed}/{model}/{name}".encode(), digest_size=8).digest(), "little")
-    numbers = []
-    for i in range(1, n + 1):
-        z = (key + i * 0x9E3779B97F4A7C15) & mask
-        z = ((z ^ z >> 30) * 0xBF58476D1CE4E5B9) & mask
-        z = ((z ^ z >> 27) * 0x94D049BB133111EB) & mask
-        numbers.append(((z ^ z >> 31) >> 40) / (1 << 24))
-    return np.array(numbers)
+    z = np.uint64(key) + np.arange(1, n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return ((z ^ (z >> np.uint64(31))) >> np.uint64(40)).astype(np.float64) / (1 << 24)
 
 
 def tau(x, a):

@@ -87,12 +87,12 @@ def test_interrupted_at_the_keyboard(models, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("size", ["1m", "120k"])
+@pytest.mark.parametrize("size", ["1m", "60k"])
 def test_a_full_disk(size, tmp_path, models):
     """On a real file system with no room: too small from the start, or for the last few files."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    filled = "" if size == "120k" else f"head -c 950000 /dev/zero > {disk}/other && "
+    filled = "" if size == "60k" else f"head -c 950000 /dev/zero > {disk}/other && "
     script = f'mount -t tmpfs -o size={size} none {disk} && {filled}{{ "$@"; code=$?; ls -A {disk} >&2; exit $code; }}'
     command = ["unshare", "-rm", "sh", "-c", script, "sh", *_command(models, disk / "out")]
     ended = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
@@ -101,7 +101,7 @@ def test_a_full_disk(size, tmp_path, models):
     assert ended.returncode == 2, ended.stderr
     lines = ended.stderr.splitlines()
     assert "make room or choose another disk" in lines[0]
-    assert lines[1:] == ([] if size == "120k" else ["other"])
+    assert lines[1:] == ([] if size == "60k" else ["other"])
 
 
 def test_a_full_disk_midway(tmp_path, models, processes):
@@ -116,7 +116,7 @@ def test_a_full_disk_midway(tmp_path, models, processes):
 def _merge_with_little_room(models: Models, output: Path) -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     to_disk.start_files = _start_files_sparse  # type: ignore[attr-defined]
-    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
     try:
         merge(models, output, RECIPE)
     except UserError as error:

@@ -95,12 +95,11 @@ KINDS = ("random", "ties", "zeros", "negative zero", "same", "untouched donor")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("method", "coefficients"), CASES)
 def test_equals_the_independent_implementation(method, coefficients, kind):
-    for alpha in (0.0, 0.3, 0.5, 1.0):
-        for shape in ((8, 12), (37,), (3, 2, 5)):
-            tensor, originals = setting(shape, "F32", kind)
-            found = merged(Recipe(method, alpha, **coefficients), tensor, originals)
-            wanted = expected(method, alpha, coefficients, originals)
-            np.testing.assert_allclose(found.numpy(), wanted, rtol=2e-5, atol=2e-6)
+    for alpha, shape in ((0.0, (8, 12)), (0.3, (37,)), (0.5, (8, 12)), (0.6, (3, 2, 5)), (1.0, (8, 12))):
+        tensor, originals = setting(shape, "F32", kind)
+        found = merged(Recipe(method, alpha, **coefficients), tensor, originals)
+        wanted = expected(method, alpha, coefficients, originals)
+        np.testing.assert_allclose(found.numpy(), wanted, rtol=2e-5, atol=2e-6)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

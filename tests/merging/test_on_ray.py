@@ -19,7 +19,7 @@ from adamms.merging.on_ray import run_on_ray
 from tests.merging.conftest import Models
 from tests.merging.test_to_disk import assert_same, in_memory, merge, weights
 
-CONFIG = MergingConfig(backend=Backend.ray, max_shard_size="20KB")
+CONFIG = MergingConfig(backend=Backend.ray, max_shard_size="8KB")
 
 
 @pytest.fixture(scope="module")
@@ -75,30 +75,34 @@ def test_what_the_user_can_mend_comes_as_one_line(two_nodes, models, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_killed_workers_do_no_harm(two_nodes, models, tmp_path):
-    """Workers are killed at random moments all through a few merges."""
+@pytest.mark.parametrize("kills", [3, pytest.param(50, marks=pytest.mark.slow)])
+def test_killed_workers_do_no_harm(kills, two_nodes, models, tmp_path):
+    """Workers are killed at random moments all through some merges."""
     wanted = in_memory(models, Recipe("linear", 0.3))
-    ended = threading.Event()
-    killer = threading.Thread(target=_kill_workers, args=(ended,))
+    killed: list[int] = []
+    killer = threading.Thread(target=_kill_workers, args=(kills, killed))
     killer.start()
-    try:
-        for i in range(3):
-            output = merge(models, tmp_path / f"{i}", Recipe("linear", 0.3), CONFIG)
-            assert_same(weights(output), wanted)
-    finally:
-        ended.set()
-        killer.join()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2"]
+    merges = 0
+    while killer.is_alive():
+        output = merge(models, tmp_path / f"{merges}", Recipe("linear", 0.3), CONFIG)
+        assert_same(weights(output), wanted)
+        merges += 1
+    assert len(killed) == kills
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(str(i) for i in range(merges))
 
 
-def _kill_workers(ended):
-    """Only workers that are this test process's own Ray's."""
+def _kill_workers(kills, killed):
+    """Only workers that are this test process's own Ray's. Pauses are long enough for a new one to import torch."""
     moments = random.Random(0)
-    while not ended.is_set():
-        time.sleep(moments.uniform(0.3, 1.5))
-        for pid in _workers_of(os.getpid()):
-            if moments.random() < 0.5:
-                os.kill(pid, signal.SIGKILL)
+    while len(killed) < kills:
+        time.sleep(moments.uniform(0, 4))
+        working = []
+        while not working:
+            working = _workers_of(os.getpid())
+        time.sleep(moments.uniform(0, 0.1))
+        victim = moments.choice(working)
+        os.kill(victim, signal.SIGKILL)
+        killed.append(victim)
 
 
 def _workers_of(parent):

@@ -60,6 +60,14 @@ def test_a_file_or_link_is_not_replaced(tmp_path):
             pass
 
 
+def test_names_that_look_like_patterns(tmp_path):
+    (tmp_path / ".out[1].adamms-staging-x").mkdir()
+    (tmp_path / ".out1.adamms-staging-x").mkdir()
+    with staged_folder(tmp_path / "out[1]"):
+        pass
+    assert names(tmp_path) == [".out1.adamms-staging-x", "out[1]"]
+
+
 def test_what_a_killed_run_left_is_removed_but_not_a_living_ones(tmp_path):
     dead, living, others = (
         tmp_path / name for name in (".out.adamms-staging-x", ".out.adamms-staging-y", ".out2.adamms-staging-z")

@@ -244,6 +244,20 @@ def test_an_ancestor_is_asked_for(models, tmp_path):
         merge_to_disk(models.plan(), models.base, models.donor, Recipe("ties", 0.3), tmp_path / "out")
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there(models, tmp_path):
+    with pytest.raises(UserError, match="torch sees no GPU here"):
+        merge(models, tmp_path / "out", Recipe("linear", 0.3), MergingConfig(gpus_per_task=1))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize("method", METHODS)
+def test_a_gpu_gives_the_same_bits(method, models, tmp_path):
+    recipe = Recipe(method, 0.3)
+    output = merge(models, tmp_path / "out", recipe, MergingConfig(gpus_per_task=1, workers=2))
+    assert_same(weights(output), in_memory(models, recipe))
+
+
 @pytest.mark.parametrize("text", ["", "5 apples", "-1GB", "0", "GB", "1TB2"])
 def test_sizes_that_are_none(text):
     with pytest.raises(UserError, match="expected a size such as 5GB"):

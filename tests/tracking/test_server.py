@@ -65,7 +65,9 @@ def test_what_was_chosen_last_week(client: Any, pairs: str) -> None:
 
 
 def test_what_a_search_leaves_on_a_server(client: Any, pairs: str) -> None:
-    (parent,) = client.search_runs([pairs], f"tags.`adamms.search` = 'llava-onevision' and tags.`adamms.kind` = 'search'")
+    (parent,) = client.search_runs(
+        [pairs], f"tags.`adamms.search` = 'llava-onevision' and tags.`adamms.kind` = 'search'"
+    )
     files = {file.path for file in client.list_artifacts(parent.info.run_id)}
     assert files == {"report.html", "figures"}
     figures = {file.path for file in client.list_artifacts(parent.info.run_id, "figures")}

@@ -1,0 +1,23 @@
+"""Which device and dtype an engine computes with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+def pick_device(name: str) -> torch.device:
+    """The device named; `auto` is cuda where there is one."""
+    import torch
+
+    if name != "auto":
+        return torch.device(name)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def pick_dtype(name: str, device: str) -> str:
+    """The dtype named; `auto` stays so on a GPU (the checkpoint's own) and is float32 on a CPU, where bfloat16 is slow
+    and rounds more."""
+    return "float32" if name == "auto" and device == "cpu" else name

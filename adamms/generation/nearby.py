@@ -1,0 +1,76 @@
+"""The original weights that every move starts from, kept as near to the device as there is room."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from adamms.checkpoint import Checkpoint
+from adamms.checkpoint.checkpoint import total_bytes
+from adamms.mapping.plan import MergePlan
+from adamms.merging import Originals, TensorSource
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+HEADROOM = 2 << 30  # GPU or host memory that is left to others
+
+
+def nearby_originals(plan: MergePlan, base_names: Iterable[str], device: torch.device) -> Originals:
+    """The models of a plan, with what a move reads of them on `device`.
+
+    Args:
+        base_names: what it reads of the base.
+    """
+    pieces = [piece for tensor in plan.merged for piece in tensor.pieces]
+    origins = [piece.ancestor for piece in pieces if piece.ancestor]
+    return Originals(
+        nearby(Checkpoint.open(plan.base.location), base_names, device),
+        nearby(Checkpoint.open(plan.donor.location), (piece.donor for piece in pieces), device),
+        nearby(Checkpoint.open(plan.ancestor.location), origins, device) if plan.ancestor else None,
+    )
+
+
+def nearby(checkpoint: Checkpoint, names: Iterable[str], device: torch.device) -> TensorSource:
+    """A source of the named tensors on `device`.
+
+    On a CPU that is the checkpoint itself, whose pages the system keeps as it sees fit. For a GPU the tensors are
+    copied to it if they fit, else to pinned host memory, else read from the files each time.
+    """
+    if device.type == "cpu":
+        return checkpoint
+    names = list(dict.fromkeys(names))
+    needed = total_bytes(checkpoint.tensors[name] for name in names) + HEADROOM
+    if needed <= _free_on(device):
+        return HeldTensors(checkpoint, names, device, lambda tensor: tensor.to(device))
+    if needed <= _free_on_host():
+        return HeldTensors(checkpoint, names, device, lambda tensor: tensor.pin_memory())
+    return HeldTensors(checkpoint, (), device, lambda tensor: tensor)
+
+
+class HeldTensors:
+    """Holds some tensors, reads the others from the checkpoint; gives all of them on the device."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, names: Iterable[str], device: torch.device, place: Callable[[Tensor], Tensor]
+    ) -> None:
+        self._checkpoint, self._device = checkpoint, device
+        self._tensors = {name: place(checkpoint.read(name)) for name in names}
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> Tensor:
+        """See `TensorSource.read`."""
+        held = self._tensors.get(name)
+        values = self._checkpoint.read(name, start, stop) if held is None else held[start:stop]
+        return values.to(self._device)
+
+
+def _free_on(device: torch.device) -> int:
+    import torch
+
+    return int(torch.cuda.mem_get_info(device)[0])
+
+
+def _free_on_host() -> int:
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,200 @@
+"""Where prompts come from: JSONL, Parquet, Hugging Face datasets, folders of images; read as far as is asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adamms.errors import UserError
+
+if TYPE_CHECKING:
+    from adamms.config import PromptsConfig
+
+IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
+TEXT_FIELDS, IMAGE_FIELDS = ("prompt", "question"), ("images", "image")
+EXPECTED = "JSONL, Parquet, a dataset (folder or Hub id), or a folder of images"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One prompt of a source, its images not read yet.
+
+    Attributes:
+        where: for messages: 'line 3', 'row 3'.
+        number: its place in the source.
+        images: gives the images in any form that `read_image` takes.
+    """
+
+    where: str
+    number: int
+    id: str
+    text: str
+    images: Callable[[], Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """All rows of a source, and what is wrong with those that are none. Labels are not read."""
+
+    folder: Path
+    rows: list[Row]
+    problems: list[str]
+
+
+def read_source(config: PromptsConfig) -> Source:
+    """The rows that `prompts.path` names.
+
+    Raises:
+        UserError: nothing is there, or nothing of a known kind.
+    """
+    if not config.path:
+        raise UserError(f"prompts.path: not given; expected {EXPECTED}")
+    path = Path(config.path).expanduser()
+    if path.is_file():
+        return _parquet(path, config) if path.suffix == ".parquet" else _jsonl(path, config)
+    if path.is_dir():
+        return _folder(path, config)
+    if path.is_absolute() or config.path.startswith((".", "~")) or config.path.count("/") > 1 or path.suffix:
+        raise UserError(f"{path}: no such file or folder; expected {EXPECTED}")
+    return _hub(config)
+
+
+def _folder(path: Path, config: PromptsConfig) -> Source:
+    if (path / "dataset_dict.json").is_file() or (path / "dataset_info.json").is_file():
+        return _saved_dataset(path, config)
+    if any(path.rglob("*.parquet")):
+        return _parquet(path, config)
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGES)
+    if not files:
+        raise UserError(f"{path}: holds no prompts; expected {EXPECTED}")
+    if not config.question.strip():
+        raise UserError(f"{path}: a folder of images needs prompts.question, which is asked of every image")
+    rows = []
+    for number, file in enumerate(files, start=1):
+        name = file.relative_to(path).as_posix()
+        rows.append(Row(name, number, name, config.question, lambda name=name: [name]))  # type: ignore[misc]
+    return Source(path, rows, [])
+
+
+def _jsonl(path: Path, config: PromptsConfig) -> Source:
+    source = Source(path.parent, [], [])
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text ({error.reason}); expected {EXPECTED}") from None
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            try:
+                data = json.loads(line)
+            except ValueError as error:
+                source.problems.append(f"line {number}: {error}")
+                continue
+            images = _images_of(data, config) if isinstance(data, dict) else ()
+            _add(source, "line", number, data, config, lambda images=images: images)  # type: ignore[misc]
+    return source
+
+
+def _parquet(path: Path, config: PromptsConfig) -> Source:
+    import pyarrow.dataset
+
+    try:
+        table = pyarrow.dataset.dataset(path, format="parquet")
+        names = table.schema.names
+        data = table.to_table(columns=_present(names, ("id", *_text_fields(config)))).to_pylist()
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not readable as Parquet ({str(error).splitlines()[0]})") from None
+    fields = _present(names, _image_fields(config))
+    return _table(
+        path if path.is_dir() else path.parent, data, config, lambda i: table.take([i], fields).to_pylist()[0]
+    )
+
+
+def _saved_dataset(path: Path, config: PromptsConfig) -> Source:
+    from datasets import load_from_disk
+
+    try:
+        return _dataset(load_from_disk(str(path)), path, config)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not readable as a dataset ({str(error).splitlines()[0]})") from None
+
+
+def _hub(config: PromptsConfig) -> Source:
+    from datasets import load_dataset
+
+    name, _, revision = config.path.partition("@")
+    try:
+        found = load_dataset(name, config.subset or None, revision=revision or None)
+    except Exception as error:  # the library raises whatever its readers raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"prompts.path={config.path}: no such file, and the Hub gives no dataset of that name ({reason}); "
+            f"expected {EXPECTED}"
+        ) from None
+    return _dataset(found, Path(), config)
+
+
+def _dataset(found: Any, folder: Path, config: PromptsConfig) -> Source:
+    from datasets import DatasetDict, Image
+
+    if isinstance(found, DatasetDict):
+        found = found[_split(list(found), config)]
+    names = found.column_names
+    data = found.select_columns(_present(names, ("id", *_text_fields(config)))).to_list()
+    pictures = found.select_columns(_present(names, _image_fields(config)))
+    for name, feature in pictures.features.items():
+        if isinstance(feature, Image):
+            pictures = pictures.cast_column(name, Image(decode=False))
+    return _table(folder, data, config, lambda i: pictures[i] if pictures.column_names else {})
+
+
+def _table(
+    folder: Path, data: Sequence[dict[str, Any]], config: PromptsConfig, images: Callable[[int], dict[str, Any]]
+) -> Source:
+    source = Source(folder, [], [])
+    for i, row in enumerate(data):
+        _add(source, "row", i + 1, row, config, lambda i=i: _images_of(images(i), config))  # type: ignore[misc]
+    return source
+
+
+def _split(splits: list[str], config: PromptsConfig) -> str:
+    wanted = (config.split,) if config.split else (*(splits if len(splits) == 1 else ()), "test", "validation", "train")
+    found: str | None = next((name for name in wanted if name in splits), None)
+    if found is None:
+        raise UserError(f"{config.path}: has the splits {', '.join(splits)}; choose one with prompts.split=")
+    return found
+
+
+def _add(
+    source: Source, kind: str, number: int, data: Any, config: PromptsConfig, images: Callable[[], Sequence[Any]]
+) -> None:
+    where, fields = f"{kind} {number}", _text_fields(config)
+    text = next((data[name] for name in fields if data.get(name) is not None), None) if isinstance(data, dict) else None
+    if not isinstance(text, str) or not text.strip():
+        source.problems.append(f"{where}: expected an object with a non-empty string `{fields[0]}`")
+        return
+    given = data.get("id")
+    source.rows.append(Row(where, number, str(number if given is None else given), text, images))
+
+
+def _images_of(data: dict[str, Any], config: PromptsConfig) -> list[Any]:
+    """What the image fields hold, as one list; each may hold one image or several."""
+    found: list[Any] = []
+    for name in _image_fields(config):
+        value = data.get(name)
+        found += value if isinstance(value, list | tuple) else [] if value is None else [value]
+    return found
+
+
+def _text_fields(config: PromptsConfig) -> tuple[str, ...]:
+    return (config.text_field,) if config.text_field else TEXT_FIELDS
+
+
+def _image_fields(config: PromptsConfig) -> tuple[str, ...]:
+    return tuple(config.images_field.replace(" ", "").split(",")) if config.images_field else IMAGE_FIELDS
+
+
+def _present(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    return [name for name in wanted if name in names]

@@ -1,0 +1,131 @@
+"""What runs inside vLLM's worker processes: merging into the live weights, and counting vision work.
+
+vLLM mixes `MergeExtension` into its worker class (`worker_extension_cls`); its methods are called by
+`LLM.collective_rpc`. With tensor parallelism every rank merges whole tensors and vLLM's loader takes its shard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from adamms.checkpoint import Checkpoint
+from adamms.generation.digest import WeightsDigest
+from adamms.generation.nearby import nearby_originals
+from adamms.mapping.plan import MergePlan, TensorPlan
+from adamms.merging import Statistics, measure, merged_tensor
+from adamms.merging.recipe import Recipe
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+FUSED = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))  # what vLLM fuses in every model
+
+
+class MergeExtension:
+    """Attributes are prefixed, since they live among those of vLLM's worker."""
+
+    model_runner: Any
+    device: torch.device
+
+    def adamms_prepare(self, plan: MergePlan) -> None:
+        """Opens the originals; called once, before the first move."""
+        base = Checkpoint.open(plan.base.location)
+        model = self.model_runner.get_model()
+        mapping = getattr(model, "packed_modules_mapping", None) or {}
+        groups = [*FUSED, *map(tuple, mapping.values())]
+        merged = {tensor.name: tensor for tensor in plan.merged}
+        self._adamms_tensors = [(name, merged.get(name)) for name in names_to_load(list(base.tensors), merged, groups)]
+        self._adamms_plan = plan
+        self._adamms_originals = nearby_originals(plan, [name for name, _ in self._adamms_tensors], self.device)
+        self._adamms_shapes = {name: info.shape for name, info in base.tensors.items()}
+        self._adamms_encoded = 0
+        _count_images(model, self)
+
+    def adamms_move(self, recipe: Recipe) -> str:
+        """Merges into the live weights through vLLM's own loader; gives the digest of what was merged.
+
+        The encoder cache stays, as the vision tower does not change; the engine resets the prefix cache.
+        """
+        from vllm.model_executor.model_loader.reload.inplace import reload_weights
+
+        model, digest = self.model_runner.get_model(), WeightsDigest()
+        statistics = measure(self._adamms_plan, self._adamms_originals, recipe)
+        weights = self._adamms_weights(recipe, statistics, digest)
+        reload_weights(self.model_runner.vllm_config, model, weights, None, is_checkpoint_format=True)
+        _repack_tied_head(model, self.device)
+        return digest.hex()
+
+    def adamms_encoded_images(self) -> int:
+        """How many images went through the vision tower so far."""
+        return self._adamms_encoded
+
+    def adamms_live_digest(self) -> str:
+        """A digest of the live parameters themselves, in this engine's own layout."""
+        import torch
+
+        digest = WeightsDigest()
+        for name, parameter in self.model_runner.get_model().named_parameters():
+            if parameter.numel():
+                digest.add(name, parameter.detach().to(torch.float32))
+        return digest.hex()
+
+    def _adamms_weights(
+        self, recipe: Recipe, statistics: Statistics, digest: WeightsDigest
+    ) -> Iterator[tuple[str, Tensor]]:
+        originals = self._adamms_originals
+        for name, tensor in self._adamms_tensors:
+            if tensor is None:
+                yield name, originals.base.read(name).reshape(self._adamms_shapes[name])
+            else:
+                weight = merged_tensor(tensor, originals, recipe, statistics)
+                digest.add(name, weight)
+                yield name, weight
+
+
+def names_to_load(names: Sequence[str], merged: Mapping[str, TensorPlan], groups: Sequence[Sequence[str]]) -> list[str]:
+    """The tensors to load so that every live module that merges is loaded whole, module by module.
+
+    vLLM loads a module's tensors into fresh memory and takes it over when all are there: a lone q_proj would
+    leave garbage in the rest of qkv_proj.
+    """
+    modules: dict[str, list[str]] = {}
+    for name in names:
+        modules.setdefault(_live_module(name, groups), []).append(name)
+    touched = dict.fromkeys(_live_module(name, groups) for name in names if name in merged)
+    return [name for module in touched for name in modules[module]]
+
+
+def _live_module(name: str, groups: Sequence[Sequence[str]]) -> str:
+    """The module that a checkpoint tensor becomes part of: its own, or the one its fused group makes."""
+    module = name.rpartition(".")[0]
+    parent, _, own = module.rpartition(".")
+    fused = next((group for group in groups if own in group), None)
+    return module if fused is None else f"{parent}.({'+'.join(fused)})"
+
+
+def _count_images(model: Any, extension: Any) -> None:
+    """Counts, from now on, the images given to the model's vision tower."""
+    encode = getattr(model, "embed_multimodal", None)
+    if encode is None:
+        return
+
+    def counting(**inputs: Any) -> Any:
+        embeddings = encode(**inputs)
+        extension._adamms_encoded += len(embeddings)
+        return embeddings
+
+    model.embed_multimodal = counting
+
+
+def _repack_tied_head(model: Any, device: torch.device) -> None:
+    """On a CPU vLLM computes the head with a packed copy of its weight, which a reload of tied embeddings misses."""
+    if device.type != "cpu":
+        return
+    from vllm.model_executor.layers.vocab_parallel_embedding import VocabParallelEmbedding
+
+    heads = [module for name, module in model.named_modules(remove_duplicate=False) if name.endswith("lm_head")]
+    for head in heads:
+        if isinstance(head, VocabParallelEmbedding):
+            head.quant_method.process_weights_after_loading(head)

@@ -1,0 +1,307 @@
+"""Where checkpoints come from: folders in every form, the Hub (its client replaced by name), URLs through fsspec."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import unquote
+
+import fsspec
+import pytest
+import torch
+
+from adamms.checkpoint import Checkpoint
+from adamms.checkpoint.remote import RemoteCheckpoint
+from adamms.config import MapSettings, load_settings
+from adamms.errors import UserError
+from adamms.mapping import plan_pair
+from tests import checkpoints as c
+
+
+def write(folder: Path, seed: int = 1, **options: Any) -> Path:
+    weights = c.tuned(c.language_model(), seed)
+    return c.write_checkpoint(
+        folder, c.llama_names()(weights, c.GQA), {**c.GQA.config, "model_type": "qwen2"}, c.words(37), **options
+    )
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ADAMMS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "bin"])
+@pytest.mark.parametrize("shards", [1, 4])
+def test_every_form_reads_alike(tmp_path: Path, kind: str, shards: int) -> None:
+    expected = c.llama_names()(c.tuned(c.language_model(), 1), c.GQA)
+    checkpoint = Checkpoint.open(str(write(tmp_path / "m", kind=kind, shards=shards)))
+    c.assert_same(c.read_all(checkpoint), expected)
+    part = checkpoint.read("lm_head.weight", 5, 50)
+    torch.testing.assert_close(part, expected["lm_head.weight"].reshape(-1)[5:50])
+    assert len(checkpoint.weight_files) == shards
+
+
+def test_the_digest_goes_with_the_model_not_with_its_folder(tmp_path: Path) -> None:
+    first = Checkpoint.open(str(write(tmp_path / "a")))
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    assert Checkpoint.open(str(tmp_path / "b")).digest == first.digest
+    assert Checkpoint.open(str(write(tmp_path / "c", seed=2))).digest != first.digest
+
+
+@pytest.fixture
+def remote() -> Any:
+    filesystem = fsspec.filesystem("memory")
+    yield filesystem
+    filesystem.store.clear()
+    filesystem.pseudo_dirs[:] = [""]
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "bin"])
+@pytest.mark.parametrize("shards", [1, 3])
+def test_a_url_is_fetched_once_and_says_so(
+    tmp_path: Path, cache: Path, remote: Any, capsys: pytest.CaptureFixture[str], kind: str, shards: int
+) -> None:
+    local = write(tmp_path / "m", kind=kind, shards=shards)
+    remote.put(str(local), "/bucket/m", recursive=True)
+    checkpoint = Checkpoint.open("memory://bucket/m")
+    c.assert_same(c.read_all(checkpoint), c.read_all(Checkpoint.open(str(local))))
+    assert checkpoint.folder.is_relative_to(cache)
+    assert checkpoint.location == "memory://bucket/m"
+    said = capsys.readouterr()
+    assert f"into {checkpoint.folder}" in said.err
+    assert said.out == ""
+    stamps = {path: path.stat().st_mtime_ns for path in checkpoint.folder.iterdir()}
+    Checkpoint.open("memory://bucket/m")
+    assert {path: path.stat().st_mtime_ns for path in checkpoint.folder.iterdir()} == stamps
+
+
+def test_a_file_url_too(tmp_path: Path, cache: Path) -> None:
+    local = write(tmp_path / "m", shards=2)
+    checkpoint = Checkpoint.open(f"file://{local}")
+    assert checkpoint.folder.is_relative_to(cache)
+    c.assert_same(c.read_all(checkpoint), c.read_all(Checkpoint.open(str(local))))
+
+
+def test_what_changed_at_its_url_is_fetched_again(tmp_path: Path, cache: Path, remote: Any) -> None:
+    remote.put(str(write(tmp_path / "a")), "/bucket/m", recursive=True)
+    before = Checkpoint.open("memory://bucket/m").read("lm_head.weight")
+    remote.put_file(str(write(tmp_path / "b", seed=2) / "model.safetensors"), "/bucket/m/model.safetensors")
+    assert not torch.equal(Checkpoint.open("memory://bucket/m").read("lm_head.weight"), before)
+
+
+def test_map_fetches_headers_and_samples_only(
+    tmp_path: Path, cache: Path, remote: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seed in (("a", 1), ("b", 2)):
+        remote.put(str(write(tmp_path / name, seed, shards=2)), f"/bucket/{name}", recursive=True)
+    read = []
+    original = type(remote).cat_file
+
+    def counted(self: Any, path: str, start: int, end: int, **options: Any) -> bytes:
+        read.append(end - start)
+        return bytes(original(self, path, start=start, end=end, **options))
+
+    monkeypatch.setattr(type(remote), "cat_file", counted)
+    settings = load_settings(MapSettings, None, [], {"base": "memory://bucket/a", "donor": "memory://bucket/b"})
+    plan, base, _, _ = plan_pair(settings, weights=False)
+    assert isinstance(base, RemoteCheckpoint)
+    assert len(plan.merged) == len(plan.tensors)
+    assert "ancestry: cosine" in plan.notes[-1]
+    assert not list(cache.rglob("*.safetensors"))
+    assert len(read) == 2 * (2 + 8)  # each model: a read for each header, eight samples
+    torch.testing.assert_close(
+        base.read("lm_head.weight", 3, 9), Checkpoint(tmp_path / "a").read("lm_head.weight", 3, 9)
+    )
+    assert plan.fingerprint == plan_pair(settings, weights=False).plan.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("memory://nothing/here", "cannot be read"),
+        ("gibberish://x/y", "Protocol not known.*install what this protocol needs"),
+    ],
+)
+def test_urls_that_lead_nowhere(cache: Path, url: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        Checkpoint.open(url)
+    assert not cache.exists()
+
+
+COMMIT = "1" * 40
+
+
+class StubHub(BaseHTTPRequestHandler):
+    """The few answers of the Hub that its own client asks for, over local folders; counts bytes of weights."""
+
+    root: Path
+    weight_bytes: list[int]
+
+    def do_HEAD(self) -> None:
+        self.do_GET(body=False)
+
+    def do_GET(self, body: bool = True) -> None:
+        path = unquote(self.path.partition("?")[0])
+        if found := re.fullmatch(r"/api/models/(\w+/\w+)/(revision|tree)/([^/]+)/?", path):
+            repo, kind, revision = found.groups()
+            assert revision in ("v2", "main", COMMIT)
+            files = sorted((self.root / repo).glob("*")) if (self.root / repo).is_dir() else []
+            tree = [{"type": "file", "path": f.name, "size": f.stat().st_size, "oid": "0" * 40} for f in files]
+            info = {"id": repo, "sha": COMMIT, "siblings": [{"rfilename": f.name} for f in files]}
+            self.answer(200 if files else 404, json.dumps(tree if kind == "tree" else info).encode(), body)
+        elif found := re.fullmatch(r"/(\w+/\w+)/resolve/([^/]+)/(.+)", path):
+            file = self.root / found[1] / found[3]
+            if not file.is_file():
+                return self.answer(404, b"", body, {"X-Error-Code": "EntryNotFound"})
+            data, status, headers = file.read_bytes(), 200, {"ETag": f'"{file.name}"', "X-Repo-Commit": COMMIT}
+            if (span := re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))) is not None:
+                start, stop = int(span[1]), int(span[2]) + 1
+                headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(data)}"
+                data, status = data[start:stop], 206
+            if body and file.suffix == ".safetensors":
+                self.weight_bytes.append(len(data))
+            self.answer(status, data, body, headers)
+        else:
+            self.answer(404, b"", body)
+        return None
+
+    def answer(self, status: int, data: bytes, body: bool, headers: Mapping[str, str] = MappingProxyType({})) -> None:
+        self.send_response(status)
+        for key, value in {"Content-Length": str(len(data)), **headers}.items():
+            self.send_header(key, value)
+        self.end_headers()
+        if body:
+            self.wfile.write(data)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+PLAN = """
+import sys
+from adamms.checkpoint.remote import RemoteCheckpoint
+from adamms.config import MapSettings, load_settings
+from adamms.mapping import plan_pair
+settings = load_settings(MapSettings, None, [], {"base": "o/a@v2", "donor": "o/b"})
+plan, base, donor, _ = plan_pair(settings, weights=False)
+print(isinstance(base, RemoteCheckpoint), len(plan.merged) == len(plan.tensors), plan.notes[-1])
+if sys.argv[1:] == ["whole"]:
+    print(plan_pair(settings).base.weight_files)
+"""
+
+
+@pytest.fixture
+def stub_hub(tmp_path: Path) -> Iterator[tuple[type[StubHub], dict[str, str]]]:
+    """The Hub's own client against a local server, in a process of its own, since it reads its settings at import."""
+    handler = type("Handler", (StubHub,), {"root": tmp_path / "hub", "weight_bytes": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    online = {
+        "HF_HUB_OFFLINE": "0",
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_ENDPOINT": address,
+        "HF_HOME": str(tmp_path / "home"),
+    }
+    yield handler, {**os.environ, **online}
+    server.shutdown()
+
+
+def test_the_hubs_own_client_is_asked_for_headers_and_samples_only(
+    tmp_path: Path, stub_hub: tuple[type[StubHub], dict[str, str]]
+) -> None:
+    handler, environment = stub_hub
+    for name, seed in (("a", 1), ("b", 2)):
+        write(tmp_path / "hub" / "o" / name, seed, shards=2)
+    command = [sys.executable, "-c", PLAN, "whole"]
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
+    assert found.returncode == 0, found.stderr
+    first, second = found.stdout.splitlines()
+    assert first.startswith("True True ancestry: cosine 0.9")
+    assert "o/a@v2: reading headers and samples" in found.stderr
+    assert "model-00002-of-00002.safetensors" in second
+    sizes = [path.stat().st_size for path in (tmp_path / "hub").rglob("*.safetensors")]
+    planned = handler.weight_bytes[: -len(sizes)]  # then the files, whole
+    assert len(planned) == 2 * (2 + 8)
+    assert sorted(handler.weight_bytes[-len(sizes) :]) == sorted(sizes)
+
+
+class Hub:
+    """Stands in for the Hub's client, which cannot be reached here: the same three calls, on local folders."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.downloads = root, []  # type: ignore[var-annotated]
+
+    def snapshot_download(self, repo: str, revision: str | None, allow_patterns: list[str], **options: Any) -> str:
+        from fnmatch import fnmatch
+
+        source = self.root / "hub" / repo
+        if not source.is_dir():
+            raise OSError(f"404 Client Error: {repo}\nmore lines")
+        target = self.root / "snapshots" / f"{repo}@{revision}"
+        target.mkdir(parents=True, exist_ok=True)
+        for path in source.iterdir():
+            if any(fnmatch(path.name, pattern) for pattern in allow_patterns):
+                shutil.copy(path, target)
+                self.downloads.append(path.name)
+        return str(target)
+
+    def list_repo_files(self, repo: str, revision: str | None) -> list[str]:
+        return [path.name for path in (self.root / "hub" / repo).iterdir()]
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    import huggingface_hub
+    from fsspec.implementations.dirfs import DirFileSystem
+
+    found = Hub(tmp_path)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", found.snapshot_download)
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: found)
+
+    def filesystem() -> Any:
+        class AtRevision(DirFileSystem):  # type: ignore[misc]
+            def _join(self, path: Any) -> Any:
+                return super()._join(path.replace("@v2", "") if isinstance(path, str) else path)
+
+        return AtRevision(path=str(tmp_path / "hub"), fs=fsspec.filesystem("file"))
+
+    monkeypatch.setattr(huggingface_hub, "HfFileSystem", filesystem)
+    return found
+
+
+def test_a_hub_id_with_its_revision(tmp_path: Path, hub: Hub) -> None:
+    write(tmp_path / "hub" / "owner" / "model", shards=2)
+    shutil.copy(write(tmp_path / "bin", kind="bin") / "pytorch_model.bin", tmp_path / "hub" / "owner" / "model")
+    checkpoint = Checkpoint.open("owner/model@v2")
+    assert checkpoint.folder == tmp_path / "snapshots" / "owner" / "model@v2"
+    assert len(checkpoint.weight_files) == 2
+    assert "pytorch_model.bin" not in hub.downloads  # the same weights once more
+
+
+def test_map_of_a_hub_id_downloads_no_weights(tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, seed in (("a", 1), ("b", 2)):
+        write(tmp_path / "hub" / "owner" / name, seed, shards=2)
+    settings = load_settings(MapSettings, None, [], {"base": "owner/a@v2", "donor": "owner/b@v2"})
+    plan = plan_pair(settings, weights=False).plan
+    assert len(plan.merged) == len(plan.tensors)
+    assert not any(name.endswith(".safetensors") for name in hub.downloads)
+    assert "owner/a@v2: reading headers and samples" in capsys.readouterr().err
+    Checkpoint.open("owner/a@v2")  # now it is there whole
+    assert not isinstance(Checkpoint.open("owner/a@v2", weights=False), RemoteCheckpoint)
+
+
+def test_a_hub_id_that_is_not_there(hub: Hub) -> None:
+    with pytest.raises(UserError, match=r"no such folder here, and the Hub did not give it .404 Client Error: o/m."):
+        Checkpoint.open("o/m")
