@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 
 from adamms.errors import UserError
+from adamms.generation.engine import NO_EFFORT
 from adamms.generation.pool import UnitResult
 from adamms.generation.prompts import Prompt
 from adamms.searching.divergence import measure
@@ -99,6 +101,7 @@ class CandidateBook:
             digest=next((result.digest for result in results), ""),
             move_seconds=sum(result.move_seconds for result in results),
             generate_seconds=sum(result.generate_seconds for result in results),
+            measured=asdict(sum((result.effort for result in results), NO_EFFORT)) if results else {},
         )
 
 

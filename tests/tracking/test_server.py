@@ -66,7 +66,7 @@ def test_what_was_chosen_last_week(client: Any, pairs: str) -> None:
 
 def test_what_a_search_leaves_on_a_server(client: Any, pairs: str) -> None:
     (parent,) = client.search_runs(
-        [pairs], f"tags.`adamms.search` = 'llava-onevision' and tags.`adamms.kind` = 'search'"
+        [pairs], "tags.`adamms.search` = 'llava-onevision' and tags.`adamms.kind` = 'search'"
     )
     files = {file.path for file in client.list_artifacts(parent.info.run_id)}
     assert files == {"report.html", "figures"}

@@ -1,4 +1,4 @@
-"""The demo search against a server as a team has it (PostgreSQL, artifacts kept by the server), and the browser on it."""
+"""The demo search against a server as a team has it: PostgreSQL, and artifacts kept by the server."""
 
 from __future__ import annotations
 
