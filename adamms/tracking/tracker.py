@@ -202,10 +202,10 @@ def _note(name: str, selection: Selection) -> str:
 
 
 def _write_table(path: Path, candidate: CandidateRecord) -> None:
-    """The answers in the form in which `mlflow.log_table` stores a table."""
-    rows = [[i, candidate.questions.get(i, ""), answer] for i, answer in sorted(candidate.answers.items())]
+    """The answers as `mlflow.log_table` stores a table; MLflow compares the second column unless told otherwise."""
+    rows = [[i, answer, candidate.questions.get(i, "")] for i, answer in sorted(candidate.answers.items())]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"columns": ["prompt_id", "prompt", "response"], "data": rows}), encoding="utf-8")
+    path.write_text(json.dumps({"columns": ["prompt_id", "response", "prompt"], "data": rows}), encoding="utf-8")
 
 
 def _digest(path: Path) -> str:

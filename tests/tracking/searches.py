@@ -46,7 +46,7 @@ def made_up_responses(count: int = 40) -> Responses:
 
     def answer(alpha: float, i: int) -> str:
         if i == 0:
-            return HOSTILE + ("!" if alpha < 0.25 else "")
+            return HOSTILE + "!" * round(10 * alpha)
         first, last = (0.05, 0.15, 0.15, 0.05, 0.25)[i % 5], (0.45, 0.55, 0.45, 0.35)[i % 4]
         return words[(i + (alpha > first) + (alpha > last)) % len(words)]
 

@@ -122,7 +122,8 @@ def test_answers_are_compared_side_by_side(browser: Browser, demo: tuple[str, st
     """MLflow's own table over the candidates' `responses.json`."""
     browser.open(f"{demo[0]}/runs?compareRunsMode=ARTIFACT")
     expand(browser)
-    browser.wait("!document.body.innerText.includes('No evaluation tables logged')")
+    browser.shows("responses.json")
+    browser.wait("document.body.innerText.includes('grape star')")
     browser.screenshot("mlflow-answers")
 
 

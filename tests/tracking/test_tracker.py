@@ -83,7 +83,7 @@ def test_one_parent_and_a_child_for_every_candidate_once(tmp_path: Path, config:
         for name in run.data.metrics:
             assert len(client.get_metric_history(run.info.run_id, name)) == 1, f"{name} was logged twice"
     table = json.loads(Path(client.download_artifacts(chosen.info.run_id, "responses.json")).read_text())
-    assert table["data"] == [["a", "?", "one"], ["b", "?", "two"], ["c", "?", "four"]]
+    assert table["data"] == [["a", "one", "?"], ["b", "two", "?"], ["c", "four", "?"]]
 
 
 def test_a_failed_candidate_is_shown_as_such(tmp_path: Path, config: TrackingConfig) -> None:
