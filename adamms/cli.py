@@ -108,6 +108,20 @@ def select(
         raise UserError(f"{responses}: {selection.verdict}")
 
 
+@app.command()
+def track(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Folder of a search")],
+    uri: Annotated[str | None, typer.Option(help="Another MLflow database or server than the search was told")] = None,
+    experiment: Annotated[str | None, typer.Option(help="Another experiment")] = None,
+    debug: Debug = False,
+) -> None:
+    """Deliver to MLflow what a search could not, each record once and in order; or all of it to another server."""
+    from adamms.tracking.courier import deliver_run
+
+    taken, target = deliver_run(run_dir, uri, experiment)
+    print(f"{taken} records delivered to {target}")
+
+
 def pipeline(function: Callable[[Any, bool], None]) -> Callable[[], None]:
     """Makes `function(settings, force)` a pipeline: `--config FILE [key=value ...] [--force] [--debug]`.
 

@@ -228,7 +228,12 @@ class SearchingConfig:
 @dataclass(frozen=True)
 class TrackingConfig:
     uri: str = "sqlite:///mlflow.db"
+    """Database or server of MLflow; one that does not answer gets everything later, by `adamms track RUN_DIR`."""
     experiment: str = "adamms"
+    model: str = ""
+    """Registered model that the winner becomes the champion of; empty: named after the pair and the task."""
+    system_metrics: bool = True
+    """Whether to log how busy this machine is."""
     enabled: bool = True
 
 
@@ -346,6 +351,13 @@ def load_settings(
         raise UserError(f"{path or 'settings'}: {_explain(error)}") from None
     except Exception as error:  # YAML syntax errors come from the parser
         raise UserError(f"{path or 'settings'}: {str(error).splitlines()[0]}") from None
+
+
+def settings_yaml(settings: Any) -> str:
+    """All settings, defaults included, as a file that `--config` takes."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_yaml(OmegaConf.structured(settings))
 
 
 def _off_is_a_word(layer: Any) -> Any:

@@ -29,7 +29,7 @@ from adamms.searching.lmms_evaluate import check_lmms_eval, run_lmms_eval
 from adamms.searching.run_folder import RunFolder, answer_identity
 from adamms.searching.table import judgement_table, methods_table
 from adamms.searching.tasks import all_prompts, load_tasks
-from adamms.tracking import SearchTracker, search_parameters
+from adamms.tracking import SearchTracker, Story, search_parameters, write_report
 
 
 @pipeline
@@ -57,13 +57,18 @@ def main(settings: EvaluateSettings, force: bool) -> None:
             selection["alpha"], scores, candidates, labels[task], donor, baselines
         )
     found = {task: judgement.to_json() for (_, task), judgement in judgements.items()}
-    search.write_json(
-        search.folder / "evaluation.json", found if settings.labelled.tasks else next(iter(found.values()))
-    )
-    with SearchTracker(settings.tracking, search.search_key, search_parameters(settings, pair.plan)) as tracker:
+    search.write_json(search.evaluation_file, found if settings.labelled.tasks else next(iter(found.values())))
+    params = search_parameters(settings, pair.plan)
+    with SearchTracker(settings.tracking, search.search_key, params, search.folder) as tracker:
         for (_, task), judgement in judgements.items():
             name = f"{task}/accuracy" if settings.labelled.tasks else "accuracy"
             tracker.log_scores({alpha: {name: value} for alpha, value in judgement.accuracy.items()})
+            tracker.log_metrics({name.replace("accuracy", "regret"): judgement.regret})
+        page, *figures = write_report(
+            Story.of(search, pair.plan, all_prompts(load_tasks(settings.prompts))), search.folder
+        )
+        tracker.log_files([page, search.evaluation_file])
+        tracker.log_files(figures, "figures")
     console = Console()
     console.print(judgement_table({task: judgement for (_, task), judgement in judgements.items()}))
     if settings.baselines or len(judgements) > 1:

@@ -16,6 +16,7 @@ from adamms.cli import pipeline
 from adamms.config import Export, SearchSettings
 from adamms.errors import UserError
 from adamms.generation.engine import EngineSpec
+from adamms.generation.lengths import fitting_prompts
 from adamms.generation.noise import Noise
 from adamms.generation.prompts import Prompt
 from adamms.mapping import PlannedPair, plan_pair
@@ -28,13 +29,16 @@ from adamms.ray_session import warn_if_temporary
 from adamms.searching.alphas import Line, check_alphas
 from adamms.searching.answering import Answering, Engines
 from adamms.searching.candidate_scores import candidate_scores
+from adamms.searching.candidates import CandidateBook
 from adamms.searching.goal import Goal, Rule, answers_without_saving, goals_of
 from adamms.searching.outcome import Effort, Outcome, outcome_of, reach
 from adamms.searching.run_folder import RunFolder, answer_identity
 from adamms.searching.selection import Selection
 from adamms.searching.table import print_outcome
 from adamms.searching.tasks import all_prompts, load_tasks
-from adamms.tracking import SearchTracker, search_parameters
+from adamms.tracking import Costs, SearchTracker, Story, search_parameters, settings_text, write_report
+
+ENGINES = "starting engines"
 
 
 @pipeline
@@ -45,33 +49,62 @@ def main(settings: SearchSettings, force: bool) -> None:
     rule = Rule.of(settings.searching, alphas)
     check_ancestor(line.recipe, settings.ancestor)
     tasks = load_tasks(settings.prompts)
-    prompts = all_prompts(tasks)
-    pair = plan_pair(settings if line.recipe.rule.needs_ancestor else replace(settings, ancestor=None))
-    run = RunFolder(Path(settings.run_dir), answer_identity(pair.plan, line, settings.engine))
+    costs = Costs(Path(settings.run_dir) / "costs.json")
+    with costs.phase("mapping"):
+        pair = plan_pair(settings if line.recipe.rule.needs_ancestor else replace(settings, ancestor=None))
     groups = check_groups(settings, pair)
+    spec = EngineSpec(pair.plan, settings.engine, settings.mapping.base_architecture)
+    tasks = {name: fitting_prompts(prompts, spec, settings.prompts.on_error) for name, prompts in tasks.items()}
+    prompts = all_prompts(tasks)
+    run = RunFolder(Path(settings.run_dir), answer_identity(pair.plan, line, settings.engine))
     run.check_owner(alphas, prompts, force)
     warn_if_temporary(run.folder)
 
-    run.write_json(run.plan_file, pair.plan.to_dict())
-    spec = EngineSpec(pair.plan, settings.engine, settings.mapping.base_architecture)
-    goals = goals_of(tasks, alphas, rule, settings.prompts.seed)
-    with SearchTracker(settings.tracking, run.search_key, search_parameters(settings, pair.plan)) as tracker:
-        with Engines(spec, settings.engine, settings.ray) as engines:
+    params = search_parameters(settings, pair.plan)
+    with SearchTracker(settings.tracking, run.search_key, params, run.folder) as tracker:
+        run.write_json(run.plan_file, pair.plan.to_dict())
+        run.write_text(run.settings_file, settings_text(settings))
+        tracker.log_prompts(settings.prompts, prompts)
+        goals = goals_of(tasks, alphas, rule, settings.prompts.seed)
+        with costs.phase(ENGINES), Engines(spec, settings.engine, settings.ray) as engines:
             answering = Answering(engines, line, prompts, run, tracker)
             reach(goals, answering)
             noise = measure_noise(settings, run, answering, goals[""], prompts)
             line = find_group_alphas(settings, engines, line, goals[""].selection, prompts, pair, groups)
         book = answering.book
+        split(costs, book, settings)
         effort = Effort(book.answers, answers_without_saving(alphas, rule.config.refine, len(prompts)))
         outcome = outcome_of(goals, effort, noise)
         run.write_json(run.selection_file, outcome.to_json() | group_alphas(line))
         tracker.log_scores(candidate_scores(goals, book))
-        tracker.log_selection(outcome.selection, [run.plan_file, run.selection_file])
-        checkpoints = [
-            export(settings, pair, line, selection, folder)
-            for folder, selection in wanted(settings, outcome, run).items()
-        ]
-    print_outcome(outcome, checkpoints, settings.tracking)
+        tracker.log_selection(outcome.selection)
+        with costs.phase("exporting"):
+            checkpoints = {
+                folder: export(settings, pair, line, selection, folder)
+                for folder, selection in wanted(settings, outcome, run).items()
+            }
+        costs.save()
+        if run.merged_folder in checkpoints:
+            tracker.log_winner(outcome.selection, run.merged_folder)
+        report(tracker, Story.of(run, pair.plan, prompts), run)
+    print_outcome(outcome, list(checkpoints.values()), settings.tracking)
+    print(f"report:     {run.report_file}")
+
+
+def split(costs: Costs, book: CandidateBook, settings: SearchSettings) -> None:
+    """Takes what actors measured out of the time spent on answering; the rest is starting engines and waiting."""
+    for phase, seconds in zip(("re-merging", "answering"), book.seconds(), strict=True):
+        wall = seconds / settings.engine.actors
+        costs.add(phase, wall)
+        costs.add(ENGINES, -min(wall, costs.seconds[ENGINES]))
+
+
+def report(tracker: SearchTracker, story: Story, run: RunFolder) -> None:
+    """The report and its figures, in the run folder and on the dashboard."""
+    page, *figures = write_report(story, run.folder)
+    tracker.log_metrics({f"seconds_{phase.replace(' ', '_')}": value for phase, value in story.seconds.items()})
+    tracker.log_files([page, run.plan_file, run.selection_file, run.settings_file])
+    tracker.log_files(figures, "figures")
 
 
 def measure_noise(

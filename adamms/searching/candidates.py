@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 
 from adamms.errors import UserError
+from adamms.generation.engine import NO_EFFORT
 from adamms.generation.pool import UnitResult
 from adamms.generation.prompts import Prompt
 from adamms.searching.responses import Responses, format_alpha
@@ -96,6 +98,11 @@ class CandidateBook:
         stored = ((prompt, self._stored.get(self._run.key(alpha, prompt))) for prompt in asked)
         return {prompt.id: record.response for prompt, record in stored if record is not None}
 
+    def seconds(self) -> tuple[float, float]:
+        """Time that actors spent on re-merging and on answering, in this run of the command."""
+        results = [result for found in self._results.values() for result in found]
+        return sum(r.move_seconds for r in results), sum(r.generate_seconds for r in results)
+
     def _record(self, alpha: float) -> Iterator[CandidateRecord]:
         if alpha in self._reported:
             return
@@ -113,4 +120,5 @@ class CandidateBook:
             digest=next((result.digest for result in results), ""),
             move_seconds=sum(result.move_seconds for result in results),
             generate_seconds=sum(result.generate_seconds for result in results),
+            measured=asdict(sum((result.effort for result in results), NO_EFFORT)) if results else {},
         )

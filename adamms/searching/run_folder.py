@@ -58,6 +58,22 @@ class RunFolder:
         return self.folder / "noise.json"
 
     @property
+    def settings_file(self) -> Path:
+        return self.folder / "settings.yaml"
+
+    @property
+    def report_file(self) -> Path:
+        return self.folder / "report.html"
+
+    @property
+    def evaluation_file(self) -> Path:
+        return self.folder / "evaluation.json"
+
+    @property
+    def costs_file(self) -> Path:
+        return self.folder / "costs.json"
+
+    @property
     def merged_folder(self) -> Path:
         return self.folder / "merged"
 
@@ -109,7 +125,11 @@ class RunFolder:
 
     def write_json(self, path: Path, data: Any) -> None:
         """Writes a result file in one step, so that a reader never sees half of it."""
+        self.write_text(path, json.dumps(data, indent=2) + "\n")
+
+    def write_text(self, path: Path, text: str) -> None:
+        """Likewise, of text."""
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)

@@ -1,7 +1,9 @@
-"""What a search leaves on the MLflow dashboard: a parent run, and a child run for every candidate."""
+"""What a search leaves to look at: an MLflow run for it and for every candidate, figures, and a report."""
 
 from adamms.tracking.candidate import CandidateRecord
+from adamms.tracking.costs import Costs
 from adamms.tracking.parameters import search_parameters
+from adamms.tracking.report import Story, settings_text, write_report
 from adamms.tracking.tracker import SearchTracker
 
-__all__ = ["CandidateRecord", "SearchTracker", "search_parameters"]
+__all__ = ["CandidateRecord", "Costs", "SearchTracker", "Story", "search_parameters", "settings_text", "write_report"]

@@ -1,181 +1,216 @@
-"""MLflow, off the critical path: a search never waits for the dashboard, nor fails because of it."""
+"""The dashboard of one search, off the critical path: a search never waits for it, nor fails because of it."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
-import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from adamms.errors import UserError
 from adamms.searching.responses import format_alpha
 from adamms.tracking.candidate import CandidateRecord
+from adamms.tracking.courier import JOURNALS, Courier
+from adamms.tracking.journal import Journal
+from adamms.tracking.machine import MachineMonitor
+from adamms.tracking.parameters import short_name
+from adamms.tracking.registry import registered_name
+from adamms.tracking.server import Server, Unreachable
 
 if TYPE_CHECKING:
-    from adamms.config import TrackingConfig
+    from adamms.config import PromptsConfig, TrackingConfig
+    from adamms.generation.prompts import Prompt
     from adamms.searching.selection import Selection
 
 logger = logging.getLogger(__name__)
-SEARCH_TAG = "adamms.search"
+STATUSES = {KeyboardInterrupt: "KILLED", SystemExit: "KILLED", GeneratorExit: "KILLED"}
 
 
 class SearchTracker:
-    """A context manager around one search; its calls return at once, a thread of its own does the logging, in order.
+    """A context manager around one search; its calls only write to the search's journal, a thread delivers it.
 
     A search that is run again goes on in the same runs: they are found by `search_key`.
 
+    Args:
+        params: of the search and of each of its candidates.
+        run_dir: of the search; its journal lies there, and files are named relative to it.
+
     Raises (on entering):
-        UserError: the tracking URI is none that MLflow knows, or nothing answers there.
+        UserError: the tracking URI is none that MLflow can use.
     """
 
-    def __init__(self, config: TrackingConfig, search_key: str, params: Mapping[str, Any]) -> None:
-        self._config, self._key = config, search_key
+    def __init__(self, config: TrackingConfig, search_key: str, params: Mapping[str, Any], run_dir: Path) -> None:
+        self._config, self._folder = config, run_dir
         self._params = {name: str(value) for name, value in params.items()}
-        self._queue = ThreadPoolExecutor(1, thread_name_prefix="mlflow")
-        self._children: dict[float, str] = {}
-        self._parent = ""
+        self._journal = Journal(run_dir / JOURNALS, search_key)
+        self._told: dict[tuple[str, ...], Any] = {}
 
     def __enter__(self) -> SearchTracker:
         if not self._config.enabled:
             return self
-        import mlflow
-        from mlflow.exceptions import MlflowException
-
-        logging.getLogger("alembic").setLevel(logging.WARNING)
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        self._server = Server(self._config.uri, self._config.experiment)
         try:
-            self._client = mlflow.MlflowClient(tracking_uri=self._config.uri)
-            self._experiment = self._experiment_id()
-            self._open_runs()
-        except (MlflowException, OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(
-                f"tracking.uri={self._config.uri}: MLflow cannot be used there ({reason}); "
-                "mend it, or go without with tracking.enabled=false"
-            ) from None
+            self._server.check()
+        except Unreachable as error:
+            logger.warning("tracking.uri=%s does not answer (%s); the search goes on", self._config.uri, error)
+        for operation in self._journal.operations():
+            self._told[_slot(operation.kind, operation.run, operation.fields)] = operation.fields
+        self._journal.append(
+            "open",
+            uri=self._config.uri,
+            experiment=self._config.experiment,
+            name=self._name,
+            note=f"{self._name}: searching",
+            params=self._params,
+        )
+        self._courier = Courier(self._journal, self._server, self._folder)
+        self._courier.start()
+        self._machine = MachineMonitor(self._log_machine) if self._config.system_metrics else None
+        if self._machine:
+            self._machine.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._config.enabled:
-            status = "FINISHED" if kind is None else "KILLED" if kind is KeyboardInterrupt else "FAILED"
-            self._submit(lambda: self._client.set_terminated(self._parent, status))
-        self._queue.shutdown(wait=True)
+        if not self._config.enabled:
+            return
+        if self._machine:
+            self._machine.stop()
+        self._journal.append("status", status="FINISHED" if kind is None else STATUSES.get(kind, "FAILED"))
+        self._courier.close()
+        waiting = self._journal.waiting(self._server.name)
+        if waiting:
+            logger.warning(
+                "%d records could not be delivered to %s; deliver them with: adamms track %s",
+                waiting,
+                self._config.uri,
+                self._folder,
+            )
+
+    def log_prompts(self, config: PromptsConfig, prompts: Sequence[Prompt]) -> None:
+        """The prompts as the search's input data set."""
+        digest = hashlib.sha256("".join(prompt.digest for prompt in prompts).encode()).hexdigest()[:16]
+        images = sum(len(prompt.images) for prompt in prompts)
+        columns = [{"type": "string", "name": name, "required": True} for name in ("id", "prompt")]
+        dataset = {
+            "name": short_name(config.path),
+            "digest": digest,
+            "source_type": "local" if Path(config.path).exists() else "external",
+            "source": json.dumps({"uri": config.path, "drawn": len(prompts), "seed": config.seed}),
+            "schema": json.dumps({"mlflow_colspec": columns}),
+            "profile": json.dumps({"num_rows": len(prompts), "num_images": images}),
+        }
+        self._tell("inputs", dataset=dataset, context="search")
 
     def log_candidate(self, candidate: CandidateRecord) -> None:
         """Logs a candidate as it finishes; its divergence follows when its neighbours are known."""
-        self._submit(lambda: self._log_candidate(candidate))
+        if not self._config.enabled:
+            return
+        run = format_alpha(candidate.alpha)
+        if candidate.error is not None:
+            self._tell("tags", run, values={"status": "failed", "error": candidate.error})
+            self._tell("status", run, status="FAILED")
+            return
+        if candidate.seconds:  # first, for a run begins with what is said of it first
+            self._tell("metrics", run, values=candidate.seconds, seconds=sum(candidate.seconds.values()))
+        self._tell("metrics", run, values={"prompts": len(candidate.answers), "tokens": candidate.tokens})
+        if candidate.measured:
+            self._tell("metrics", run, values=_finite(candidate.measured))
+        self._tell("tags", run, values={"status": "finished"})
+        if candidate.digest:
+            self._tell("tags", run, values={"weights_digest": candidate.digest})
+        path = Path(JOURNALS) / "responses" / f"{self._journal.key}-{run}.json"
+        _write_table(self._folder / path, candidate)
+        self._tell("table", run, path=str(path), name="responses.json", digest=_digest(self._folder / path))
+        self._tell("status", run, status="FINISHED")
 
     def log_scores(self, scores: Mapping[float, Mapping[str, float]]) -> None:
         """Logs metrics by alpha (divergences, degeneracy rates, accuracies) to the candidates' runs."""
-        self._submit(lambda: self._log_scores(scores))
-
-    def log_selection(self, selection: Selection, artifacts: list[Path]) -> None:
-        """Marks the chosen candidate and logs what the search leaves."""
-        self._submit(lambda: self._log_selection(selection, artifacts))
-
-    def _submit(self, work: Callable[[], None]) -> None:
-        if self._config.enabled:
-            self._queue.submit(_logged, work)
-
-    def _experiment_id(self) -> str:
-        found = self._client.get_experiment_by_name(self._config.experiment)
-        if found:
-            return str(found.experiment_id)
-        location = _artifact_folder(self._config.uri)
-        return str(self._client.create_experiment(self._config.experiment, artifact_location=location))
-
-    def _open_runs(self) -> None:
-        tag = f"tags.`{SEARCH_TAG}` = '{self._key}'"
-        for run in self._client.search_runs([self._experiment], tag):
-            if "mlflow.parentRunId" in run.data.tags:
-                self._children[float(run.data.params["alpha"])] = run.info.run_id
-            else:
-                self._parent = run.info.run_id
-        if self._parent:
-            self._client.update_run(self._parent, status="RUNNING")
-            return
-        name = f"{Path(self._params['donor']).name} into {Path(self._params['base']).name}"
-        tags = {SEARCH_TAG: self._key, "mlflow.runName": name, "adamms.kind": "search"}
-        self._parent = self._client.create_run(self._experiment, tags=tags).info.run_id
-        self._client.log_batch(self._parent, params=_params(self._params))
-
-    def _child(self, alpha: float) -> str:
-        if alpha not in self._children:
-            tags = {
-                "mlflow.parentRunId": self._parent,
-                "mlflow.runName": f"alpha {format_alpha(alpha)}",
-                SEARCH_TAG: self._key,
-                "adamms.kind": "candidate",
-                "chosen": "false",
-            }
-            run = self._client.create_run(self._experiment, tags=tags)
-            self._children[alpha] = run.info.run_id
-            self._client.log_batch(run.info.run_id, params=_params({**self._params, "alpha": format_alpha(alpha)}))
-        return self._children[alpha]
-
-    def _log_candidate(self, candidate: CandidateRecord) -> None:
-        run = self._child(candidate.alpha)
-        measured = {
-            "prompts": len(candidate.answers),
-            "tokens": candidate.tokens,
-            "move_seconds": candidate.move_seconds,
-            "generate_seconds": candidate.generate_seconds,
-        }
-        self._client.log_batch(run, metrics=_metrics(measured))
-        if candidate.digest:
-            self._client.set_tag(run, "weights_digest", candidate.digest)
-        if candidate.error is not None:
-            self._client.set_tag(run, "error", candidate.error)
-            self._client.set_terminated(run, "FAILED")
-            return
-        rows = [(i, candidate.questions.get(i, ""), answer) for i, answer in candidate.answers.items()]
-        columns = dict(zip(("prompt_id", "prompt", "response"), map(list, zip(*rows, strict=True)), strict=True))
-        if not any(artifact.path == "responses.json" for artifact in self._client.list_artifacts(run)):
-            self._client.log_table(run, columns, "responses.json")
-        self._client.set_terminated(run, "FINISHED")
-
-    def _log_scores(self, scores: Mapping[float, Mapping[str, float]]) -> None:
         for alpha, values in scores.items():
-            self._client.log_batch(self._child(alpha), metrics=_metrics(values))
+            self._tell("metrics", format_alpha(alpha), values=_finite(values))
 
-    def _log_selection(self, selection: Selection, artifacts: list[Path]) -> None:
+    def log_metrics(self, values: Mapping[str, float]) -> None:
+        """Logs metrics of the search as a whole (seconds by phase, noise floor, saved work) to its run."""
+        self._tell("metrics", values=_finite(values))
+
+    def log_selection(self, selection: Selection) -> None:
+        """Marks the chosen candidate, and how far the choice can be trusted."""
         for alpha in selection.scores:
-            self._client.set_tag(self._child(alpha), "chosen", "true" if alpha == selection.alpha else "false")
+            chosen = "true" if alpha == selection.alpha else "false"
+            excluded = {"excluded": selection.excluded[alpha]} if alpha in selection.excluded else {}
+            self._tell("tags", format_alpha(alpha), values={"chosen": chosen, **excluded})
+        tags = {"verdict": selection.verdict, "mlflow.note.content": _note(self._name, selection)}
+        metrics: dict[str, float] = {"prompts_used": selection.prompts_used, "warnings": len(selection.warnings)}
         if selection.alpha is not None:
-            self._client.log_batch(self._parent, metrics=_metrics({"chosen_alpha": selection.alpha}))
-            self._client.set_tag(self._parent, "chosen_alpha", format_alpha(selection.alpha))
-        self._client.set_tag(self._parent, "verdict", selection.verdict)
-        for path in artifacts:
-            self._client.log_artifact(self._parent, str(path))
+            tags["chosen_alpha"] = format_alpha(selection.alpha)
+            metrics["chosen_alpha"] = selection.alpha
+            metrics |= _finite({f"chosen_{selection.metric}": selection.scores[selection.alpha]})
+            metrics |= _finite({"chosen_in_resamples": selection.bootstrap.get(selection.alpha)})
+        self._tell("tags", values=tags)
+        self._tell("metrics", values=metrics)
+
+    def log_files(self, files: Sequence[Path], folder: str | None = None) -> None:
+        """Files of the run folder, as artifacts of the search's run."""
+        for path in files:
+            name = str(path.relative_to(self._folder))
+            self._tell("file", path=name, folder=folder, digest=_digest(path))
+
+    def log_winner(self, selection: Selection, merged: Path) -> None:
+        """Registers the winner: a model version that points at its checkpoint, with the alias `champion`."""
+        assert selection.alpha is not None
+        name = self._config.model or self._name
+        params = {**self._params, "alpha": format_alpha(selection.alpha)}
+        self._tell("model", name=registered_name(name), checkpoint=str(merged.resolve()), params=params)
+
+    @property
+    def _name(self) -> str:
+        donor, base = short_name(self._params["donor"]), short_name(self._params["base"])
+        task = self._params.get("task")
+        return f"{donor} into {base}" + (f", {task}" if task else "")
+
+    def _log_machine(self, values: Mapping[str, float]) -> None:
+        self._journal.append("metrics", values=_finite(values))
+        self._courier.notify()
+
+    def _tell(self, kind: str, run: str | None = None, **fields: Any) -> None:
+        """Appends an operation, unless it says what was said before (a search that is run again repeats itself)."""
+        if not self._config.enabled:
+            return
+        slot = _slot(kind, run, fields)
+        if self._told.get(slot) == fields:
+            return
+        self._told[slot] = fields
+        self._journal.append(kind, run, **fields)
+        self._courier.notify()
 
 
-def _artifact_folder(uri: str) -> str | None:
-    """Beside a local database, whatever the working directory is; a server decides for itself."""
-    if not uri.startswith("sqlite:///"):
-        return None
-    return str(Path(uri.removeprefix("sqlite:///")).resolve().parent / "mlartifacts")
+def _slot(kind: str, run: str | None, fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """What an operation overwrites."""
+    return (kind, run or "", str(fields.get("path", "")), *sorted(fields.get("values", ())))
 
 
-def _logged(work: Callable[[], None]) -> None:
-    try:
-        work()
-    except Exception as error:  # whatever the dashboard's trouble is, the search goes on without it
-        logger.warning("MLflow did not take a record (%s: %s)", type(error).__name__, str(error).splitlines()[:1])
+def _note(name: str, selection: Selection) -> str:
+    chosen = (
+        "nothing was chosen" if selection.alpha is None else f"**alpha {format_alpha(selection.alpha)}** was chosen"
+    )
+    warnings = "".join(f"\n- {warning}" for warning in selection.warnings)
+    return f"{name}: {chosen}. {selection.verdict}.{warnings}\n\nThe whole story: `report.html` among the artifacts."
 
 
-def _params(values: Mapping[str, str]) -> list[Any]:
-    from mlflow.entities import Param
+def _write_table(path: Path, candidate: CandidateRecord) -> None:
+    """The answers as `mlflow.log_table` stores a table; MLflow compares the second column unless told otherwise."""
+    rows = [[i, answer, candidate.questions.get(i, "")] for i, answer in sorted(candidate.answers.items())]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"columns": ["prompt_id", "response", "prompt"], "data": rows}), encoding="utf-8")
 
-    return [Param(name, value[:6000]) for name, value in values.items()]
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else ""
 
 
-def _metrics(values: Mapping[str, float]) -> list[Any]:
-    from mlflow.entities import Metric
-
-    now = int(time.time() * 1000)
-    return [Metric(name, float(value), now, 0) for name, value in values.items()]
+def _finite(values: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: float(value) for name, value in values.items() if value is not None and math.isfinite(value)}

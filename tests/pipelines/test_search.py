@@ -15,6 +15,7 @@ from types import ModuleType
 
 import pytest
 
+from adamms.config import SearchSettings, load_settings
 from adamms.searching.responses import read_responses
 from pipelines import evaluate, search
 from tests.tiny_models import TinyPair
@@ -63,11 +64,28 @@ def searched(tiny_pair: TinyPair, prompt_file: Path, tmp_path_factory: pytest.Te
 
 def test_a_search_leaves_what_it_promises(searched: Path) -> None:
     run_dir = searched / "run"
-    assert {"plan.json", "responses", "selection.json", "merged"} <= {path.name for path in run_dir.iterdir()}
+    assert {"plan.json", "responses", "selection.json", "merged", "report.html", "figures", "settings.yaml"} <= {
+        path.name for path in run_dir.iterdir()
+    }
     responses = read_responses(run_dir / "responses")
     assert {alpha: len(answers) for alpha, answers in responses.items()} == dict.fromkeys(ALPHAS, 12)
     selection = json.loads((run_dir / "selection.json").read_text())
     assert selection["alpha"] in ALPHAS[1:-1]
+
+
+def test_the_report_tells_of_this_search(searched: Path) -> None:
+    page = (searched / "run" / "report.html").read_text()
+    for text in ("tensors merge", "pipelines/search.py", "What is in picture", "data:image/png"):
+        assert text in page
+    again = load_settings(SearchSettings, searched / "run" / "settings.yaml", [])
+    assert Path(again.run_dir) == searched / "run", "the settings are a file that --config takes"
+
+
+def test_everything_was_delivered(searched: Path) -> None:
+    done = run([sys.executable, "-m", "adamms.cli", "track", str(searched / "run")])
+    assert (done.returncode, done.stdout) == (0, f"0 records delivered to sqlite:///{searched}/mlflow.db\n"), (
+        done.stderr
+    )
 
 
 def test_select_prints_what_the_search_saved(searched: Path) -> None:

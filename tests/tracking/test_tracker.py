@@ -2,14 +2,25 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from adamms.config import TrackingConfig
+from adamms.config import PromptsConfig, TrackingConfig
 from adamms.errors import UserError
+from adamms.generation.prompts import Prompt
 from adamms.searching.selection import select
 from adamms.tracking import CandidateRecord, SearchTracker
+from adamms.tracking.courier import deliver_run
+from adamms.tracking.delivery import Delivery, Unreachable
+from adamms.tracking.journal import Journal, Operation
+from adamms.tracking.server import Server
 
 PARAMS = {"base": "models/base", "donor": "models/donor", "method": "linear"}
 RESPONSES = {
@@ -19,24 +30,32 @@ RESPONSES = {
 }
 
 
-def log_search(config: TrackingConfig, artifact: Path) -> None:
-    with SearchTracker(config, "key-1", PARAMS) as tracker:
+def log_search(config: TrackingConfig, run_dir: Path) -> None:
+    merged = run_dir / "merged"
+    merged.mkdir(parents=True, exist_ok=True)
+    (run_dir / "plan.json").write_text("{}")
+    with SearchTracker(config, "key-1", PARAMS, run_dir) as tracker:
+        tracker.log_prompts(PromptsConfig(path="tasks/fruit.jsonl"), [Prompt(i, f"{i}?") for i in "abc"])
         for alpha, answers in RESPONSES.items():
             questions = dict.fromkeys(answers, "?")
-            tracker.log_candidate(CandidateRecord(alpha, answers, questions, tokens=9, generate_seconds=1.5))
-        tracker.log_scores({0.5: {"either": 2.0, "sum": 2.0}})
-        tracker.log_selection(select(RESPONSES, bootstrap=0), [artifact])
+            measured = {"tokens_saved": 4.0}
+            tracker.log_candidate(
+                CandidateRecord(alpha, answers, questions, tokens=9, generate_seconds=1.5, measured=measured)
+            )
+        tracker.log_scores({0.5: {"either": 2.0, "sum": 2.0, "left": float("nan")}})
+        selection = select(RESPONSES, bootstrap=0)
+        tracker.log_selection(selection)
+        tracker.log_winner(selection, merged)
+        tracker.log_files([run_dir / "plan.json"])
 
 
-def test_one_parent_and_a_child_for_every_candidate_once(tmp_path: Path) -> None:
+def test_one_parent_and_a_child_for_every_candidate_once(tmp_path: Path, config: TrackingConfig) -> None:
     """A search that is run again goes on in the same runs."""
     import mlflow
 
-    config = TrackingConfig(uri=f"sqlite:///{tmp_path}/mlflow.db", experiment="pairs")
-    artifact = tmp_path / "plan.json"
-    artifact.write_text("{}")
-    log_search(config, artifact)
-    log_search(config, artifact)
+    config = replace(config, experiment="pairs")
+    log_search(config, tmp_path / "run")
+    log_search(config, tmp_path / "run")
 
     client = mlflow.MlflowClient(config.uri)
     experiment = client.get_experiment_by_name("pairs").experiment_id
@@ -52,39 +71,162 @@ def test_one_parent_and_a_child_for_every_candidate_once(tmp_path: Path) -> None
     assert chosen.data.metrics["generate_seconds"] == 1.5
     assert parent.data.metrics["chosen_alpha"] == 0.5
     assert parent.info.artifact_uri.startswith(str(tmp_path)), "artifacts lie beside the database, wherever we run"
+    assert parent.data.tags["mlflow.note.content"].startswith("donor into base: **alpha 0.5** was chosen")
     assert [file.path for file in client.list_artifacts(parent.info.run_id)] == ["plan.json"]
+    (data,) = parent.inputs.dataset_inputs
+    assert (data.dataset.name, json.loads(data.dataset.profile)["num_rows"]) == ("fruit", 3)
+    assert chosen.data.metrics["tokens_saved"] == 4
+    (version,) = client.search_model_versions("")
+    assert version.tags["checkpoint"] == str(tmp_path / "run" / "merged")
+    assert client.get_model_version_by_alias("donor into base", "champion").version == version.version
+    for run in runs:
+        for name in run.data.metrics:
+            assert len(client.get_metric_history(run.info.run_id, name)) == 1, f"{name} was logged twice"
     table = json.loads(Path(client.download_artifacts(chosen.info.run_id, "responses.json")).read_text())
-    assert table["data"] == [["a", "?", "one"], ["b", "?", "two"], ["c", "?", "four"]]
+    assert table["data"] == [["a", "one", "?"], ["b", "two", "?"], ["c", "four", "?"]]
 
 
-def test_a_failed_candidate_is_shown_as_such(tmp_path: Path) -> None:
+def test_a_failed_candidate_is_shown_as_such(tmp_path: Path, config: TrackingConfig) -> None:
     import mlflow
 
-    config = TrackingConfig(uri=f"sqlite:///{tmp_path}/mlflow.db")
-    with SearchTracker(config, "key", PARAMS) as tracker:
+    with SearchTracker(config, "key", PARAMS, tmp_path / "run") as tracker:
         tracker.log_candidate(CandidateRecord(0.5, error="OutOfMemoryError: no room"))
     (run,) = mlflow.MlflowClient(config.uri).search_runs(["1"], "params.alpha = '0.5'")
     assert (run.info.status, run.data.tags["error"]) == ("FAILED", "OutOfMemoryError: no room")
 
 
-def test_a_dashboard_that_breaks_does_not_stop_a_search(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    config = TrackingConfig(uri=f"sqlite:///{tmp_path}/mlflow.db")
-    with caplog.at_level(logging.WARNING), SearchTracker(config, "key", PARAMS) as tracker:
-        tracker.log_selection(select(RESPONSES, bootstrap=0), [tmp_path / "missing.json"])
-    assert "MLflow did not take a record" in caplog.text
+@pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt, "KILLED"), (RuntimeError, "FAILED")])
+def test_how_a_search_ended_is_shown(
+    tmp_path: Path, config: TrackingConfig, error: type[BaseException], status: str
+) -> None:
+    import mlflow
+
+    with pytest.raises(error), SearchTracker(config, "key", PARAMS, tmp_path / "run"):
+        raise error
+    (run,) = mlflow.MlflowClient(config.uri).search_runs(["1"])
+    assert run.info.status == status
 
 
-def test_an_unusable_uri_is_told_before_the_search() -> None:
-    config = TrackingConfig(uri="nothing://knows/this")
+def test_a_record_that_is_refused_holds_up_nothing(
+    tmp_path: Path, config: TrackingConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    import mlflow
+
+    with caplog.at_level(logging.WARNING), SearchTracker(config, "key", PARAMS, tmp_path / "run") as tracker:
+        tracker.log_files([tmp_path / "run" / "missing.json"])
+        tracker.log_metrics({"no such: metric, surely!": 1.0})
+        tracker.log_metrics({"fine": 1.0})
+    assert caplog.text.count("MLflow did not take a record") == 2
+    (run,) = mlflow.MlflowClient(config.uri).search_runs(["1"])
+    assert (run.info.status, run.data.metrics) == ("FINISHED", {"fine": 1.0})
+
+
+@pytest.mark.parametrize("uri", ["nothing://knows/this", "sqlite:////dev/null/mlflow.db"])
+def test_an_unusable_uri_is_told_before_the_search(tmp_path: Path, uri: str) -> None:
+    config = TrackingConfig(uri=uri)
     with (
-        pytest.raises(UserError, match=r"tracking\.uri=nothing.*tracking\.enabled=false"),
-        SearchTracker(config, "k", PARAMS),
+        pytest.raises(UserError, match=r"tracking\.uri=.*tracking\.enabled=false"),
+        SearchTracker(config, "k", PARAMS, tmp_path / "run"),
     ):
         pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_tracking_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with SearchTracker(TrackingConfig(enabled=False), "key", PARAMS) as tracker:
+    config = TrackingConfig(enabled=False)
+    with SearchTracker(config, "key", PARAMS, tmp_path / "run") as tracker:
         tracker.log_candidate(CandidateRecord(0.5, {"a": "b"}))
+        tracker.log_selection(select(RESPONSES, bootstrap=0))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_machine_is_watched_on_the_parent_only(tmp_path: Path, config: TrackingConfig) -> None:
+    import mlflow
+
+    config = replace(config, system_metrics=True)
+    log_search(config, tmp_path / "run")
+    runs = mlflow.MlflowClient(config.uri).search_runs(["1"])
+    watched = [run for run in runs if "system/cpu_utilization_percentage" in run.data.metrics]
+    assert [run.data.tags["adamms.kind"] for run in watched] == ["search"]
+
+
+def test_nobody_is_waited_for(tmp_path: Path, config: TrackingConfig, caplog: pytest.LogCaptureFixture) -> None:
+    """The server does not answer at all; later, one command delivers everything, once, in order."""
+    import mlflow
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # then nothing listens there
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+    unreachable, run_dir = replace(config, uri=address), tmp_path / "run"
+    started = time.monotonic()
+    with caplog.at_level(logging.WARNING):
+        log_search(unreachable, run_dir)
+    assert time.monotonic() - started < 60
+    assert f"adamms track {run_dir}" in caplog.text
+    with pytest.raises(UserError, match="no answer"):
+        deliver_run(run_dir)
+
+    (journal,) = Journal.all_in(run_dir / "tracking")
+    assert deliver_run(run_dir, config.uri) == (sum(1 for _ in journal.operations()), config.uri)
+    assert deliver_run(run_dir, config.uri) == (0, config.uri)
+    client = mlflow.MlflowClient(config.uri)
+    runs = client.search_runs(["1"])
+    assert len(runs) == 1 + len(RESPONSES)
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    last = max(operation.time for operation in journal.operations())
+    assert all(run.info.end_time <= last for run in runs), "runs carry the times of the search, not of the delivery"
+    candidates = [run for run in runs if "alpha" in run.data.params]
+    assert all(run.info.end_time - run.info.start_time >= 1500 for run in candidates), "and last as long as it did"
+
+
+def test_a_delivery_that_is_cut_anywhere_goes_on_without_duplicates(tmp_path: Path, config: TrackingConfig) -> None:
+    """Whatever operation the server dies at, before or after it took it, the end is the same."""
+    import mlflow
+
+    run_dir, first = tmp_path / "run", f"sqlite:///{tmp_path}/first.db"
+    shutil.copy(tmp_path / "mlflow.db", tmp_path / "first.db")
+    log_search(replace(config, uri=first), run_dir)
+    (journal,) = Journal.all_in(run_dir / "tracking")
+    total = sum(1 for _ in journal.operations())
+    for after in range(2 * total + 2):
+        delivery = Delivery(journal, Server(config.uri, config.experiment), run_dir)
+        try:
+            with dying_after(delivery, after % 2, before=after % 4 < 2):
+                delivery.deliver()
+        except Unreachable:
+            continue
+        break
+    assert journal.waiting(f"{config.uri} {config.experiment}") == 0
+    told, again = (
+        sorted(
+            (
+                run.data.params.get("alpha", ""),
+                run.info.status,
+                run.info.start_time,
+                run.data.metrics,
+                len(run.data.tags),
+            )
+            for run in mlflow.MlflowClient(uri).search_runs(["1"])
+        )
+        for uri in (first, config.uri)
+    )
+    assert told == again
+    assert len(mlflow.MlflowClient(config.uri).search_model_versions("")) == 1
+
+
+@contextmanager
+def dying_after(delivery: Delivery, operations: int, before: bool) -> Iterator[None]:
+    """The server takes so many operations and then dies, before or after it took the next one."""
+    do, taken = delivery._do, 0
+
+    def dying(operation: Operation) -> None:
+        nonlocal taken
+        if taken == operations and before:
+            raise ConnectionError("gone")
+        do(operation)
+        if taken == operations:
+            raise ConnectionError("gone")
+        taken += 1
+
+    delivery._do = dying  # type: ignore[method-assign]
+    yield

@@ -1,0 +1,46 @@
+"""What a search cost: seconds by phase, kept in the run folder and added up over every time the command ran."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class Costs:
+    """Seconds by phase, in the order in which phases first happened, those of earlier runs of the command included."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.seconds: dict[str, float] = read_costs(file)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Counts the time of the block, also when it fails."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(name, time.perf_counter() - started)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Counts time that was measured elsewhere."""
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+
+    def save(self) -> None:
+        """Writes everything counted so far, in one step."""
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self._file.with_name(f".{self._file.name}.tmp")
+        temporary.write_text(json.dumps({"seconds": self.seconds}, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(self._file)
+
+
+def read_costs(file: Path) -> dict[str, float]:
+    """Seconds by phase from a file that `Costs` wrote; none where there is no such file."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(name): float(value) for name, value in found["seconds"].items()}

@@ -1,0 +1,52 @@
+"""The winner in MLflow's model registry: a version that points at the checkpoint folder, nothing is copied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from adamms.tracking.server import Server
+
+CHAMPION = "champion"
+
+
+def register(server: Server, search: str, run: str, name: str, checkpoint: str, params: Mapping[str, str]) -> None:
+    """Makes `checkpoint` the champion of the registered model `name`; a version that stands there is used again."""
+    import mlflow
+
+    client = server.client
+    _ensure_model(server, name)
+    # set on creation, so that a version found by it is complete; the same winner of the same search is one version
+    tags = {"checkpoint": checkpoint, "adamms.search": search, "alpha": params["alpha"]}
+    same = [v for v in client.search_model_versions(f"name = '{name}'") if tags.items() <= v.tags.items()]
+    if same:
+        version = same[0].version
+    else:
+        mlflow.set_tracking_uri(server.uri)  # MLflow's own look-up of the source knows no other way
+        experiment = server.experiment()
+        made = client.search_logged_models([experiment], f"tags.`adamms.search` = '{search}'")
+        model = next((m for m in made if tags.items() <= m.tags.items() and m.status == "READY"), None)
+        model = model or mlflow.create_external_model(
+            name=name, source_run_id=run, params=dict(params), tags=tags, experiment_id=experiment
+        )
+        source = f"models:/{model.model_id}"
+        version = client.create_model_version(
+            name, source, run_id=run, tags=tags, model_id=model.model_id, description=f"Checkpoint: {checkpoint}"
+        ).version
+    client.set_registered_model_alias(name, CHAMPION, version)
+
+
+def _ensure_model(server: Server, name: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        server.client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def registered_name(text: str) -> str:
+    """A text as MLflow takes it for the name of a registered model."""
+    return "".join("-" if char in "/:.%\"'" else char for char in text)

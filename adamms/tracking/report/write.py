@@ -1,0 +1,140 @@
+"""Figures and report of a search, written into its run folder."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adamms.mapping.table import count
+from adamms.searching.responses import format_alpha
+from adamms.searching.selection import END_POINT
+from adamms.tracking.figures import Drawing, draw_answers, draw_divergence, draw_phases, spell_seconds
+from adamms.tracking.figures.palette import EQUAL
+from adamms.tracking.parameters import short_name
+from adamms.tracking.report.story import Story, by_alpha, versions
+from adamms.tracking.report.telling import TellingPrompt, telling_prompts
+from adamms.tracking.templates import render
+
+if TYPE_CHECKING:
+    from adamms.mapping.plan import MergePlan
+
+REPORT, FIGURES = "report.html", "figures"
+LARGEST_PICTURE = 320
+LONGEST_ANSWER = 600
+
+
+def write_report(story: Story, folder: Path) -> list[Path]:
+    """Writes `report.html` and `figures/`; gives the files, the report first."""
+    telling = telling_prompts(story.responses, story.prompts, story.chosen)
+    drawings = draw(story, telling)
+    page = render_report(story, telling, drawings)
+    folder.mkdir(parents=True, exist_ok=True)
+    report = folder / REPORT
+    temporary = folder / f".{REPORT}.tmp"
+    temporary.write_text(page, encoding="utf-8")
+    temporary.replace(report)
+    return [report, *(path for drawing in drawings for path in drawing.write(folder / FIGURES))]
+
+
+def draw(story: Story, telling: Sequence[TellingPrompt]) -> list[Drawing]:
+    """The figures of one search that there is data for."""
+    drawings = [draw_divergence(story.curve())]
+    if telling:
+        drawings.append(draw_answers([one.answered for one in telling], story.alphas, story.chosen))
+    if story.seconds:
+        drawings.append(draw_phases(story.seconds))
+    return drawings
+
+
+def render_report(story: Story, telling: Sequence[TellingPrompt], drawings: Sequence[Drawing]) -> str:
+    """The report as HTML; whatever models answered is escaped."""
+    plan = story.plan
+    figures = {drawing.name: drawing for drawing in drawings}
+    return render(
+        "report.html.jinja",
+        base=short_name(plan.base.location),
+        donor=short_name(plan.donor.location),
+        story=story,
+        plan=plan,
+        parts=count(plan),
+        kept=_kept(plan),
+        share=_share(plan),
+        candidates=_candidates(story),
+        figures={name: {"svg": drawing.svg(), "caption": drawing.caption} for name, drawing in figures.items()},
+        groups=_groups(telling),
+        alphas=[(alpha, format_alpha(alpha)) for alpha in story.alphas],
+        tints=EQUAL,
+        total=spell_seconds(sum(story.seconds.values())),
+        phases=[(name, spell_seconds(value)) for name, value in story.seconds.items()],
+        versions=versions(),
+        written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+    )
+
+
+def _candidates(story: Story) -> list[dict[str, Any]]:
+    """A row a candidate."""
+    selection, judged = story.selection, story.judgement or {}
+    columns = {
+        "score": by_alpha(selection["scores"]),
+        "left": by_alpha(selection["left"]),
+        "right": by_alpha(selection["right"]),
+        "share": by_alpha(selection.get("bootstrap", {})),
+        "accuracy": by_alpha(judged.get("accuracy", {})),
+        "tokens": dict(story.tokens),
+        "why": {a: why.replace(END_POINT, "end point") for a, why in by_alpha(selection.get("excluded", {})).items()},
+    }
+    return [
+        {"alpha": format_alpha(alpha), "chosen": alpha == story.chosen}
+        | {name: values.get(alpha) for name, values in columns.items()}
+        for alpha in sorted(columns["score"])
+    ]
+
+
+def _kept(plan: MergePlan) -> list[tuple[int, str]]:
+    """How many tensors the base keeps, by reason, the most frequent first."""
+    return [(number, reason) for reason, number in Counter(t.reason for t in plan.tensors if t.reason).most_common()]
+
+
+def _share(plan: MergePlan) -> float:
+    """Share of the base's parameters that merge."""
+    from math import prod
+
+    total = sum(prod(tensor.shape) for tensor in plan.tensors)
+    merged = sum((p.stop - p.start) * prod(t.shape[1:]) for t in plan.tensors for p in t.pieces)
+    return merged / max(total, 1)
+
+
+def _groups(telling: Sequence[TellingPrompt]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Prompts by why they are shown, with their pictures and each answer's colour."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for one in telling:
+        cells = [
+            {
+                "text": answer[:LONGEST_ANSWER] + (" …" if len(answer) > LONGEST_ANSWER else ""),
+                "kind": None if kind is None else kind % len(EQUAL),
+                "letter": "" if kind is None or kind > 25 else chr(ord("A") + kind),
+            }
+            for answer, kind in zip(one.answered.answers, one.answered.kinds, strict=True)
+        ]
+        pictures = [_thumbnail(image) for image in one.prompt.images]
+        row = {"id": one.prompt.id, "text": one.prompt.text, "pictures": pictures, "cells": cells}
+        groups.setdefault(one.why, []).append(row)
+    return list(groups.items())
+
+
+def _thumbnail(encoded: bytes) -> str:
+    """A data URI of a picture, made smaller where it is large."""
+    from adamms.generation.images import decode_image
+
+    picture = decode_image(encoded)
+    picture.thumbnail((LARGEST_PICTURE, LARGEST_PICTURE))
+    buffer = io.BytesIO()
+    small = picture.width * picture.height < 128 * 128
+    picture.save(buffer, "PNG" if small else "JPEG", quality=85)
+    kind = "png" if small else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
