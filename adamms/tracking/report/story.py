@@ -22,6 +22,7 @@ from adamms.searching.resampling import resample, smoother
 from adamms.searching.responses import Responses, comparison_set
 from adamms.tracking.costs import read_costs
 from adamms.tracking.figures import Curve
+from adamms.tracking.server import without_password
 
 if TYPE_CHECKING:
     from adamms.generation.prompts import Prompt
@@ -127,8 +128,11 @@ def by_alpha(table: Mapping[str, Any]) -> dict[float, Any]:
 
 
 def settings_text(settings: Any) -> str:
-    """All settings as a file that `--config` takes, below the command that is running, as a person would type it."""
-    return f"# {shlex.join(['python', *sys.argv])}\n{settings_yaml(settings)}"
+    """All settings as a file that `--config` takes, below the command that is running, as a person would type it.
+
+    Passwords in addresses are left out: the text is for the report, which people mail.
+    """
+    return without_password(f"# {shlex.join(['python', *sys.argv])}\n{settings_yaml(settings)}")
 
 
 def read_settings(file: Path) -> tuple[str, str]:
