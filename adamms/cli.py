@@ -82,8 +82,13 @@ def merge(
 @app.command()
 def select(
     responses: Annotated[Path, typer.Argument(metavar="RESPONSES", help="JSONL file or folder of them")],
-    metric: Annotated[str, typer.Option(help="Divergence: either, sum, answer, edit, chrf, embedding")] = "either",
+    metric: Annotated[
+        str, typer.Option(help="either, sum, answer, edit, chrf, plurality, embedding[:MODEL]; a+b is the mean of both")
+    ] = "either",
     endpoints: Annotated[Endpoints, typer.Option(help="Whether the smallest and largest alpha may win")] = "exclude",
+    smoothing: Annotated[float, typer.Option(help="How much of a score is its neighbours' average, 0 to 1")] = 0.0,
+    bootstrap: Annotated[int, typer.Option(help="How many resamples of the prompts; 0: none")] = 1000,
+    task: Annotated[str, typer.Option(help="Only prompts of this task, whose ids begin with TASK/")] = "",
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -91,8 +96,10 @@ def select(
     from adamms.searching.responses import read_responses
     from adamms.searching.selection import select as select_alpha
     from adamms.searching.table import print_selection
+    from adamms.searching.tasks import of_task
 
-    selection = select_alpha(read_responses(responses), metric, endpoints)
+    answers = of_task(read_responses(responses), task)
+    selection = select_alpha(answers, metric, endpoints, smoothing=smoothing, bootstrap=bootstrap)
     if as_json:
         print(json.dumps(selection.to_json()))
     else:

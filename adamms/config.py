@@ -42,6 +42,28 @@ class EngineKind(StrEnum):
     vllm = "vllm"
 
 
+class Stop(StrEnum):
+    """When candidates stop answering further prompts."""
+
+    never = "never"
+    decided = "decided"
+    confident = "confident"
+
+
+class Endpoints(StrEnum):
+    """Whether the smallest and the largest candidate, which have one neighbour only, may be chosen."""
+
+    exclude = "exclude"
+    one_sided = "one_sided"
+
+
+class Export(StrEnum):
+    """Which checkpoints a search over several tasks writes."""
+
+    one = "one"
+    each = "each"
+
+
 class Backend(StrEnum):
     """Where a merge runs."""
 
@@ -105,6 +127,8 @@ class OnError(StrEnum):
 class PromptsConfig:
     path: str = ""
     """JSONL, Parquet, a dataset (folder of `save_to_disk`, or a Hub id[@revision]), or a folder of images."""
+    tasks: dict[str, str] = field(default_factory=dict)
+    """Instead of `path`, for several tasks: name -> path. Each task gets its own alpha, and all of them one."""
     split: str = ""
     """Of a dataset; empty: its only one, else `test`, `validation` or `train`."""
     subset: str = ""
@@ -116,7 +140,7 @@ class PromptsConfig:
     question: str = ""
     """Asked of every image of a folder."""
     n: int = 100
-    """How many prompts are drawn (all, if there are fewer)."""
+    """How many prompts are drawn for each task (all, if there are fewer)."""
     seed: int = 0
     """Decides which prompts are drawn."""
     system: str = ""
@@ -174,7 +198,31 @@ class EngineConfig:
 @dataclass(frozen=True)
 class SearchingConfig:
     alphas: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+    """The candidates: values of `coefficient`."""
+    coefficient: str = "alpha"
+    """Which coefficient of `merging.method` is searched: alpha, or another one it has, such as density or scale."""
+    alpha: float = 0.5
+    """The donor's weight while another coefficient is searched."""
+    refine: tuple[float, ...] = ()
+    """Steps of further rounds, each with finer candidates around the best of the one before, such as [0.05, 0.02]."""
     metric: str = "either"
+    endpoints: Endpoints = Endpoints.exclude
+    smoothing: float = 0.0
+    """How much of a score is its neighbours' average, 0 (the paper) to 1."""
+    stop: Stop = Stop.never
+    """decided: once the remaining prompts cannot change the choice; confident: once they hardly would."""
+    block: int = 20
+    """Where searches may stop: after every so many prompts of a task."""
+    confidence: float = 0.95
+    """stop=confident: in what share of imagined remainders the choice has to stay."""
+    groups: tuple[str, ...] = ()
+    """Afterwards, an alpha for each of these groups of weights: attention, mlp, early, late, layers:FIRST-LAST."""
+    passes: int = 1
+    """How often the groups are gone through, one after the other."""
+    noise: int = 16
+    """How many prompts the chosen candidate is asked twice more, to see how many answers differ by chance alone."""
+    export: Export = Export.one
+    """With several tasks: one checkpoint in merged/, of the alpha for all; or each task's, in merged/<task>."""
 
 
 @dataclass(frozen=True)
@@ -225,11 +273,27 @@ class SearchSettings(MergeSettings):
 
 
 @dataclass(frozen=True)
+class LmmsEvalConfig:
+    tasks: tuple[str, ...] = ()
+    """lmms-eval's tasks for the winner, such as mmmu_val, ocrbench; none: it is not run."""
+    model: str = "vllm"
+    """Its name of the model class: vllm, qwen2_vl, llava_onevision, ..."""
+    model_args: tuple[str, ...] = ()
+    """Further arguments of the model class, such as tensor_parallel_size=4."""
+    batch_size: int = 1
+    options: tuple[str, ...] = ()
+    """Further options of its command line, such as --limit=100."""
+
+
+@dataclass(frozen=True)
 class EvaluateSettings(SearchSettings):
     """Settings of judging a search by labelled prompts."""
 
     labelled: PromptsConfig = field(default_factory=lambda: PromptsConfig(n=300))
     """JSONL with `prompt`, `answer`, and perhaps `id` and `images`."""
+    baselines: tuple[str, ...] = ()
+    """Other methods to judge beside the candidates, with their defaults: task_arithmetic, ties, dare_linear, ..."""
+    lmms_eval: LmmsEvalConfig = field(default_factory=LmmsEvalConfig)
 
 
 @dataclass(frozen=True)
@@ -238,6 +302,20 @@ class ReproduceSettings:
 
     seeds: tuple[int, ...] = (1, 2, 3)
     tasks: tuple[str, ...] = ("position-fruit",)
+    baselines: tuple[str, ...] = ("task_arithmetic", "ties", "dare_linear", "dare_ties", "metagpt")
+    """Judged beside the chosen candidates."""
+    criteria: tuple[str, ...] = (
+        "either",
+        "sum",
+        "answer",
+        "edit",
+        "chrf",
+        "plurality",
+        "either+plurality",
+        "either~0.5",
+        "sum~0.5",
+    )
+    """What `compare_criteria.py` compares, each with the first: metric or metric~smoothing."""
     folder: str = "runs/reproduce"
     engine: EngineConfig = field(default_factory=EngineConfig)
     searching: SearchingConfig = field(default_factory=SearchingConfig)

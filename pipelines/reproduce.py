@@ -3,32 +3,23 @@
     python pipelines/reproduce.py --config conf/reproduce.yaml [key=value ...]      (make reproduce)
 
 For every seed the pair is trained (minutes on one core) unless it is there; then all tasks are searched and judged
-with one engine. Prints the table that the README shows, in Markdown.
+with one engine, and the baselines with another. Prints the tables that the README shows, in Markdown.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from adamms.cli import pipeline
-from adamms.config import EvaluateSettings, PromptsConfig, ReproduceSettings
+from adamms.config import ReproduceSettings
 from adamms.errors import UserError
-from adamms.generation.engine import EngineSpec
-from adamms.generation.prompts import Prompt, load_prompts
-from adamms.mapping import plan_pair
-from adamms.merging.recipe import Recipe
 from adamms.ray_session import ray_session
-from adamms.searching.alphas import check_alphas
-from adamms.searching.answering import answer_all
-from adamms.searching.judging import Judgement, judge, read_labels
-from adamms.searching.labelled import answer_as_donor, answer_labelled
-from adamms.searching.responses import Responses
-from adamms.searching.run_folder import RunFolder, answer_identity
+from adamms.searching.cases import Case, answer_cases
+from adamms.searching.judging import Judgement, judge
 from adamms.searching.selection import select
-from adamms.searching.table import judgement_markdown
+from adamms.searching.table import judgement_markdown, methods_markdown
 
 
 @pipeline
@@ -36,12 +27,11 @@ def main(settings: ReproduceSettings, force: bool) -> None:
     judgements: dict[tuple[int, str], Judgement] = {}
     with ray_session(settings.ray.address):
         for seed in settings.seeds:
-            pair = make_pair(Path(settings.folder), seed)
-            for task, judgement in judge_tasks(settings, pair, seed).items():
-                judgements[seed, task] = judgement
-    table = judgement_markdown(judgements)
-    Path(settings.folder, "table.md").write_text(table, encoding="utf-8")
-    print(table)
+            for case in answer_cases(settings, make_pair(Path(settings.folder), seed), seed):
+                judgements[seed, case.task] = search_and_judge(case, settings.searching.metric)
+    tables = judgement_markdown(judgements) + "\n" + methods_markdown(judgements)
+    Path(settings.folder, "table.md").write_text(tables, encoding="utf-8")
+    print(tables)
 
 
 def make_pair(folder: Path, seed: int) -> Path:
@@ -53,48 +43,12 @@ def make_pair(folder: Path, seed: int) -> Path:
     return pair
 
 
-def judge_tasks(settings: ReproduceSettings, folder: Path, seed: int) -> dict[str, Judgement]:
-    """Searches and judges every task of one pair; its tasks share engines, each gets its own alpha (paper, 3.3)."""
-    one = EvaluateSettings(
-        base=str(folder / "base"),
-        donor=str(folder / "donor"),
-        run_dir=str(folder / "run"),
-        engine=settings.engine,
-        searching=settings.searching,
-        ray=settings.ray,
-    )
-    alphas = check_alphas(one.searching.alphas)
-    pair, recipe = plan_pair(one), Recipe()
-    unlabelled = {task: load_prompts(prompts_of(folder / "prompts", task)) for task in settings.tasks}
-    labelled = {task: load_prompts(prompts_of(folder / "labelled", task)) for task in settings.tasks}
-    run = RunFolder(Path(one.run_dir), answer_identity(pair.plan, recipe, one.engine))
-    spec = EngineSpec(pair.plan, one.engine)
-    answers = answer_all(spec, recipe, alphas, all_of(unlabelled), run, engine=one.engine, ray=one.ray).responses()
-    judged = answer_labelled(one, pair, recipe, alphas, all_of(labelled))
-    donor = answer_as_donor(one, pair, all_of(labelled))
-    found = {}
-    for task in settings.tasks:
-        selection = select(only(answers, unlabelled[task]), one.searching.metric)
-        if selection.alpha is None:
-            raise UserError(f"{task}: {selection.verdict}")
-        labels = read_labels(folder / "labelled" / f"{task}.jsonl", labelled[task])
-        found[task] = judge(selection.alpha, selection.scores, only(judged, labelled[task]), labels, donor)
-    return found
-
-
-def prompts_of(folder: Path, task: str) -> PromptsConfig:
-    """All prompts of a task."""
-    return replace(PromptsConfig(), path=str(folder / f"{task}.jsonl"), n=10**6)
-
-
-def all_of(prompts: dict[str, list[Prompt]]) -> list[Prompt]:
-    """The prompts of all tasks; their ids name the task, so they stay apart."""
-    return [prompt for task in prompts.values() for prompt in task]
-
-
-def only(responses: Responses, prompts: list[Prompt]) -> Responses:
-    """The responses to one task's prompts."""
-    return {alpha: {prompt.id: found[prompt.id] for prompt in prompts} for alpha, found in responses.items()}
+def search_and_judge(case: Case, metric: str) -> Judgement:
+    """Chooses without labels, then looks at them; each task gets its own alpha (paper, 3.3)."""
+    selection = select(case.responses, metric, prompts=case.questions)
+    if selection.alpha is None:
+        raise UserError(f"{case.task}: {selection.verdict}")
+    return judge(selection.alpha, selection.scores, case.judged, case.labels, case.judged_donor, case.judged_baselines)
 
 
 if __name__ == "__main__":

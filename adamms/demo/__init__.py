@@ -6,7 +6,7 @@ A Qwen2-VL base and a LLaVA-OneVision donor of a million weights each, grown fro
 from pathlib import Path
 
 PAIR = Path(__file__).parent / "pair"
-"""Folders `base`, `donor`, `ancestor`, and `prompts` (an unlabelled JSONL file for each task): what seed 1 gives."""
+"""Folders `base`, `donor`, `ancestor`, and `prompts` with an unlabelled JSONL file a task: what seed 1 gives."""
 
 DEFAULT_TASK = "row-french"
 """The task that the demo searches a coefficient for."""

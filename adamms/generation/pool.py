@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from adamms.errors import UserError
 from adamms.generation.actor import EngineActor, Place, UnitResult
@@ -26,6 +26,14 @@ POLL_SECONDS = 1.0
 WAKE_SECONDS = 0.5
 
 log = logging.getLogger(__name__)
+
+
+class Line(Protocol):
+    """The recipes of all candidates, by the value of the coefficient that is searched; a `Recipe` is one, by alpha."""
+
+    def at(self, value: float, /) -> Recipe:
+        """One candidate's recipe."""
+        ...
 
 
 class _Doing(Enum):
@@ -84,7 +92,7 @@ class InferencePool:
         self._close()
 
     def answer(
-        self, recipe: Recipe, work: Mapping[float, Sequence[Prompt]], block_size: int, *, drafts: bool = True
+        self, recipe: Line, work: Mapping[float, Sequence[Prompt]], block_size: int, *, drafts: bool = True
     ) -> Iterator[UnitResult]:
         """Answers every alpha's prompts; gives each unit's result as it comes.
 
@@ -111,7 +119,7 @@ class InferencePool:
             for call in self._calls.values():
                 call.unit = None
 
-    def _dispatch(self, schedule: Schedule, recipe: Recipe, drafts: bool) -> None:
+    def _dispatch(self, schedule: Schedule, recipe: Line, drafts: bool) -> None:
         for index in list(self._idle):
             unit = schedule.take(index)
             if unit is None:
@@ -150,8 +158,9 @@ class InferencePool:
         if call.unit is None or schedule.given_up(call.unit.alpha):
             return None
         assert isinstance(outcome, UnitResult)
-        self._answered.add(outcome)
-        return outcome
+        result = replace(outcome, alpha=call.unit.alpha)  # of whichever coefficient is searched
+        self._answered.add(result)
+        return result
 
     def _settle_failure(self, schedule: Schedule, call: _Call, error: Exception) -> UnitResult | None:
         import ray

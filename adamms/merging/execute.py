@@ -59,10 +59,11 @@ def merged_chunks(
     Args:
         statistics: what `measure` found, for a method that needs it.
     """
+    rule = recipe.rule_of(tensor)
     for piece in tensor.pieces:
-        found = statistics.of(tensor.name, piece.donor) if recipe.rule.rounds else ()
-        for x in operands(tensor, (piece,), originals, recipe.rule, chunk):
-            yield Chunk(x.start, recipe.rule.merge(x, found).to(x.stored_base.dtype))
+        found = statistics.of(tensor.name, piece.donor) if rule.rounds else ()
+        for x in operands(tensor, (piece,), originals, rule, chunk):
+            yield Chunk(x.start, rule.merge(x, found).to(x.stored_base.dtype))
 
 
 def merged_tensor(tensor: TensorPlan, originals: Originals, recipe: Recipe, statistics: Statistics = NONE) -> Tensor:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from adamms.errors import UserError
+from adamms.merging.groups import belongs, is_group
 from adamms.merging.methods import METHODS, Method
 
 if TYPE_CHECKING:
     from adamms.config import MergingConfig
+    from adamms.mapping.plan import TensorPlan
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -19,12 +22,21 @@ class Recipe:
     Attributes:
         method: a name in `METHODS`.
         rule: the method with all of its coefficients, given or default.
+        groups: group of weights (see `merging.groups`) -> the same with its own alpha; of several groups that a
+            tensor is in, the first counts.
     """
 
     method: str
     rule: Method
+    groups: tuple[tuple[str, Method], ...]
 
-    def __init__(self, method: str = "linear", alpha: float = 0.0, **coefficients: Any) -> None:
+    def __init__(
+        self,
+        method: str = "linear",
+        alpha: float = 0.0,
+        groups: Mapping[str, float] | None = None,
+        **coefficients: Any,
+    ) -> None:
         """Raises UserError for an unknown method, and for coefficients it does not have or out of range."""
         if method not in METHODS:
             raise UserError(f"merging.method={method}: unknown; known are {', '.join(sorted(METHODS))}")
@@ -35,6 +47,15 @@ class Recipe:
             raise UserError(f"{method} has no coefficient {', '.join(strange)}; besides alpha it has: {having}")
         object.__setattr__(self, "method", method)
         object.__setattr__(self, "rule", METHODS[method](alpha=alpha, **coefficients))
+        rules = {name: METHODS[method](alpha=own, **coefficients) for name, own in (groups or {}).items()}
+        strange = [name for name in rules if not is_group(name)]
+        if strange or (rules and not self.rule.uses_alpha):
+            raise UserError(
+                f"groups: {strange[0]!r} is none; there are attention, mlp and layers:FIRST-LAST"
+                if strange
+                else f"groups: {method} finds the donor's weight by itself"
+            )
+        object.__setattr__(self, "groups", tuple(rules.items()))
 
     @classmethod
     def of(cls, config: MergingConfig, alpha: float | None) -> Recipe:
@@ -54,22 +75,31 @@ class Recipe:
         """The donor's weight, in [0, 1]."""
         return self.rule.alpha
 
+    def rule_of(self, tensor: TensorPlan) -> Method:
+        """The method with the alpha of the tensor's group, or with the one for all."""
+        return next((rule for group, rule in self.groups if belongs(tensor, group)), self.rule)
+
     def at(self, value: float, coefficient: str = "alpha") -> Recipe:
-        """The same recipe with another alpha, or with another value of the coefficient that is searched."""
+        """The same recipe with another alpha (for all, or of a group), or another value of another coefficient."""
         given = {name: getattr(self.rule, name) for name in coefficients_of(self.method)}
-        return Recipe(self.method, **{"alpha": self.alpha, **given, coefficient: value})
+        alphas = {group: rule.alpha for group, rule in self.groups}
+        if is_group(coefficient):
+            return Recipe(self.method, self.alpha, {**alphas, coefficient: value}, **given)
+        return Recipe(self.method, **{"alpha": self.alpha, "groups": alphas, **given, coefficient: value})
 
     def to_dict(self) -> dict[str, Any]:
         """Method and all coefficients; without alpha where the method finds the weight by itself."""
         found = {"method": self.method, **asdict(self.rule)}
+        if self.groups:
+            found["groups"] = {group: rule.alpha for group, rule in self.groups}
         return found if self.rule.uses_alpha else {name: value for name, value in found.items() if name != "alpha"}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self.method, self.rule)
+        return _rebuild, (self.method, self.rule, {group: rule.alpha for group, rule in self.groups})
 
 
-def _rebuild(method: str, rule: Method) -> Recipe:
-    return Recipe(method, **{f.name: getattr(rule, f.name) for f in fields(rule)})
+def _rebuild(method: str, rule: Method, groups: dict[str, float]) -> Recipe:
+    return Recipe(method, groups=groups, **{f.name: getattr(rule, f.name) for f in fields(rule)})
 
 
 def coefficients_of(method: str) -> tuple[str, ...]:

@@ -1,51 +1,115 @@
-"""Having every candidate answer what is not stored yet."""
+"""Having candidates answer what is not stored yet, inside engines that stay warm until the end."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from types import TracebackType
 
 from adamms.config import EngineConfig, RayConfig
 from adamms.generation.engine import EngineSpec
+from adamms.generation.noise import Noise, noise_floor
 from adamms.generation.pool import InferencePool
 from adamms.generation.prompts import Prompt
-from adamms.merging.recipe import Recipe
 from adamms.progress import count_bar
 from adamms.ray_session import ray_session
+from adamms.searching.alphas import Line
 from adamms.searching.candidates import CandidateBook
 from adamms.searching.responses import format_alpha
 from adamms.searching.run_folder import RunFolder
-from adamms.tracking import SearchTracker
+from adamms.tracking import CandidateRecord, SearchTracker
+
+
+class Engines:
+    """A context manager: engines start when they are first needed, and stay warm until the end."""
+
+    def __init__(self, spec: EngineSpec, engine: EngineConfig, ray: RayConfig) -> None:
+        self.config = engine
+        self._spec, self._ray = spec, ray
+        self._open = ExitStack()
+        self._pool: InferencePool | None = None
+
+    @property
+    def started(self) -> bool:
+        """Whether they were needed so far."""
+        return self._pool is not None
+
+    @property
+    def pool(self) -> InferencePool:
+        """The warm pool."""
+        if self._pool is None:
+            self._open.enter_context(ray_session(self._ray.address))
+            self._pool = self._open.enter_context(InferencePool(self._spec, self.config.actors))
+        return self._pool
+
+    def __enter__(self) -> Engines:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+
+class Answering:
+    """Has candidates answer what is not stored yet.
+
+    Args:
+        line: the candidates.
+        prompts: all that a candidate may be asked.
+    """
+
+    def __init__(
+        self,
+        engines: Engines,
+        line: Line,
+        prompts: Sequence[Prompt],
+        run: RunFolder,
+        tracker: SearchTracker | None = None,
+    ) -> None:
+        self.book = CandidateBook(run, prompts)
+        self._engines, self._line, self._tracker = engines, line, tracker
+
+    def answer(self, work: Mapping[float, Sequence[Prompt]]) -> None:
+        """Merges the candidates inside the engines and stores their answers as they come."""
+        missing = self.book.missing(work)
+        self._report(self.book.complete(work))
+        if not missing:
+            return
+        with count_bar("answering", sum(map(len, missing.values()))) as progress:
+            for result in self._engines.pool.answer(self._line, missing, self._engines.config.block_size):
+                self.book.add(result)
+                self._report(self.book.complete([result.alpha]))
+                progress(len(result.answers), f"{self._line.coefficient} {format_alpha(result.alpha)}")
+
+    def report_incomplete(self) -> None:
+        """At the end: candidates that the search stopped short of."""
+        self._report(self.book.incomplete())
+
+    def noise(self, value: float, prompts: Sequence[Prompt]) -> Noise | None:
+        """How many answers of one candidate differ by chance; not measured where no engine was needed."""
+        if not self._engines.started or not prompts:
+            return None
+        return noise_floor(self._engines.pool, self._line.at(value), prompts, self._engines.config.block_size)
+
+    def _report(self, candidates: Iterable[CandidateRecord]) -> None:
+        for candidate in candidates:
+            if self._tracker is not None:
+                self._tracker.log_candidate(candidate)
 
 
 def answer_all(
     spec: EngineSpec,
-    recipe: Recipe,
+    line: Line,
     alphas: Sequence[float],
     prompts: Sequence[Prompt],
     run: RunFolder,
     *,
     engine: EngineConfig,
     ray: RayConfig,
-    tracker: SearchTracker | None = None,
 ) -> CandidateBook:
-    """Merges every candidate inside warm engines and stores its answers as they come.
-
-    No engine starts where everything is stored already.
-    """
-    book = CandidateBook(run, alphas, prompts)
-    report = tracker.log_candidate if tracker else lambda candidate: None
-    for candidate in book.finished():
-        report(candidate)
-    work = run.missing(alphas, prompts)
-    if not work:
-        return book
-    with (
-        count_bar("answering", sum(map(len, work.values()))) as progress,
-        ray_session(ray.address),
-        InferencePool(spec, engine.actors) as pool,
-    ):
-        for result in pool.answer(recipe, work, engine.block_size):
-            for candidate in book.add(result):
-                report(candidate)
-            progress(len(result.answers), f"alpha {format_alpha(result.alpha)}")
-    return book
+    """Every candidate's answers to every prompt."""
+    with Engines(spec, engine, ray) as engines:
+        answering = Answering(engines, line, prompts, run)
+        answering.answer(dict.fromkeys(alphas, prompts))
+    return answering.book

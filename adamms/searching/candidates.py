@@ -2,108 +2,123 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 
 from adamms.errors import UserError
 from adamms.generation.engine import NO_EFFORT
 from adamms.generation.pool import UnitResult
 from adamms.generation.prompts import Prompt
-from adamms.searching.divergence import measure
-from adamms.searching.metrics import get_metric
-from adamms.searching.responses import Responses, comparison_set
+from adamms.searching.responses import Responses, format_alpha
 from adamms.searching.run_folder import RunFolder
-from adamms.searching.selection import Selection
 from adamms.tracking.candidate import CandidateRecord
 
-LOGGED_METRICS = ("either", "sum")  # cheap counts, logged for every candidate whichever metric chooses
+Work = dict[float, list[Prompt]]
+"""alpha -> prompts that it is to answer"""
 
 
 class CandidateBook:
-    """Keeps, for every alpha, what is answered, what it cost, and why it failed if it did."""
+    """Keeps, for every alpha, what is answered, what it cost, and why it failed if it did.
 
-    def __init__(self, run: RunFolder, alphas: Sequence[float], prompts: Sequence[Prompt]) -> None:
-        self._run, self._alphas = run, list(alphas)
+    Args:
+        prompts: all that a candidate may be asked; one that has answered them all is complete.
+    """
+
+    def __init__(self, run: RunFolder, prompts: Sequence[Prompt]) -> None:
+        self._run = run
         self._prompts = {prompt.id: prompt for prompt in prompts}
-        self._left = {alpha: len(left) for alpha, left in run.missing(alphas, prompts).items()}
-        self._results: dict[float, list[UnitResult]] = {alpha: [] for alpha in alphas}
-        self._errors: dict[float, str] = {}
+        self._same: dict[str, list[Prompt]] = {}
+        for prompt in prompts:
+            self._same.setdefault(prompt.digest, []).append(prompt)
+        self._stored = {record.key: record for record in run.store.load()}
+        self._results: dict[float, list[UnitResult]] = {}
+        self._reported: set[float] = set()
+        self._wanted: dict[float, set[str]] = {}  # alpha -> keys of the answers asked for
+        self.errors: dict[float, str] = {}
 
-    def finished(self) -> Iterator[CandidateRecord]:
-        """Candidates that an earlier run of the command has completed."""
-        return (self._record(alpha) for alpha in self._alphas if alpha not in self._left)
+    @property
+    def answers(self) -> int:
+        """How many answers the search has asked for; those that were stored already count too, equal prompts once."""
+        return sum(map(len, self._wanted.values()))
 
-    def add(self, result: UnitResult) -> Iterator[CandidateRecord]:
-        """Stores a unit's answers; gives its candidate if that is complete now, or has failed."""
-        self._results[result.alpha].append(result)
+    def missing(self, work: Mapping[float, Sequence[Prompt]]) -> Work:
+        """What of the work is not stored; of equal prompts the first. Alphas with nothing left are left out."""
+        found: Work = {}
+        for alpha, prompts in work.items():
+            keyed = {self._run.key(alpha, prompt): prompt for prompt in reversed(prompts)}
+            self._wanted.setdefault(alpha, set()).update(keyed)
+            left = [prompt for key, prompt in reversed(keyed.items()) if key not in self._stored]
+            if left and alpha not in self.errors:
+                found[alpha] = left
+        return found
+
+    def add(self, result: UnitResult) -> None:
+        """Stores a unit's answers, or why its candidate failed."""
+        self._results.setdefault(result.alpha, []).append(result)
         if result.error is not None:
-            self._errors[result.alpha] = result.error
-            yield CandidateRecord(result.alpha, error=result.error)
+            self.errors[result.alpha] = result.error
             return
-        self._run.save(result.alpha, [self._prompts[a.prompt_id] for a in result.answers], result.answers)
-        self._left[result.alpha] -= len(result.answers)
-        if self._left[result.alpha] == 0 and result.alpha not in self._errors:
-            yield self._record(result.alpha)
+        rows = [(same, a) for a in result.answers for same in self._same[self._prompts[a.prompt_id].digest]]
+        for record in self._run.save(result.alpha, [prompt for prompt, _ in rows], [answer for _, answer in rows]):
+            self._stored.setdefault(record.key, record)
 
-    def responses(self) -> Responses:
-        """The answers of all candidates that did not fail.
+    def complete(self, alphas: Iterable[float]) -> Iterator[CandidateRecord]:
+        """Those of the candidates that have answered everything, or failed, and were not given before."""
+        for alpha in alphas:
+            everything = self._prompts.values()
+            if alpha in self.errors or all(self._run.key(alpha, p) in self._stored for p in everything):
+                yield from self._record(alpha)
+
+    def incomplete(self) -> Iterator[CandidateRecord]:
+        """At the end of a search: the candidates that were not given before, because it stopped short of them."""
+        for alpha in sorted(self._wanted):
+            yield from self._record(alpha)
+
+    def responses(self, alphas: Sequence[float], prompts: Sequence[Prompt]) -> Responses:
+        """The answers of those candidates that did not fail.
 
         Raises:
             UserError: fewer than three are left.
         """
-        alphas = [alpha for alpha in self._alphas if alpha not in self._errors]
-        if len(alphas) < 3:
-            reasons = "; ".join(f"alpha {alpha}: {error}" for alpha, error in self._errors.items())
+        sound = [alpha for alpha in alphas if alpha not in self.errors]
+        if len(sound) < min(3, len(alphas)):
+            reasons = "; ".join(f"alpha {format_alpha(alpha)}: {error}" for alpha, error in self.errors.items())
             raise UserError(f"too many candidates failed to choose among the others: {reasons}")
-        return self._run.responses(alphas, list(self._prompts.values()))
+        return {alpha: self.answers_at(alpha, prompts) for alpha in sound}
 
-    def answers_at(self, alpha: float) -> dict[str, str]:
-        """One candidate's answers.
+    def answers_at(self, alpha: float, prompts: Sequence[Prompt] | None = None) -> dict[str, str]:
+        """One candidate's answers; to all prompts unless some are named.
 
         Raises:
             UserError: it failed.
         """
-        if alpha in self._errors:
-            raise UserError(f"alpha {alpha}: {self._errors[alpha]}")
-        return self._run.responses([alpha], list(self._prompts.values()))[alpha]
-
-    def scores(self, selection: Selection) -> dict[float, dict[str, float]]:
-        """What the dashboard shows of each candidate's answers: divergences, their parts, degeneracy rates."""
-        table: dict[float, dict[str, float]] = {alpha: {} for alpha in selection.scores}
-        comparison = comparison_set(self.responses())
-        for name in dict.fromkeys((*LOGGED_METRICS, selection.metric)):
-            divergence = measure(comparison, get_metric(name), "exclude")
-            for alpha, score in zip(divergence.alphas, divergence.score.sum(axis=1), strict=True):
-                table[alpha][name] = score
-        for alpha, values in table.items():
-            values["left"], values["right"] = _real(selection.left.get(alpha)), _real(selection.right.get(alpha))
-            values.update({f"rate_{fault}": rate for fault, rate in selection.degeneracy[alpha].rates.items()})
-        return {alpha: {k: v for k, v in values.items() if v == v} for alpha, values in table.items()}
+        if alpha in self.errors:
+            raise UserError(f"alpha {format_alpha(alpha)}: {self.errors[alpha]}")
+        asked = self._prompts.values() if prompts is None else prompts
+        stored = ((prompt, self._stored.get(self._run.key(alpha, prompt))) for prompt in asked)
+        return {prompt.id: record.response for prompt, record in stored if record is not None}
 
     def seconds(self) -> tuple[float, float]:
         """Time that actors spent on re-merging and on answering, in this run of the command."""
         results = [result for found in self._results.values() for result in found]
         return sum(r.move_seconds for r in results), sum(r.generate_seconds for r in results)
 
-    def tokens(self) -> dict[float, int]:
-        """Generated tokens by alpha, those of earlier runs of the command included."""
-        prompts = list(self._prompts.values())
-        return {alpha: sum(r.tokens for r in self._run.records(alpha, prompts)) for alpha in self._alphas}
-
-    def _record(self, alpha: float) -> CandidateRecord:
-        records = self._run.records(alpha, list(self._prompts.values()))
-        results = self._results[alpha]
-        return CandidateRecord(
+    def _record(self, alpha: float) -> Iterator[CandidateRecord]:
+        if alpha in self._reported:
+            return
+        self._reported.add(alpha)
+        if alpha in self.errors:
+            yield CandidateRecord(alpha, error=self.errors[alpha])
+            return
+        answers, results = self.answers_at(alpha), self._results.get(alpha, [])
+        keys = {self._run.key(alpha, self._prompts[name]) for name in answers}
+        yield CandidateRecord(
             alpha,
-            answers={record.prompt_id: record.response for record in records},
-            questions={record.prompt_id: self._prompts[record.prompt_id].text for record in records},
-            tokens=sum(record.tokens for record in records),
+            answers=answers,
+            questions={name: self._prompts[name].text for name in answers},
+            tokens=sum(self._stored[key].tokens for key in keys),
             digest=next((result.digest for result in results), ""),
             move_seconds=sum(result.move_seconds for result in results),
             generate_seconds=sum(result.generate_seconds for result in results),
             measured=asdict(sum((result.effort for result in results), NO_EFFORT)) if results else {},
         )
-
-
-def _real(value: float | None) -> float:
-    return float("nan") if value is None else value

@@ -51,7 +51,13 @@ def measure(comparison: Comparison, metric: Metric, endpoints: Endpoints = "excl
     )
     none = np.full((1, steps.shape[1]), np.nan)
     left, right = np.concatenate([none, steps]), np.concatenate([steps, none])
-    return Divergence(metric, comparison.alphas, left, right, *combine(metric, left, right, endpoints))
+    score, both = combine(metric, left, right, endpoints)
+    if metric.overall is not None:
+        score = np.where(np.isnan(score), np.nan, metric.overall(comparison.answers, comparison.parents))
+    if metric.parts:
+        scores = [measure(comparison, part, endpoints).score / part.largest for part in metric.parts]
+        score = np.asarray(np.mean(scores, axis=0))
+    return Divergence(metric, comparison.alphas, left, right, score, both)
 
 
 def combine(metric: Metric, left: Floats, right: Floats, endpoints: Endpoints) -> tuple[Floats, Floats]:
@@ -61,7 +67,7 @@ def combine(metric: Metric, left: Floats, right: Floats, endpoints: Endpoints) -
     return metric.score(left, right), left + right
 
 
-def check_endpoints(candidates: int, endpoints: Endpoints) -> None:
+def check_endpoints(candidates: int, endpoints: str) -> None:
     """Raise when nothing can be chosen.
 
     Raises:

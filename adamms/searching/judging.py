@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ class Judgement:
     Attributes:
         accuracy: of every candidate.
         donor: the donor's own accuracy, in its own architecture.
+        baselines: other methods' accuracies.
         oracle: the candidate of the highest accuracy (the smallest alpha of several).
         regret: how far the chosen one stays behind it.
         rank_correlation: Spearman's, between divergence and accuracy of the scored candidates; None where it is
@@ -32,14 +33,18 @@ class Judgement:
     oracle: float
     regret: float
     rank_correlation: float | None
+    baselines: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON takes it, with alphas written as in `selection.json`."""
         return {**asdict(self), "accuracy": {format_alpha(alpha): value for alpha, value in self.accuracy.items()}}
 
 
-def read_labels(path: Path, prompts: Sequence[Prompt]) -> dict[str, str]:
+def read_labels(path: Path, prompts: Sequence[Prompt], prefix: str = "") -> dict[str, str]:
     """Prompt id -> `answer` of a labelled JSONL file, for prompts that `load_prompts` read from the same file.
+
+    Args:
+        prefix: the task that `load_tasks` put before the ids.
 
     Raises:
         UserError: a prompt has no `answer`.
@@ -48,7 +53,8 @@ def read_labels(path: Path, prompts: Sequence[Prompt]) -> dict[str, str]:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         if line.strip():
             row = json.loads(line)
-            rows[str(row.get("id", number))] = row.get("answer")
+            name = str(row.get("id", number))
+            rows[f"{prefix}/{name}" if prefix else name] = row.get("answer")
     unlabelled = [prompt.id for prompt in prompts if not isinstance(rows.get(prompt.id), str)]
     if unlabelled:
         raise UserError(
@@ -69,12 +75,14 @@ def judge(
     responses: Responses,
     labels: Mapping[str, str],
     donor: Mapping[str, str] | None = None,
+    baselines: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Judgement:
     """Judges a choice by the candidates' answers to labelled prompts.
 
     Args:
         scores: the divergences that the choice was made by.
         donor: the donor's own answers to the same prompts.
+        baselines: other methods' answers.
     """
     found = {alpha: accuracy(answers, labels) for alpha, answers in sorted(responses.items())}
     oracle = max(found, key=lambda alpha: (found[alpha], -alpha))
@@ -86,6 +94,7 @@ def judge(
         oracle=oracle,
         regret=found[oracle] - found[chosen],
         rank_correlation=spearman([scored[a] for a in scored], [found[a] for a in scored]),
+        baselines={name: accuracy(answers, labels) for name, answers in (baselines or {}).items()},
     )
 
 

@@ -3,31 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from adamms.config import EvaluateSettings
+from adamms.errors import UserError
 from adamms.generation.engine import EngineSpec
 from adamms.generation.prompts import Prompt
-from adamms.mapping import PlannedPair
+from adamms.mapping import PlannedPair, plan_pair
 from adamms.mapping.pair import plan_alone
 from adamms.merging.recipe import Recipe
+from adamms.searching.alphas import Line
 from adamms.searching.answering import answer_all
 from adamms.searching.responses import Responses
 from adamms.searching.run_folder import RunFolder, answer_identity
 
+EVEN = 0.5
+"""The donor's weight in baselines that take one: both parents alike, as their authors do."""
+
 
 def answer_labelled(
-    settings: EvaluateSettings, pair: PlannedPair, recipe: Recipe, alphas: Sequence[float], prompts: Sequence[Prompt]
+    settings: EvaluateSettings, pair: PlannedPair, line: Line, alphas: Sequence[float], prompts: Sequence[Prompt]
 ) -> Responses:
     """Every candidate's answers to the labelled prompts."""
-    run = RunFolder(Path(settings.run_dir), answer_identity(pair.plan, recipe, settings.engine), "judged")
+    run = RunFolder(Path(settings.run_dir), answer_identity(pair.plan, line, settings.engine), "judged")
     spec = EngineSpec(pair.plan, settings.engine, settings.mapping.base_architecture)
-    return answer_all(spec, recipe, alphas, prompts, run, engine=settings.engine, ray=settings.ray).responses()
+    book = answer_all(spec, line, alphas, prompts, run, engine=settings.engine, ray=settings.ray)
+    return book.responses(alphas, prompts)
 
 
-def answer_as_donor(settings: EvaluateSettings, pair: PlannedPair, prompts: Sequence[Prompt]) -> dict[str, str]:
+def answer_as_donor(
+    settings: EvaluateSettings, pair: PlannedPair, prompts: Sequence[Prompt], stored: str = "judged-donor"
+) -> dict[str, str]:
     """The donor's answers, in its own architecture."""
-    plan, recipe = plan_alone(pair.donor), Recipe()
-    run = RunFolder(Path(settings.run_dir), answer_identity(plan, recipe, settings.engine), "judged-donor")
+    plan, line = plan_alone(pair.donor), Line(Recipe())
+    run = RunFolder(Path(settings.run_dir), answer_identity(plan, line, settings.engine), stored)
     spec = EngineSpec(plan, settings.engine, settings.mapping.donor_architecture)
-    return answer_all(spec, recipe, [0.0], prompts, run, engine=settings.engine, ray=settings.ray).answers_at(0.0)
+    return answer_all(spec, line, [0.0], prompts, run, engine=settings.engine, ray=settings.ray).answers_at(0.0)
+
+
+def answer_as_baselines(
+    settings: EvaluateSettings, methods: Sequence[str], prompts: Sequence[Prompt]
+) -> dict[str, dict[str, str]]:
+    """The answers of other merge methods with their own defaults, through the same mapping and engine.
+
+    Raises:
+        UserError: an unknown method, or one that needs the ancestor where none is given.
+    """
+    recipes = {method: Recipe(method, EVEN) for method in methods}
+    needing = [method for method, recipe in recipes.items() if recipe.rule.needs_ancestor]
+    if needing and not settings.ancestor:
+        raise UserError(
+            f"baselines: {needing[0]} works on task vectors; give the ancestor of both models: ancestor=..."
+        )
+    if not recipes:
+        return {}
+    pair = plan_pair(settings if needing else replace(settings, ancestor=None))
+    spec = EngineSpec(pair.plan, settings.engine, settings.mapping.base_architecture)
+    answers = {}
+    for method, recipe in recipes.items():
+        line = Line(recipe)
+        run = RunFolder(Path(settings.run_dir), answer_identity(pair.plan, line, settings.engine), f"judged-{method}")
+        book = answer_all(spec, line, [EVEN], prompts, run, engine=settings.engine, ray=settings.ray)
+        answers[method] = book.answers_at(EVEN)
+    return answers

@@ -5,6 +5,9 @@ parts, resampling, smoothing, early stop) follows from that. Add one:
 
     @metric("length", combine="sum")
     def length(left: Sequence[str], right: Sequence[str]) -> Floats: ...
+
+A criterion may also look at all candidates at once, and at the parents (`plurality`); `either+plurality` is the mean of
+both.
 """
 
 from __future__ import annotations
@@ -26,6 +29,8 @@ Difference = Callable[[Sequence[str], Sequence[str]], Floats]
 """Two candidates' answers to the same prompts [P], [P] -> their differences [P], each from 0 (same) to 1."""
 
 Combine = Literal["either", "sum"]
+Overall = Callable[[Sequence[Sequence[str]], Sequence[Sequence[str]]], Floats]
+"""Answers of all candidates [A][P] and of parents that are none [N][P] -> every candidate's score [A, P]."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,10 @@ class Metric:
     """`sum`: both neighbours count. `either`: the larger counts, so that a prompt is counted once."""
     counts: bool
     """Differences are 0 or 1: scores are whole numbers, and the early stop is exact."""
+    overall: Overall | None = None
+    """What is minimised instead of the differences to the neighbours, from 0 to 1; those still break ties."""
+    parts: tuple[Metric, ...] = ()
+    """The mean of these is minimised."""
 
     def score(self, left: Floats, right: Floats) -> Floats:
         """A candidate's score on each prompt from the differences to both neighbours, all of one shape."""
@@ -46,7 +55,7 @@ class Metric:
     @property
     def largest(self) -> float:
         """The largest score that one prompt can add."""
-        return 2.0 if self.combine == "sum" else 1.0
+        return 2.0 if self.combine == "sum" and self.overall is None else 1.0
 
 
 _REGISTRY: dict[str, Metric] = {}
@@ -76,9 +85,14 @@ def metric_names() -> list[str]:
 def get_metric(name: str) -> Metric:
     """The metric of that name; `embedding:MODEL` is the embedding metric with another sentence-transformers model.
 
+    `a+b` is the mean of two (or more), each as a share of the largest score it may have.
+
     Raises:
         UserError: there is none.
     """
+    if "+" in name:
+        parts = tuple(map(get_metric, name.split("+")))
+        return Metric(name, parts[0].difference, "either", counts=False, parts=parts)
     kind, _, model = name.partition(":")
     if kind == "embedding":
         from adamms.searching.embedding import DEFAULT_MODEL, embedding_metric
@@ -117,3 +131,19 @@ def _edits(left: Sequence[str], right: Sequence[str]) -> Floats:
 def _chrf(left: Sequence[str], right: Sequence[str]) -> Floats:
     """1 - character n-gram F1."""
     return _each(lambda a, b: chrf_difference(plain(a), plain(b)), left, right)
+
+
+def _apart_from_most(rows: Sequence[Sequence[str]], parents: Sequence[Sequence[str]]) -> Floats:
+    """Whether an answer is another than most candidates and parents give; of n equally frequent ones each is 1/n right.
+
+    Like the majority vote of an ensemble, taken as the truth.
+    """
+    table = np.array([[normalize_answer(answer) for answer in row] for row in (*rows, *parents)], dtype=object)
+    votes = np.array([[(column == answer).sum() for answer in column] for column in table.T]).T  # [A + N, P]
+    most = votes.max(axis=0)
+    leading = votes == most
+    different = leading.sum(axis=0) / most  # how many different answers lead
+    return np.asarray(1 - (leading / different)[: len(rows)], dtype=np.float64)
+
+
+_REGISTRY["plurality"] = Metric("plurality", _answers_differ, "sum", counts=False, overall=_apart_from_most)

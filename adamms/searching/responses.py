@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,17 +45,22 @@ class Comparison:
     """[A][P]"""
     dropped: int
     """How many prompts were left out because some candidate has not answered them."""
+    parents: tuple[tuple[str, ...], ...] = ()
+    """What parents that are no candidates answer, for criteria that ask them too. [N][P]"""
 
 
-def comparison_set(responses: Mapping[float, Mapping[str, str]]) -> Comparison:
-    """The prompts answered by all candidates, and their answers.
+def comparison_set(
+    responses: Mapping[float, Mapping[str, str]], parents: Sequence[Mapping[str, str]] = ()
+) -> Comparison:
+    """The prompts answered by all candidates (and parents, where they are given), and their answers.
 
     Raises:
         UserError: there is no candidate, or no prompt that all of them answered.
     """
     alphas = tuple(sorted(responses))
     everything = {prompt for answers in responses.values() for prompt in answers}
-    common = [prompt for prompt in everything if all(prompt in responses[alpha] for alpha in alphas)]
+    everybody = [*responses.values(), *parents]
+    common = [prompt for prompt in everything if all(prompt in answers for answers in everybody)]
     if not common:
         counts = ", ".join(f"{format_alpha(alpha)}: {len(responses[alpha])}" for alpha in alphas)
         raise UserError(
@@ -68,6 +73,7 @@ def comparison_set(responses: Mapping[float, Mapping[str, str]]) -> Comparison:
         prompt_ids=tuple(common),
         answers=tuple(tuple(responses[alpha][prompt] for prompt in common) for alpha in alphas),
         dropped=len(everything) - len(common),
+        parents=tuple(tuple(answers[prompt] for prompt in common) for answers in parents),
     )
 
 

@@ -14,16 +14,18 @@ from adamms.errors import UserError
 from adamms.generation.engine import Answer
 from adamms.generation.prompts import Prompt
 from adamms.mapping.plan import MergePlan
-from adamms.merging.recipe import Recipe
-from adamms.searching.responses import Responses, format_alpha, normalize_alpha
+from adamms.searching.alphas import Line
+from adamms.searching.responses import format_alpha, normalize_alpha
 from adamms.searching.store import ResponseRecord, ResponseStore
 
 
-def answer_identity(plan: MergePlan, recipe: Recipe, engine: EngineConfig) -> dict[str, Any]:
+def answer_identity(plan: MergePlan, line: Line, engine: EngineConfig) -> dict[str, Any]:
     """All that an answer depends on but alpha and the prompt: models and plan, method, decoding, engine, versions."""
+    stop = {"stop": list(engine.stop)} if engine.stop else {}
     return {
+        **stop,
         "plan": plan.fingerprint,
-        "recipe": {name: value for name, value in recipe.to_dict().items() if name != "alpha"},
+        "recipe": line.fixed(),
         "engine": [engine.kind.value, engine.dtype, engine.max_tokens],
         "versions": {name: importlib.metadata.version(name) for name in ("torch", "transformers")},
     }
@@ -64,6 +66,10 @@ class RunFolder:
         return self.folder / "costs.json"
 
     @property
+    def noise_file(self) -> Path:
+        return self.folder / "noise.json"
+
+    @property
     def merged_folder(self) -> Path:
         return self.folder / "merged"
 
@@ -77,15 +83,9 @@ class RunFolder:
         """Identifies the search among all that ever logged to one dashboard."""
         return hashlib.sha256(f"{self.folder.resolve()}\n{self._identity}".encode()).hexdigest()[:16]
 
-    def missing(self, alphas: Sequence[float], prompts: Sequence[Prompt]) -> dict[float, list[Prompt]]:
-        """Alpha -> the prompts it has not answered; alphas that have answered all are left out."""
-        stored = {record.key for record in self.store.load()}
-        work = {alpha: [p for p in prompts if self.key(alpha, p) not in stored] for alpha in alphas}
-        return {alpha: left for alpha, left in work.items() if left}
-
-    def save(self, alpha: float, prompts: Sequence[Prompt], answers: Sequence[Answer]) -> None:
+    def save(self, alpha: float, prompts: Sequence[Prompt], answers: Sequence[Answer]) -> list[ResponseRecord]:
         """Appends answers to the store; they survive a kill from here on."""
-        self.store.append(
+        records = [
             ResponseRecord(
                 alpha=alpha,
                 prompt_id=prompt.id,
@@ -95,16 +95,9 @@ class RunFolder:
                 finish_reason=answer.finish_reason,
             )
             for prompt, answer in zip(prompts, answers, strict=True)
-        )
-
-    def records(self, alpha: float, prompts: Sequence[Prompt]) -> list[ResponseRecord]:
-        """The stored answers of one candidate to these prompts."""
-        wanted = {self.key(alpha, prompt) for prompt in prompts}
-        return [record for record in self.store.load() if record.key in wanted]
-
-    def responses(self, alphas: Sequence[float], prompts: Sequence[Prompt]) -> Responses:
-        """The stored answers of this search, as `select` takes them."""
-        return self.store.responses([self.key(alpha, prompt) for alpha in alphas for prompt in prompts])
+        ]
+        self.store.append(records)
+        return records
 
     def check_owner(self, alphas: Sequence[float], prompts: Sequence[Prompt], force: bool) -> None:
         """Refuses a folder that holds another search's answers to these prompts, or sets them aside with `force`.

@@ -6,7 +6,7 @@ smaller alpha, which is nearer to the base.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +90,7 @@ def select(
     seed: int = 0,
     prompts: Mapping[str, str] | None = None,
     limits: Limits | None = None,
+    parents: Sequence[Mapping[str, str]] = (),
 ) -> Selection:
     """Choose an alpha from responses alone.
 
@@ -102,12 +103,16 @@ def select(
         seed: of the resamples.
         prompts: prompt_id -> text; lets the guard see answers that echo their prompt.
         limits: of the guard.
+        parents: answers of parents that are no candidates, such as the donor in its own architecture; `plurality`
+            lets them vote.
 
     Raises:
         UserError: too few candidates, no common prompt, an unknown metric, a number out of range.
     """
-    _check(smoothing, bootstrap)
-    comparison = comparison_set(responses)
+    check_smoothing(smoothing)
+    if bootstrap < 0:
+        raise UserError(f"bootstrap: {bootstrap} is negative; 0 is none")
+    comparison = comparison_set(responses, parents)
     divergence = measure(comparison, get_metric(metric) if isinstance(metric, str) else metric, endpoints)
     found = inspect(comparison, prompts, limits)
     excluded = _excluded(divergence, found)
@@ -153,11 +158,10 @@ def _contest(
     return _Contest(scores, winner, resample(score, both, smooth, bootstrap, seed))
 
 
-def _check(smoothing: float, bootstrap: int) -> None:
+def check_smoothing(smoothing: float) -> None:
+    """Raise UserError for one out of range."""
     if not 0 <= smoothing <= 1:
         raise UserError(f"smoothing: {smoothing} is outside 0 to 1; 0 is none")
-    if bootstrap < 0:
-        raise UserError(f"bootstrap: {bootstrap} is negative; 0 is none")
 
 
 def _excluded(divergence: Divergence, found: Mapping[float, Degeneracy]) -> dict[float, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from adamms.searching.selection import END_POINT, Selection
 
 if TYPE_CHECKING:
     from adamms.config import TrackingConfig
+    from adamms.searching.outcome import Outcome
 
 
 def print_selection(selection: Selection, console: Console | None = None) -> None:
@@ -41,13 +42,35 @@ def print_selection(selection: Selection, console: Console | None = None) -> Non
         console.print(f"warning: {warning}")
 
 
-def print_outcome(selection: Selection, merged: Path, tracking: TrackingConfig) -> None:
-    """The end of a search: the table, the checkpoint, and how to look at all of it."""
+def print_outcome(outcome: Outcome, checkpoints: Sequence[Path], tracking: TrackingConfig) -> None:
+    """The end of a search: the table, the tasks, what was saved, the checkpoints, and how to look at all of it."""
     console = Console(soft_wrap=True)
-    print_selection(selection, console)
-    console.print(f"checkpoint: {merged}")
+    print_selection(outcome.selection, console)
+    if outcome.tasks:
+        console.print(tasks_table(outcome))
+    if outcome.noise is not None:
+        console.print(f"noise:      {outcome.noise.differing} of {outcome.noise.asked} answers differ when asked again")
+    if outcome.effort.saved > 0:
+        console.print(
+            f"saved:      {outcome.effort.saved:.0%} of the answers "
+            f"({outcome.effort.answers} instead of {outcome.effort.full})"
+        )
+    for checkpoint in checkpoints:
+        console.print(f"checkpoint: {checkpoint}")
     if tracking.enabled:
         console.print(f"dashboard:  {dashboard_command(tracking.uri)}")
+
+
+def tasks_table(outcome: Outcome) -> Table:
+    """Each task's alpha, the one for all, and how far each is supported."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("task", "alpha", "verdict"):
+        table.add_column(column, justify="right" if column == "alpha" else "left")
+    for name, selection in outcome.selections.items():
+        chosen = "-" if selection.alpha is None else format_alpha(selection.alpha)
+        notes = "; ".join([selection.verdict, *selection.warnings])
+        table.add_row(name or "all", chosen, notes)
+    return table
 
 
 def judgement_table(judgements: Mapping[str, Judgement]) -> Table:
@@ -84,6 +107,42 @@ def judgement_markdown(judgements: Mapping[tuple[int, str], Judgement]) -> str:
         f"{len(rows)}.",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def methods_markdown(judgements: Mapping[tuple[int, str], Judgement]) -> str:
+    """The paper's kind of table: methods by tasks (means over the seeds), and the sum."""
+    rows = methods_by_tasks(judgements)
+    tasks = list(dict.fromkeys(task for _, task in judgements))
+    lines = [_row(["method", *tasks, "sum"]), _row(["---"] + ["---:"] * (len(tasks) + 1))]
+    lines += [
+        _row([name, *(f"{cells[task]:.1f}" for task in tasks), f"{sum(cells.values()):.1f}"])
+        for name, cells in rows.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def methods_table(judgements: Mapping[tuple[int, str], Judgement]) -> Table:
+    """Likewise for the terminal."""
+    tasks = list(dict.fromkeys(task for _, task in judgements))
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("method", *tasks, "sum"):
+        table.add_column(column, justify="left" if column == "method" else "right")
+    for name, cells in methods_by_tasks(judgements).items():
+        table.add_row(name, *(f"{cells[task]:.1f}" for task in tasks), f"{sum(cells.values()):.1f}")
+    return table
+
+
+def methods_by_tasks(judgements: Mapping[tuple[int, str], Judgement]) -> dict[str, dict[str, float]]:
+    """Method -> task -> accuracy: both parents, the baselines, AdaMMS, and the best candidate as the labels see it."""
+    columns: dict[str, dict[str, list[float]]] = {}
+    for (_, task), judgement in judgements.items():
+        base = judgement.accuracy[min(judgement.accuracy)]
+        column = {"base": base} | ({} if judgement.donor is None else {"donor": judgement.donor})
+        column |= dict(judgement.baselines)
+        column |= {"AdaMMS": judgement.accuracy[judgement.chosen], "oracle": judgement.accuracy[judgement.oracle]}
+        for name, value in column.items():
+            columns.setdefault(name, {}).setdefault(task, []).append(value)
+    return {name: {task: mean(values) for task, values in cells.items()} for name, cells in columns.items()}
 
 
 def _cells(judgement: Judgement, mark: str) -> list[str]:

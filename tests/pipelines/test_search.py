@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from adamms.config import SearchSettings, load_settings
 from adamms.searching.responses import read_responses
-from pipelines import search
+from pipelines import evaluate, search
 from tests.tiny_models import TinyPair
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +28,14 @@ ALPHAS = [0.0, 0.2, 0.4, 0.6]
 def run(command: list[str], cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=300, check=False)
+
+
+def here(monkeypatch: pytest.MonkeyPatch, pipeline: ModuleType, *arguments: str) -> None:
+    """A pipeline in this process, on the Ray of the `local_ray` fixture: quicker than a process of its own."""
+    monkeypatch.setattr(sys, "argv", [pipeline.__name__, *arguments])
+    with pytest.raises(SystemExit) as ended:
+        pipeline.main()
+    assert not ended.value.code
 
 
 def settings(pair: TinyPair, prompts: Path, folder: Path) -> list[str]:
@@ -89,8 +100,8 @@ def test_the_winner_answers_as_it_did_in_the_search(searched: Path, prompt_file:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     from adamms.config import PromptsConfig
+    from adamms.generation.chat import conversation
     from adamms.generation.prompts import load_prompts
-    from adamms.generation.transformers_engine import conversation
 
     merged = searched / "run" / "merged"
     chosen = json.loads((searched / "run" / "selection.json").read_text())["alpha"]
@@ -145,6 +156,108 @@ def test_a_killed_search_goes_on_where_it_stopped(
     assert choice["scores"] == json.loads((searched / "run" / "selection.json").read_text())["scores"]
 
 
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments_cost_nothing_that_was_stored(
+    searched: Path, tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path
+) -> None:
+    """Each time the same command goes on; in the end it has answered everything once and chooses as without kills."""
+    command = [*SEARCH, *settings(tiny_pair, prompt_file, tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    started = time.monotonic()
+    assert run([*SEARCH, *settings(tiny_pair, prompt_file, tmp_path / "whole")]).returncode == 0
+    whole, dice, kept = time.monotonic() - started, random.Random(0), set[str]()
+    for _ in range(20):
+        with subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        ) as process:
+            time.sleep(dice.uniform(0, whole))
+            with contextlib.suppress(ProcessLookupError):  # it was faster
+                os.killpg(process.pid, signal.SIGKILL)
+        now = stored(tmp_path)
+        assert kept <= set(now), "what was stored stays"
+        kept = set(now)
+    done = run(command)
+    assert done.returncode == 0, done.stderr
+    assert len(stored(tmp_path)) == len(ALPHAS) * 12, "no (alpha, prompt) is answered twice"
+    choice, expected = (
+        json.loads((folder / "run" / "selection.json").read_text()) for folder in (tmp_path, tmp_path / "whole")
+    )
+    assert {**choice, "noise": None} == {**expected, "noise": None}
+
+
+def test_several_tasks_are_searched_at_once(
+    tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local_ray: None
+) -> None:
+    """An alpha for each task and one for all, from one engine; a checkpoint of each."""
+    lines = prompt_file.read_text().splitlines(keepends=True)
+    (tmp_path / "near.jsonl").write_text("".join(lines[:6]))
+    (tmp_path / "far.jsonl").write_text("".join(lines[4:]))  # two prompts are in both
+    own = [setting for setting in settings(tiny_pair, prompt_file, tmp_path) if not setting.startswith("prompts.path")]
+    tasks = [f"prompts.tasks.{name}={tmp_path / name}.jsonl" for name in ("near", "far")]
+    more = ["searching.export=each", "searching.stop=confident", "searching.block=3", "tracking.enabled=false"]
+    here(monkeypatch, search, *own, *tasks, *more)
+    run_dir = tmp_path / "run"
+    selection = json.loads((run_dir / "selection.json").read_text())
+    assert set(selection["tasks"]) == {"near", "far"}
+    assert selection["effort"]["answers"] <= selection["effort"]["of"] == len(ALPHAS) * 14
+    for name, found in selection["tasks"].items():
+        assert found["alpha"] in ALPHAS[1:-1]
+        assert (run_dir / "merged" / name / "config.json").is_file()
+    here(monkeypatch, search, *own, *tasks, *more)
+    assert json.loads((run_dir / "selection.json").read_text()) == selection
+
+
+def test_another_coefficient_is_searched(
+    tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local_ray: None
+) -> None:
+    own = settings(tiny_pair, prompt_file, tmp_path)
+    ties = [f"ancestor={tiny_pair.ancestor}", "merging.method=ties", "searching.coefficient=density"]
+    more = ["searching.alphas=[0.1,0.4,0.7]", "prompts.n=4", "tracking.enabled=false", "searching.noise=0"]
+    here(monkeypatch, search, *own, *ties, *more)
+    assert json.loads((tmp_path / "run" / "selection.json").read_text())["alpha"] == 0.4
+    recipe = json.loads((tmp_path / "run" / "merged" / "adamms.json").read_text())["recipe"]
+    assert (recipe["density"], recipe["alpha"]) == (0.4, 0.5)
+
+
+def test_groups_of_weights_get_alphas_of_their_own(
+    tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local_ray: None
+) -> None:
+    own = settings(tiny_pair, prompt_file, tmp_path)
+    more = ["searching.groups=[attention,late]", "prompts.n=4", "tracking.enabled=false", "searching.noise=0"]
+    here(monkeypatch, search, *own, *more)
+    selection = json.loads((tmp_path / "run" / "selection.json").read_text())
+    recipe = json.loads((tmp_path / "run" / "merged" / "adamms.json").read_text())["recipe"]
+    assert recipe["groups"] == selection["groups"]
+    assert list(selection["groups"]) == ["attention", "layers:1-1"]
+    assert recipe["alpha"] == selection["alpha"]
+
+
+def test_a_finished_search_is_judged_beside_baselines(
+    searched: Path,
+    tiny_pair: TinyPair,
+    prompt_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    local_ray: None,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = [json.loads(line) for line in prompt_file.read_text().splitlines()[:3]]
+    labelled = tmp_path / "labelled.jsonl"
+    labelled.write_text("".join(json.dumps({**row, "answer": "something"}) + "\n" for row in rows))
+    own = [*settings(tiny_pair, prompt_file, searched), f"labelled.path={labelled}", f"ancestor={tiny_pair.ancestor}"]
+    here(monkeypatch, evaluate, *own, "baselines=[ties,metagpt]")
+    printed = capsys.readouterr().out
+    assert [name for name in ("base", "donor", "ties", "metagpt", "AdaMMS", "oracle") if name not in printed] == []
+    judged = json.loads((searched / "run" / "evaluation.json").read_text())
+    assert set(judged["baselines"]) == {"ties", "metagpt"}
+    assert set(judged["accuracy"]) == {"0.0", "0.2", "0.4", "0.6"}
+
+
 def stored(folder: Path) -> list[str]:
     files = sorted((folder / "run" / "responses").glob("*.jsonl"))
     return [line for file in files for line in file.read_text().splitlines()]
@@ -160,6 +273,10 @@ def stored(folder: Path) -> list[str]:
         ("prompts.path=/no/such.jsonl", "/no/such.jsonl: no such file"),
         ("prompts.path=/dev/null", "/dev/null"),
         ("searching.metric=nothing", "no metric is named 'nothing'"),
+        ("searching.refine=[0.5]", "searching.refine: [0.5]: 0.5 is no finer step"),
+        ("searching.coefficient=density", "searching.coefficient=density: linear has alpha"),
+        ("searching.stop=decided searching.metric=edit", "searching.stop=decided needs a metric that counts"),
+        ("prompts.tasks.a=/no/such.jsonl", "prompts.path and prompts.tasks are both given"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(
@@ -171,7 +288,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     change: str,
     message: str,
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["search.py", *settings(tiny_pair, prompt_file, tmp_path), change])
+    monkeypatch.setattr(sys, "argv", ["search.py", *settings(tiny_pair, prompt_file, tmp_path), *change.split()])
     with pytest.raises(SystemExit) as ended:
         search.main()
     assert ended.value.code == 2

@@ -12,10 +12,13 @@ from hypothesis import strategies as st
 from adamms.errors import UserError
 from adamms.searching import metrics
 from adamms.searching.chrf import chrf_difference
+from adamms.searching.degeneracy import Limits
 from adamms.searching.edit_distance import edit_difference, edit_distance
 from adamms.searching.embedding import metric_from_encoder
 from adamms.searching.metrics import Floats, get_metric, metric, metric_names
+from adamms.searching.selection import select
 
+NO_GUARD = Limits(majority=1, excess=2, constant=2)
 TEXT = st.text(alphabet="abcé ", max_size=30)
 
 
@@ -68,7 +71,7 @@ def test_either_counts_once_and_sum_twice() -> None:
 
 
 def test_unknown_metric_names_the_known() -> None:
-    with pytest.raises(UserError, match="either, sum, answer, edit, chrf, embedding"):
+    with pytest.raises(UserError, match="either, sum, answer, edit, chrf, plurality, embedding"):
         get_metric("bleu")
 
 
@@ -102,3 +105,26 @@ def test_embedding_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(__import__("sys").modules, "sentence_transformers", None)
     with pytest.raises(UserError, match="install"):
         get_metric("embedding:some/model").difference(["a"], ["b"])
+
+
+def test_plurality_is_the_share_of_a_vote_that_was_lost() -> None:
+    rows = {0.0: ["cat", "one", "x"], 0.1: ["A cat.", "1", "y"], 0.2: ["dog", "two", "y"], 0.3: ["dog", "six", "x"]}
+    table = {alpha: {f"p{n}": answer for n, answer in enumerate(answers)} for alpha, answers in rows.items()}
+    alone = select(table, "plurality", bootstrap=0, limits=NO_GUARD)
+    # two kinds of animals with two votes each; 'one' leads; x and y have two votes each
+    assert alone.scores == {0.0: None, 0.1: pytest.approx(0.5 + 0 + 0.5), 0.2: pytest.approx(0.5 + 1 + 0.5), 0.3: None}
+    voted = select(table, "plurality", bootstrap=0, limits=NO_GUARD, parents=[{"p0": "dog", "p1": "two", "p2": "y"}])
+    assert voted.scores[0.1] == pytest.approx(1 + 0.5 + 0)
+    assert voted.scores[0.2] == pytest.approx(0 + 0.5 + 0)
+
+
+def test_metrics_can_be_added_up() -> None:
+    answers = {0.0: ["a", "b"], 0.1: ["c", "b"], 0.2: ["c", "d"], 0.3: ["c", "d"]}
+    table = {alpha: {f"p{n}": answer for n, answer in enumerate(row)} for alpha, row in answers.items()}
+    one, two, mean = (
+        select(table, name, bootstrap=0, limits=NO_GUARD) for name in ("sum", "plurality", "sum+plurality")
+    )
+    for alpha in (0.1, 0.2):
+        assert mean.scores[alpha] == pytest.approx(((one.scores[alpha] or 0) / 2 + (two.scores[alpha] or 0)) / 2)
+    with pytest.raises(UserError, match="nothing"):
+        get_metric("either+nothing")

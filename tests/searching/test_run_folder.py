@@ -7,6 +7,7 @@ import pytest
 from adamms.errors import UserError
 from adamms.generation.engine import Answer
 from adamms.generation.prompts import Prompt
+from adamms.searching.candidates import CandidateBook
 from adamms.searching.responses import read_responses
 from adamms.searching.run_folder import RunFolder
 
@@ -22,11 +23,11 @@ def test_what_is_stored_is_not_missing_and_the_rest_is(tmp_path: Path) -> None:
     run = RunFolder(tmp_path, {"plan": "x"})
     run.save(0.5, PROMPTS[:2], answers(PROMPTS[:2]))
     run.save(1.0, PROMPTS, answers(PROMPTS))
-    again = RunFolder(tmp_path, {"plan": "x"})
-    assert again.missing(ALPHAS, PROMPTS) == {0.0: PROMPTS, 0.5: PROMPTS[2:]}
-    # more prompts and finer alphas: only what is new
     more = [*PROMPTS, Prompt("d", "Why?")]
-    assert again.missing([0.5, 1.0], more) == {0.5: more[2:], 1.0: more[3:]}
+    again = CandidateBook(RunFolder(tmp_path, {"plan": "x"}), more)
+    assert again.missing(dict.fromkeys(ALPHAS, PROMPTS)) == {0.0: PROMPTS, 0.5: PROMPTS[2:]}
+    # more prompts and finer alphas: only what is new
+    assert again.missing(dict.fromkeys([0.5, 1.0], more)) == {0.5: more[2:], 1.0: more[3:]}
 
 
 def test_responses_are_what_select_reads(tmp_path: Path) -> None:
@@ -34,7 +35,7 @@ def test_responses_are_what_select_reads(tmp_path: Path) -> None:
     for alpha in ALPHAS:
         run.save(alpha, PROMPTS, answers(PROMPTS))
     expected = {alpha: {p.id: f"answer to {p.text}" for p in PROMPTS} for alpha in ALPHAS}
-    assert run.responses(ALPHAS, PROMPTS) == expected
+    assert CandidateBook(run, PROMPTS).responses(ALPHAS, PROMPTS) == expected
     assert read_responses(tmp_path / "responses") == expected
 
 
@@ -48,7 +49,7 @@ def test_answers_of_another_search_are_refused_or_set_aside(
 ) -> None:
     RunFolder(tmp_path, {"plan": "x"}).save(0.0, PROMPTS, answers(PROMPTS))
     other = RunFolder(tmp_path, identity)
-    assert other.missing([0.0], prompts) == {0.0: prompts}
+    assert CandidateBook(other, prompts).missing({0.0: prompts}) == {0.0: prompts}
     with pytest.raises(UserError, match="another run_dir, or --force"):
         other.check_owner(ALPHAS, prompts, force=False)
     other.check_owner(ALPHAS, prompts, force=True)

@@ -70,20 +70,25 @@ class Story:
         command, settings = read_settings(run.settings_file)
         alphas = sorted(by_alpha(selection["scores"]))
         wanted = {run.key(alpha, prompt) for alpha in alphas for prompt in prompts}
-        tokens = Counter[float]()
+        tokens, responses = Counter[float](), Responses()
         for record in run.store.load():
-            tokens[record.alpha] += record.tokens if record.key in wanted else 0
+            if record.key in wanted:
+                tokens[record.alpha] += record.tokens
+                responses.setdefault(record.alpha, {})[record.prompt_id] = record.response
+        noise, effort = selection.get("noise"), selection.get("effort", {})
+        judgement = json.loads(judged.read_text(encoding="utf-8")) if judged.is_file() else {}
         return cls(
             plan=plan,
             selection=selection,
-            responses=run.responses(alphas, prompts),
+            responses=responses,
             prompts=prompts,
             settings=settings,
             command=command,
             seconds=read_costs(run.costs_file),
             tokens=tokens,
-            judgement=json.loads(judged.read_text(encoding="utf-8")) if judged.is_file() else None,
-            noise_floor=selection.get("noise_floor"),
+            judgement=judgement if "accuracy" in judgement else None,  # one a task says nothing of all together
+            noise_floor=selection["prompts"]["used"] * noise["differing"] / noise["asked"] if noise else None,
+            further={f"answers_{name}" if name != "answers" else name: value for name, value in effort.items()},
             merged=str(run.merged_folder.resolve()) if run.merged_folder.is_dir() else "",
         )
 

@@ -23,4 +23,4 @@ def render(template: str, /, **values: Any) -> str:
     dark = {css_variable(colour): other for colour, other in DARK.items()}
     environment.globals.update(light=light, dark=dark)
     environment.filters["trusted"] = Markup  # for what we drew ourselves
-    return environment.get_template(template).render(**values)
+    return str(environment.get_template(template).render(**values))

@@ -1,0 +1,92 @@
+"""Cases to judge choices on: tasks of the tiny pair, answered by every candidate, both parents, and baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from adamms.config import EvaluateSettings, PromptsConfig, ReproduceSettings
+from adamms.generation.engine import EngineSpec
+from adamms.generation.prompts import Prompt, load_prompts
+from adamms.mapping import plan_pair
+from adamms.merging.recipe import Recipe
+from adamms.searching.alphas import Line, check_alphas
+from adamms.searching.answering import answer_all
+from adamms.searching.judging import read_labels
+from adamms.searching.labelled import answer_as_baselines, answer_as_donor, answer_labelled
+from adamms.searching.responses import Responses
+from adamms.searching.run_folder import RunFolder, answer_identity
+from adamms.searching.tasks import all_prompts
+
+
+@dataclass(frozen=True)
+class Case:
+    """One task of one pair.
+
+    Attributes:
+        questions: prompt id -> text, of the unlabelled prompts.
+        responses: the candidates' answers to the unlabelled prompts, which choices are made by.
+        donor: the donor's own.
+        labels: prompt id -> answer, of the labelled prompts.
+        judged: the candidates' answers to the labelled prompts.
+        judged_donor, judged_baselines: the donor's own, and those of other methods.
+    """
+
+    seed: int
+    task: str
+    questions: Mapping[str, str]
+    responses: Responses
+    donor: Mapping[str, str]
+    labels: Mapping[str, str]
+    judged: Responses
+    judged_donor: Mapping[str, str]
+    judged_baselines: Mapping[str, Mapping[str, str]]
+
+
+def answer_cases(settings: ReproduceSettings, pair_folder: Path, seed: int) -> Iterator[Case]:
+    """Every task of one pair. The tasks share engines, and answers are stored, so that they are given only once."""
+    ancestor = pair_folder / "ancestor"
+    one = EvaluateSettings(
+        base=str(pair_folder / "base"),
+        donor=str(pair_folder / "donor"),
+        ancestor=str(ancestor) if ancestor.is_dir() else None,
+        run_dir=str(pair_folder / "run"),
+        engine=settings.engine,
+        searching=settings.searching,
+        ray=settings.ray,
+    )
+    alphas, line = check_alphas(one.searching.alphas), Line(Recipe())
+    pair = plan_pair(replace(one, ancestor=None))
+    asked = {task: load_prompts(_every(pair_folder / "prompts" / f"{task}.jsonl")) for task in settings.tasks}
+    labelled = {task: load_prompts(_every(pair_folder / "labelled" / f"{task}.jsonl")) for task in settings.tasks}
+    prompts, judging = all_prompts(asked), all_prompts(labelled)  # ids name the task
+
+    run = RunFolder(Path(one.run_dir), answer_identity(pair.plan, line, one.engine))
+    spec = EngineSpec(pair.plan, one.engine)
+    responses = answer_all(spec, line, alphas, prompts, run, engine=one.engine, ray=one.ray).responses(alphas, prompts)
+    donor = answer_as_donor(one, pair, prompts, "donor")
+    judged = answer_labelled(one, pair, line, alphas, judging)
+    judged_donor = answer_as_donor(one, pair, judging)
+    baselines = answer_as_baselines(one, settings.baselines if one.ancestor else (), judging)
+    for task in settings.tasks:
+        yield Case(
+            seed=seed,
+            task=task,
+            questions={prompt.id: prompt.text for prompt in asked[task]},
+            responses={alpha: _only(answers, asked[task]) for alpha, answers in responses.items()},
+            donor=_only(donor, asked[task]),
+            labels=read_labels(pair_folder / "labelled" / f"{task}.jsonl", labelled[task]),
+            judged={alpha: _only(answers, labelled[task]) for alpha, answers in judged.items()},
+            judged_donor=_only(judged_donor, labelled[task]),
+            judged_baselines={name: _only(answers, labelled[task]) for name, answers in baselines.items()},
+        )
+
+
+def _every(path: Path) -> PromptsConfig:
+    """All prompts of a file."""
+    return PromptsConfig(path=str(path), n=10**6)
+
+
+def _only(answers: Mapping[str, str], prompts: Sequence[Prompt]) -> dict[str, str]:
+    return {prompt.id: answers[prompt.id] for prompt in prompts}

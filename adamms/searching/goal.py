@@ -1,0 +1,178 @@
+"""One alpha to be found: for a task, or for all of them. It knows which answers it wants next, and when it has enough.
+
+A goal begins with the candidates of `searching.alphas` and a block of prompts, asks for block after block until it may
+stop, and goes on to the finer candidates around the best one (`searching.refine`), reusing every answer. All that it
+does follows from the answers, so a search that is run again takes the same way.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from adamms.config import SearchingConfig, Stop
+from adamms.errors import UserError
+from adamms.generation.prompts import Prompt
+from adamms.searching.alphas import check_refine, finer
+from adamms.searching.candidates import CandidateBook, Work
+from adamms.searching.confidence import confidence
+from adamms.searching.divergence import Endpoints, check_endpoints
+from adamms.searching.early_stop import decided
+from adamms.searching.metrics import Metric, get_metric
+from adamms.searching.responses import Responses
+from adamms.searching.selection import Selection, check_smoothing, select
+from adamms.searching.tasks import all_prompts
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a choice is made and when it is made early: `SearchingConfig`, checked."""
+
+    metric: Metric
+    config: SearchingConfig
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """As `select` takes it."""
+        return "one_sided" if self.config.endpoints == "one_sided" else "exclude"
+
+    @classmethod
+    def of(cls, config: SearchingConfig, alphas: Sequence[float]) -> Rule:
+        """The rule for candidates that begin with these.
+
+        Raises:
+            UserError: an unknown metric, a number out of range, or a stop that the metric does not allow.
+        """
+        metric = get_metric(config.metric)
+        check_smoothing(config.smoothing)
+        check_endpoints(len(alphas), config.endpoints.value)
+        check_refine(alphas, config.refine)
+        if config.block < 1:
+            raise UserError(f"searching.block={config.block}: expected at least 1")
+        if not 0 < config.confidence <= 1:
+            raise UserError(f"searching.confidence={config.confidence}: expected more than 0, at most 1")
+        if config.stop == Stop.decided and (config.smoothing or not metric.counts):
+            raise UserError(
+                "searching.stop=decided needs a metric that counts (either, sum, answer) and no smoothing; "
+                "choose those, or searching.stop=confident"
+            )
+        return cls(metric, config)
+
+    def choose(self, responses: Responses, questions: Mapping[str, str]) -> Selection:
+        """The selection from all prompts that were answered."""
+        config = self.config
+        return select(responses, self.metric, self.endpoints, smoothing=config.smoothing, prompts=questions)
+
+    def is_enough(self, responses: Responses, remaining: int, questions: Mapping[str, str]) -> bool:
+        """Whether the remaining prompts need not be answered."""
+        metric, ends, config = self.metric, self.endpoints, self.config
+        if config.stop == Stop.decided:
+            return decided(responses, remaining, metric, ends, prompts=questions) is not None
+        if config.stop == Stop.confident:
+            sure = confidence(responses, remaining, metric, ends, smoothing=config.smoothing, prompts=questions)
+            return sure >= config.confidence
+        return False
+
+
+@dataclass(frozen=True)
+class Round:
+    """One grid of candidates, and what was chosen from it."""
+
+    alphas: tuple[float, ...]
+    prompts: int
+    selection: Selection
+
+    def to_json(self) -> dict[str, Any]:
+        return {"alphas": list(self.alphas), "prompts": self.prompts, "alpha": self.selection.alpha}
+
+
+class Goal:
+    """See the module.
+
+    Args:
+        prompts: in the order in which they are asked.
+        block: after how many prompts it may stop.
+    """
+
+    def __init__(
+        self, prompts: Sequence[Prompt], alphas: Sequence[float], rule: Rule, block: int | None = None
+    ) -> None:
+        self._prompts, self._rule = list(prompts), rule
+        self._questions = {prompt.id: prompt.text for prompt in prompts}
+        self._block = len(prompts) if rule.config.stop == Stop.never else block or rule.config.block
+        self._alphas, self._finer = list(alphas), list(rule.config.refine)
+        self._asked = min(self._block, len(prompts))
+        self.rounds: list[Round] = []
+        self.done = False
+
+    @property
+    def selection(self) -> Selection:
+        """The final one."""
+        return self.rounds[-1].selection
+
+    def wants(self) -> Work:
+        """The answers to go on with, whether they are stored or not; nothing when the goal is reached."""
+        asked = self._prompts[: self._asked]
+        return {} if self.done else {alpha: list(asked) for alpha in self._alphas}
+
+    def reviewed(self, book: CandidateBook) -> Iterator[tuple[Responses, Round]]:
+        """Every round with the answers it was decided by."""
+        for one in self.rounds:
+            yield book.responses(one.alphas, self._prompts[: one.prompts]), one
+
+    def consider(self, book: CandidateBook) -> None:
+        """Takes note of the answers it wanted."""
+        if self.done:
+            return
+        responses = book.responses(self._alphas, self._prompts[: self._asked])
+        remaining = len(self._prompts) - self._asked
+        if remaining and not self._rule.is_enough(responses, remaining, self._questions):
+            self._asked = min(self._asked + self._block, len(self._prompts))
+            return
+        selection = self._rule.choose(responses, self._questions)
+        self.rounds.append(Round(tuple(self._alphas), self._asked, selection))
+        if self._finer and selection.alpha is not None:
+            self._alphas = finer(self._alphas, selection.alpha, self._finer.pop(0))
+            self._asked = min(self._block, len(self._prompts))
+        else:
+            self.done = True
+
+
+def goals_of(tasks: Mapping[str, list[Prompt]], alphas: Sequence[float], rule: Rule, seed: int = 0) -> dict[str, Goal]:
+    """The goal of every task, and under the name "" the one for all prompts together.
+
+    Prompts are asked in a drawn order; the goal for all asks them in turn from every task, so that its blocks consist
+    of the tasks' own.
+    """
+    drawn = {name: _drawn(prompts, seed) for name, prompts in tasks.items()}
+    places = {prompt.id: place for prompts in drawn.values() for place, prompt in enumerate(prompts)}
+    together = sorted(all_prompts(drawn), key=lambda prompt: places[prompt.id])
+    goals = {"": Goal(together, alphas, rule, rule.config.block * len(tasks))}
+    if len(tasks) > 1:
+        goals |= {name: Goal(prompts, alphas, rule) for name, prompts in drawn.items()}
+    return goals
+
+
+def united(works: Sequence[Work]) -> Work:
+    """All that several goals want, each answer once."""
+    found: dict[float, dict[str, Prompt]] = {}
+    for work in works:
+        for alpha, prompts in work.items():
+            found.setdefault(alpha, {}).update({prompt.id: prompt for prompt in prompts})
+    return {alpha: list(found[alpha].values()) for alpha in sorted(found)}
+
+
+def answers_without_saving(alphas: Sequence[float], refine: Sequence[float], prompts: int) -> int:
+    """What it would take to ask every prompt of the finest candidates over the whole range."""
+    if not refine:
+        return len(alphas) * prompts
+    span = max(alphas) - min(alphas)
+    return (int(span / refine[-1] + 1e-6) + 1) * prompts
+
+
+def _drawn(prompts: Sequence[Prompt], seed: int) -> list[Prompt]:
+    order = list(prompts)
+    random.Random(seed).shuffle(order)
+    return order

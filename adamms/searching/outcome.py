@@ -1,0 +1,83 @@
+"""What a search has found: an alpha for each task and one for all, and what the answers cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from adamms.generation.noise import Noise
+from adamms.searching.answering import Answering
+from adamms.searching.goal import Goal, Round, united
+from adamms.searching.selection import Selection
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How many answers a choice took, and how many it would have taken to ask every candidate everything."""
+
+    answers: int
+    full: int
+
+    @property
+    def saved(self) -> float:
+        """0 to 1."""
+        return 1 - self.answers / self.full
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The one alpha for all prompts, and each task's own.
+
+    Attributes:
+        tasks: name -> rounds; empty where there is one task only.
+        noise: how many answers differ when the chosen candidate is asked again; None where it was not.
+    """
+
+    rounds: tuple[Round, ...]
+    tasks: Mapping[str, tuple[Round, ...]]
+    effort: Effort
+    noise: Noise | None = None
+
+    @property
+    def selection(self) -> Selection:
+        """The choice for all prompts together."""
+        return self.rounds[-1].selection
+
+    @property
+    def selections(self) -> dict[str, Selection]:
+        """Each task's choice, by name; "" is the one for all."""
+        return {"": self.selection} | {name: rounds[-1].selection for name, rounds in self.tasks.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """`selection.json`: the choice for all as `Selection.to_json` writes it, `effort`, `noise` where it was
+        measured, and where there are several, `rounds` and `tasks` (name -> the same for that task)."""
+        effort = {"answers": self.effort.answers, "of": self.effort.full, "saved": round(self.effort.saved, 4)}
+        found = _to_json(self.rounds) | {"effort": effort}
+        if self.noise is not None:
+            found["noise"] = {"asked": self.noise.asked, "differing": self.noise.differing}
+        if self.tasks:
+            found["tasks"] = {name: _to_json(rounds) for name, rounds in self.tasks.items()}
+        return found
+
+
+def reach(goals: Mapping[str, Goal], answering: Answering) -> None:
+    """Has candidates answer what the goals want next, until every goal is reached."""
+    while work := united([goal.wants() for goal in goals.values()]):
+        answering.answer(work)
+        for goal in goals.values():
+            goal.consider(answering.book)
+    answering.report_incomplete()
+
+
+def outcome_of(goals: Mapping[str, Goal], effort: Effort, noise: Noise | None = None) -> Outcome:
+    """The outcome of goals that are reached; "" is the one for all prompts."""
+    tasks = {name: tuple(goal.rounds) for name, goal in goals.items() if name}
+    return Outcome(tuple(goals[""].rounds), tasks, effort, noise)
+
+
+def _to_json(rounds: Sequence[Round]) -> dict[str, Any]:
+    found = rounds[-1].selection.to_json()
+    if len(rounds) > 1:
+        found["rounds"] = [one.to_json() for one in rounds]
+    return found

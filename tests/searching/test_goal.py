@@ -1,0 +1,148 @@
+"""Fewer answers, the same choice: blocks, finer candidates, several tasks, and a run that goes on after a kill."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adamms.config import Endpoints, SearchingConfig, Stop
+from adamms.errors import UserError
+from adamms.generation.prompts import Prompt
+from adamms.searching.alphas import finer
+from adamms.searching.goal import Goal, Rule, answers_without_saving, goals_of
+from adamms.searching.selection import select
+from tests.searching.simulated import Simulated, Told, drifting
+
+ALPHAS = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+
+
+def prompts_of(task: str, count: int = 60) -> list[Prompt]:
+    return [Prompt(f"{task}/{n}", f"{task} question {n}?") for n in range(count)]
+
+
+def rule(**changed: Any) -> Rule:
+    alphas = changed.setdefault("alphas", tuple(ALPHAS))
+    return Rule.of(SearchingConfig(**changed), alphas)
+
+
+def search(folder: Path, told: Told, count: int = 60, **changed: Any) -> tuple[Goal, Simulated]:
+    tasks = {"": prompts_of("one", count)}
+    found = rule(**changed)
+    goals = goals_of(tasks, list(found.config.alphas), found)
+    simulated = Simulated(folder, tasks[""], told)
+    simulated.reach(goals)
+    return goals[""], simulated
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("metric", ["either", "sum"])
+def test_stopping_when_decided_changes_no_choice(tmp_path: Path, metric: str, seed: int) -> None:
+    told = drifting(random.Random(seed).choice([0.1, 0.24, 0.33, 0.45]), seed)
+    full, everything = search(tmp_path / "full", told, metric=metric)
+    early, some = search(tmp_path / "early", told, metric=metric, stop=Stop.decided, block=5)
+    assert early.selection.alpha == full.selection.alpha
+    assert len(some.asked) <= len(everything.asked) == 60 * len(ALPHAS)
+    assert len(set(some.asked)) == len(some.asked), "nothing is answered twice"
+
+
+def test_stopping_when_confident_saves_more_than_when_decided(tmp_path: Path) -> None:
+    told = drifting(0.3)
+    decided, exact = search(tmp_path / "decided", told, stop=Stop.decided, block=5)
+    confident, fewer = search(tmp_path / "confident", told, stop=Stop.confident, block=5)
+    assert confident.selection.alpha == decided.selection.alpha == 0.3
+    assert len(fewer.asked) < len(exact.asked) < 60 * len(ALPHAS)
+
+
+def test_finer_candidates_lie_between_the_neighbours_of_the_best() -> None:
+    assert finer([0.0, 0.2, 0.4, 0.6], 0.2, 0.1) == [0.0, 0.1, 0.2, 0.3, 0.4]
+    assert finer([0.0, 0.1, 0.2], 0.1, 0.05) == [0.0, 0.05, 0.1, 0.15, 0.2]
+    assert finer([0.1, 0.15, 0.2], 0.15, 0.02) == [0.11, 0.13, 0.15, 0.17, 0.19]
+    assert finer([0.0, 0.2, 0.4], 0.0, 0.1) == [0.0, 0.1, 0.2]
+
+
+def test_coarse_to_fine_answers_only_what_is_new_and_finds_the_plateau(tmp_path: Path) -> None:
+    goal, simulated = search(tmp_path, drifting(0.3), alphas=(0.0, 0.2, 0.4, 0.6), refine=(0.1, 0.05))
+    assert [len(one.alphas) for one in goal.rounds] == [4, 5, 5]
+    assert goal.selection.alpha is not None
+    assert abs(goal.selection.alpha - 0.3) <= 0.05
+    assert len(simulated.asked) == (4 + 2 + 2) * 60
+    assert answers_without_saving([0.0, 0.2, 0.4, 0.6], [0.1, 0.05], 60) == 13 * 60
+
+
+def test_a_search_that_is_run_again_takes_the_same_way_and_asks_nothing(tmp_path: Path) -> None:
+    options: Any = {"stop": Stop.confident, "block": 5, "alphas": (0.0, 0.2, 0.4, 0.6), "refine": (0.1,)}
+    first, _ = search(tmp_path, drifting(0.3), **options)
+    again, simulated = search(tmp_path, drifting(0.3), **options)
+    assert simulated.asked == []
+    assert again.rounds == first.rounds
+
+
+def test_each_task_gets_its_alpha_and_all_of_them_one(tmp_path: Path) -> None:
+    tasks = {"near": prompts_of("near"), "far": prompts_of("far")}
+    best = {"near": drifting(0.2), "far": drifting(0.4)}
+
+    def told(alpha: float, prompt: Prompt) -> str:
+        return best[prompt.id.split("/")[0]](alpha, prompt)
+
+    together = [*tasks["near"], *tasks["far"]]
+    goals = goals_of(tasks, ALPHAS, rule())
+    simulated = Simulated(tmp_path, together, told)
+    simulated.reach(goals)
+    assert (goals["near"].selection.alpha, goals["far"].selection.alpha) == (0.2, 0.4)
+    assert len(simulated.asked) == len(set(simulated.asked)) == len(together) * len(ALPHAS)
+    # the one for all is what `adamms select` finds in the folder
+    assert goals[""].selection.scores == select(simulated.book.responses(ALPHAS, together)).scores
+
+
+def test_blocks_of_the_goal_for_all_are_those_of_the_tasks(tmp_path: Path) -> None:
+    tasks = {"a": prompts_of("a", 30), "b": prompts_of("b", 30)}
+    goals = goals_of(tasks, ALPHAS, rule(stop=Stop.decided, block=10))
+    alone = {p.id for name in tasks for p in goals[name].wants()[0.0]}
+    assert {p.id for p in goals[""].wants()[0.0]} == alone
+
+
+def test_equal_prompts_are_asked_once_and_answered_all(tmp_path: Path) -> None:
+    twins = [Prompt("a/1", "What?"), Prompt("b/1", "What?"), Prompt("b/2", "Who?")]
+    simulated = Simulated(tmp_path, twins, lambda alpha, prompt: f"{prompt.text} {alpha}")
+    simulated.answer({0.0: twins})
+    assert simulated.asked == [(0.0, "a/1"), (0.0, "b/2")]
+    assert simulated.book.answers_at(0.0) == {"a/1": "What? 0.0", "b/1": "What? 0.0", "b/2": "Who? 0.0"}
+    assert simulated.book.answers == 2
+
+
+def test_candidates_that_fail_take_no_part(tmp_path: Path) -> None:
+    prompts = prompts_of("one", 20)
+    goals = goals_of({"": prompts}, ALPHAS, rule())
+    simulated = Simulated(tmp_path, prompts, drifting(0.3), fails=[0.6])
+    simulated.reach(goals)
+    assert 0.6 not in goals[""].selection.scores
+    broken = Simulated(tmp_path / "other", prompts, drifting(0.3), fails=ALPHAS[2:])
+    with pytest.raises(UserError, match=r"too many candidates failed .* 0\.2: it broke"):
+        broken.reach(goals_of({"": prompts}, ALPHAS, rule()))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"metric": "edit", "stop": Stop.decided}, "needs a metric that counts"),
+        ({"smoothing": 0.5, "stop": Stop.decided}, "no smoothing"),
+        ({"smoothing": 1.5}, "smoothing"),
+        ({"block": 0}, "searching.block=0"),
+        ({"confidence": 0.0}, "searching.confidence=0"),
+        ({"refine": (0.1,)}, "no finer step"),
+        ({"refine": (0.05, 0.06)}, "no finer step"),
+        ({"refine": (0.05, -0.02)}, "no finer step"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_runs(changed: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        rule(**changed)
+
+
+def test_end_points_may_be_chosen_where_they_are_allowed(tmp_path: Path) -> None:
+    goal, _ = search(tmp_path, drifting(0.0), endpoints=Endpoints.one_sided, refine=(0.05,))
+    assert goal.selection.alpha is not None
+    assert goal.selection.alpha <= 0.05
