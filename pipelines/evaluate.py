@@ -58,15 +58,14 @@ def main(settings: EvaluateSettings, force: bool) -> None:
         )
     found = {task: judgement.to_json() for (_, task), judgement in judgements.items()}
     search.write_json(search.evaluation_file, found if settings.labelled.tasks else next(iter(found.values())))
+    story = Story.of(search, pair.plan, all_prompts(load_tasks(settings.prompts)))
     params = search_parameters(settings, pair.plan)
     with SearchTracker(settings.tracking, search.search_key, params, search.folder) as tracker:
         for (_, task), judgement in judgements.items():
             name = f"{task}/accuracy" if settings.labelled.tasks else "accuracy"
             tracker.log_scores({alpha: {name: value} for alpha, value in judgement.accuracy.items()})
             tracker.log_metrics({name.replace("accuracy", "regret"): judgement.regret})
-        page, *figures = write_report(
-            Story.of(search, pair.plan, all_prompts(load_tasks(settings.prompts))), search.folder
-        )
+        page, *figures = write_report(story, search.folder)
         tracker.log_files([page, search.evaluation_file])
         tracker.log_files(figures, "figures")
     console = Console()

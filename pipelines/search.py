@@ -49,7 +49,7 @@ def main(settings: SearchSettings, force: bool) -> None:
     rule = Rule.of(settings.searching, alphas)
     check_ancestor(line.recipe, settings.ancestor)
     tasks = load_tasks(settings.prompts)
-    costs = Costs(Path(settings.run_dir) / "costs.json")
+    costs = Costs(Path(settings.run_dir, "costs.json"))
     with costs.phase("mapping"):
         pair = plan_pair(settings if line.recipe.rule.needs_ancestor else replace(settings, ancestor=None))
     groups = check_groups(settings, pair)
@@ -60,12 +60,12 @@ def main(settings: SearchSettings, force: bool) -> None:
     run.check_owner(alphas, prompts, force)
     warn_if_temporary(run.folder)
 
+    goals = goals_of(tasks, alphas, rule, settings.prompts.seed)
     params = search_parameters(settings, pair.plan)
     with SearchTracker(settings.tracking, run.search_key, params, run.folder) as tracker:
         run.write_json(run.plan_file, pair.plan.to_dict())
         run.write_text(run.settings_file, settings_text(settings))
         tracker.log_prompts(settings.prompts, prompts)
-        goals = goals_of(tasks, alphas, rule, settings.prompts.seed)
         with costs.phase(ENGINES), Engines(spec, settings.engine, settings.ray) as engines:
             answering = Answering(engines, line, prompts, run, tracker)
             reach(goals, answering)
@@ -79,16 +79,14 @@ def main(settings: SearchSettings, force: bool) -> None:
         tracker.log_scores(candidate_scores(goals, book))
         tracker.log_selection(outcome.selection)
         with costs.phase("exporting"):
-            checkpoints = {
-                folder: export(settings, pair, line, selection, folder)
-                for folder, selection in wanted(settings, outcome, run).items()
-            }
+            winners = wanted(settings, outcome, run)
+            checkpoints = [export(settings, pair, line, selection, folder) for folder, selection in winners.items()]
         costs.save()
-        if run.merged_folder in checkpoints:
-            tracker.log_winner(outcome.selection, run.merged_folder)
+        for folder, selection in winners.items():
+            tracker.log_winner(selection, folder, "" if folder == run.merged_folder else folder.name)
         report(tracker, Story.of(run, pair.plan, prompts), run)
-    print_outcome(outcome, list(checkpoints.values()), settings.tracking)
-    print(f"report:     {run.report_file}")
+    print_outcome(outcome, checkpoints, settings.tracking)
+    print(f"report:     {run.folder / 'report.html'}")
 
 
 def split(costs: Costs, book: CandidateBook, settings: SearchSettings) -> None:
@@ -103,6 +101,9 @@ def report(tracker: SearchTracker, story: Story, run: RunFolder) -> None:
     """The report and its figures, in the run folder and on the dashboard."""
     page, *figures = write_report(story, run.folder)
     tracker.log_metrics({f"seconds_{phase.replace(' ', '_')}": value for phase, value in story.seconds.items()})
+    tracker.log_metrics(story.further)
+    if story.noise_floor is not None:
+        tracker.log_metrics({"noise_floor": story.noise_floor})
     tracker.log_files([page, run.plan_file, run.selection_file, run.settings_file])
     tracker.log_files(figures, "figures")
 

@@ -54,16 +54,8 @@ class RunFolder:
         return self.folder / "selection.json"
 
     @property
-    def noise_file(self) -> Path:
-        return self.folder / "noise.json"
-
-    @property
     def settings_file(self) -> Path:
         return self.folder / "settings.yaml"
-
-    @property
-    def report_file(self) -> Path:
-        return self.folder / "report.html"
 
     @property
     def evaluation_file(self) -> Path:
@@ -72,6 +64,10 @@ class RunFolder:
     @property
     def costs_file(self) -> Path:
         return self.folder / "costs.json"
+
+    @property
+    def noise_file(self) -> Path:
+        return self.folder / "noise.json"
 
     @property
     def merged_folder(self) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 from adamms.errors import UserError
 from adamms.tracking.delivery import Delivery
 from adamms.tracking.journal import Journal
-from adamms.tracking.server import Server, Unreachable
+from adamms.tracking.server import Server, Unreachable, without_password
 
 logger = logging.getLogger(__name__)
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
@@ -22,6 +22,7 @@ class Courier:
 
     def __init__(self, journal: Journal, server: Server, files: Path) -> None:
         self._journal, self._server = journal, server
+        self._uri = without_password(server.uri)
         self._delivery = Delivery(journal, server, files)
         self._news, self._last = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
@@ -50,7 +51,7 @@ class Courier:
                 wait = FIRST_WAIT
             except Unreachable as error:
                 if not told:
-                    logger.warning("tracking.uri=%s does not answer (%s); the search goes on", self._server.uri, error)
+                    logger.warning("tracking.uri=%s does not answer (%s); the search goes on", self._uri, error)
                 told, wait = True, min(2 * wait, LONGEST_WAIT)
                 self._last.wait(wait)
             except Exception:  # whatever the dashboard's trouble is, the search goes on without it
@@ -80,7 +81,7 @@ def deliver_run(run_dir: Path, uri: str | None = None, experiment: str | None = 
         if not opened:
             continue
         server = Server(uri or opened[-1]["uri"], experiment or opened[-1]["experiment"])
-        target = server.uri
+        target = without_password(server.uri)
         try:
             server.check()
             taken += Delivery(journal, server, run_dir).deliver()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -57,7 +58,7 @@ class Journal:
         line = json.dumps(row)
         with self._writing:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with self._file.open("a+b") as file:
+            with open(self._file, "a+b", opener=_private) as file:
                 torn = file.tell() > 0 and not _ends_with_newline(file)
                 file.write(b"\n" * torn + line.encode() + b"\n")
 
@@ -87,7 +88,7 @@ class Journal:
         """Remembers how many operations a server has."""
         position = self._position(target)
         temporary = position.with_suffix(".tmp")
-        temporary.write_text(json.dumps({"to": target, "operations": operations}) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps({"operations": operations}) + "\n", encoding="utf-8")
         temporary.replace(position)
 
     def waiting(self, target: str) -> int:
@@ -105,6 +106,11 @@ class Journal:
     def _position(self, target: str) -> Path:
         name = hashlib.sha256(target.encode()).hexdigest()[:12]
         return self.folder / f"{self.key}.delivered-{name}.json"
+
+
+def _private(path: str, flags: int) -> int:
+    """For its owner only: the address of a server may hold a password."""
+    return os.open(path, flags, 0o600)
 
 
 def _ends_with_newline(file: Any) -> bool:

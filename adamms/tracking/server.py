@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -122,11 +123,16 @@ class Server:
 
     def _unusable(self, error: BaseException) -> UserError:
         return UserError(
-            f"tracking.uri={self.uri}: MLflow cannot be used there ({_first_line(error)}); "
+            f"tracking.uri={without_password(self.uri)}: MLflow cannot be used there ({_first_line(error)}); "
             "mend it, or go without with tracking.enabled=false"
         )
 
 
+def without_password(text: str) -> str:
+    """A text with the passwords of the addresses in it left out."""
+    return re.sub(r"(://[^/@\s:]*):[^/@\s]+@", r"\1:***@", text)
+
+
 def _first_line(error: BaseException) -> str:
     lines = str(error).splitlines()
-    return lines[0][:300] if lines else type(error).__name__
+    return without_password(lines[0][:300]) if lines else type(error).__name__

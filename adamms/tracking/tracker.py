@@ -18,7 +18,7 @@ from adamms.tracking.journal import Journal
 from adamms.tracking.machine import MachineMonitor
 from adamms.tracking.parameters import short_name
 from adamms.tracking.registry import registered_name
-from adamms.tracking.server import Server, Unreachable
+from adamms.tracking.server import Server, Unreachable, without_password
 
 if TYPE_CHECKING:
     from adamms.config import PromptsConfig, TrackingConfig
@@ -55,7 +55,7 @@ class SearchTracker:
         try:
             self._server.check()
         except Unreachable as error:
-            logger.warning("tracking.uri=%s does not answer (%s); the search goes on", self._config.uri, error)
+            logger.warning("tracking.uri=%s does not answer (%s); the search goes on", self._uri, error)
         for operation in self._journal.operations():
             self._told[_slot(operation.kind, operation.run, operation.fields)] = operation.fields
         self._journal.append(
@@ -87,7 +87,7 @@ class SearchTracker:
             logger.warning(
                 "%d records could not be delivered to %s; deliver them with: adamms track %s",
                 waiting,
-                self._config.uri,
+                self._uri,
                 self._folder,
             )
 
@@ -159,12 +159,20 @@ class SearchTracker:
             name = str(path.relative_to(self._folder))
             self._tell("file", path=name, folder=folder, digest=_digest(path))
 
-    def log_winner(self, selection: Selection, merged: Path) -> None:
-        """Registers the winner: a model version that points at its checkpoint, with the alias `champion`."""
+    def log_winner(self, selection: Selection, merged: Path, task: str = "") -> None:
+        """Registers the winner: a model version that points at its checkpoint, with the alias `champion`.
+
+        Args:
+            task: of a search that exports a checkpoint for each of several tasks.
+        """
         assert selection.alpha is not None
-        name = self._config.model or self._name
+        name = (self._config.model or self._name) + (f" - {task}" if task else "")
         params = {**self._params, "alpha": format_alpha(selection.alpha)}
         self._tell("model", name=registered_name(name), checkpoint=str(merged.resolve()), params=params)
+
+    @property
+    def _uri(self) -> str:
+        return without_password(self._config.uri)
 
     @property
     def _name(self) -> str:

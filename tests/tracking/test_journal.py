@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
+import pytest
+
+from adamms.config import SearchSettings, TrackingConfig
+from adamms.tracking import settings_text
 from adamms.tracking.journal import Journal
 
 
@@ -41,3 +46,15 @@ def test_searches_in_one_folder_have_journals_of_their_own(tmp_path: Path) -> No
     Journal(tmp_path, "one").append("open")
     Journal(tmp_path, "two").append("open")
     assert {journal.key for journal in Journal.all_in(tmp_path)} == {"one", "two"}
+
+
+def test_a_password_in_an_address_is_not_for_everybody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports are mailed; the journal, which needs it to deliver, is its owner's alone."""
+    Journal(tmp_path, "key").append("open", uri="postgresql://me:secret@host/db")
+    (file,) = tmp_path.glob("*.jsonl")
+    assert file.stat().st_mode & 0o077 == 0
+    uri = "https://me:secret@host:5000"
+    monkeypatch.setattr(sys, "argv", ["pipelines/search.py", f"tracking.uri={uri}"])
+    text = settings_text(SearchSettings("base", "donor", tracking=TrackingConfig(uri=uri)))
+    assert "secret" not in text
+    assert text.count("https://me:***@host:5000") == 2

@@ -7,6 +7,7 @@ import json
 import platform
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from adamms.searching.resampling import resample, smoother
 from adamms.searching.responses import Responses, comparison_set
 from adamms.tracking.costs import read_costs
 from adamms.tracking.figures import Curve
+from adamms.tracking.server import without_password
 
 if TYPE_CHECKING:
     from adamms.generation.prompts import Prompt
@@ -67,22 +69,26 @@ class Story:
         judged = run.evaluation_file
         command, settings = read_settings(run.settings_file)
         alphas = sorted(by_alpha(selection["scores"]))
-        stored = {record.key: record for record in run.store.load()}
-        found = {
-            alpha: {prompt.id: record for prompt in prompts if (record := stored.get(run.key(alpha, prompt)))}
-            for alpha in alphas
-        }
+        wanted = {run.key(alpha, prompt) for alpha in alphas for prompt in prompts}
+        tokens, responses = Counter[float](), Responses()
+        for record in run.store.load():
+            if record.key in wanted:
+                tokens[record.alpha] += record.tokens
+                responses.setdefault(record.alpha, {})[record.prompt_id] = record.response
+        noise, effort = selection.get("noise"), selection.get("effort", {})
+        judgement = json.loads(judged.read_text(encoding="utf-8")) if judged.is_file() else {}
         return cls(
             plan=plan,
             selection=selection,
-            responses={a: {name: record.response for name, record in given.items()} for a, given in found.items()},
+            responses=responses,
             prompts=prompts,
             settings=settings,
             command=command,
             seconds=read_costs(run.costs_file),
-            tokens={alpha: sum(record.tokens for record in given.values()) for alpha, given in found.items()},
-            judgement=json.loads(judged.read_text(encoding="utf-8")) if judged.is_file() else None,
-            noise_floor=_noise_floor(selection),
+            tokens=tokens,
+            judgement=judgement if "accuracy" in judgement else None,  # one a task says nothing of all together
+            noise_floor=selection["prompts"]["used"] * noise["differing"] / noise["asked"] if noise else None,
+            further={f"answers_{name}" if name != "answers" else name: value for name, value in effort.items()},
             merged=str(run.merged_folder.resolve()) if run.merged_folder.is_dir() else "",
         )
 
@@ -127,8 +133,11 @@ def by_alpha(table: Mapping[str, Any]) -> dict[float, Any]:
 
 
 def settings_text(settings: Any) -> str:
-    """All settings as a file that `--config` takes, below the command that is running, as a person would type it."""
-    return f"# {shlex.join(['python', *sys.argv])}\n{settings_yaml(settings)}"
+    """All settings as a file that `--config` takes, below the command that is running, as a person would type it.
+
+    Passwords in addresses are left out: the text is for the report, which people mail.
+    """
+    return without_password(f"# {shlex.join(['python', *sys.argv])}\n{settings_yaml(settings)}")
 
 
 def read_settings(file: Path) -> tuple[str, str]:
@@ -148,9 +157,3 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _noise_floor(selection: Mapping[str, Any]) -> float | None:
-    """How many of the compared prompts would differ by chance alone, from the share that did when asked again."""
-    noise = selection.get("noise")
-    return noise["differing"] / noise["asked"] * selection["prompts"]["used"] if noise and noise["asked"] else None

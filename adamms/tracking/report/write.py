@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from adamms.mapping.table import count
 from adamms.searching.responses import format_alpha
 from adamms.searching.selection import END_POINT
-from adamms.tracking.figures import Drawing, draw_answers, draw_divergence, draw_phases, spell_seconds
+from adamms.tracking.figures import Drawing, draw_answers, draw_divergence, draw_heatmap, draw_phases, spell_seconds
 from adamms.tracking.figures.palette import EQUAL
 from adamms.tracking.parameters import short_name
 from adamms.tracking.report.story import Story, by_alpha, versions
@@ -46,6 +46,10 @@ def draw(story: Story, telling: Sequence[TellingPrompt]) -> list[Drawing]:
     drawings = [draw_divergence(story.curve())]
     if telling:
         drawings.append(draw_answers([one.answered for one in telling], story.alphas, story.chosen))
+    if tasks := story.selection.get("tasks"):
+        scores = {name: by_alpha(one["scores"]) for name, one in tasks.items()}
+        chosen = {name: one["alpha"] for name, one in tasks.items()}
+        drawings.append(draw_heatmap(scores, chosen, f"divergence ({story.selection['metric']})"))
     if story.seconds:
         drawings.append(draw_phases(story.seconds))
     return drawings
