@@ -1,0 +1,12 @@
+"""A tiny heterogeneous pair that shows what merging does.
+
+A Qwen2-VL base and a LLaVA-OneVision donor of a million weights each, grown from one Qwen2 language model.
+`pipelines/demo_pair.py` makes such a pair; one that it made is shipped in `PAIR`."""
+
+from pathlib import Path
+
+PAIR = Path(__file__).parent / "pair"
+"""Folders `base`, `donor`, `ancestor`, and `prompts` with an unlabelled JSONL file a task: what seed 1 gives."""
+
+DEFAULT_TASK = "row-french"
+"""The task that the demo searches a coefficient for."""
