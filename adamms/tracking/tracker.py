@@ -198,7 +198,7 @@ class SearchTracker:
 
 def _slot(kind: str, run: str | None, fields: Mapping[str, Any]) -> tuple[str, ...]:
     """What an operation overwrites."""
-    return (kind, run or "", str(fields.get("path", "")), *sorted(fields.get("values", ())))
+    return (kind, run or "", str(fields.get("path", fields.get("name", ""))), *sorted(fields.get("values", ())))
 
 
 def _note(name: str, selection: Selection) -> str:
