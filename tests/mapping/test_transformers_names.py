@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 
 from adamms.checkpoint import Checkpoint
 from adamms.config import MappingConfig
 from adamms.mapping import plan_merge
 from tests import checkpoints as c
 
-transformers = pytest.importorskip("transformers")
 transformers.utils.logging.disable_progress_bar()
 
 ALPHA = 0.25
