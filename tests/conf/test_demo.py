@@ -1,0 +1,28 @@
+"""The demo's settings fit the pair that ships: its models map, its prompts load, its tasks exist."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from adamms.config import PromptsConfig, ReproduceSettings, SearchSettings, load_settings
+from adamms.demo import DEFAULT_TASK, PAIR
+from adamms.generation.prompts import load_prompts
+from adamms.mapping import plan_pair
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_demo_maps_the_shipped_pair_and_asks_its_default_task() -> None:
+    settings = load_settings(SearchSettings, ROOT / "conf" / "demo.yaml", [])
+    assert (ROOT / settings.base, ROOT / settings.donor) == (PAIR / "base", PAIR / "donor")
+    assert Path(settings.prompts.path).stem == DEFAULT_TASK
+    plan = plan_pair(replace(settings, base=str(PAIR / "base"), donor=str(PAIR / "donor"))).plan
+    assert len(plan.merged) == 4 * 12 + 1  # every weight of four layers, and the last norm
+    assert len(load_prompts(replace(settings.prompts, path=str(ROOT / settings.prompts.path)))) == 100
+
+
+def test_every_task_of_the_comparison_ships_with_prompts() -> None:
+    settings = load_settings(ReproduceSettings, ROOT / "conf" / "reproduce.yaml", [])
+    for task in settings.tasks:
+        assert load_prompts(PromptsConfig(path=str(PAIR / "prompts" / f"{task}.jsonl"), n=3))
