@@ -237,6 +237,7 @@ def test_groups_of_weights_get_alphas_of_their_own(
     assert recipe["alpha"] == selection["alpha"]
 
 
+@pytest.mark.slow  # an engine starts for every parent and baseline
 def test_a_finished_search_is_judged_beside_baselines(
     searched: Path,
     tiny_pair: TinyPair,
