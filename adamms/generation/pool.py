@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from adamms.errors import UserError
-from adamms.generation.actor import EngineActor, Place, UnitResult
+from adamms.generation.actor import Adopted, EngineActor, Place, UnitResult
 from adamms.generation.engine import EngineSpec
 from adamms.generation.prompts import Prompt
 from adamms.generation.schedule import Schedule, Unit
@@ -68,19 +68,20 @@ class InferencePool:
         self._given_up: list[str] = []
         self._blocks: dict[tuple[Prompt, ...], Any] = {}
         self._answered = _Answered()
-        self._entered = 0.0
+        self._adopted: Adopted | None = None
 
     def __enter__(self) -> InferencePool:
         import ray
 
-        self._entered = time.monotonic()
+        self._adopted = Adopted(self._spec.plan.fingerprint, (ray.put(self._spec),))
+        now = time.monotonic()
         try:
             for index in range(self._count):
                 place = Place(self._spec.config, self._count)
                 self._places.append(place)
                 remote = ray.remote(max_restarts=-1, max_task_retries=0)(EngineActor).options(**place.options())
                 self._actors.append(remote.remote(self._spec, index, place.cpus, place.ranks_apart))
-                self._wake(index, self._entered)
+                self._wake(index, now)
         except BaseException:
             self._close()
             raise
@@ -90,6 +91,15 @@ class InferencePool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._close()
+
+    def adopt(self, spec: EngineSpec) -> None:
+        """What is answered from now on is by another plan for the same base (`EngineSpec.engine_key`)."""
+        import ray
+
+        if spec.plan.fingerprint != self._spec.plan.fingerprint:
+            self._adopted = Adopted(spec.plan.fingerprint, (ray.put(spec),))
+            self._answered = _Answered()
+        self._spec = spec
 
     def answer(
         self, recipe: Line, work: Mapping[float, Sequence[Prompt]], block_size: int, *, drafts: bool = True
@@ -126,7 +136,9 @@ class InferencePool:
                 return
             self._idle.remove(index)
             tokens = self._answered.near(unit) if drafts else {}
-            reference = self._actors[index].answer.remote(recipe.at(unit.alpha), self._block(unit.prompts), tokens)
+            reference = self._actors[index].answer.remote(
+                self._adopted, recipe.at(unit.alpha), self._block(unit.prompts), tokens
+            )
             self._calls[reference] = _Call(index, _Doing.answering, time.monotonic(), unit)
 
     def _finished(self) -> list[tuple[_Call, Any]]:

@@ -21,26 +21,46 @@ from adamms.tracking import CandidateRecord, SearchTracker
 
 
 class Engines:
-    """A context manager: engines start when they are first needed, and stay warm until the end."""
+    """A context manager: engines start when they are first needed, and stay warm until the end.
 
-    def __init__(self, spec: EngineSpec, engine: EngineConfig, ray: RayConfig) -> None:
+    Searches with the same base share them, one after the other (`serve`).
+    """
+
+    def __init__(self, engine: EngineConfig, ray: RayConfig) -> None:
         self.config = engine
-        self._spec, self._ray = spec, ray
-        self._open = ExitStack()
+        self._ray = ray
+        self._session, self._open = ExitStack(), ExitStack()
+        self._spec: EngineSpec | None = None
         self._pool: InferencePool | None = None
+        self._key = ""
 
     @property
     def started(self) -> bool:
-        """Whether they were needed so far."""
+        """Whether they are up."""
         return self._pool is not None
 
     @property
     def pool(self) -> InferencePool:
-        """The warm pool."""
+        """The warm pool, at the plan that is served."""
+        assert self._spec is not None
         if self._pool is None:
-            self._open.enter_context(ray_session(self._ray.address))
+            if not self._key:
+                self._session.enter_context(ray_session(self._ray.address))
             self._pool = self._open.enter_context(InferencePool(self._spec, self.config.actors))
+            self._key = self._spec.engine_key
+        self._pool.adopt(self._spec)
         return self._pool
+
+    def serve(self, spec: EngineSpec) -> None:
+        """What is asked from now on is of this plan; engines of another base are stopped first."""
+        if self.started and spec.engine_key != self._key:
+            self.stop()
+        self._spec, self.config = spec, spec.config
+
+    def stop(self) -> None:
+        """Gives the engines' machines back; they start anew when they are needed again."""
+        self._pool = None
+        self._open.close()
 
     def __enter__(self) -> Engines:
         return self
@@ -48,7 +68,8 @@ class Engines:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._open.close()
+        self.stop()
+        self._session.close()
 
 
 class Answering:
@@ -109,7 +130,8 @@ def answer_all(
     ray: RayConfig,
 ) -> CandidateBook:
     """Every candidate's answers to every prompt."""
-    with Engines(spec, engine, ray) as engines:
+    with Engines(engine, ray) as engines:
+        engines.serve(spec)
         answering = Answering(engines, line, prompts, run)
         answering.answer(dict.fromkeys(alphas, prompts))
     return answering.book
