@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from types import TracebackType
@@ -92,6 +92,11 @@ class InferencePool:
     ) -> None:
         self._close()
 
+    @property
+    def gpus(self) -> int:
+        """How many all its engines hold."""
+        return sum(place.gpus for place in self._places)
+
     def adopt(self, spec: EngineSpec) -> None:
         """What is answered from now on is by another plan for the same base (`EngineSpec.engine_key`)."""
         import ray
@@ -102,7 +107,13 @@ class InferencePool:
         self._spec = spec
 
     def answer(
-        self, recipe: Line, work: Mapping[float, Sequence[Prompt]], block_size: int, *, drafts: bool = True
+        self,
+        recipe: Line,
+        work: Mapping[float, Sequence[Prompt]],
+        block_size: int,
+        *,
+        drafts: bool = True,
+        until: Callable[[], bool] = lambda: False,
     ) -> Iterator[UnitResult]:
         """Answers every alpha's prompts; gives each unit's result as it comes.
 
@@ -111,6 +122,7 @@ class InferencePool:
 
         Args:
             drafts: whether answers of other candidates may be tried, where `engine.drafts` allows it.
+            until: asked now and then; once it is true nothing more is waited for.
 
         Raises:
             UserError: an engine met something that the user can mend.
@@ -118,7 +130,7 @@ class InferencePool:
         """
         schedule = Schedule(work, block_size, ATTEMPTS)
         try:
-            while schedule.waiting or any(call.unit for call in self._calls.values()):
+            while (schedule.waiting or any(call.unit for call in self._calls.values())) and not until():
                 self._dispatch(schedule, recipe, drafts and self._spec.config.drafts)
                 for call, outcome in self._finished():
                     result = self._settle(schedule, call, outcome)

@@ -14,7 +14,9 @@ from adamms.generation.prompts import Prompt
 from adamms.progress import count_bar
 from adamms.ray_session import ray_session
 from adamms.searching.alphas import Line
+from adamms.searching.budget import UNLIMITED, Budget
 from adamms.searching.candidates import CandidateBook
+from adamms.searching.observing import Observer
 from adamms.searching.responses import format_alpha
 from adamms.searching.run_folder import RunFolder
 from adamms.tracking import CandidateRecord, SearchTracker
@@ -24,11 +26,14 @@ class Engines:
     """A context manager: engines start when they are first needed, and stay warm until the end.
 
     Searches with the same base share them, one after the other (`serve`).
+
+    Args:
+        budget: what the GPUs that they hold are counted in.
     """
 
-    def __init__(self, engine: EngineConfig, ray: RayConfig) -> None:
+    def __init__(self, engine: EngineConfig, ray: RayConfig, budget: Budget = UNLIMITED) -> None:
         self.config = engine
-        self._ray = ray
+        self._ray, self._budget = ray, budget
         self._session, self._open = ExitStack(), ExitStack()
         self._spec: EngineSpec | None = None
         self._pool: InferencePool | None = None
@@ -47,6 +52,7 @@ class Engines:
             if not self._key:
                 self._session.enter_context(ray_session(self._ray.address))
             self._pool = self._open.enter_context(InferencePool(self._spec, self.config.actors))
+            self._open.enter_context(self._budget.holding(self._pool.gpus))
             self._key = self._spec.engine_key
         self._pool.adopt(self._spec)
         return self._pool
@@ -78,6 +84,8 @@ class Answering:
     Args:
         line: the candidates.
         prompts: all that a candidate may be asked.
+        budget: when to stop asking.
+        title: which search this is, where there are several.
     """
 
     def __init__(
@@ -87,21 +95,33 @@ class Answering:
         prompts: Sequence[Prompt],
         run: RunFolder,
         tracker: SearchTracker | None = None,
+        budget: Budget = UNLIMITED,
+        title: str = "",
     ) -> None:
-        self.book = CandidateBook(run, prompts)
-        self._engines, self._line, self._tracker = engines, line, tracker
+        self.book, self.budget = CandidateBook(run, prompts), budget
+        self._engines, self._line, self._tracker, self._title = engines, line, tracker, title
+        self._observer = Observer(title or run.folder.name)
 
-    def answer(self, work: Mapping[float, Sequence[Prompt]]) -> None:
-        """Merges the candidates inside the engines and stores their answers as they come."""
+    def answer(self, work: Mapping[float, Sequence[Prompt]]) -> bool:
+        """Merges the candidates inside the engines and stores their answers as they come.
+
+        Returns:
+            Whether all was answered (or failed); False where the budget is over.
+        """
         missing = self.book.missing(work)
         self._report(self.book.complete(work))
         if not missing:
-            return
-        with count_bar("answering", sum(map(len, missing.values()))) as progress:
-            for result in self._engines.pool.answer(self._line, missing, self._engines.config.block_size):
+            return True
+        if self.budget.over:
+            return False
+        size, over = self._engines.config.block_size, lambda: self.budget.over is not None
+        with count_bar(f"{self._title} answering".strip(), sum(map(len, missing.values()))) as progress:
+            for result in self._engines.pool.answer(self._line, missing, size, until=over):
                 self.book.add(result)
+                self._observer.note(result)
                 self._report(self.book.complete([result.alpha]))
                 progress(len(result.answers), f"{self._line.coefficient} {format_alpha(result.alpha)}")
+        return not self.book.missing(work)
 
     def report_incomplete(self) -> None:
         """At the end: candidates that the search stopped short of."""
