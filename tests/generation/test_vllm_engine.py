@@ -212,3 +212,14 @@ def test_another_donor_takes_over_as_if_the_engine_were_new(qwen: VllmEngine, ti
     live, fresh = (one._llm.collective_rpc("adamms_live_digest") for one in (qwen, new))
     assert live == fresh
     qwen.adopt(first.plan)
+
+
+@pytest.mark.slow
+def test_two_ranks_merge_and_answer_as_one_does(qwen: VllmEngine, tiny: Tiny) -> None:
+    """Tensor parallelism: every rank merges whole tensors, vLLM's loader takes its shard."""
+    spec = tiny_spec(tiny("qwen2-vl"), tiny("llava-onevision"), kind="vllm", tensor_parallel_size=2)
+    both, prompts = start(spec), tiny_prompts()
+    qwen.adopt(spec.plan)
+    for alpha in (0.3, 0.6, 0.3):
+        assert both.move(Recipe(alpha=alpha)) == qwen.move(Recipe(alpha=alpha))
+        assert both.generate(prompts) == qwen.generate(prompts)
