@@ -24,7 +24,10 @@ SCRIPT = CLUSTER / "slurm" / "adamms.sbatch"
 TEXT = SCRIPT.read_text()
 SHIMS = {
     # srun [options] COMMAND: runs COMMAND here, as on its one node. Signals reach it, as srun passes them on.
-    "srun": """while [[ "$1" == --* ]]; do shift; done
+    "srun": """while [[ "$1" == --* ]]; do
+  [[ "$1" == --nodelist ]] && shift
+  shift
+done
 echo "$@" >>"$SHIM_LOG"
 exec "$@"
 """,
@@ -102,7 +105,7 @@ def where():
 
 print("used", len(set(ray.get([where.remote() for _ in range(2)]))), flush=True)
 signal.signal(signal.SIGTERM, lambda *_: (print("told to stop", flush=True), sys.exit(7)))
-print("working", flush=True)
+print("waiting for SIGTERM", flush=True)
 time.sleep(600)
 """
     )
@@ -113,7 +116,7 @@ time.sleep(600)
             ["bash", str(SCRIPT), "python", str(command)], env=environment, stdout=output, stderr=output, cwd="/"
         )
     try:
-        wait_for("working", log, script)
+        wait_for("waiting for SIGTERM", log, script)
         script.send_signal(signal.SIGTERM)  # as Slurm does at --signal=B:TERM
         assert script.wait(timeout=120) == 7, "the command's own status"
     finally:
