@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -136,8 +137,12 @@ def pipeline(function: Callable[[Any, bool], None]) -> Callable[[], None]:
         debug: Debug = False,
     ) -> None:
         from adamms.config import load_settings
+        from adamms.logs import configure_logs
 
-        function(load_settings(kind, config, overrides or []), force)
+        settings = load_settings(kind, config, overrides or [])
+        configure_logs(settings.log)
+        signal.signal(signal.SIGTERM, _interrupt)
+        function(settings, force)
 
     command.__doc__ = inspect.getmodule(function).__doc__
     entry = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -158,6 +163,11 @@ def main() -> None:
 
 def _log_to_stderr() -> None:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    """`ray job stop`, Slurm and Kubernetes send SIGTERM: the same end as Ctrl-C."""
+    raise KeyboardInterrupt
 
 
 def run_as_command(entry: Any) -> None:

@@ -64,6 +64,13 @@ class Export(StrEnum):
     each = "each"
 
 
+class LogFormat(StrEnum):
+    """How log lines are written."""
+
+    text = "text"
+    json = "json"
+
+
 class Backend(StrEnum):
     """Where a merge runs."""
 
@@ -244,6 +251,26 @@ class RayConfig:
 
 
 @dataclass(frozen=True)
+class BudgetConfig:
+    """Answering stops inside it, with the best choice so far; a search then asks in blocks (`searching.block`)."""
+
+    hours: float = 0.0
+    """Wall time of this run of the command; 0: no limit."""
+    gpu_hours: float = 0.0
+    """GPUs times hours that engines hold them; 0: no limit."""
+    reserve: float = 0.05
+    """Share of either that is kept for choosing and writing checkpoints."""
+
+
+@dataclass(frozen=True)
+class LogConfig:
+    format: LogFormat = LogFormat.text
+    """text, or json: one object a line on stderr, with search, alpha and actor where there are such."""
+    level: str = "warning"
+    """debug, info (every answered unit), warning, error."""
+
+
+@dataclass(frozen=True)
 class MapSettings:
     """Settings of `adamms map`."""
 
@@ -251,6 +278,7 @@ class MapSettings:
     donor: str
     ancestor: str | None = None
     mapping: MappingConfig = field(default_factory=MappingConfig)
+    log: LogConfig = field(default_factory=LogConfig)
 
 
 @dataclass(frozen=True)
@@ -262,6 +290,18 @@ class MergeSettings(MapSettings):
 
 
 @dataclass(frozen=True)
+class MergeJobSettings(MergeSettings):
+    """Settings of `pipelines/merge.py`."""
+
+    alpha: float | None = None
+    """The donor's weight, 0 to 1; metagpt and model_stock find it."""
+    output: str = "runs/merged"
+    """Folder to write; it appears complete or not at all."""
+    smoke: bool = False
+    """Load the result and ask it one question first."""
+
+
+@dataclass(frozen=True)
 class SearchSettings(MergeSettings):
     """Settings of a search."""
 
@@ -270,6 +310,39 @@ class SearchSettings(MergeSettings):
     engine: EngineConfig = field(default_factory=EngineConfig)
     searching: SearchingConfig = field(default_factory=SearchingConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    pairs: dict[str, Any] = field(default_factory=dict)
+    """Name -> the YAML file of a pair, or the pair's own settings: base, donor, and whatever differs (mapping.*, ...).
+    """
+    methods: tuple[str, ...] = ("linear",)
+    """Each pair is searched with each of them."""
+    lanes: int = 0
+    """Searches that run side by side, each with `engine.actors` engines; 0: as many as the cluster has GPUs for
+    (or cores, with engine.cpus)."""
+
+
+@dataclass(frozen=True)
+class SweepSettings:
+    """Settings of a sweep: those of all its searches, and the pairs and methods."""
+
+    ancestor: str | None = None
+    """Of every pair that does not name its own."""
+    run_dir: str = "runs/sweep"
+    """Each search has its folder in it: PAIR/METHOD."""
+    sweep: SweepConfig = field(default_factory=SweepConfig)
+    mapping: MappingConfig = field(default_factory=MappingConfig)
+    merging: MergingConfig = field(default_factory=MergingConfig)
+    prompts: PromptsConfig = field(default_factory=PromptsConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    searching: SearchingConfig = field(default_factory=SearchingConfig)
+    tracking: TrackingConfig = field(default_factory=lambda: TrackingConfig(experiment="sweep"))
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    ray: RayConfig = field(default_factory=RayConfig)
+    log: LogConfig = field(default_factory=LogConfig)
 
 
 @dataclass(frozen=True)
@@ -320,15 +393,14 @@ class ReproduceSettings:
     engine: EngineConfig = field(default_factory=EngineConfig)
     searching: SearchingConfig = field(default_factory=SearchingConfig)
     ray: RayConfig = field(default_factory=RayConfig)
+    log: LogConfig = field(default_factory=LogConfig)
 
 
 Settings = TypeVar("Settings")
 
 
-def load_settings(
-    kind: type[Settings], path: Path | None, overrides: list[str], given: dict[str, Any] | None = None
-) -> Settings:
-    """Defaults, then a YAML file, then what the command line gives, checked once.
+def load_settings(kind: type[Settings], path: Path | None, overrides: list[str], *given: dict[str, Any]) -> Settings:
+    """Defaults, then a YAML file, then what is given, in order, then what the command line says; checked once.
 
     Raises:
         UserError: no such file, an unknown key, a value of the wrong type, or a missing one.
@@ -336,21 +408,47 @@ def load_settings(
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    if path is not None and not path.is_file():
-        raise UserError(f"{path}: no such file; give a YAML file such as conf/demo.yaml")
     bad = [text for text in overrides if "=" not in text or text.startswith("=")]
     if bad:
         raise UserError(f"{bad[0]!r}: expected key=value")
+    layers = [load_yaml(path)] if path is not None else []
     try:
-        layers = [OmegaConf.structured(kind)]
-        if path is not None:
-            layers.append(_off_is_a_word(OmegaConf.load(path)))
-        layers += [OmegaConf.create(given or {}), _off_is_a_word(OmegaConf.from_dotlist(overrides))]
-        return OmegaConf.to_object(OmegaConf.merge(*layers))  # type: ignore[return-value]
+        found = [OmegaConf.create(layer) for layer in (*layers, *given)]
+        found = [_off_is_a_word(layer) for layer in (*found, OmegaConf.from_dotlist(overrides))]
+        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), *found))  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         raise UserError(f"{path or 'settings'}: {_explain(error)}") from None
-    except Exception as error:  # YAML syntax errors come from the parser
+    except Exception as error:  # YAML syntax errors in key=value come from the parser
         raise UserError(f"{path or 'settings'}: {str(error).splitlines()[0]}") from None
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """The settings in a file, as they stand there.
+
+    Raises:
+        UserError: no such file, or not YAML.
+    """
+    from omegaconf import OmegaConf
+
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; give a YAML file such as conf/demo.yaml")
+    try:
+        found = OmegaConf.load(path)
+        plain = OmegaConf.to_container(found)
+    except Exception as error:  # of the YAML parser, of OmegaConf
+        raise UserError(f"{path}: {str(error).splitlines()[0]}") from None
+    if not isinstance(plain, dict):
+        raise UserError(f"{path}: expected settings, key: value")
+    return {str(key): value for key, value in plain.items()}
+
+
+def plain(settings: Any) -> dict[str, Any]:
+    """Settings as plain data."""
+    from omegaconf import OmegaConf
+
+    found = OmegaConf.to_container(OmegaConf.structured(settings))
+    assert isinstance(found, dict)
+    return {str(key): value for key, value in found.items()}
 
 
 def settings_yaml(settings: Any) -> str:

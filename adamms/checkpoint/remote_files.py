@@ -55,7 +55,7 @@ class RemoteFiles:
                 return target
             self.folder.mkdir(parents=True, exist_ok=True)
             mark.unlink(missing_ok=True)
-            self.filesystem.get_file(f"{self.root}/{name}", str(part))
+            self.filesystem.get_file(f"{self.root}/{name}", str(part), callback=_bar(name))
             part.replace(target)
             mark.write_text(version)
         except Exception as error:
@@ -86,6 +86,14 @@ class RemoteFiles:
     def _fail(self, error: Exception) -> NoReturn:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{self.root}: cannot be read ({type(error).__name__}: {reason}); check the address and access")
+
+
+def _bar(name: str) -> Any:
+    """Shows how far a large file is, where someone looks."""
+    from fsspec.callbacks import TqdmCallback
+
+    options = {"desc": name, "unit": "B", "unit_scale": True, "delay": 2, "disable": not sys.stderr.isatty()}
+    return TqdmCallback(tqdm_kwargs=options)
 
 
 def from_url(url: str) -> RemoteFiles:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from adamms.checkpoint.remote_files import RemoteFiles, from_url
+from adamms.checkpoint.remote_files import RemoteFiles, cache_folder, from_url
 from adamms.errors import UserError
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
@@ -30,13 +34,25 @@ def resolve(location: str, weights: bool = True) -> Path | RemoteFiles:
     """
     if _URL.fullmatch(location):
         files = from_url(location)
-        return files.fetch_all([*SMALL_FILES, *WEIGHTS]) if weights else files.fetch_small(SMALL_FILES)
+        with only_one(location):
+            return files.fetch_all([*SMALL_FILES, *WEIGHTS]) if weights else files.fetch_small(SMALL_FILES)
     folder = Path(location).expanduser()
     if folder.is_dir():
         return folder.resolve()
     if folder.is_absolute() or location.startswith((".", "~")) or not _HUB_ID.fullmatch(location):
         raise UserError(f"{location}: no such folder, and not a Hub id like owner/name[@revision]")
-    return _from_hub(location, weights)
+    with only_one(location):
+        return _from_hub(location, weights)
+
+
+@contextmanager
+def only_one(location: str) -> Iterator[None]:
+    """One process of this machine fetches a model; the others wait, and find it there."""
+    folder = cache_folder() / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / hashlib.sha256(location.encode()).hexdigest()[:16]).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _from_hub(location: str, weights: bool) -> Path | RemoteFiles:

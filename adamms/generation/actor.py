@@ -36,6 +36,18 @@ class UnitResult:
     effort: Effort = NO_EFFORT
 
 
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """The plan that a unit is to be answered by, by its fingerprint; what it is, an actor asks for once.
+
+    Attributes:
+        spec: Ray's reference to the `EngineSpec`, in a tuple since Ray would resolve a lone one on every call.
+    """
+
+    plan: str
+    spec: tuple[Any]
+
+
 class EngineActor:
     """All its state follows from its arguments, so a restarted one goes on as before.
 
@@ -61,12 +73,13 @@ class EngineActor:
         if self._engine is None:
             self._engine = self._spec.build()
 
-    def answer(self, recipe: Recipe, prompts: Sequence[Prompt], drafts: Mapping[str, Sequence[int]]) -> UnitResult:
-        """Moves to the recipe where it does not stand there yet, and answers."""
-        self.ready()
-        engine = self._engine
-        assert engine is not None
-        started, before = time.perf_counter(), engine.effort
+    def answer(
+        self, adopted: Adopted, recipe: Recipe, prompts: Sequence[Prompt], drafts: Mapping[str, Sequence[int]]
+    ) -> UnitResult:
+        """Goes over to the plan and moves to the recipe where it does not stand there yet, and answers."""
+        started = time.perf_counter()
+        engine = self._engine_of(adopted)
+        before = engine.effort
         if recipe != self._recipe:
             self._recipe = None
             self._digest = engine.move(recipe)
@@ -82,6 +95,19 @@ class EngineActor:
             actor=self._index,
             effort=engine.effort - before,
         )
+
+    def _engine_of(self, adopted: Adopted) -> Engine:
+        """The engine, at the plan that is wanted; a new process starts with it."""
+        import ray
+
+        if adopted.plan != self._spec.plan.fingerprint:
+            self._recipe = None
+            self._spec = ray.get(adopted.spec[0])
+            if self._engine is not None:
+                self._engine.adopt(self._spec.plan)
+        self.ready()
+        assert self._engine is not None
+        return self._engine
 
 
 class Place:

@@ -66,6 +66,11 @@ class Engine(Protocol):
 
     effort: Effort
 
+    def adopt(self, plan: MergePlan) -> None:
+        """Goes over to another donor (or other rules) for the same base; what is not merged any more becomes the
+        base's own again with the next move."""
+        ...
+
     def move(self, recipe: Recipe) -> str:
         """Makes the live weights those of the recipe, from the originals; gives a digest of the merged weights."""
         ...
@@ -83,6 +88,11 @@ class EngineSpec:
     plan: MergePlan
     config: EngineConfig
     base_architecture: str | None = None
+
+    @property
+    def engine_key(self) -> str:
+        """Equal for specs that one engine can serve, one after the other: the same base, asked in the same way."""
+        return repr((self.plan.base, self.config, self.base_architecture))
 
     def build(self) -> Engine:
         """Starts the engine of the configured kind; it stands at the base's own weights."""

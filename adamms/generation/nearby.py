@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from adamms.checkpoint import Checkpoint
 from adamms.checkpoint.checkpoint import total_bytes
+from adamms.checkpoint.stage import stage
 from adamms.mapping.plan import MergePlan
 from adamms.merging import Originals, TensorSource
 
@@ -27,9 +28,9 @@ def nearby_originals(plan: MergePlan, base_names: Iterable[str], device: torch.d
     pieces = [piece for tensor in plan.merged for piece in tensor.pieces]
     origins = [piece.ancestor for piece in pieces if piece.ancestor]
     return Originals(
-        nearby(Checkpoint.open(plan.base.location), base_names, device),
-        nearby(Checkpoint.open(plan.donor.location), (piece.donor for piece in pieces), device),
-        nearby(Checkpoint.open(plan.ancestor.location), origins, device) if plan.ancestor else None,
+        nearby(stage(plan.base), base_names, device),
+        nearby(stage(plan.donor), (piece.donor for piece in pieces), device),
+        nearby(stage(plan.ancestor), origins, device) if plan.ancestor else None,
     )
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from types import TracebackType
 from typing import Any, Protocol
 
 from adamms.errors import UserError
-from adamms.generation.actor import EngineActor, Place, UnitResult
+from adamms.generation.actor import Adopted, EngineActor, Place, UnitResult
 from adamms.generation.engine import EngineSpec
 from adamms.generation.prompts import Prompt
 from adamms.generation.schedule import Schedule, Unit
@@ -68,19 +68,20 @@ class InferencePool:
         self._given_up: list[str] = []
         self._blocks: dict[tuple[Prompt, ...], Any] = {}
         self._answered = _Answered()
-        self._entered = 0.0
+        self._adopted: Adopted | None = None
 
     def __enter__(self) -> InferencePool:
         import ray
 
-        self._entered = time.monotonic()
+        self._adopted = Adopted(self._spec.plan.fingerprint, (ray.put(self._spec),))
+        now = time.monotonic()
         try:
             for index in range(self._count):
                 place = Place(self._spec.config, self._count)
                 self._places.append(place)
                 remote = ray.remote(max_restarts=-1, max_task_retries=0)(EngineActor).options(**place.options())
                 self._actors.append(remote.remote(self._spec, index, place.cpus, place.ranks_apart))
-                self._wake(index, self._entered)
+                self._wake(index, now)
         except BaseException:
             self._close()
             raise
@@ -91,8 +92,28 @@ class InferencePool:
     ) -> None:
         self._close()
 
+    @property
+    def gpus(self) -> int:
+        """How many all its engines hold."""
+        return sum(place.gpus for place in self._places)
+
+    def adopt(self, spec: EngineSpec) -> None:
+        """What is answered from now on is by another plan for the same base (`EngineSpec.engine_key`)."""
+        import ray
+
+        if spec.plan.fingerprint != self._spec.plan.fingerprint:
+            self._adopted = Adopted(spec.plan.fingerprint, (ray.put(spec),))
+            self._answered = _Answered()
+        self._spec = spec
+
     def answer(
-        self, recipe: Line, work: Mapping[float, Sequence[Prompt]], block_size: int, *, drafts: bool = True
+        self,
+        recipe: Line,
+        work: Mapping[float, Sequence[Prompt]],
+        block_size: int,
+        *,
+        drafts: bool = True,
+        until: Callable[[], bool] = lambda: False,
     ) -> Iterator[UnitResult]:
         """Answers every alpha's prompts; gives each unit's result as it comes.
 
@@ -101,6 +122,7 @@ class InferencePool:
 
         Args:
             drafts: whether answers of other candidates may be tried, where `engine.drafts` allows it.
+            until: asked now and then; once it is true nothing more is waited for.
 
         Raises:
             UserError: an engine met something that the user can mend.
@@ -108,7 +130,7 @@ class InferencePool:
         """
         schedule = Schedule(work, block_size, ATTEMPTS)
         try:
-            while schedule.waiting or any(call.unit for call in self._calls.values()):
+            while (schedule.waiting or any(call.unit for call in self._calls.values())) and not until():
                 self._dispatch(schedule, recipe, drafts and self._spec.config.drafts)
                 for call, outcome in self._finished():
                     result = self._settle(schedule, call, outcome)
@@ -126,7 +148,9 @@ class InferencePool:
                 return
             self._idle.remove(index)
             tokens = self._answered.near(unit) if drafts else {}
-            reference = self._actors[index].answer.remote(recipe.at(unit.alpha), self._block(unit.prompts), tokens)
+            reference = self._actors[index].answer.remote(
+                self._adopted, recipe.at(unit.alpha), self._block(unit.prompts), tokens
+            )
             self._calls[reference] = _Call(index, _Doing.answering, time.monotonic(), unit)
 
     def _finished(self) -> list[tuple[_Call, Any]]:

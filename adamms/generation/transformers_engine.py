@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from adamms.checkpoint import Checkpoint
+from adamms.checkpoint.stage import stage
 from adamms.config import EngineConfig
 from adamms.generation.answers import AnswerReader
 from adamms.generation.chat import Chat
@@ -17,7 +17,8 @@ from adamms.generation.engine import Answer, Effort, EngineSpec
 from adamms.generation.nearby import nearby_originals
 from adamms.generation.prompts import Prompt
 from adamms.mapping.live_names import live_names
-from adamms.merging import measure, merged_tensor
+from adamms.mapping.plan import MergePlan
+from adamms.merging import Originals, measure, merged_tensor
 from adamms.merging.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ class TransformersEngine:
         from transformers import AutoModelForImageTextToText
 
         self.effort = Effort()
-        self._plan, self._batch_size = spec.plan, spec.config.batch_size
-        base = Checkpoint.open(spec.plan.base.location)
+        self._batch_size, self._base_architecture = spec.config.batch_size, spec.base_architecture
+        base = stage(spec.plan.base)
         device = pick_device(spec.config.device)
         self._chat = Chat(base.folder, spec.config.trust_remote_code)
         self._reader = AnswerReader(self._chat, spec.config.max_tokens, spec.config.stop)
@@ -48,25 +49,40 @@ class TransformersEngine:
         self._model = model.to(device).eval()
         self._generation = _greedy(self._chat, spec.config)
         self._model.generation_config = self._generation
+        self._moved: dict[str, Tensor] = {}  # live parameters, by the names of the base, that a move has changed
+        self.adopt(spec.plan)
+
+    def adopt(self, plan: MergePlan) -> None:
+        """See `Engine.adopt`."""
         parameters = self._model.state_dict()
+        base = stage(plan.base)
         names = live_names(
             base,
-            spec.base_architecture,
+            self._base_architecture,
             {name: tuple(parameter.shape) for name, parameter in parameters.items()},
-            [tensor.name for tensor in self._plan.merged],
+            [tensor.name for tensor in plan.merged],
         )
+        left = [name for name in self._moved if name not in names]
+        self._originals: Originals | None = None  # before the others come: both may not fit
+        self._originals = nearby_originals(plan, [*names, *left], self._model.device)
+        self._plan = plan
         self._parameters: dict[str, Tensor] = {name: parameters[live] for name, live in names.items()}
-        self._originals = nearby_originals(self._plan, names, device)
+        with torch.no_grad():
+            for name in left:
+                parameter = self._moved.pop(name)
+                parameter.copy_(self._originals.base.read(name).view(parameter.shape))
 
     def move(self, recipe: Recipe) -> str:
         """See `Engine.move`. Every weight is computed from the originals, so nothing accumulates."""
         digest = WeightsDigest()
+        assert self._originals is not None
         statistics = measure(self._plan, self._originals, recipe)
         with torch.no_grad():
             for tensor in self._plan.merged:
                 weight = merged_tensor(tensor, self._originals, recipe, statistics)
                 digest.add(tensor.name, weight)
                 self._parameters[tensor.name].copy_(weight)
+                self._moved[tensor.name] = self._parameters[tensor.name]
         return digest.hex()
 
     def generate(self, prompts: Sequence[Prompt], drafts: Mapping[str, Sequence[int]] | None = None) -> list[Answer]:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from adamms.checkpoint import Checkpoint
+from adamms.checkpoint.stage import stage
 from adamms.config import EngineConfig
 from adamms.errors import UserError
 from adamms.generation.answers import AnswerReader
@@ -19,6 +20,7 @@ from adamms.generation.engine import Answer, Effort, EngineSpec
 from adamms.generation.lengths import model_length
 from adamms.generation.memory import preflight
 from adamms.generation.prompts import Prompt
+from adamms.mapping.plan import MergePlan
 from adamms.merging.recipe import Recipe
 
 WORKER_EXTENSION = "adamms.generation.vllm_worker.MergeExtension"
@@ -35,7 +37,7 @@ class VllmEngine:
     def __init__(self, spec: EngineSpec) -> None:
         self.effort = Effort()
         self._config = spec.config
-        base = Checkpoint.open(spec.plan.base.location)
+        base = stage(spec.plan.base)
         self._chat = Chat(base.folder, spec.config.trust_remote_code)
         self._reader = AnswerReader(self._chat, spec.config.max_tokens, spec.config.stop)
         device = pick_device(spec.config.device)
@@ -50,7 +52,11 @@ class VllmEngine:
             raise UserError(
                 f"vLLM refuses {base.location}: {_one_line(error)}; change the settings engine.*"
             ) from error
-        self._llm.collective_rpc("adamms_prepare", args=(spec.plan,))
+        self.adopt(spec.plan)
+
+    def adopt(self, plan: MergePlan) -> None:
+        """See `Engine.adopt`. What vision features are kept stay: they are the base's."""
+        self._llm.collective_rpc("adamms_adopt", args=(plan,))
 
     def move(self, recipe: Recipe) -> str:
         """See `Engine.move`."""

@@ -6,14 +6,14 @@ vLLM mixes `MergeExtension` into its worker class (`worker_extension_cls`); its 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from adamms.checkpoint import Checkpoint
+from adamms.checkpoint.stage import stage
 from adamms.generation.digest import WeightsDigest
 from adamms.generation.nearby import nearby_originals
-from adamms.mapping.plan import MergePlan, TensorPlan
-from adamms.merging import Statistics, measure, merged_tensor
+from adamms.mapping.plan import MergePlan
+from adamms.merging import Originals, Statistics, measure, merged_tensor
 from adamms.merging.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -29,19 +29,22 @@ class MergeExtension:
     model_runner: Any
     device: torch.device
 
-    def adamms_prepare(self, plan: MergePlan) -> None:
-        """Opens the originals; called once, before the first move."""
-        base = Checkpoint.open(plan.base.location)
-        model = self.model_runner.get_model()
+    def adamms_adopt(self, plan: MergePlan) -> None:
+        """Opens the originals; called before the first move, and when another donor takes over."""
+        base, model = stage(plan.base), self.model_runner.get_model()
         mapping = getattr(model, "packed_modules_mapping", None) or {}
         groups = [*FUSED, *map(tuple, mapping.values())]
         merged = {tensor.name: tensor for tensor in plan.merged}
-        self._adamms_tensors = [(name, merged.get(name)) for name in names_to_load(list(base.tensors), merged, groups)]
+        before = getattr(self, "_adamms_tensors", ())  # what moves have changed becomes the base's own again
+        touched = merged.keys() | {name for name, _ in before}
+        self._adamms_tensors = [(name, merged.get(name)) for name in names_to_load(list(base.tensors), touched, groups)]
         self._adamms_plan = plan
+        self._adamms_originals: Originals | None = None  # before the others come: both may not fit
         self._adamms_originals = nearby_originals(plan, [name for name, _ in self._adamms_tensors], self.device)
         self._adamms_shapes = {name: info.shape for name, info in base.tensors.items()}
-        self._adamms_encoded = 0
-        _count_images(model, self)
+        if not before:
+            self._adamms_encoded = 0
+            _count_images(model, self)
 
     def adamms_move(self, recipe: Recipe) -> str:
         """Merges into the live weights through vLLM's own loader; gives the digest of what was merged.
@@ -51,6 +54,7 @@ class MergeExtension:
         from vllm.model_executor.model_loader.reload.inplace import reload_weights
 
         model, digest = self.model_runner.get_model(), WeightsDigest()
+        assert self._adamms_originals is not None
         statistics = measure(self._adamms_plan, self._adamms_originals, recipe)
         weights = self._adamms_weights(recipe, statistics, digest)
         reload_weights(self.model_runner.vllm_config, model, weights, None, is_checkpoint_format=True)
@@ -75,6 +79,7 @@ class MergeExtension:
         self, recipe: Recipe, statistics: Statistics, digest: WeightsDigest
     ) -> Iterator[tuple[str, Tensor]]:
         originals = self._adamms_originals
+        assert originals is not None
         for name, tensor in self._adamms_tensors:
             if tensor is None:
                 yield name, originals.base.read(name).reshape(self._adamms_shapes[name])
@@ -84,8 +89,8 @@ class MergeExtension:
                 yield name, weight
 
 
-def names_to_load(names: Sequence[str], merged: Mapping[str, TensorPlan], groups: Sequence[Sequence[str]]) -> list[str]:
-    """The tensors to load so that every live module that merges is loaded whole, module by module.
+def names_to_load(names: Sequence[str], touched: Collection[str], groups: Sequence[Sequence[str]]) -> list[str]:
+    """The tensors to load so that every live module with a touched tensor is loaded whole, module by module.
 
     vLLM loads a module's tensors into fresh memory and takes it over when all are there: a lone q_proj would
     leave garbage in the rest of qkv_proj.
@@ -93,8 +98,8 @@ def names_to_load(names: Sequence[str], merged: Mapping[str, TensorPlan], groups
     modules: dict[str, list[str]] = {}
     for name in names:
         modules.setdefault(_live_module(name, groups), []).append(name)
-    touched = dict.fromkeys(_live_module(name, groups) for name in names if name in merged)
-    return [name for module in touched for name in modules[module]]
+    chosen = dict.fromkeys(_live_module(name, groups) for name in names if name in touched)
+    return [name for module in chosen for name in modules[module]]
 
 
 def _live_module(name: str, groups: Sequence[Sequence[str]]) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from adamms.config import MergeSettings
-from adamms.mapping import plan_pair
+from adamms.mapping import PlannedPair, plan_pair
 from adamms.merging.recipe import Recipe
 from adamms.merging.staging import check_output
 from adamms.merging.to_disk import check_ancestor, merge_to_disk
@@ -32,7 +33,21 @@ def merge_models(
     check_output(output, force)
     check_ancestor(recipe, settings.ancestor)
     pair = plan_pair(settings if recipe.rule.needs_ancestor else replace(settings, ancestor=None))
-    with bytes_bar("merging", pair.plan) as progress:
+    return merge_pair(settings, pair, recipe, output, force=force, check=_smoke if smoke else _no_check)
+
+
+def merge_pair(
+    settings: MergeSettings,
+    pair: PlannedPair,
+    recipe: Recipe,
+    output: Path,
+    *,
+    force: bool = False,
+    check: Callable[[Path], None] = lambda _: None,
+    title: str = "merging",
+) -> Path:
+    """Merges a pair whose plan is made to `output`, with a progress bar; as `merge_to_disk`."""
+    with bytes_bar(title, pair.plan) as progress:
         return merge_to_disk(
             pair.plan,
             pair.base,
@@ -44,7 +59,7 @@ def merge_models(
             ray=settings.ray,
             force=force,
             progress=progress,
-            check=_smoke if smoke else _no_check,
+            check=check,
         )
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CHUNK_ELEMENTS = 1 << 17  # float32 temporaries of this size stay in a core's cache
+GPU_CHUNK_ELEMENTS = 1 << 24
+BLOCK_ELEMENTS = 1 << 21  # read and written at once: what a disk is fast with
 
 
 class TensorSource(Protocol):
@@ -37,63 +39,81 @@ class Originals:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Chunk:
+class Block:
     """Merged elements `start` to `start + len(values)` of a flattened base tensor."""
 
     start: int
     values: Tensor
 
 
-def merged_chunks(
+def merged_blocks(
     tensor: TensorPlan,
     originals: Originals,
     recipe: Recipe,
     statistics: Statistics = NONE,
     chunk: int = CHUNK_ELEMENTS,
-) -> Iterator[Chunk]:
-    """What changes in one base tensor, in order, about `chunk` elements at a time; rows without a piece are not given.
+    block: int = BLOCK_ELEMENTS,
+) -> Iterator[Block]:
+    """What changes in one base tensor, in order, about `block` elements at a time; rows without a piece are not given.
 
     Arithmetic is float32 and rounded once, to the base's dtype, wherever it runs: so a weight merged inside an
-    engine has the same bits as the one written to disk. The values may be overwritten when the next chunk is asked for.
+    engine has the same bits as the one written to disk. The values are overwritten when the next block is asked for.
 
     Args:
         statistics: what `measure` found, for a method that needs it.
+        chunk: how many elements are computed at once.
     """
     rule = recipe.rule_of(tensor)
+    merged: Tensor | None = None
     for piece in tensor.pieces:
         found = statistics.of(tensor.name, piece.donor) if rule.rounds else ()
-        for x in operands(tensor, (piece,), originals, rule, chunk):
-            yield Chunk(x.start, rule.merge(x, found).to(x.stored_base.dtype))
+        for whole, parts in _blocks(tensor, piece, originals, rule, chunk, block):
+            length = len(whole.stored_base)
+            if merged is None or len(merged) < length:
+                merged = whole.stored_base.new_empty(length)
+            for x in parts:
+                first = x.start - whole.start
+                merged[first : first + len(x.stored_base)] = rule.merge(x, found)
+            yield Block(whole.start, merged[:length])
 
 
 def merged_tensor(tensor: TensorPlan, originals: Originals, recipe: Recipe, statistics: Statistics = NONE) -> Tensor:
     """One whole base tensor after the merge, of the plan's shape and dtype; the base's own where nothing merges."""
     values = originals.base.read(tensor.name).clone()
-    for chunk in merged_chunks(tensor, originals, recipe, statistics):
-        values[chunk.start : chunk.start + len(chunk.values)] = chunk.values
+    chunk = CHUNK_ELEMENTS if values.device.type == "cpu" else GPU_CHUNK_ELEMENTS
+    for block in merged_blocks(tensor, originals, recipe, statistics, chunk):
+        values[block.start : block.start + len(block.values)] = block.values
     return values.reshape(tensor.shape)
 
 
-def operands(
-    tensor: TensorPlan, pieces: Iterable[Piece], originals: Originals, rule: Method, chunk: int = CHUNK_ELEMENTS
-) -> Iterator[Operands]:
+def operands(tensor: TensorPlan, pieces: Iterable[Piece], originals: Originals, rule: Method) -> Iterator[Operands]:
     """The elements of some pieces of a tensor with their counterparts, chunk by chunk."""
-    row = prod(tensor.shape[1:])
     for piece in pieces:
-        if rule.needs_ancestor and (originals.ancestor is None or piece.ancestor is None):
-            raise UserError(f"{tensor.name!r} has no counterpart in an ancestor; this method needs one: --ancestor")
-        length = row if len(tensor.shape) > 1 else piece.stop - piece.start
-        step = max(chunk // length, 1) * length if rule.whole_rows and length else chunk
-        to_donor, to_ancestor = (piece.donor_start - piece.start) * row, (piece.ancestor_start - piece.start) * row
-        for start in range(piece.start * row, piece.stop * row, step):
-            stop = min(start + step, piece.stop * row)
-            yield Operands(
-                tensor.name,
-                start,
-                length,
-                originals.base.read(tensor.name, start, stop),
-                originals.donor.read(piece.donor, start + to_donor, stop + to_donor),
-                originals.ancestor.read(piece.ancestor, start + to_ancestor, stop + to_ancestor)
-                if rule.needs_ancestor and originals.ancestor is not None and piece.ancestor is not None
-                else None,
-            )
+        for _, parts in _blocks(tensor, piece, originals, rule, CHUNK_ELEMENTS, BLOCK_ELEMENTS):
+            yield from parts
+
+
+def _blocks(
+    tensor: TensorPlan, piece: Piece, originals: Originals, rule: Method, chunk: int, block: int
+) -> Iterator[tuple[Operands, Iterator[Operands]]]:
+    """A piece of a tensor with its counterparts as it is read, each block with the chunks that it is computed by."""
+    if rule.needs_ancestor and (originals.ancestor is None or piece.ancestor is None):
+        raise UserError(f"{tensor.name!r} has no counterpart in an ancestor; this method needs one: --ancestor")
+    row = prod(tensor.shape[1:])
+    length = row if len(tensor.shape) > 1 else piece.stop - piece.start
+    step = max(chunk // length, 1) * length if rule.whole_rows and length else chunk
+    to_donor, to_ancestor = (piece.donor_start - piece.start) * row, (piece.ancestor_start - piece.start) * row
+    size = step * max(block // step, 1)
+    for start in range(piece.start * row, piece.stop * row, size):
+        stop = min(start + size, piece.stop * row)
+        whole = Operands(
+            tensor.name,
+            start,
+            length,
+            originals.base.read(tensor.name, start, stop),
+            originals.donor.read(piece.donor, start + to_donor, stop + to_donor),
+            originals.ancestor.read(piece.ancestor, start + to_ancestor, stop + to_ancestor)
+            if rule.needs_ancestor and originals.ancestor is not None and piece.ancestor is not None
+            else None,
+        )
+        yield whole, whole.cut(step)

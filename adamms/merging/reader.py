@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adamms.checkpoint import DTYPES, Checkpoint, TensorInfo
 from adamms.errors import UserError
+from adamms.merging import linux
 
 if TYPE_CHECKING:
     import torch
@@ -20,10 +22,13 @@ class Reader:
 
     Every thread has its own buffer, open files and (on a GPU) stream, so one reader serves them all; threads overlap
     each other's reading, copying and computing. It can be sent to another process.
+
+    Args:
+        last: nobody here reads this again soon, so what comes from the disk need not be kept in memory.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: str = "cpu") -> None:
-        self.checkpoint, self.device = checkpoint, device
+    def __init__(self, checkpoint: Checkpoint, device: str = "cpu", *, last: bool = False) -> None:
+        self.checkpoint, self.device, self._last = checkpoint, device, last
         self._own = threading.local()
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> Tensor:
@@ -36,11 +41,11 @@ class Reader:
 
         size = DTYPES[info.dtype]
         values = self._buffer((stop - start) * size)
-        _fill(values, self._descriptor(info.path), info, start * size)
+        self._fill(values, self._descriptor(info.path), info, start * size)
         return self._on_device(values.view(TORCH_DTYPES[info.dtype]))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Reader, (self.checkpoint, self.device)
+        return partial(Reader, last=self._last), (self.checkpoint, self.device)
 
     def _buffer(self, size: int) -> torch.Tensor:
         """The first `size` bytes of this thread's buffer: page-locked where it is copied to a GPU from."""
@@ -66,6 +71,16 @@ class Reader:
         self._own.copied.record()
         return moved
 
+    def _fill(self, values: Tensor, descriptor: int, info: TensorInfo, offset: int) -> None:
+        assert info.offset is not None
+        view, done = values.numpy().data, 0
+        read = linux.read_once if self._last else linux.read
+        while done < len(view):
+            count = read(descriptor, view[done:], info.offset + offset + done)
+            if count == 0:
+                raise UserError(f"{info.path}: ends within tensor {info.name!r}; download the file again")
+            done += count
+
     def _descriptor(self, path: Path) -> int:
         """This thread's open file; only the last one is kept, since tensors are read file by file."""
         opened: _OpenFile | None = getattr(self._own, "opened", None)
@@ -82,13 +97,3 @@ class _OpenFile:
 
     def __del__(self) -> None:
         os.close(self.descriptor)
-
-
-def _fill(values: Tensor, descriptor: int, info: TensorInfo, offset: int) -> None:
-    assert info.offset is not None
-    view, done = values.numpy().data, 0
-    while done < len(view):
-        count = os.preadv(descriptor, [view[done:]], info.offset + offset + done)
-        if count == 0:
-            raise UserError(f"{info.path}: ends within tensor {info.name!r}; download the file again")
-        done += count

@@ -17,7 +17,7 @@ from adamms.checkpoint import DTYPES, Checkpoint
 from adamms.errors import UserError
 from adamms.mapping.plan import Piece, TensorPlan
 from adamms.merging import linux
-from adamms.merging.execute import CHUNK_ELEMENTS, Originals, merged_chunks
+from adamms.merging.execute import CHUNK_ELEMENTS, Originals, merged_blocks
 from adamms.merging.layout import Place, Shard
 from adamms.merging.recipe import Recipe
 from adamms.merging.statistics import Statistics
@@ -219,12 +219,12 @@ def _merge(span: MergeSpan, descriptor: int, job: Job) -> Written:
     tensor, offset = span.place.tensor, span.place.offset
     size, row, not_finite = DTYPES[tensor.dtype], prod(tensor.shape[1:]), ""
     first, last = tensor.pieces[0].start * row, tensor.pieces[-1].stop * row
-    for chunk in merged_chunks(tensor, job.originals, job.recipe, job.statistics, job.chunk):
-        values = chunk.values.cpu()
+    for block in merged_blocks(tensor, job.originals, job.recipe, job.statistics, job.chunk):
+        values = block.values.cpu()
         if not all(isfinite(end) for end in values.aminmax()):  # NaN comes through
-            _check_base(tensor, chunk.start, values, job)
+            _check_base(tensor, block.start, values, job)
             not_finite = tensor.name
-        _pwrite(descriptor, _as_bytes(values), offset + chunk.start * size)
+        _pwrite(descriptor, _as_bytes(values), offset + block.start * size)
     linux.start_writeback(descriptor, offset + first * size, (last - first) * size)
     return Written(span.path, (last - first) * size, not_finite)
 
@@ -252,4 +252,4 @@ def _as_bytes(values: Tensor) -> memoryview:
 def _pwrite(descriptor: int, data: memoryview, offset: int) -> None:
     done = 0
     while done < len(data):
-        done += os.pwrite(descriptor, data[done:], offset + done)
+        done += linux.write_once(descriptor, data[done:], offset + done)

@@ -17,7 +17,7 @@ from adamms.config import Backend, MergingConfig, RayConfig
 from adamms.errors import UserError
 from adamms.mapping.plan import MergePlan
 from adamms.merging.companions import copy_companions, write_model_card, write_record
-from adamms.merging.execute import CHUNK_ELEMENTS, Originals
+from adamms.merging.execute import CHUNK_ELEMENTS, GPU_CHUNK_ELEMENTS, Originals
 from adamms.merging.layout import Shard, lay_out, start_files
 from adamms.merging.measure import measure
 from adamms.merging.reader import Reader
@@ -29,7 +29,6 @@ from adamms.merging.statistics import Statistics
 
 Progress = Callable[[int], None]  # called with bytes written since the last call
 LOG = logging.getLogger(__name__)
-GPU_CHUNK_ELEMENTS = 1 << 24
 MERGING, RAY = MergingConfig(), RayConfig()  # the defaults
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -93,9 +92,10 @@ def check_ancestor(recipe: Recipe, ancestor: Any) -> None:
 
 
 def _job(plan: MergePlan, models: Sequence[Checkpoint], recipe: Recipe, device: str, run: Run) -> Job:
-    originals = Originals(*(Reader(model, device) for model in models))
     chunk = CHUNK_ELEMENTS if device == "cpu" else GPU_CHUNK_ELEMENTS
-    return Job(models[0], originals, recipe, measure(plan, originals, recipe, run), chunk)
+    statistics = measure(plan, Originals(*(Reader(model, device) for model in models)), recipe, run)
+    originals = Originals(*(Reader(model, device, last=True) for model in models))
+    return Job(models[0], originals, recipe, statistics, chunk)
 
 
 def _write(shards: Sequence[Shard], job: Job, run: Run, progress: Progress) -> None:

@@ -14,33 +14,59 @@ from adamms.generation.prompts import Prompt
 from adamms.progress import count_bar
 from adamms.ray_session import ray_session
 from adamms.searching.alphas import Line
+from adamms.searching.budget import UNLIMITED, Budget
 from adamms.searching.candidates import CandidateBook
+from adamms.searching.observing import Observer
 from adamms.searching.responses import format_alpha
 from adamms.searching.run_folder import RunFolder
 from adamms.tracking import CandidateRecord, SearchTracker
 
 
 class Engines:
-    """A context manager: engines start when they are first needed, and stay warm until the end."""
+    """A context manager: engines start when they are first needed, and stay warm until the end.
 
-    def __init__(self, spec: EngineSpec, engine: EngineConfig, ray: RayConfig) -> None:
+    Searches with the same base share them, one after the other (`serve`).
+
+    Args:
+        budget: what the GPUs that they hold are counted in.
+    """
+
+    def __init__(self, engine: EngineConfig, ray: RayConfig, budget: Budget = UNLIMITED) -> None:
         self.config = engine
-        self._spec, self._ray = spec, ray
-        self._open = ExitStack()
+        self._ray, self._budget = ray, budget
+        self._session, self._open = ExitStack(), ExitStack()
+        self._spec: EngineSpec | None = None
         self._pool: InferencePool | None = None
+        self._key = ""
 
     @property
     def started(self) -> bool:
-        """Whether they were needed so far."""
+        """Whether they are up."""
         return self._pool is not None
 
     @property
     def pool(self) -> InferencePool:
-        """The warm pool."""
+        """The warm pool, at the plan that is served."""
+        assert self._spec is not None
         if self._pool is None:
-            self._open.enter_context(ray_session(self._ray.address))
+            if not self._key:
+                self._session.enter_context(ray_session(self._ray.address))
             self._pool = self._open.enter_context(InferencePool(self._spec, self.config.actors))
+            self._open.enter_context(self._budget.holding(self._pool.gpus))
+            self._key = self._spec.engine_key
+        self._pool.adopt(self._spec)
         return self._pool
+
+    def serve(self, spec: EngineSpec) -> None:
+        """What is asked from now on is of this plan; engines of another base are stopped first."""
+        if self.started and spec.engine_key != self._key:
+            self.stop()
+        self._spec, self.config = spec, spec.config
+
+    def stop(self) -> None:
+        """Gives the engines' machines back; they start anew when they are needed again."""
+        self._pool = None
+        self._open.close()
 
     def __enter__(self) -> Engines:
         return self
@@ -48,7 +74,8 @@ class Engines:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._open.close()
+        self.stop()
+        self._session.close()
 
 
 class Answering:
@@ -57,6 +84,8 @@ class Answering:
     Args:
         line: the candidates.
         prompts: all that a candidate may be asked.
+        budget: when to stop asking.
+        title: which search this is, where there are several.
     """
 
     def __init__(
@@ -66,21 +95,33 @@ class Answering:
         prompts: Sequence[Prompt],
         run: RunFolder,
         tracker: SearchTracker | None = None,
+        budget: Budget = UNLIMITED,
+        title: str = "",
     ) -> None:
-        self.book = CandidateBook(run, prompts)
-        self._engines, self._line, self._tracker = engines, line, tracker
+        self.book, self.budget = CandidateBook(run, prompts), budget
+        self._engines, self._line, self._tracker, self._title = engines, line, tracker, title
+        self._observer = Observer(title or run.folder.name)
 
-    def answer(self, work: Mapping[float, Sequence[Prompt]]) -> None:
-        """Merges the candidates inside the engines and stores their answers as they come."""
+    def answer(self, work: Mapping[float, Sequence[Prompt]]) -> bool:
+        """Merges the candidates inside the engines and stores their answers as they come.
+
+        Returns:
+            Whether all was answered (or failed); False where the budget is over.
+        """
         missing = self.book.missing(work)
         self._report(self.book.complete(work))
         if not missing:
-            return
-        with count_bar("answering", sum(map(len, missing.values()))) as progress:
-            for result in self._engines.pool.answer(self._line, missing, self._engines.config.block_size):
+            return True
+        if self.budget.over:
+            return False
+        size, over = self._engines.config.block_size, lambda: self.budget.over is not None
+        with count_bar(f"{self._title} answering".strip(), sum(map(len, missing.values()))) as progress:
+            for result in self._engines.pool.answer(self._line, missing, size, until=over):
                 self.book.add(result)
+                self._observer.note(result)
                 self._report(self.book.complete([result.alpha]))
                 progress(len(result.answers), f"{self._line.coefficient} {format_alpha(result.alpha)}")
+        return not self.book.missing(work)
 
     def report_incomplete(self) -> None:
         """At the end: candidates that the search stopped short of."""
@@ -109,7 +150,8 @@ def answer_all(
     ray: RayConfig,
 ) -> CandidateBook:
     """Every candidate's answers to every prompt."""
-    with Engines(spec, engine, ray) as engines:
+    with Engines(engine, ray) as engines:
+        engines.serve(spec)
         answering = Answering(engines, line, prompts, run)
         answering.answer(dict.fromkeys(alphas, prompts))
     return answering.book

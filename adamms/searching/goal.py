@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from adamms.config import SearchingConfig, Stop
 from adamms.errors import UserError
 from adamms.generation.prompts import Prompt
 from adamms.searching.alphas import check_refine, finer
+from adamms.searching.budget import BudgetOver
 from adamms.searching.candidates import CandidateBook, Work
 from adamms.searching.confidence import confidence
 from adamms.searching.divergence import Endpoints, check_endpoints
@@ -32,6 +33,8 @@ class Rule:
 
     metric: Metric
     config: SearchingConfig
+    in_blocks: bool = False
+    """Ask block by block although it does not stop by itself, so that there is a choice whenever it has to stop."""
 
     @property
     def endpoints(self) -> Endpoints:
@@ -39,7 +42,7 @@ class Rule:
         return "one_sided" if self.config.endpoints == "one_sided" else "exclude"
 
     @classmethod
-    def of(cls, config: SearchingConfig, alphas: Sequence[float]) -> Rule:
+    def of(cls, config: SearchingConfig, alphas: Sequence[float], in_blocks: bool = False) -> Rule:
         """The rule for candidates that begin with these.
 
         Raises:
@@ -58,7 +61,7 @@ class Rule:
                 "searching.stop=decided needs a metric that counts (either, sum, answer) and no smoothing; "
                 "choose those, or searching.stop=confident"
             )
-        return cls(metric, config)
+        return cls(metric, config, in_blocks or config.stop != Stop.never)
 
     def choose(self, responses: Responses, questions: Mapping[str, str]) -> Selection:
         """The selection from all prompts that were answered."""
@@ -101,7 +104,7 @@ class Goal:
     ) -> None:
         self._prompts, self._rule = list(prompts), rule
         self._questions = {prompt.id: prompt.text for prompt in prompts}
-        self._block = len(prompts) if rule.config.stop == Stop.never else block or rule.config.block
+        self._block = (block or rule.config.block) if rule.in_blocks else len(prompts)
         self._alphas, self._finer = list(alphas), list(rule.config.refine)
         self._asked = min(self._block, len(prompts))
         self.rounds: list[Round] = []
@@ -138,6 +141,39 @@ class Goal:
             self._asked = min(self._block, len(self._prompts))
         else:
             self.done = True
+
+    def settle(self, book: CandidateBook, reason: str) -> None:
+        """Has to stop: takes the choice of the prompts that every candidate has answered.
+
+        Raises:
+            BudgetOver: there are none.
+        """
+        if self.done:
+            return
+        self.done = True
+        asked = self._answered_by_all(book)
+        warning = f"stopped by {reason} after {asked} of {len(self._prompts)} prompts"
+        if asked:
+            responses = book.responses(self._alphas, self._prompts[:asked])
+            self.rounds.append(Round(tuple(self._alphas), asked, self._rule.choose(responses, self._questions)))
+        elif not self.rounds:
+            raise BudgetOver(
+                f"{reason}: over before every candidate had answered a first block of prompts; the answers are kept: "
+                "run it again, with a larger budget or a smaller searching.block"
+            )
+        else:
+            warning = f"stopped by {reason} before finer candidates had answered"
+        last = self.rounds[-1]
+        selection = replace(last.selection, warnings=(*last.selection.warnings, warning))
+        self.rounds[-1] = replace(last, selection=selection)
+
+    def _answered_by_all(self, book: CandidateBook) -> int:
+        """How many prompts, from the first, every candidate that did not fail has answered."""
+        sound = [alpha for alpha in self._alphas if alpha not in book.errors]
+        answers = [book.answers_at(alpha, self._prompts[: self._asked]) for alpha in sound]
+        ids = [prompt.id for prompt in self._prompts[: self._asked]]
+        missing = (i for i, name in enumerate(ids) if not all(name in given for given in answers))
+        return next(missing, len(ids)) if answers else 0
 
 
 def goals_of(tasks: Mapping[str, list[Prompt]], alphas: Sequence[float], rule: Rule, seed: int = 0) -> dict[str, Goal]:

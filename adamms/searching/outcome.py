@@ -62,11 +62,18 @@ class Outcome:
 
 
 def reach(goals: Mapping[str, Goal], answering: Answering) -> None:
-    """Has candidates answer what the goals want next, until every goal is reached."""
+    """Has candidates answer what the goals want next, until every goal is reached or the budget is over.
+
+    Raises:
+        BudgetOver: it was over before there was anything to choose by.
+    """
     while work := united([goal.wants() for goal in goals.values()]):
-        answering.answer(work)
-        for goal in goals.values():
-            goal.consider(answering.book)
+        if answering.answer(work):
+            for goal in goals.values():
+                goal.consider(answering.book)
+        else:
+            for goal in goals.values():
+                goal.settle(answering.book, answering.budget.over or "the budget")
     answering.report_incomplete()
 
 

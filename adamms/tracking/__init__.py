@@ -4,6 +4,16 @@ from adamms.tracking.candidate import CandidateRecord
 from adamms.tracking.costs import Costs
 from adamms.tracking.parameters import search_parameters
 from adamms.tracking.report import Story, settings_text, write_report
+from adamms.tracking.sweep_tracker import SweepTracker
 from adamms.tracking.tracker import SearchTracker
 
-__all__ = ["CandidateRecord", "Costs", "SearchTracker", "Story", "search_parameters", "settings_text", "write_report"]
+__all__ = [
+    "CandidateRecord",
+    "Costs",
+    "SearchTracker",
+    "Story",
+    "SweepTracker",
+    "search_parameters",
+    "settings_text",
+    "write_report",
+]

@@ -19,6 +19,7 @@ from adamms.tracking.server import Server, Unreachable
 
 logger = logging.getLogger(__name__)
 SEARCH_TAG = "adamms.search"
+KIND_TAG = "adamms.kind"
 LONGEST_PARAM = 6000
 LONGEST_TAG = 5000
 
@@ -96,22 +97,38 @@ class Delivery:
     def _find_runs(self) -> None:
         search = f"tags.`{SEARCH_TAG}` = '{self._journal.key}'"
         for run in self._client.search_runs([self._server.experiment()], search, max_results=1000):
-            child = "mlflow.parentRunId" in run.data.tags
+            child = run.data.tags.get(KIND_TAG) == "candidate"
             alpha = run.data.tags.get("alpha") or run.data.params.get("alpha")
             self._runs[alpha if child else None] = run.info.run_id
 
     def _create_parent(self, opened: Operation) -> str:
-        tags = {SEARCH_TAG: self._journal.key, "adamms.kind": "search", "mlflow.note.content": opened.fields["note"]}
+        kind, note = opened.fields.get("role", "search"), opened.fields["note"]
+        tags = {SEARCH_TAG: self._journal.key, KIND_TAG: kind, "mlflow.note.content": note}
+        if opened.fields.get("parent"):
+            tags["mlflow.parentRunId"] = self._sweep(opened)
         run = self._client.create_run(
             self._server.experiment(), start_time=opened.time, tags=tags, run_name=opened.fields["name"]
         )
         return str(run.info.run_id)
 
+    def _sweep(self, opened: Operation) -> str:
+        """The run of the sweep that the search belongs to; whichever of its searches comes first makes it."""
+        parent = opened.fields["parent"]
+        with Journal(Path(parent["folder"]), parent["key"]).delivering():
+            known = f"tags.`{SEARCH_TAG}` = '{parent['key']}'"
+            for run in self._client.search_runs([self._server.experiment()], known, max_results=1):
+                return str(run.info.run_id)
+            tags = {SEARCH_TAG: parent["key"], KIND_TAG: "sweep"}
+            run = self._client.create_run(
+                self._server.experiment(), start_time=opened.time, tags=tags, run_name=parent["name"]
+            )
+            return str(run.info.run_id)
+
     def _create_child(self, alpha: str, time: int, opened: Operation) -> str:
         tags = {
             "mlflow.parentRunId": self._runs[None],
             SEARCH_TAG: self._journal.key,
-            "adamms.kind": "candidate",
+            KIND_TAG: "candidate",
             "alpha": alpha,
             "chosen": "false",
         }

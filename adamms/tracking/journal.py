@@ -38,6 +38,18 @@ class Operation:
     fields: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Parent:
+    """The sweep that a search belongs to, by the journal of the sweep's own run."""
+
+    folder: Path
+    key: str
+    name: str
+
+    def to_json(self) -> dict[str, str]:
+        return {"folder": str(self.folder.resolve()), "key": self.key, "name": self.name}
+
+
 class Journal:
     """The operations of one search, in `folder`. One process writes; any may deliver, one at a time."""
 

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from adamms.config import EngineConfig
@@ -17,6 +17,13 @@ from adamms.merging.recipe import Recipe
 
 
 @dataclass(frozen=True)
+class FakePlan:
+    """In place of a `MergePlan`: a donor."""
+
+    fingerprint: str
+
+
+@dataclass(frozen=True)
 class FakeSpec:
     """In place of an `EngineSpec`. `start`: what building does: 'raise', 'user error', 'die', 'hang'."""
 
@@ -24,6 +31,7 @@ class FakeSpec:
     folder: Path
     start: str = ""
     seconds: float = 0.0
+    plan: FakePlan = field(default_factory=lambda: FakePlan("one"))
 
     def build(self) -> Engine:
         _misbehave(self.start)
@@ -35,6 +43,10 @@ class FakeEngine:
     def __init__(self, spec: FakeSpec) -> None:
         self.effort = Effort()
         self._spec, self._alpha = spec, -1.0
+        self._donor = "" if spec.plan.fingerprint == "one" else f" of donor {spec.plan.fingerprint}"
+
+    def adopt(self, plan: FakePlan) -> None:
+        self._donor = f" of donor {plan.fingerprint}"
 
     def move(self, recipe: Recipe) -> str:
         self._alpha = recipe.alpha
@@ -49,7 +61,7 @@ class FakeEngine:
         drafted = sum(len(tokens) for tokens in (drafts or {}).values())
         self.effort += Effort(decoded_tokens=len(prompts), drafted_tokens=drafted)
         company = {prompt.id: f" of {len(prompts)}" if prompt.text == "fickle" else "" for prompt in prompts}
-        return [Answer(p.id, f"{p.id} at {self._alpha:g}{company[p.id]}", (1, 2), "stop") for p in prompts]
+        return [Answer(p.id, f"{p.id} at {self._alpha:g}{self._donor}{company[p.id]}", (1, 2), "stop") for p in prompts]
 
 
 def _misbehave(what: str, folder: Path | None = None) -> None:

@@ -9,7 +9,7 @@ import torch
 from adamms.errors import UserError
 from adamms.mapping import MergePlan, ModelIdentity, Piece, TensorPlan
 from adamms.merging import Originals, Recipe, measure, merged_tensor
-from adamms.merging.execute import merged_chunks
+from adamms.merging.execute import merged_blocks
 from adamms.merging.methods import METHODS
 from adamms.merging.recipe import coefficients_of
 from tests.merging import reference
@@ -132,8 +132,8 @@ def test_chunks_and_pieces_change_nothing(method, coefficients):
     pieces = tuple(Piece(i, i + 4, NAME, i, NAME, i) for i in range(0, 16, 4))
     cut = TensorPlan(NAME, "BF16", (16, 12), "w", pieces)
     for plan in (tensor, cut):
-        for chunk in merged_chunks(plan, originals, recipe, statistics, chunk=7):
-            assert torch.equal(chunk.values, whole[chunk.start : chunk.start + len(chunk.values)])
+        for block in merged_blocks(plan, originals, recipe, statistics, chunk=7, block=29):
+            assert torch.equal(block.values, whole[block.start : block.start + len(block.values)])
 
 
 @pytest.mark.parametrize("method", METHODS)

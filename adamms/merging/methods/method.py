@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -46,6 +46,20 @@ class Operands:
     def ancestor(self) -> Tensor:
         assert self.stored_ancestor is not None, "a method that reads the ancestor has to say so (needs_ancestor)"
         return _float32(self.stored_ancestor)
+
+    def cut(self, step: int) -> Iterator[Operands]:
+        """The same, `step` elements at a time."""
+        ancestor = self.stored_ancestor
+        for first in range(0, len(self.stored_base), step):
+            part = slice(first, first + step)
+            yield Operands(
+                self.name,
+                self.start + first,
+                self.row,
+                self.stored_base[part],
+                self.stored_donor[part],
+                None if ancestor is None else ancestor[part],
+            )
 
     def task_vectors(self) -> tuple[Tensor, Tensor]:
         """What fine-tuning added: base - ancestor and donor - ancestor."""

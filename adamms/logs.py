@@ -1,0 +1,44 @@
+"""Log lines on stderr: plain text, or JSON for machines that collect them."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from adamms.config import LogConfig, LogFormat
+from adamms.errors import UserError
+
+LEVELS = ("debug", "info", "warning", "error")
+FIELDS = ("asctime", "levelname", "name", "message")
+
+
+def configure_logs(config: LogConfig) -> None:
+    """Sets format and level of everything that AdaMMS logs; other packages speak from `warning` on.
+
+    In JSON every `extra` of a line is a field of its own: search, alpha, actor, seconds.
+
+    Raises:
+        UserError: no such level.
+    """
+    if config.level not in LEVELS:
+        raise UserError(f"log.level={config.level}: expected one of {', '.join(LEVELS)}")
+    handler = logging.StreamHandler(sys.stderr)
+    if config.format == LogFormat.json:
+        from pythonjsonlogger.json import JsonFormatter
+
+        renamed = {"asctime": "time", "levelname": "level", "name": "logger"}
+        handler.setFormatter(JsonFormatter(FIELDS, rename_fields=renamed))
+    else:
+        handler.setFormatter(_Plain("%(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    logging.getLogger("adamms").setLevel(config.level.upper())
+
+
+class _Plain(logging.Formatter):
+    """As always, with what the line is about at its end."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        about = {name: getattr(record, name) for name in ("search", "alpha", "actor") if hasattr(record, name)}
+        told = ", ".join(f"{name} {value}" for name, value in about.items())
+        return super().format(record) + (f" ({told})" if told else "")

@@ -1,0 +1,118 @@
+"""The searches of a sweep, each with settings of its own, and what is known of each without running it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from adamms.config import SearchSettings, SweepSettings, load_settings, load_yaml, plain, settings_yaml
+from adamms.errors import UserError
+from adamms.merging.companions import was_merged_as
+from adamms.searching.search import Search, prepare
+
+LOG = logging.getLogger(__name__)
+SHARED = ("ancestor", "mapping", "merging", "prompts", "engine", "searching", "tracking", "budget", "ray", "log")
+OF_PAIR = ("base", "donor", "ancestor", "mapping", "merging", "engine")
+"""What a pair's own file gives; prompts and the rest are the sweep's."""
+FINISHED = "finished.json"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One search of a sweep: a pair, and the method that it is searched with."""
+
+    pair: str
+    method: str
+    settings: SearchSettings
+
+    @property
+    def name(self) -> str:
+        """As progress bars, logs and tables call it, and its folder."""
+        return f"{self.pair}/{self.method}"
+
+
+def cells_of(settings: SweepSettings) -> list[Cell]:
+    """All searches of a sweep, in the order of the file.
+
+    Raises:
+        UserError: everything that is wrong with the pairs, in one go.
+    """
+    sweep, problems, cells = settings.sweep, [], []
+    if not sweep.pairs or not sweep.methods:
+        raise UserError("sweep.pairs and sweep.methods: give at least one of each")
+    for pair, given in sweep.pairs.items():
+        for method in sweep.methods:
+            try:
+                cells.append(_cell(settings, str(pair), given, method))
+            except UserError as error:
+                problems.append(str(error))
+    if problems:
+        raise UserError("; ".join(dict.fromkeys(problems)))
+    return cells
+
+
+def prepare_cells(cells: list[Cell], force: bool) -> tuple[dict[str, Search], dict[str, Exception]]:
+    """Every search that can be begun, and what is wrong with the others; both by name."""
+    searches: dict[str, Search] = {}
+    failed: dict[str, Exception] = {}
+    for cell in cells:
+        try:
+            searches[cell.name] = prepare(cell.settings, force)
+        except UserError as error:
+            failed[cell.name] = error
+        except Exception as error:  # one pair's trouble is not the others'
+            LOG.exception("cannot be prepared", extra={"search": cell.name})
+            failed[cell.name] = error
+    return searches, failed
+
+
+def is_finished(search: Search) -> bool:
+    """Whether the same search, of the same models with the same settings, ran to its end here before."""
+    mark = search.run.folder / FINISHED
+    try:
+        found = json.loads(mark.read_text(encoding="utf-8"))
+        selection = json.loads(search.run.selection_file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    if found != _mark(search):
+        return False
+    checkpoint = search.run.merged_folder
+    if search.settings.prompts.tasks and search.settings.searching.export == "each":
+        return all((checkpoint / task).is_dir() for task in selection.get("tasks", {}))
+    winner = search.line.at(selection["alpha"])
+    return was_merged_as(checkpoint, search.pair.plan, winner) or "groups" in selection
+
+
+def mark_finished(search: Search) -> None:
+    """Remembers that it need not be run again."""
+    search.run.write_json(search.run.folder / FINISHED, _mark(search))
+
+
+def _mark(search: Search) -> dict[str, str]:
+    """What the result depends on; where it is tracked, how it is logged and what it may cost do not matter."""
+    same = SearchSettings(base="", donor="")
+    settings = replace(search.settings, tracking=same.tracking, log=same.log, budget=same.budget, ray=same.ray)
+    text = settings_yaml(settings) + "".join(prompt.digest for prompt in search.prompts)
+    return {"search": search.run.search_key, "settings": hashlib.sha256(text.encode()).hexdigest()[:16]}
+
+
+def _cell(settings: SweepSettings, pair: str, given: Any, method: str) -> Cell:
+    if not re.fullmatch(r"[\w-][\w.-]*", pair):
+        raise UserError(f"sweep.pairs: {pair!r} is no name; use letters, digits, . - and _")
+    if isinstance(given, str):
+        given = {name: value for name, value in load_yaml(Path(given)).items() if name in OF_PAIR}
+    if not isinstance(given, Mapping):
+        raise UserError(f"sweep.pairs.{pair}: expected the pair's YAML file, or its settings (base, donor, ...)")
+    every = plain(settings)
+    shared = {name: every[name] for name in SHARED}
+    own = {"run_dir": str(Path(settings.run_dir, pair, method)), "merging": {"method": method}}
+    try:
+        return Cell(pair, method, load_settings(SearchSettings, None, [], shared, dict(given), own))
+    except UserError as error:
+        raise UserError(f"sweep.pairs.{pair}: {error}") from None

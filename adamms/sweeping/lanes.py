@@ -1,0 +1,85 @@
+"""Running the searches of a sweep side by side, each lane a thread with engines of its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from queue import SimpleQueue
+
+from adamms.config import EngineConfig, SweepSettings
+from adamms.errors import UserError
+from adamms.searching.answering import Engines
+from adamms.searching.budget import Budget
+from adamms.searching.search import Found, Search, run_search
+from adamms.sweeping.schedule import SweepSchedule
+from adamms.tracking.journal import Parent
+
+LOG = logging.getLogger(__name__)
+Result = Found | Exception
+"""What came of a search: what it found, or why it failed."""
+
+
+def lanes_of(engine: EngineConfig, wanted: int, resources: Mapping[str, float]) -> int:
+    """How many searches the cluster has room for at once.
+
+    Args:
+        wanted: `sweep.lanes`; 0: as many as there is room for.
+    """
+    if wanted:
+        return wanted
+    gpus = int(resources.get("GPU", 0)) if engine.device != "cpu" else 0
+    if gpus:
+        return max(1, gpus // (engine.actors * engine.tensor_parallel_size))
+    return max(1, int(resources.get("CPU", 1)) // (engine.actors * engine.cpus)) if engine.cpus else 1
+
+
+def run_lanes(
+    searches: Mapping[str, Search], lanes: int, settings: SweepSettings, budget: Budget, parent: Parent | None
+) -> Iterator[tuple[str, Result]]:
+    """Runs all searches, gives each one's result as it comes; one that fails leaves the others alone.
+
+    Raises:
+        KeyboardInterrupt: after every lane has stopped in a state from which the same command goes on.
+    """
+    if not searches:
+        return
+    schedule = SweepSchedule({name: search.spec.engine_key for name, search in searches.items()})
+    results: SimpleQueue[tuple[str, Result]] = SimpleQueue()
+
+    def work(lane: int) -> None:
+        with Engines(settings.engine, settings.ray, budget) as engines:
+            while (name := schedule.take(lane)) is not None:
+                results.put((name, _run(searches[name], engines, budget, parent, name)))
+
+    with ThreadPoolExecutor(lanes, "lane") as pool:
+        running = {pool.submit(work, lane) for lane in range(lanes)}
+        try:
+            while running:
+                ended, running = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
+                yield from _drained(results)
+                for future in ended:
+                    future.result()
+        except BaseException:
+            budget.interrupt()  # the others stop at their next unit
+            raise
+
+
+def _run(search: Search, engines: Engines, budget: Budget, parent: Parent | None, name: str) -> Result:
+    try:
+        return run_search(search, engines, budget, parent, name)
+    except UserError as error:
+        LOG.warning("failed: %s", error, extra={"search": name})
+        return error
+    except Exception as error:  # whatever it is, it is this search's alone
+        LOG.exception("failed", extra={"search": name})
+        engines.stop()  # nobody knows what state they are in
+        return error
+
+
+def _drained(results: SimpleQueue[tuple[str, Result]]) -> Iterator[tuple[str, Result]]:
+    while not results.empty():
+        yield results.get()
+
+
+__all__ = ["Result", "lanes_of", "run_lanes"]

@@ -1,0 +1,25 @@
+"""Merge two models with one alpha and write a complete checkpoint: `adamms merge` for a cluster.
+
+python pipelines/merge.py --config FILE [base=... donor=... alpha=0.3 output=DIR key=value ...]
+ray job submit --working-dir . -- python pipelines/merge.py --config FILE alpha=0.3 output=/shared/merged
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from adamms.cli import pipeline
+from adamms.config import MergeJobSettings
+from adamms.merging.command import merge_models
+from adamms.ray_session import warn_if_temporary
+
+
+@pipeline
+def main(settings: MergeJobSettings, force: bool) -> None:
+    output = Path(settings.output)
+    warn_if_temporary(output)
+    print(merge_models(settings, settings.alpha, output, smoke=settings.smoke, force=force))
+
+
+if __name__ == "__main__":
+    main()
