@@ -47,7 +47,12 @@ def ray_clusters(manifest: dict[str, Any]) -> list[dict[str, Any]]:
     return [mapping for mapping in within(manifest) if "headGroupSpec" in mapping]
 
 
+def scaling(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those that grow and shrink."""
+    return [cluster for cluster in ray_clusters(manifest) if cluster.get("enableInTreeAutoscaling")]
+
+
 def containers(manifest: dict[str, Any]) -> list[dict[str, Any]]:
     """Containers, and the autoscaler's, which the operator makes from its options."""
     found = [container for pod in pods(manifest) for container in [*pod["containers"], *pod.get("initContainers", [])]]
-    return found + [cluster["autoscalerOptions"] for cluster in ray_clusters(manifest)]
+    return found + [cluster["autoscalerOptions"] for cluster in scaling(manifest)]

@@ -20,7 +20,7 @@ def commands() -> dict[str, tuple[str, list[str]]]:
     for file in FILES:
         text = re.sub(r"\$\(date[^)]*\)", "NOW", file.read_text())
         for number, match in enumerate(COMMAND.finditer(text)):
-            arguments = [word.strip('"') for word in match[2].replace("\\\n", " ").split()]
+            arguments = match[2].replace("\\\n", " ").replace('"', "").split()
             found[f"{file.relative_to(CLUSTER)} {number} {match[1]}"] = (match[1], arguments)
     return found
 

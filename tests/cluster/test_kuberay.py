@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 import yaml
 
-from tests.cluster.manifests import ASKED_FOR, KUBERAY, ROOT, containers, manifests, pods, ray_clusters, within
+from tests.cluster.manifests import ASKED_FOR, KUBERAY, ROOT, containers, manifests, pods, ray_clusters, scaling, within
 from tests.cluster.schemas import check
 
 ALL = manifests()
@@ -83,8 +83,8 @@ def test_images_are_pinned(manifest: dict[str, Any]) -> None:
 
 
 @each
-def test_only_the_head_of_a_ray_cluster_has_access_to_the_api_server(manifest: dict[str, Any]) -> None:
-    heads = [cluster["headGroupSpec"]["template"]["spec"] for cluster in ray_clusters(manifest)]
+def test_only_the_head_of_a_cluster_that_scales_has_access_to_the_api_server(manifest: dict[str, Any]) -> None:
+    heads = [cluster["headGroupSpec"]["template"]["spec"] for cluster in scaling(manifest)]
     for pod in pods(manifest):
         assert pod in heads or pod["automountServiceAccountToken"] is False
 
@@ -100,6 +100,16 @@ def test_ray_asks_for_a_token(manifest: dict[str, Any]) -> None:
             environment = {variable["name"]: variable for variable in container["env"]}
             assert environment["RAY_AUTH_MODE"]["value"] == "token"
             assert environment["RAY_AUTH_TOKEN"]["valueFrom"]["secretKeyRef"]["name"] == "ray-token"
+
+
+@each
+def test_clusters_start_with_a_gpu_and_run_nothing_but_drivers_on_the_head(manifest: dict[str, Any]) -> None:
+    """An engine asks for a GPU only where the cluster has one when it starts."""
+    for cluster in ray_clusters(manifest):
+        assert cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
+        for group in cluster["workerGroupSpecs"]:
+            assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
+            assert group["groupName"] != "gpu" or group["minReplicas"] > 0
 
 
 @each

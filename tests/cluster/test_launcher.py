@@ -52,6 +52,11 @@ def test_the_dashboard_is_on_the_loopback_interface_and_asks_for_a_token() -> No
     assert CONFIG["file_mounts"] == {"~/.ray/auth_token": "~/.ray/auth_token"}
 
 
+def test_the_cluster_starts_with_a_gpu() -> None:
+    """An engine asks for a GPU only where the cluster has one when it starts."""
+    assert NODES["gpu"]["min_workers"] > 0
+
+
 def test_workers_are_spot_instances_and_the_head_is_not() -> None:
     spot = {name for name, node in NODES.items() if "InstanceMarketOptions" in node["node_config"]}
     assert spot == {"gpu", "cpu"}
