@@ -11,6 +11,7 @@ from tests.generation import tiny_models
 
 MAKERS = {
     "qwen2-vl": lambda folder: tiny_models.save_qwen2_vl(folder, seed=0),
+    "qwen2-vl-2": lambda folder: tiny_models.save_qwen2_vl(folder, seed=6),
     "qwen2-vl-tied": lambda folder: tiny_models.save_qwen2_vl(folder, seed=4, tied=True),
     "qwen2-vl-tied-2": lambda folder: tiny_models.save_qwen2_vl(folder, seed=5, tied=True),
     "llava-onevision": lambda folder: tiny_models.save_llava_onevision(folder, seed=1),

@@ -20,7 +20,7 @@ from adamms.generation.noise import Noise, noise_floor
 from adamms.generation.pool import InferencePool, UnitResult
 from adamms.generation.prompts import Prompt
 from adamms.merging.recipe import Recipe
-from tests.generation.fake_engine import FakeSpec
+from tests.generation.fake_engine import FakePlan, FakeSpec
 
 ALPHAS = (0.0, 0.1, 0.2)
 
@@ -193,3 +193,41 @@ def _runs(pid: int) -> bool:
         return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
     except OSError:
         return False
+
+
+def test_another_donor_takes_over_inside_the_same_engines(tmp_path: Path) -> None:
+    config = EngineConfig(cpus=1)
+    first = FakeSpec(config, tmp_path)
+    second = FakeSpec(config, tmp_path, plan=FakePlan("two"))
+    with InferencePool(first, 2) as pool:  # type: ignore[arg-type]
+        told = [list(pool.answer(Recipe(), dict.fromkeys(ALPHAS, prompts()), block_size=2))]
+        for spec in (second, first):
+            pool.adopt(spec)  # type: ignore[arg-type]
+            told.append(list(pool.answer(Recipe(), dict.fromkeys(ALPHAS, prompts()), block_size=2)))
+    donors = ["", " of donor two", " of donor one"]
+    for results, donor in zip(told, donors, strict=True):
+        assert [texts(results, alpha) for alpha in ALPHAS] == [
+            [f"{a}{donor}" for a in whole(alpha)] for alpha in ALPHAS
+        ]
+    assert len(list(tmp_path.glob("pid-*"))) == 2, "no engine was started anew"
+
+
+def test_an_actor_that_dies_comes_back_at_the_donor_that_is_wanted(tmp_path: Path) -> None:
+    config = EngineConfig(cpus=1)
+    with InferencePool(FakeSpec(config, tmp_path), 1) as pool:  # type: ignore[arg-type]
+        list(pool.answer(Recipe(), {0.0: prompts()}, block_size=6))
+        pool.adopt(FakeSpec(config, tmp_path, plan=FakePlan("two")))  # type: ignore[arg-type]
+        results = list(pool.answer(Recipe(), {0.1: prompts(p2="0.1:die once")}, block_size=6))
+    assert texts(results, 0.1) == [f"{text} of donor two" for text in whole(0.1)]
+    assert len(list(tmp_path.glob("pid-*"))) == 2
+
+
+def test_nothing_more_is_waited_for_once_it_is_enough(tmp_path: Path) -> None:
+    seen: list[UnitResult] = []
+    with InferencePool(FakeSpec(EngineConfig(cpus=1), tmp_path), 1) as pool:  # type: ignore[arg-type]
+        work = dict.fromkeys(ALPHAS, prompts())
+        for result in pool.answer(Recipe(), work, block_size=2, until=lambda: len(seen) >= 2):
+            seen.append(result)
+        assert len(seen) == 2
+        again = list(pool.answer(Recipe(), {0.2: prompts()}, block_size=6))
+    assert texts(again, 0.2) == whole(0.2)

@@ -13,6 +13,7 @@ from adamms.generation.transformers_engine import TransformersEngine
 from adamms.mapping import MergePlan, plan_merge
 from adamms.merging import Recipe
 from adamms.merging.to_disk import merge_to_disk
+from tests.generation.specs import without
 from tests.tiny_models import TinyPair
 
 CONFIG = EngineConfig(max_tokens=8, batch_size=5)
@@ -77,3 +78,23 @@ def test_answers_are_those_of_the_exported_checkpoint(
 def test_how_an_answer_ended_is_told(engine: TransformersEngine, prompts: list[Prompt]) -> None:
     for answer in engine.generate(prompts):
         assert (len(answer.tokens) == 8) == (answer.finish_reason == "length")
+
+
+def test_another_donor_takes_over_as_if_the_engine_were_new(
+    engine: TransformersEngine, prompts: list[Prompt], plan: MergePlan, tiny_pair: TinyPair
+) -> None:
+    """Also where it merges less: what only the first donor had changed is the base's own again."""
+    base, donor = Checkpoint.open(str(tiny_pair.base)), Checkpoint.open(str(tiny_pair.ancestor))
+    other = without(plan_merge(base, donor, MappingConfig()), "mlp")
+    assert {tensor.name for tensor in other.merged} < {tensor.name for tensor in plan.merged}
+    engine.move(Recipe(alpha=0.6))
+    engine.adopt(other)
+    digest = engine.move(Recipe(alpha=0.3))
+    answers = engine.generate(prompts)
+    new = TransformersEngine(EngineSpec(other, CONFIG))
+    assert new.move(Recipe(alpha=0.3)) == digest
+    live, fresh = engine._model.state_dict(), new._model.state_dict()
+    assert all(live[name].equal(value) for name, value in fresh.items())
+    assert new.generate(prompts) == answers
+    engine.adopt(plan)
+    assert engine.move(Recipe(alpha=0.2)) == TransformersEngine(EngineSpec(plan, CONFIG)).move(Recipe(alpha=0.2))

@@ -17,7 +17,7 @@ from adamms.generation.prompts import Prompt
 from adamms.generation.vllm_engine import VllmEngine
 from adamms.merging.recipe import Recipe
 from adamms.merging.to_disk import merge_to_disk
-from tests.generation.specs import tiny_spec
+from tests.generation.specs import tiny_spec, without
 from tests.generation.tiny_models import tiny_prompts
 
 Tiny = Callable[[str], Path]
@@ -191,3 +191,24 @@ def _one_token() -> Any:
     from vllm import SamplingParams
 
     return SamplingParams(temperature=0.0, max_tokens=1)
+
+
+def test_another_donor_takes_over_as_if_the_engine_were_new(qwen: VllmEngine, tiny: Tiny) -> None:
+    """Also where it merges less: what only the first donor had changed is the base's own again. Vision work stays."""
+    prompts = tiny_prompts()
+    first = tiny_spec(tiny("qwen2-vl"), tiny("llava-onevision"), kind="vllm")
+    plan = without(tiny_spec(tiny("qwen2-vl"), tiny("qwen2-vl-2")).plan, "mlp")
+    assert {tensor.name for tensor in first.plan.merged} - {tensor.name for tensor in plan.merged}
+    qwen.move(Recipe(alpha=0.6))
+    qwen.generate(prompts)
+    encoded = qwen.effort.encoded_images
+    qwen.adopt(plan)
+    digest = qwen.move(Recipe(alpha=0.3))
+    answers = qwen.generate(prompts)
+    assert qwen.effort.encoded_images == encoded
+    new = start(dataclasses.replace(first, plan=plan))
+    assert new.move(Recipe(alpha=0.3)) == digest
+    assert new.generate(prompts) == answers
+    live, fresh = (one._llm.collective_rpc("adamms_live_digest") for one in (qwen, new))
+    assert live == fresh
+    qwen.adopt(first.plan)

@@ -146,3 +146,41 @@ def test_end_points_may_be_chosen_where_they_are_allowed(tmp_path: Path) -> None
     goal, _ = search(tmp_path, drifting(0.0), endpoints=Endpoints.one_sided, refine=(0.05,))
     assert goal.selection.alpha is not None
     assert goal.selection.alpha <= 0.05
+
+
+def blocks_then_over(folder: Path, told: Told, blocks: int, partly: int = 0, **changed: Any) -> Goal:
+    """A search that is asked in blocks of 20 and has to stop after some, amid the next one."""
+    config = SearchingConfig(alphas=tuple(ALPHAS), block=20, **changed)
+    rule_in_blocks = Rule.of(config, ALPHAS, in_blocks=True)
+    prompts = prompts_of("one")
+    goal = goals_of({"": prompts}, ALPHAS, rule_in_blocks)[""]
+    simulated = Simulated(folder, prompts, told)
+    for _ in range(blocks):
+        simulated.answer(goal.wants())
+        goal.consider(simulated.book)
+    simulated.answer({alpha: asked for alpha, asked in goal.wants().items() if alpha < ALPHAS[partly]})
+    goal.settle(simulated.book, "budget.hours=1")
+    return goal
+
+
+def test_a_search_that_has_to_stop_takes_the_choice_of_what_all_candidates_answered(tmp_path: Path) -> None:
+    told = drifting(0.3)
+    goal = blocks_then_over(tmp_path / "cut", told, blocks=2, partly=3)
+    whole = goals_of({"": prompts_of("one")}, ALPHAS, rule())[""]._prompts[:40]
+    expected = select({alpha: {p.id: told(alpha, p) for p in whole} for alpha in ALPHAS}, "either")
+    assert goal.done
+    assert goal.selection.scores == expected.scores
+    assert goal.selection.alpha == expected.alpha
+    assert goal.selection.warnings[-1] == "stopped by budget.hours=1 after 40 of 60 prompts"
+
+
+def test_a_search_that_has_to_stop_before_anything_is_complete_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"budget.hours=1: over before every candidate"):
+        blocks_then_over(tmp_path, drifting(0.3), blocks=0, partly=3)
+
+
+def test_a_refinement_that_has_to_stop_keeps_the_coarse_choice(tmp_path: Path) -> None:
+    goal = blocks_then_over(tmp_path, drifting(0.3), blocks=3, refine=(0.05,))
+    assert len(goal.rounds) == 1
+    assert goal.selection.alpha == 0.3
+    assert goal.selection.warnings[-1] == "stopped by budget.hours=1 before finer candidates had answered"

@@ -9,6 +9,8 @@ from __future__ import annotations
 import html
 import io
 import re
+import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -42,12 +44,17 @@ STYLE: dict[str, Any] = {
 }
 
 
+_ONE_AT_A_TIME = threading.RLock()  # matplotlib's settings belong to the whole process
+
+
 @contextmanager
 def style() -> Iterator[None]:
-    """Within the block, matplotlib draws as our figures look."""
+    """Within the block, matplotlib draws as our figures look; the searches of a sweep wait for each other here."""
     import matplotlib as mpl
 
-    with mpl.rc_context(STYLE):
+    with _ONE_AT_A_TIME, mpl.rc_context(STYLE), warnings.catch_warnings():
+        # A model may answer in letters that no font here has: the figure has boxes, the report the letters.
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
         yield
 
 

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+
+from adamms.config import BudgetConfig
+from adamms.errors import UserError
+from adamms.searching.budget import Budget
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_wall_time_is_over_before_its_end_by_the_reserve() -> None:
+    clock = Clock()
+    budget = Budget(BudgetConfig(hours=2, reserve=0.25), clock)
+    clock.now += 5399
+    assert budget.over is None
+    clock.now += 1
+    assert budget.over == "budget.hours=2"
+
+
+def test_gpu_hours_count_while_gpus_are_held() -> None:
+    clock = Clock()
+    budget = Budget(BudgetConfig(gpu_hours=8, reserve=0), clock)
+    with budget.holding(4):
+        clock.now += 3600
+        with budget.holding(2):
+            clock.now += 1800
+        assert budget.gpu_hours == 4 * 1.5 + 2 * 0.5
+    clock.now += 36000
+    assert budget.gpu_hours == 7.0
+    assert budget.over is None
+    with budget.holding(1):
+        clock.now += 3600
+        assert budget.over == "budget.gpu_hours=8"
+
+
+def test_without_limits_it_is_never_over_but_can_be_interrupted() -> None:
+    clock = Clock()
+    budget = Budget(BudgetConfig(), clock)
+    clock.now += 1e9
+    assert not budget.limited
+    assert budget.over is None
+    budget.interrupt()
+    with pytest.raises(KeyboardInterrupt):
+        _ = budget.over
+
+
+@pytest.mark.parametrize("config", [BudgetConfig(hours=-1), BudgetConfig(gpu_hours=-1), BudgetConfig(reserve=1)])
+def test_numbers_out_of_range_are_refused(config: BudgetConfig) -> None:
+    with pytest.raises(UserError, match="budget"):
+        Budget(config)

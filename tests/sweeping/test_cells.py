@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adamms.config import SweepSettings, load_settings
+from adamms.errors import UserError
+from adamms.sweeping.cells import cells_of
+
+
+def sweep(tmp_path: Path, pairs: dict[str, Any], *overrides: str) -> SweepSettings:
+    given = {"sweep": {"pairs": pairs}, "run_dir": str(tmp_path / "sweep")}
+    return load_settings(SweepSettings, None, list(overrides), given)
+
+
+def test_a_search_for_every_pair_and_method(tmp_path: Path) -> None:
+    pairs = {"one": {"base": "a", "donor": "b"}, "two": {"base": "a", "donor": "c", "ancestor": "d"}}
+    cells = cells_of(sweep(tmp_path, pairs, "sweep.methods=[linear,ties]", "prompts.n=7", "ancestor=e"))
+    assert [cell.name for cell in cells] == ["one/linear", "one/ties", "two/linear", "two/ties"]
+    assert [cell.settings.merging.method for cell in cells] == ["linear", "ties"] * 2
+    assert [cell.settings.run_dir for cell in cells] == [str(tmp_path / "sweep" / cell.name) for cell in cells]
+    assert [cell.settings.ancestor for cell in cells] == ["e", "e", "d", "d"]
+    assert {cell.settings.prompts.n for cell in cells} == {7}
+
+
+def test_a_pair_from_its_file_keeps_what_is_its_own_and_takes_the_sweeps_prompts(tmp_path: Path) -> None:
+    file = tmp_path / "pair.yaml"
+    file.write_text(
+        "base: a\ndonor: b\nrun_dir: elsewhere\nprompts: {path: theirs}\n"
+        "mapping: {embeddings: align, rope_check: off}\n"
+        "merging: {density: 0.3}\n"
+    )
+    cell = cells_of(sweep(tmp_path, {"one": str(file)}, "sweep.methods=[ties]", "prompts.path=ours"))[0].settings
+    assert (cell.base, cell.donor, cell.prompts.path) == ("a", "b", "ours")
+    assert (cell.mapping.embeddings, cell.mapping.rope_check) == ("align", "off")
+    assert (cell.merging.method, cell.merging.density) == ("ties", 0.3)
+    assert cell.run_dir == str(tmp_path / "sweep" / "one" / "ties")
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    pairs = {"no donor": {"base": "a"}, "two": {"base": "a", "donor": "b", "enigne": {}}, "three": 3, "four": "no.yaml"}
+    with pytest.raises(UserError) as raised:
+        cells_of(sweep(tmp_path, pairs))
+    told = str(raised.value)
+    assert all(word in told for word in ("'no donor' is no name", "sweep.pairs.two: ", "enigne", "three", "no.yaml"))
+
+
+def test_an_empty_sweep_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"sweep.pairs and sweep.methods"):
+        cells_of(sweep(tmp_path, {}))
