@@ -22,7 +22,7 @@ def main(clone: str, tag: str) -> None:
     for resource in RESOURCES:
         path = f"{tag}:ray-operator/config/crd/bases/ray.io_{resource}.yaml"
         text = subprocess.run(["git", "-C", clone, "show", path], check=True, capture_output=True).stdout
-        definition = yaml.safe_load(text)["spec"]
+        definition = yaml.load(text, Loader=yaml.CSafeLoader)["spec"]
         (version,) = [version for version in definition["versions"] if version["name"] == "v1"]
         schema = json.dumps(undescribed(version["schema"]["openAPIV3Schema"]), sort_keys=True, separators=(",", ":"))
         file = SCHEMAS / f"{definition['names']['kind']}.json.gz"
