@@ -1,0 +1,63 @@
+"""Every command that cluster/ names, for a schedule, a job or a reader, can be run: files and settings exist."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.manifests import CLUSTER, ROOT
+
+COMMAND = re.compile(r"python (pipelines/\w+\.py)((?:[ \\\n]+(?:FILE|[^\s;`]*[=/.-][^\s;`]*))*)")
+FILES = [file for file in sorted(CLUSTER.rglob("*")) if file.is_file()]
+
+
+def commands() -> dict[str, tuple[str, list[str]]]:
+    """Pipeline and arguments, by where they stand. (`$(date ...)` makes a folder's name: any will do.)"""
+    found = {}
+    for file in FILES:
+        text = re.sub(r"\$\(date[^)]*\)", "NOW", file.read_text())
+        for number, match in enumerate(COMMAND.finditer(text)):
+            arguments = match[2].replace("\\\n", " ").replace('"', "").split()
+            found[f"{file.relative_to(CLUSTER)} {number} {match[1]}"] = (match[1], arguments)
+    return found
+
+
+ALL = commands()
+
+
+def test_every_way_to_run_has_its_command() -> None:
+    named = {where.split()[0] for where in ALL}
+    manifests = {f"kuberay/{name}.yaml" for name in ("search-rayjob", "sweep-cronjob", "sweep-raycronjob")}
+    assert named >= {*manifests, "slurm/adamms.sbatch", "README.md"}
+
+
+@pytest.mark.parametrize(("pipeline", "arguments"), ALL.values(), ids=ALL)
+def test_the_pipeline_takes_these_settings(pipeline: str, arguments: list[str]) -> None:
+    import adamms.config
+
+    assert (ROOT / pipeline).is_file()
+    settings = getattr(adamms.config, settings_of(ROOT / pipeline))
+    config = arguments[arguments.index("--config") + 1] if "--config" in arguments else "FILE"
+    if config == "FILE":  # the reader's own
+        return
+    assert (ROOT / config).is_file()
+    assert all("=" in argument for argument in arguments[2:]), arguments
+    adamms.config.load_settings(settings, ROOT / config, arguments[2:])
+
+
+def settings_of(pipeline: Path) -> str:
+    """Name of the settings' type: the annotation of the first parameter of what `@pipeline` decorates."""
+    for node in ast.parse(pipeline.read_text()).body:
+        if isinstance(node, ast.FunctionDef) and any(ast.unparse(d) == "pipeline" for d in node.decorator_list):
+            assert node.args.args[0].annotation is not None
+            return ast.unparse(node.args.args[0].annotation)
+    raise AssertionError(f"{pipeline} has no @pipeline")
+
+
+def test_every_file_that_the_readme_names_exists() -> None:
+    readme = (CLUSTER / "README.md").read_text()
+    for path in re.findall(r"(?<![\w/])(?:cluster|conf|pipelines|tests)/[\w./-]*\w", readme):
+        assert (ROOT / path).exists(), path
