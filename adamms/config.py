@@ -171,7 +171,7 @@ class EngineConfig:
     dtype: str = "auto"
     """auto: the checkpoint's own on a GPU; float32 on a CPU, where bfloat16 is slow and rounds more."""
     device: str = "auto"
-    """auto: cuda where there is one, else cpu."""
+    """auto: cuda where there is one, else cpu; cuda also asks an autoscaling cluster for its first GPU."""
     max_tokens: int = 64
     """Longest answer."""
     stop: tuple[str, ...] = ()
@@ -321,8 +321,8 @@ class SweepConfig:
     methods: tuple[str, ...] = ("linear",)
     """Each pair is searched with each of them."""
     lanes: int = 0
-    """Searches that run side by side, each with `engine.actors` engines; 0: as many as the cluster has GPUs for
-    (or cores, with engine.cpus)."""
+    """Searches that run side by side, each with `engine.actors` engines; 0: as many as the cluster now has GPUs for
+    (or cores, with engine.cpus), at least one."""
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,8 @@ class Place:
         import ray
 
         total = ray.cluster_resources()
-        self.gpus = config.tensor_parallel_size if config.device != "cpu" and total.get("GPU", 0) > 0 else 0
+        wanted = config.device == "cuda" or (config.device == "auto" and total.get("GPU", 0) > 0)
+        self.gpus = config.tensor_parallel_size if wanted else 0
         share = 1 if self.gpus else max(1, int(total.get("CPU", 1)) // actors)
         self.cpus = config.cpus or share
         self._group: Any = None
