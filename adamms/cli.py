@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import json
 import logging
@@ -157,6 +158,7 @@ def pipeline(function: Callable[[Any, bool], None]) -> Callable[[], None]:
 
 def main() -> None:
     """Entry point: exit status 2 with one line for what the user can mend, 1 for anything else."""
+    gc.set_threshold(50_000)  # imports make many objects that stay: looking through them again and again costs a tenth
     _log_to_stderr()
     run_as_command(app)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -68,6 +69,54 @@ def test_select_reads_anybodys_answers(
     # 0.2 and 0.3 differ from one neighbour on one prompt each; of a tie the smaller alpha wins
     assert printed["alpha"] == 0.2
     assert printed["scores"] == {"0.0": None, "0.1": 2, "0.2": 1, "0.3": 1, "0.4": None}
+
+
+def rows(**answers: list[str]) -> str:
+    """JSONL of two tasks: `a=["x", "y"]` is what task a answers at alpha 0, 0.1, ..., to three prompts alike."""
+    return "".join(
+        json.dumps({"alpha": alpha / 10, "prompt_id": f"{task}/{n}", "response": f"{text} {n}"}) + "\n"
+        for task, texts in answers.items()
+        for alpha, text in enumerate(texts)
+        for n in range(3)
+    )
+
+
+def chosen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
+    assert command(monkeypatch, "select", "--json", *arguments) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_select_can_be_asked_for_one_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "answers.jsonl"
+    file.write_text(rows(early=["a", "b", "b", "b", "c", "d"], late=["a", "c", "d", "b", "b", "b"]))
+    assert chosen(monkeypatch, capsys, file, "--task", "early")["alpha"] == 0.2
+    assert chosen(monkeypatch, capsys, file, "--task", "late")["alpha"] == 0.4
+    assert chosen(monkeypatch, capsys, file)["prompts"]["used"] == 6
+    assert command(monkeypatch, "select", file, "--task", "none") == 2
+    assert "tasks are: early, late" in capsys.readouterr().err
+
+
+def test_select_smooths_and_resamples_as_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A lone quiet candidate amid changes against a quiet region: smoothing prefers the region."""
+    file = tmp_path / "answers.jsonl"
+    texts = {f"t{n}": list(letters) for n, letters in enumerate(["abbbcdef", "abbbcdee", "abbbccde", "abcccdee"])}
+    file.write_text(rows(**texts))
+    plain = chosen(monkeypatch, capsys, file, "--bootstrap", 0)
+    scores = {alpha: score for alpha, score in plain["scores"].items() if score is not None}
+    assert plain["bootstrap"] == {}
+    assert plain["interval"] is None
+    smoothed = chosen(monkeypatch, capsys, file, "--smoothing", 0.5, "--bootstrap", 50)
+    assert sum(smoothed["bootstrap"].values()) == pytest.approx(1)
+    alphas = sorted(scores, key=float)
+    for place in range(1, len(alphas) - 1):
+        around = (scores[alphas[place - 1]] + scores[alphas[place + 1]]) / 2
+        expected = 0.5 * scores[alphas[place]] + 0.5 * around
+        assert smoothed["smoothed"][alphas[place]] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

@@ -68,11 +68,30 @@ def main() -> None:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         lines += [*rows, summary]
+    lines += _commands(arguments.folder / "commands")
+    print(lines[-1])
     table = [line for line in lines if line.startswith("|") or line == ""]
     ratios = [line for line in lines if line.startswith("- ")]
     if arguments.write:
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text("\n".join([lines[0], *table, "", *ratios]) + "\n", encoding="utf-8")
+
+
+def _commands(folder: Path) -> list[str]:
+    """What a small command takes as a whole: the help, and a merge of the shipped tiny pair."""
+    adamms, pair, output = Path(sys.executable).with_name("adamms"), Path("adamms/demo/pair"), folder / "merged"
+    merge = [str(pair / "base"), str(pair / "donor"), "--alpha", "0.3", "--output", str(output)]
+    texts = []
+    for name, arguments in (("merge --help", ["--help"]), ("merge of the tiny pair", merge)):
+        walls = []
+        for _ in range(7):
+            shutil.rmtree(output, ignore_errors=True)
+            begin = time.perf_counter()
+            subprocess.run([str(adamms), "merge", *arguments], check=True, capture_output=True)
+            walls.append(time.perf_counter() - begin)
+        texts.append(f"`adamms {name}`: {statistics.median(walls):.2f} s ({min(walls):.2f} to {max(walls):.2f})")
+    shutil.rmtree(folder, ignore_errors=True)
+    return [f"- whole commands, median of 7: {'; '.join(texts)}"]
 
 
 def _measure_size(size: float, folder: Path, arguments: argparse.Namespace) -> tuple[list[str], str]:

@@ -2,10 +2,10 @@
 
     python -m tests.benchmarks.bench_scaling [--gpus 64] [--pairs 100] [--output FILE]
 
-The schedulers are the real ones (`SweepSchedule` for lanes, `Schedule` for the actors of a search); engines are replaced
-by timings that `bench_search` recorded on this machine (tiny models on CPUs), each drawn 30 % up or down. What it shows
-is how well work is handed out, not how fast a GPU is; so every figure is also given for engines that take ten times as
-long to start, and for lanes that start new engines for every search.
+The schedulers are the real ones (`SweepSchedule` for lanes, `Schedule` for the actors of a search); engines are
+replaced by timings that `bench_search` recorded on this machine (tiny models on CPUs), each drawn 30 % up or down. What
+it shows is how well work is handed out, not how fast a GPU is; so every figure is also given for engines that take ten
+times as long to start, and for lanes that start new engines for every search.
 """
 
 from __future__ import annotations
@@ -110,8 +110,8 @@ def report(sweep: Sweep, timings: Timings) -> str:
     lines = [
         "**A simulation**: real scheduler code, engines replaced by recorded timings "
         f"(start {timings.start:g} s, a block of {sweep.block} prompts {timings.unit:g} s, a move {timings.move:g} s, "
-        f"the end of a search {timings.finish:g} s; each +-{SPREAD:.0%}). {sweep.pairs} pairs over {sweep.bases} bases, "
-        f"{sweep.prompts} prompts (8 tasks), {len(ALPHAS)} alphas. `python -m tests.benchmarks.bench_scaling`",
+        f"the end of a search {timings.finish:g} s; each +-{SPREAD:.0%}). {sweep.pairs} pairs over {sweep.bases} "
+        f"bases, {sweep.prompts} prompts (8 tasks), {len(ALPHAS)} alphas. `python -m tests.benchmarks.bench_scaling`",
         "",
         "| GPUs | actors a search | engines | start | makespan min | speed-up | utilisation | engine starts |",
         "|---|---|---|---|---|---|---|---|",
