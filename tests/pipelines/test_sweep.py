@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from adamms.config import BudgetConfig
 from adamms.generation.actor import EngineActor
+from adamms.searching.budget import Budget
 from adamms.searching.responses import read_responses
-from pipelines import merge, sweep
-from tests.pipelines.test_search import here
+from pipelines import merge, search, sweep
+from tests.pipelines.test_search import here, settings
 from tests.tiny_models import TinyPair
 
 ALPHAS = [0.0, 0.2, 0.4, 0.6]
@@ -132,6 +134,36 @@ def test_a_sweep_stops_inside_its_budget_with_what_it_has(config: Path, monkeypa
     assert "budget.hours=1e-09: over before every candidate had answered a first block" in first["warnings"][0]
     run(monkeypatch, config, "tracking.enabled=false", status=2)
     assert rows(config)["first/linear"]["status"] == "finished"
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_search_that_its_budget_stops_has_the_best_choice_so_far_and_goes_on_later(
+    tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stored() -> list[str]:
+        files = (tmp_path / "run" / "responses").glob("*")
+        return [line for file in files for line in file.read_text().splitlines()]
+
+    def by_answers(config: BudgetConfig) -> Budget:
+        """Every answer takes a minute on its clock."""
+        return Budget(config, lambda: 60.0 * len(stored()))
+
+    limits = ["budget.hours=0.5", "searching.block=3", "searching.noise=0", "tracking.enabled=false", "engine.cpus=1"]
+    arguments = [*settings(tiny_pair, prompt_file, tmp_path), *limits]
+    monkeypatch.setattr(search, "Budget", by_answers)
+    here(monkeypatch, search, *arguments)
+    chosen = json.loads((tmp_path / "run" / "selection.json").read_text())
+    used = chosen["prompts"]["used"]
+    assert 0 < used < 12
+    assert chosen["warnings"][-1] == f"stopped by budget.hours=0.5 after {used} of 12 prompts"
+    assert (tmp_path / "run" / "merged" / "model.safetensors").is_file()
+    kept = (tmp_path / "run" / "report.html").read_text()
+    assert "stopped by budget.hours=0.5" in kept
+    monkeypatch.setattr(search, "Budget", Budget)
+    here(monkeypatch, search, *arguments)
+    whole = json.loads((tmp_path / "run" / "selection.json").read_text())
+    assert whole["prompts"]["used"] == 12
+    assert len(stored()) == 12 * len(ALPHAS), "no answer was asked for twice"
 
 
 def test_what_is_wrong_with_a_sweep_is_said_before_anything_is_written(config: Path, tmp_path: Path) -> None:
