@@ -85,7 +85,8 @@ def merge(
 def select(
     responses: Annotated[Path, typer.Argument(metavar="RESPONSES", help="JSONL file or folder of them")],
     metric: Annotated[
-        str, typer.Option(help="either, sum, answer, edit, chrf, plurality, embedding[:MODEL]; a+b is the mean of both")
+        str,
+        typer.Option(help="either, sum, answer, edit, chrf, plurality, logprob, kl, embedding[:MODEL]; a+b: mean"),
     ] = "either",
     endpoints: Annotated[Endpoints, typer.Option(help="Whether the smallest and largest alpha may win")] = "exclude",
     smoothing: Annotated[float, typer.Option(help="How much of a score is its neighbours' average, 0 to 1")] = 0.0,

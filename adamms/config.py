@@ -385,6 +385,9 @@ class ReproduceSettings:
         "chrf",
         "plurality",
         "either+plurality",
+        "logprob",
+        "kl",
+        "either+logprob",
         "either~0.5",
         "sum~0.5",
     )

@@ -15,15 +15,17 @@ class AnswerReader:
     def __init__(self, chat: Chat, max_tokens: int, stop: Sequence[str] = ()) -> None:
         self._chat, self._max_tokens, self._stops = chat, max_tokens, tuple(stop)
 
-    def read(self, prompt_id: str, generated: Sequence[int]) -> Answer:
-        """The answer that these tokens are; what was generated after its end is cut off."""
+    def read(self, prompt_id: str, generated: Sequence[int], logprobs: Sequence[float]) -> Answer:
+        """The answer that these tokens are, with the log-probability of each; what was generated after its end is cut
+        off."""
         tokens = list(takewhile(lambda token: token not in self._chat.ends, generated))[: self._max_tokens]
         ended = len(tokens) < min(len(generated), self._max_tokens)
         length = self._stop(tokens)
         if length is not None:
             text = self._text(tokens[:length])
-            return Answer(prompt_id, text[: self._find(text)], tuple(tokens[:length]), "stop")
-        return Answer(prompt_id, self._text(tokens), tuple(tokens), "stop" if ended else "length")
+            return Answer(prompt_id, text[: self._find(text)], tuple(tokens[:length]), "stop", tuple(logprobs[:length]))
+        sure = tuple(logprobs[: len(tokens) + ended])
+        return Answer(prompt_id, self._text(tokens), tuple(tokens), "stop" if ended else "length", sure)
 
     def complete(self, generated: Sequence[int]) -> bool:
         """Whether decoding would not go on after these tokens."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from adamms.generation.prompts import Prompt
@@ -21,12 +21,15 @@ class Answer:
     Attributes:
         tokens: ids of the generated tokens, without the one that ended the answer.
         finish_reason: 'stop' (it ended by itself) or 'length' (it was cut at `max_tokens`).
+        logprobs: natural logarithm of the probability of each generated token, the one that ended the answer included;
+            None where the engine does not give them. They depend on how work was batched, in the last digits.
     """
 
     prompt_id: str
     text: str
     tokens: tuple[int, ...]
     finish_reason: str
+    logprobs: tuple[float, ...] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,12 +102,38 @@ class TransformersEngine:
             if value.is_floating_point():
                 inputs[name] = value.to(self._model.dtype)
         stops = {"tokenizer": self._chat.tokenizer} if self._generation.stop_strings else {}
-        output = self._model.generate(**inputs, generation_config=self._generation, **stops)
+        from transformers import LogitsProcessorList
+
+        likelihood = _Likelihood()
+        output = self._model.generate(
+            **inputs, generation_config=self._generation, logits_processor=LogitsProcessorList([likelihood]), **stops
+        )
         generated = output[:, inputs["input_ids"].shape[1] :].tolist()
-        answers = [self._reader.read(prompt.id, tokens) for prompt, tokens in zip(prompts, generated, strict=True)]
+        answers = [
+            self._reader.read(prompt.id, tokens, logprobs)
+            for prompt, tokens, logprobs in zip(prompts, generated, likelihood.rows(), strict=True)
+        ]
         decoded = sum(len(answer.tokens) + (answer.finish_reason == "stop") for answer in answers)
         self.effort += Effort(decoded_tokens=decoded, encoded_images=sum(len(prompt.images) for prompt in prompts))
         return answers
+
+
+class _Likelihood:
+    """Looks on while tokens are chosen: greedy decoding takes the likeliest one, whose log-probability it notes."""
+
+    def __init__(self) -> None:
+        self._steps: list[Tensor] = []
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """`scores`: logits [batch, vocabulary] of the next token, handed on as they are."""
+        logits = scores.float()
+        self._steps.append(logits.amax(-1) - logits.logsumexp(-1))
+        return scores
+
+    def rows(self) -> list[list[float]]:
+        """A list of log-probabilities for every prompt of the batch."""
+        rows: list[list[float]] = torch.stack(self._steps, dim=1).tolist()
+        return rows
 
 
 def _greedy(chat: Chat, config: EngineConfig) -> Any:

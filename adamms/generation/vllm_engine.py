@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -75,13 +76,16 @@ class VllmEngine:
         decoding goes on from there."""
         encoded = self._encoded_images()
         requests = [self._request(prompt) for prompt in prompts]
-        generated: list[list[int]] = [[] for _ in prompts]
+        generated: list[_Generated] = [_Generated() for _ in prompts]
         if drafts and self._config.drafts:
             given = [list(drafts.get(prompt.id, ()))[: self._config.max_tokens] for prompt in prompts]
             self._take_drafts(requests, generated, given)
         self._decode(requests, generated)
         self.effort += Effort(encoded_images=self._encoded_images() - encoded)
-        return [self._reader.read(prompt.id, tokens) for prompt, tokens in zip(prompts, generated, strict=True)]
+        return [
+            self._reader.read(prompt.id, made.tokens, made.logprobs)
+            for prompt, made in zip(prompts, generated, strict=True)
+        ]
 
     def _request(self, prompt: Prompt) -> dict[str, Any]:
         request: dict[str, Any] = {"prompt_token_ids": self._chat.tokens(prompt)}
@@ -90,41 +94,42 @@ class VllmEngine:
         return request
 
     def _take_drafts(
-        self, requests: Sequence[Mapping[str, Any]], generated: Sequence[list[int]], drafts: Sequence[Sequence[int]]
+        self, requests: Sequence[Mapping[str, Any]], generated: Sequence[_Generated], drafts: Sequence[Sequence[int]]
     ) -> None:
         """Puts into `generated` the part of each draft that greedy decoding would produce, and the token after it
         where all of it would."""
         from vllm import SamplingParams
 
         chosen = [i for i, draft in enumerate(drafts) if draft]
-        look = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=0, detokenize=False)
+        look = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=0, logprobs=0, detokenize=False)
         outputs = self._run([_continued(requests[i], drafts[i]) for i in chosen], [look] * len(chosen))
         taken = 0
         for i, output in zip(chosen, outputs, strict=True):
             accepted = _accepted(drafts[i], output.prompt_logprobs)
-            generated[i].extend(drafts[i][:accepted])
+            generated[i].add(drafts[i][:accepted], output.prompt_logprobs[-len(drafts[i]) :])
             taken += accepted
-            if accepted == len(drafts[i]) and not self._reader.complete(generated[i]):
-                generated[i].extend(output.outputs[0].token_ids)
+            if accepted == len(drafts[i]) and not self._reader.complete(generated[i].tokens):
+                generated[i].add(output.outputs[0].token_ids, output.outputs[0].logprobs)
         self.effort += Effort(decoded_tokens=len(chosen), drafted_tokens=taken)
 
-    def _decode(self, requests: Sequence[Mapping[str, Any]], generated: Sequence[list[int]]) -> None:
+    def _decode(self, requests: Sequence[Mapping[str, Any]], generated: Sequence[_Generated]) -> None:
         from vllm import SamplingParams
 
-        open_ends = [i for i, tokens in enumerate(generated) if not self._reader.complete(tokens)]
+        open_ends = [i for i, made in enumerate(generated) if not self._reader.complete(made.tokens)]
         options = [
             SamplingParams(
                 temperature=0.0,
-                max_tokens=self._config.max_tokens - len(generated[i]),
+                max_tokens=self._config.max_tokens - len(generated[i].tokens),
+                logprobs=0,
                 stop=list(self._config.stop),
                 stop_token_ids=sorted(self._chat.ends),
             )
             for i in open_ends
         ]
-        outputs = self._run([_continued(requests[i], generated[i]) for i in open_ends], options)
+        outputs = self._run([_continued(requests[i], generated[i].tokens) for i in open_ends], options)
         decoded = 0
         for i, output in zip(open_ends, outputs, strict=True):
-            generated[i].extend(output.outputs[0].token_ids)
+            generated[i].add(output.outputs[0].token_ids, output.outputs[0].logprobs)
             decoded += len(output.outputs[0].token_ids)
         self.effort += Effort(decoded_tokens=decoded)
 
@@ -133,6 +138,21 @@ class VllmEngine:
 
     def _encoded_images(self) -> int:
         return int(self._llm.collective_rpc("adamms_encoded_images")[0])
+
+
+@dataclass
+class _Generated:
+    """What is there of an answer so far."""
+
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+
+    def add(self, tokens: Sequence[int], given: Sequence[Mapping[int, Any] | None]) -> None:
+        """`given`: what vLLM says of each token, by its id."""
+        for token, found in zip(tokens, given, strict=False):
+            assert found is not None, "vLLM gives a log-probability for every token that it is asked for"
+            self.tokens.append(token)
+            self.logprobs.append(float(found[token].logprob))
 
 
 def engine_arguments(config: EngineConfig, base: Checkpoint, device: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from adamms.errors import UserError
 from adamms.generation.engine import NO_EFFORT
 from adamms.generation.pool import UnitResult
 from adamms.generation.prompts import Prompt
-from adamms.searching.responses import Responses, format_alpha
+from adamms.searching.responses import Response, Responses, format_alpha
 from adamms.searching.run_folder import RunFolder
 from adamms.tracking.candidate import CandidateRecord
 
@@ -96,7 +96,7 @@ class CandidateBook:
             raise UserError(f"alpha {format_alpha(alpha)}: {self.errors[alpha]}")
         asked = self._prompts.values() if prompts is None else prompts
         stored = ((prompt, self._stored.get(self._run.key(alpha, prompt))) for prompt in asked)
-        return {prompt.id: record.response for prompt, record in stored if record is not None}
+        return {p.id: Response(record.response, record.logprobs) for p, record in stored if record is not None}
 
     def seconds(self) -> tuple[float, float]:
         """Time that actors spent on re-merging and on answering, in this run of the command."""

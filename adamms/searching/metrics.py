@@ -69,7 +69,7 @@ def metric(name: str, *, combine: Combine, counts: bool = False) -> Callable[[Di
     """
 
     def register(difference: Difference) -> Difference:
-        if name in metric_names():
+        if name in _REGISTRY or name == "embedding":
             raise ValueError(f"a metric named {name!r} exists already")
         _REGISTRY[name] = Metric(name, difference, combine, counts)
         return difference
@@ -79,6 +79,8 @@ def metric(name: str, *, combine: Combine, counts: bool = False) -> Callable[[Di
 
 def metric_names() -> list[str]:
     """All metrics that can be asked for."""
+    import adamms.searching.likelihood  # noqa: F401  (registers its metrics)
+
     return [*_REGISTRY, "embedding"]
 
 
@@ -98,7 +100,7 @@ def get_metric(name: str) -> Metric:
         from adamms.searching.embedding import DEFAULT_MODEL, embedding_metric
 
         return embedding_metric(model or DEFAULT_MODEL)
-    if name not in _REGISTRY:
+    if name not in metric_names():
         raise UserError(f"no metric is named {name!r}; choose one of {', '.join(metric_names())}")
     return _REGISTRY[name]
 
@@ -146,4 +148,9 @@ def _apart_from_most(rows: Sequence[Sequence[str]], parents: Sequence[Sequence[s
     return np.asarray(1 - (leading / different)[: len(rows)], dtype=np.float64)
 
 
-_REGISTRY["plurality"] = Metric("plurality", _answers_differ, "sum", counts=False, overall=_apart_from_most)
+def add_overall(name: str, overall: Overall) -> None:
+    """Register a criterion that looks at all candidates at once; changed answers break its ties."""
+    _REGISTRY[name] = Metric(name, _answers_differ, "sum", counts=False, overall=overall)
+
+
+add_overall("plurality", _apart_from_most)

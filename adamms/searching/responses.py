@@ -13,7 +13,7 @@ from adamms.searching import lmms_eval
 from adamms.searching.jsonl import Row, jsonl_files, raise_problems, read_rows
 
 Responses = dict[float, dict[str, str]]
-"""alpha -> prompt_id -> response. Every alpha is as `normalize_alpha` gives it."""
+"""alpha, as `normalize_alpha` gives it -> prompt_id -> response (a `Response` where log-probabilities are known)."""
 
 ALPHA_DIGITS = 6
 
@@ -27,6 +27,21 @@ def format_alpha(alpha: float) -> str:
     """`0.3` for 0.3, `0.0` for 0, `0.05` for 0.05: how alphas are written in JSON keys and messages."""
     digits = f"{normalize_alpha(alpha):.{ALPHA_DIGITS}f}".rstrip("0")
     return digits + "0" if digits.endswith(".") else digits
+
+
+class Response(str):
+    """The text of an answer, and how probable the engine held each of its tokens, where that is known.
+
+    Attributes:
+        logprobs: natural logarithms, one a generated token, the one that ended the answer included.
+    """
+
+    logprobs: tuple[float, ...] | None
+
+    def __new__(cls, text: str, logprobs: Sequence[float] | None = None) -> Response:
+        made = super().__new__(cls, text)
+        made.logprobs = None if logprobs is None else tuple(logprobs)
+        return made
 
 
 @dataclass(frozen=True)
@@ -160,9 +175,15 @@ def _answer(row: Row, found: list[str]) -> _Answer | None:
         where=row.where,
         alpha=normalize_alpha(alpha),
         prompt_id=str(prompt_id),
-        response=str(response),
+        response=Response(str(response), _logprobs(fields.get("logprobs"))),
         key=key if isinstance(key, str) else None,
     )
+
+
+def _logprobs(value: Any) -> list[float] | None:
+    """A list of numbers; nothing for anything else, as most answers have none."""
+    numbers = [_number(one) for one in value] if isinstance(value, list) else [None]
+    return [one for one in numbers if one is not None] if None not in numbers else None
 
 
 def _number(value: Any) -> float | None:

@@ -93,6 +93,7 @@ class RunFolder:
                 key=self.key(alpha, prompt),
                 tokens=len(answer.tokens),
                 finish_reason=answer.finish_reason,
+                logprobs=answer.logprobs,
             )
             for prompt, answer in zip(prompts, answers, strict=True)
         ]

@@ -19,6 +19,8 @@ from typing import Any
 from adamms.searching.jsonl import Row, raise_problems, read_rows
 from adamms.searching.responses import Responses, normalize_alpha
 
+LOGPROB_DIGITS = 4
+
 
 @dataclass(frozen=True)
 class ResponseRecord:
@@ -31,6 +33,8 @@ class ResponseRecord:
     """Hex; identifies the work: base, donor, plan, method, alpha, prompt content, sampling, engine, versions."""
     tokens: int = 0
     finish_reason: str = ""
+    logprobs: tuple[float, ...] | None = field(default=None, compare=False)
+    """Of the generated tokens; rounded when they are written."""
     extra: Mapping[str, Any] | None = field(default=None, compare=False)
 
     def to_line(self) -> bytes:
@@ -43,6 +47,8 @@ class ResponseRecord:
             "tokens": self.tokens,
             "finish_reason": self.finish_reason,
         }
+        if self.logprobs is not None:
+            fields["logprobs"] = [round(value, LOGPROB_DIGITS) for value in self.logprobs]
         if self.extra:
             fields["extra"] = dict(self.extra)
         try:
@@ -66,6 +72,7 @@ class ResponseRecord:
                 key=str(fields["key"]),
                 tokens=int(fields.get("tokens", 0)),
                 finish_reason=str(fields.get("finish_reason", "")),
+                logprobs=tuple(map(float, fields["logprobs"])) if fields.get("logprobs") is not None else None,
                 extra=fields.get("extra"),
             )
         except (KeyError, TypeError, ValueError) as error:

@@ -36,14 +36,17 @@ def reader(max_tokens: int = 5, stop: tuple[str, ...] = ()) -> AnswerReader:
     ],
 )
 def test_an_answer_ends_at_an_ending_token_or_at_its_longest(generated: list[int], text: str, reason: str) -> None:
-    answer = reader().read("p", generated)
+    answer = reader().read("p", generated, [-0.1 * token for token in generated])
     assert (answer.text, answer.finish_reason) == (text, reason)
     assert answer.tokens == tuple(ord(letter) - 96 for letter in text)
+    told = generated[: len(text) + (reason == "stop")]
+    assert answer.logprobs == tuple(-0.1 * token for token in told), "the token that ended it included"
 
 
 def test_an_answer_ends_before_the_first_stop_string_whose_tokens_it_keeps() -> None:
-    answer = reader(stop=("d", "bc")).read("p", [1, 2, 3, 4, END])
+    answer = reader(stop=("d", "bc")).read("p", [1, 2, 3, 4, END], [-0.1, -0.2, -0.3, -0.4, -0.5])
     assert (answer.text, answer.tokens, answer.finish_reason) == ("a", (1, 2, 3), "stop")
+    assert answer.logprobs == (-0.1, -0.2, -0.3)
 
 
 def test_decoding_goes_on_only_where_nothing_ended_the_answer() -> None:

@@ -98,3 +98,27 @@ def test_another_donor_takes_over_as_if_the_engine_were_new(
     assert new.generate(prompts) == answers
     engine.adopt(plan)
     assert engine.move(Recipe(alpha=0.2)) == TransformersEngine(EngineSpec(plan, CONFIG)).move(Recipe(alpha=0.2))
+
+
+def test_log_probabilities_are_those_of_one_look_at_prompt_and_answer(
+    engine: TransformersEngine, prompts: list[Prompt]
+) -> None:
+    """Teacher forcing without a cache, one prompt at a time, against decoding in padded batches."""
+    import torch
+
+    engine.move(Recipe(alpha=0.3))
+    for prompt, answer in zip(prompts, engine.generate(prompts), strict=True):
+        inputs = engine._chat.inputs([prompt])
+        ending = [min(engine._chat.ends)] if answer.finish_reason == "stop" else []
+        told = torch.tensor([[*answer.tokens, *ending]])
+        grown = {"input_ids": torch.cat([inputs["input_ids"], told], dim=1)}
+        for name, value in inputs.items():
+            if name in ("attention_mask", "mm_token_type_ids"):
+                grown[name] = torch.cat([value, torch.full_like(told, int(name == "attention_mask"))], dim=1)
+            elif name != "input_ids":
+                grown[name] = value
+        with torch.no_grad():
+            logits = engine._model(**grown).logits[0, -told.shape[1] - 1 : -1].double()
+        expected = logits.log_softmax(-1).gather(1, told.T)[:, 0]
+        assert answer.logprobs is not None
+        assert list(answer.logprobs) == pytest.approx(expected.tolist(), abs=1e-4)

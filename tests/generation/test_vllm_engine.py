@@ -14,6 +14,7 @@ pytest.importorskip("vllm")
 from adamms.checkpoint import Checkpoint
 from adamms.generation.engine import Answer, EngineSpec
 from adamms.generation.prompts import Prompt
+from adamms.generation.transformers_engine import TransformersEngine
 from adamms.generation.vllm_engine import VllmEngine
 from adamms.merging.recipe import Recipe
 from adamms.merging.to_disk import merge_to_disk
@@ -212,6 +213,19 @@ def test_another_donor_takes_over_as_if_the_engine_were_new(qwen: VllmEngine, ti
     live, fresh = (one._llm.collective_rpc("adamms_live_digest") for one in (qwen, new))
     assert live == fresh
     qwen.adopt(first.plan)
+
+
+def test_log_probabilities_are_those_of_the_other_engine_with_and_without_drafts(qwen: VllmEngine, tiny: Tiny) -> None:
+    spec = tiny_spec(tiny("qwen2-vl"), tiny("llava-onevision"), kind="vllm", dtype="float32")
+    vllm, transformers, prompts = start(spec), TransformersEngine(spec), tiny_prompts()
+    for engine in (vllm, transformers):
+        engine.move(Recipe(alpha=0.3))
+    plain, theirs = vllm.generate(prompts), transformers.generate(prompts)
+    drafted = vllm.generate(prompts, {answer.prompt_id: answer.tokens[:3] for answer in plain})
+    assert plain == theirs == drafted
+    for answers in (plain, drafted):
+        for answer, other in zip(answers, theirs, strict=True):
+            assert answer.logprobs == pytest.approx(other.logprobs, abs=1e-3)
 
 
 @pytest.mark.slow
