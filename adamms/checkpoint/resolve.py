@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import re
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from adamms.checkpoint.remote_files import RemoteFiles, cache_folder, from_url
+from adamms.checkpoint.remote_files import RemoteFiles, from_url
 from adamms.errors import UserError
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
@@ -48,8 +50,8 @@ def resolve(location: str, weights: bool = True) -> Path | RemoteFiles:
 @contextmanager
 def only_one(location: str) -> Iterator[None]:
     """One process of this machine fetches a model; the others wait, and find it there."""
-    folder = cache_folder() / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.gettempdir(), f"adamms-locks-{os.getuid()}")
+    folder.mkdir(mode=0o700, exist_ok=True)
     with (folder / hashlib.sha256(location.encode()).hexdigest()[:16]).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

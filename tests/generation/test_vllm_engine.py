@@ -66,7 +66,8 @@ def fresh_answers(spec: EngineSpec, alpha: float, folder: Path, prompts: Sequenc
     """What a new engine answers that loaded the exported checkpoint, and never moves."""
     base, donor = Checkpoint.open(spec.plan.base.location), Checkpoint.open(spec.plan.donor.location)
     merge_to_disk(spec.plan, base, donor, Recipe(alpha=alpha), folder)
-    exported = dataclasses.replace(spec.plan.base, location=str(folder))
+    digest = Checkpoint.open(str(folder)).digest
+    exported = dataclasses.replace(spec.plan.base, location=str(folder), digest=digest)
     return start(dataclasses.replace(spec, plan=dataclasses.replace(spec.plan, base=exported))).generate(prompts)
 
 
