@@ -77,7 +77,7 @@ def test_telling_prompts_speak_for_and_against() -> None:
 def test_a_report_of_nothing_chosen(tmp_path: Path) -> None:
     story, _ = made_up_story(tmp_path)
     nothing = {**story.selection, "alpha": None, "verdict": "nothing can be chosen"}
-    report, *_ = write_report(replace(story, selection=nothing, judgement=None, seconds={}, merged=""), tmp_path)
+    report, *_ = write_report(replace(story, selection=nothing, judgements={}, seconds={}, merged=""), tmp_path)
     text = Page(report).text
     assert "Nothing was chosen" in text
     assert "% right" not in text

@@ -12,7 +12,10 @@ NAME_WIDTH = 40
 
 
 def draw_heatmap(
-    values: Mapping[str, Mapping[float, float | None]], chosen: Mapping[str, float | None], label: str
+    values: Mapping[str, Mapping[float, float | None]],
+    chosen: Mapping[str, float | None],
+    label: str,
+    name: str = "tasks",
 ) -> Drawing:
     """A row a task, a column an alpha, the chosen one framed.
 
@@ -30,7 +33,7 @@ def draw_heatmap(
     colours = colormaps["cividis"]
     with style():
         figure, axis = new_figure(2.5 + 0.85 * len(alphas), 1.1 + 0.42 * len(values))
-        drawing = Drawing("tasks", f"{label}, task by alpha; the chosen alpha of each task is framed.", figure)
+        drawing = Drawing(name, f"{label}, task by alpha; the chosen alpha of each task is framed.", figure)
         for row, (task, by_alpha) in enumerate(values.items()):
             for column, alpha in enumerate(alphas):
                 value = by_alpha.get(alpha)
