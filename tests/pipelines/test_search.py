@@ -219,47 +219,48 @@ def test_twenty_kills_at_random_moments_cost_nothing_that_was_stored(
     assert {**choice, "noise": None} == {**expected, "noise": None}
 
 
-def test_several_tasks_are_searched_at_once(
-    searched: Path,
-    tiny_pair: TinyPair,
-    prompt_file: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    local_ray: None,
-) -> None:
-    """An alpha for each task and one for all, from one engine; a checkpoint of each. Then each is judged."""
+@pytest.fixture(scope="module")
+def tasks(
+    searched: Path, tiny_pair: TinyPair, prompt_file: Path, tmp_path_factory: pytest.TempPathFactory, local_ray: None
+) -> tuple[Path, list[str]]:
+    """A folder in which a search over two tasks has run to its end, and its settings."""
+    folder = tmp_path_factory.mktemp("tasks")
     lines = prompt_file.read_text().splitlines(keepends=True)
-    (tmp_path / "near.jsonl").write_text("".join(lines[:6]))
-    (tmp_path / "far.jsonl").write_text("".join(lines[4:]))  # two prompts are in both
-    own = [setting for setting in settings(tiny_pair, prompt_file, tmp_path) if not setting.startswith("prompts.path")]
-    own += tracked(searched, "tasks")
-    tasks = [f"prompts.tasks.{name}={tmp_path / name}.jsonl" for name in ("near", "far")]
-    more = ["searching.export=each", "searching.stop=confident", "searching.block=3"]
-    here(monkeypatch, search, *own, *tasks, *more)
-    run_dir = tmp_path / "run"
+    (folder / "near.jsonl").write_text("".join(lines[:6]))
+    (folder / "far.jsonl").write_text("".join(lines[4:]))  # two prompts are in both
+    own = [setting for setting in settings(tiny_pair, prompt_file, folder) if not setting.startswith("prompts.path")]
+    own += [f"prompts.tasks.{name}={folder / name}.jsonl" for name in ("near", "far")]
+    own += ["searching.export=each", "searching.stop=confident", "searching.block=3", *tracked(searched, "tasks")]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        here(monkeypatch, search, *own)
+    return folder, own
+
+
+def test_several_tasks_are_searched_at_once(
+    searched: Path, tasks: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An alpha for each task and one for all, from one engine; a checkpoint of each."""
+    folder, own = tasks
+    run_dir = folder / "run"
     selection = json.loads((run_dir / "selection.json").read_text())
     assert set(selection["tasks"]) == {"near", "far"}
     assert selection["effort"]["answers"] <= selection["effort"]["of"] == len(ALPHAS) * 14
     for name, found in selection["tasks"].items():
         assert found["alpha"] in ALPHAS[1:-1]
         assert (run_dir / "merged" / name / "config.json").is_file()
-    here(monkeypatch, search, *own, *tasks, *more)
+    here(monkeypatch, search, *own)
     assert json.loads((run_dir / "selection.json").read_text()) == selection
     assert {"tasks.png", "tasks.html"} <= {path.name for path in (run_dir / "figures").iterdir()}
     parent, candidates = runs_of(searched, "tasks")
     for found in (parent, *candidates):
         assert sorted(data.dataset.name for data in found.inputs.dataset_inputs) == ["far", "near"]
-    check_judging_of_tasks(monkeypatch, tmp_path, [*own, *tasks, *more])
-    parent, candidates = runs_of(searched, "tasks")
-    shown = {float(run.data.params["alpha"]): run.data.metrics for run in candidates}
-    assert [shown[0.0][name] for name in ("near/accuracy", "far/accuracy", "accuracy")] == [100, 0, 50]
-    chosen = selection["tasks"]["near"]["alpha"]
-    assert parent.data.metrics["near/regret"] == 100 - shown[chosen]["near/accuracy"]
 
 
-def check_judging_of_tasks(monkeypatch: pytest.MonkeyPatch, folder: Path, search: list[str]) -> None:
+@pytest.mark.slow  # engines start for the candidates and for the donor
+def test_every_task_is_judged(searched: Path, tasks: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     """Right is whatever the first candidate answers to one task; to the other, nothing that anybody says."""
-    run_dir, labelled = folder / "run", []
+    (folder, own), labelled = tasks, []
+    run_dir = folder / "run"
     first = read_responses(run_dir / "responses")[ALPHAS[0]]
     for task, answer in (("near", lambda name: first[f"near/{name}"].strip()), ("far", lambda _: "of course")):
         rows = [json.loads(line) for line in (folder / f"{task}.jsonl").read_text().splitlines()]
@@ -267,15 +268,19 @@ def check_judging_of_tasks(monkeypatch: pytest.MonkeyPatch, folder: Path, search
         file = folder / f"{task}-labelled.jsonl"
         file.write_text("".join(json.dumps(row) + "\n" for row in rows))
         labelled.append(f"labelled.tasks.{task}={file}")
-    here(monkeypatch, evaluate, *search, *labelled)
+    here(monkeypatch, evaluate, *own, *labelled)
     judged = json.loads((run_dir / "evaluation.json").read_text())
     assert (judged["near"]["accuracy"]["0.0"], judged["near"]["oracle"]) == (100, 0)
     assert set(judged["far"]["accuracy"].values()) == {0}
     page = (run_dir / "report.html").read_text()
-    rows = [f"<td>{row}</td>" for row in ("near", "far", "mean")]
-    for text in ("Judged by labels", *rows, "mean of 2 tasks", ">100.0</td>"):
+    cells = [f"<td>{row}</td>" for row in ("near", "far", "mean")]
+    for text in ("Judged by labels", *cells, "mean of 2 tasks", ">100.0</td>"):
         assert text in page, text
-    assert (run_dir / "figures" / "accuracy.png").is_file()
+    assert {"tasks.png", "accuracy.png"} <= {path.name for path in (run_dir / "figures").iterdir()}
+    parent, candidates = runs_of(searched, "tasks")
+    shown = {float(run.data.params["alpha"]): run.data.metrics for run in candidates}
+    assert [shown[0.0][name] for name in ("near/accuracy", "far/accuracy", "accuracy")] == [100, 0, 50]
+    assert parent.data.metrics["near/regret"] == 100 - shown[judged["near"]["chosen"]]["near/accuracy"]
 
 
 def test_another_coefficient_is_searched(

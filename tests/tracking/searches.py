@@ -68,6 +68,7 @@ def made_up_story(run_dir: Path) -> tuple[Story, Selection]:
         tokens={alpha: 200 + int(100 * alpha) for alpha in ALPHAS},
         judgements={"": {"chosen": 0.3, "accuracy": judged, "donor": 22.0, "oracle": 0.3, "regret": 0.0}},
         noise_floor=1.0,
+        peaks={"peak_memory_gb": 3.25},
         merged=str(run_dir / "merged"),
     )
     return story, selection
