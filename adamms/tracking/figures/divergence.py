@@ -71,11 +71,13 @@ def _divergence(axis: Any, curve: Curve, drawing: Drawing) -> None:
         axis.axhline(
             curve.noise_floor, color=ORANGE, linestyle=(0, (4, 3)), linewidth=2, label=label, zorder=2.6, clip_on=False
         )  # above the axis, on which it mostly lies
+    first_ill = next((alpha for alpha in scores if alpha in curve.excluded), None)
     for alpha, score in scores.items():
         chosen, ill = alpha == curve.chosen, alpha in curve.excluded
         mark: dict[str, Any] = {"marker": "o", "color": BLUE, "markersize": 6}
         if ill:
             mark = {"marker": "X", "color": INK, "markersize": 9}
+            mark |= {"label": "degenerate: cannot be chosen"} if alpha == first_ill else {}
         elif chosen:
             mark = {"marker": "D", "color": VERMILION, "markersize": 10, "label": f"chosen: {format_alpha(alpha)}"}
         axis.plot([alpha], [score], linestyle="", zorder=3, gid=drawing.tip(_tip(curve, alpha, score)), **mark)
