@@ -273,7 +273,7 @@ def test_every_task_is_judged(searched: Path, tasks: tuple[Path, list[str]], mon
     assert (judged["near"]["accuracy"]["0.0"], judged["near"]["oracle"]) == (100, 0)
     assert set(judged["far"]["accuracy"].values()) == {0}
     page = (run_dir / "report.html").read_text()
-    cells = [f"<td>{row}</td>" for row in ("near", "far", "mean")]
+    cells = [f">{row}</td>" for row in ("near", "far", "mean")]
     for text in ("Judged by labels", *cells, "mean of 2 tasks", ">100.0</td>"):
         assert text in page, text
     assert {"tasks.png", "accuracy.png"} <= {path.name for path in (run_dir / "figures").iterdir()}
@@ -354,7 +354,7 @@ def test_groups_of_weights_get_alphas_of_their_own(
     step = json.loads((tmp_path / "run" / "groups" / "1-attention" / "selection.json").read_text())
     assert parent.data.metrics["either_attention"] == step["scores"][str(step["alpha"])]
     page = (tmp_path / "run" / "report.html").read_text()
-    for text in ("Alphas of groups of weights", "<td>attention</td>", "<td>layers:1-1</td>", step["verdict"]):
+    for text in ("Alphas of groups of weights", ">attention</td>", ">layers:1-1</td>", step["verdict"]):
         assert text in page, text
 
 
