@@ -9,8 +9,11 @@ Labels are read here and nowhere else; the search never sees them.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from rich.console import Console
@@ -23,13 +26,15 @@ from adamms.mapping import plan_pair
 from adamms.merging.recipe import Recipe
 from adamms.ray_session import ray_session
 from adamms.searching.alphas import Line, check_alphas
-from adamms.searching.judging import judge, read_labels
+from adamms.searching.judging import Judgement, judge, read_labels
 from adamms.searching.labelled import answer_as_baselines, answer_as_donor, answer_labelled
 from adamms.searching.lmms_evaluate import check_lmms_eval, run_lmms_eval
 from adamms.searching.run_folder import RunFolder, answer_identity
 from adamms.searching.table import judgement_table, methods_table
 from adamms.searching.tasks import all_prompts, load_tasks
 from adamms.tracking import SearchTracker, Story, search_parameters, write_report
+
+LOG = logging.getLogger(__name__)
 
 
 @pipeline
@@ -42,9 +47,9 @@ def main(settings: EvaluateSettings, force: bool) -> None:
     labels = {task: read_labels(path, tasks[task], prefix=task) for task, path in paths_of(settings).items()}
     pair = plan_pair(settings if line.recipe.rule.needs_ancestor else replace(settings, ancestor=None))
     search = RunFolder(Path(settings.run_dir), answer_identity(pair.plan, line, settings.engine))
-    selections = {task: read_selection(search.selection_file, task) for task in tasks}
+    selections = read_selections(search.selection_file, list(tasks))
 
-    prompts = all_prompts(tasks)
+    prompts = all_prompts({task: tasks[task] for task in selections})
     with ray_session(settings.ray.address):
         alphas = sorted({*alphas, *(selection["alpha"] for selection in selections.values())})
         candidates = answer_labelled(settings, pair, line, alphas, prompts)
@@ -61,10 +66,7 @@ def main(settings: EvaluateSettings, force: bool) -> None:
     story = Story.of(search, pair.plan, all_prompts(load_tasks(settings.prompts)))
     params = search_parameters(settings, pair.plan)
     with SearchTracker(settings.tracking, search.search_key, params, search.folder) as tracker:
-        for (_, task), judgement in judgements.items():
-            name = f"{task}/accuracy" if settings.labelled.tasks else "accuracy"
-            tracker.log_scores({alpha: {name: value} for alpha, value in judgement.accuracy.items()})
-            tracker.log_metrics({name.replace("accuracy", "regret"): judgement.regret})
+        log_judgements(tracker, {task: one for (_, task), one in judgements.items()}, bool(settings.labelled.tasks))
         page, *figures = write_report(story, search.folder)
         tracker.log_files([page, search.evaluation_file])
         tracker.log_files(figures, "figures")
@@ -86,15 +88,35 @@ def name_of(settings: EvaluateSettings) -> str:
     return Path(settings.labelled.path).stem
 
 
-def read_selection(file: Path, task: str) -> dict[str, Any]:
-    """What the search chose for a task; the one for all where it did not search that task by itself."""
+def read_selections(file: Path, tasks: list[str]) -> dict[str, dict[str, Any]]:
+    """What the search chose for each task; the one for all where it did not search that task by itself.
+
+    Raises:
+        UserError: there was no search, or it chose nothing for any of the tasks.
+    """
     if not file.is_file():
         raise UserError(f"{file}: not found; run pipelines/search.py with the same settings first")
     selection: dict[str, Any] = read_json(file)
-    chosen: dict[str, Any] = selection.get("tasks", {}).get(task, selection)
-    if chosen["alpha"] is None:
-        raise UserError(f"{file}: nothing was chosen ({chosen['verdict']})")
+    found = {task: selection.get("tasks", {}).get(task, selection) for task in tasks}
+    chosen = {task: one for task, one in found.items() if one["alpha"] is not None}
+    if not chosen:
+        raise UserError(
+            f"{file}: the search chose nothing, so there is no choice to judge ({selection['verdict']}); "
+            "search again with smaller or other searching.alphas"
+        )
+    for task in found.keys() - chosen.keys():
+        LOG.warning("%s is not judged: the search chose nothing for it (%s)", task, found[task]["verdict"])
     return chosen
+
+
+def log_judgements(tracker: SearchTracker, judgements: Mapping[str, Judgement], named: bool) -> None:
+    """`accuracy` of every candidate and the `regret` of the choice; of named tasks `task/accuracy` too."""
+    for task, judgement in judgements.items() if named else ():
+        tracker.log_scores({alpha: {f"{task}/accuracy": value} for alpha, value in judgement.accuracy.items()})
+        tracker.log_metrics({f"{task}/regret": judgement.regret})
+    every = list(judgements.values())
+    tracker.log_scores({alpha: {"accuracy": mean(one.accuracy[alpha] for one in every)} for alpha in every[0].accuracy})
+    tracker.log_metrics({"regret": mean(one.regret for one in every)})
 
 
 if __name__ == "__main__":

@@ -52,6 +52,7 @@ def main(settings: SweepSettings, force: bool) -> None:
         tracker.log_metrics({"failed": sum(row.status == ranking.FAILED for row in order)})
         tracker.log_metrics({"gpu_hours": budget.gpu_hours, "searches_done": len(rows), "searches": len(cells)})
         tracker.log_files([folder / "sweep.json"])
+        tracker.log_table("ranking.json", *ranking.to_table(order))
         tracker.log_files(figures, "figures")
     ranking.print_ranking(order, settings.searching.metric)
     print(f"ranking:    {folder / 'sweep.json'}")

@@ -10,6 +10,7 @@ from typing import Any
 
 from adamms.config import EngineConfig
 from adamms.generation.engine import NO_EFFORT, Answer, Effort, Engine, EngineSpec
+from adamms.generation.peak import NO_MEMORY, PeakMemory
 from adamms.generation.prompts import Prompt
 from adamms.merging.recipe import Recipe
 
@@ -24,6 +25,7 @@ class UnitResult:
         digest: of the live merged weights that answered.
         move_seconds: time for re-merging, 0 if the engine stood at alpha already.
         effort: what answering cost.
+        memory: the most that the engine had meanwhile.
     """
 
     alpha: float
@@ -34,6 +36,7 @@ class UnitResult:
     generate_seconds: float = 0.0
     actor: int = 0
     effort: Effort = NO_EFFORT
+    memory: PeakMemory = NO_MEMORY
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ class EngineActor:
         started = time.perf_counter()
         engine = self._engine_of(adopted)
         before = engine.effort
+        engine.take_peak()  # what was before this unit, such as loading the models, is not its own
         if recipe != self._recipe:
             self._recipe = None
             self._digest = engine.move(recipe)
@@ -94,6 +98,7 @@ class EngineActor:
             generate_seconds=time.perf_counter() - moved,
             actor=self._index,
             effort=engine.effort - before,
+            memory=engine.take_peak(),
         )
 
     def _engine_of(self, adopted: Adopted) -> Engine:

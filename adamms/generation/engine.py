@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from adamms.generation.peak import PeakMemory
 from adamms.generation.prompts import Prompt
 from adamms.mapping.plan import MergePlan
 from adamms.merging.recipe import Recipe
@@ -81,6 +82,10 @@ class Engine(Protocol):
     def generate(self, prompts: Sequence[Prompt], drafts: Mapping[str, Sequence[int]] | None = None) -> list[Answer]:
         """Greedy answers, one a prompt, in order. `drafts` (prompt id -> the tokens that another candidate answered)
         may be used to decode less, never to answer differently."""
+        ...
+
+    def take_peak(self) -> PeakMemory:
+        """The most memory that it had since this was asked last."""
         ...
 
 

@@ -15,6 +15,7 @@ from adamms.generation.devices import pick_device, pick_dtype
 from adamms.generation.digest import WeightsDigest
 from adamms.generation.engine import Answer, Effort, EngineSpec
 from adamms.generation.nearby import nearby_originals
+from adamms.generation.peak import PeakMemory, take_peak
 from adamms.generation.prompts import Prompt
 from adamms.mapping.live_names import live_names
 from adamms.mapping.plan import MergePlan
@@ -94,6 +95,10 @@ class TransformersEngine:
             batch = order[start : start + self._batch_size]
             answers.update(zip(batch, self._generate_batch([prompts[i] for i in batch]), strict=True))
         return [answers[i] for i in range(len(prompts))]
+
+    def take_peak(self) -> PeakMemory:
+        """See `Engine.take_peak`."""
+        return take_peak(self._model.device)
 
     @torch.inference_mode()
     def _generate_batch(self, prompts: Sequence[Prompt]) -> list[Answer]:

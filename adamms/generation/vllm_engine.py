@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from adamms.generation.devices import pick_device, pick_dtype
 from adamms.generation.engine import Answer, Effort, EngineSpec
 from adamms.generation.lengths import model_length
 from adamms.generation.memory import preflight
+from adamms.generation.peak import PeakMemory, take_peak
 from adamms.generation.prompts import Prompt
 from adamms.mapping.plan import MergePlan
 from adamms.merging.recipe import Recipe
@@ -86,6 +88,13 @@ class VllmEngine:
             self._reader.read(prompt.id, made.tokens, made.logprobs)
             for prompt, made in zip(prompts, generated, strict=True)
         ]
+
+    def take_peak(self) -> PeakMemory:
+        """See `Engine.take_peak`; ranks in processes of their own are part of the engine."""
+        found: dict[int, PeakMemory] = dict(self._llm.collective_rpc("adamms_take_peak"))
+        if os.getpid() not in found:
+            found[os.getpid()] = take_peak(torch.device("cpu"))
+        return reduce(PeakMemory.beside, found.values())
 
     def _request(self, prompt: Prompt) -> dict[str, Any]:
         request: dict[str, Any] = {"prompt_token_ids": self._chat.tokens(prompt)}

@@ -6,12 +6,14 @@ vLLM mixes `MergeExtension` into its worker class (`worker_extension_cls`); its 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from adamms.checkpoint.stage import stage
 from adamms.generation.digest import WeightsDigest
 from adamms.generation.nearby import nearby_originals
+from adamms.generation.peak import PeakMemory, take_peak
 from adamms.mapping.plan import MergePlan
 from adamms.merging import Originals, Statistics, measure, merged_tensor
 from adamms.merging.recipe import Recipe
@@ -64,6 +66,10 @@ class MergeExtension:
     def adamms_encoded_images(self) -> int:
         """How many images went through the vision tower so far."""
         return self._adamms_encoded
+
+    def adamms_take_peak(self) -> tuple[int, PeakMemory]:
+        """This process and the most memory that it had since this was asked last."""
+        return os.getpid(), take_peak(self.device)
 
     def adamms_live_digest(self) -> str:
         """A digest of the live parameters themselves, in this engine's own layout."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import reduce
+from operator import or_
 
 from adamms.errors import UserError
 from adamms.generation.engine import NO_EFFORT
+from adamms.generation.peak import NO_MEMORY, PeakMemory
 from adamms.generation.pool import UnitResult
 from adamms.generation.prompts import Prompt
 from adamms.searching.responses import Response, Responses, format_alpha
@@ -100,8 +103,15 @@ class CandidateBook:
 
     def seconds(self) -> tuple[float, float]:
         """Time that actors spent on re-merging and on answering, in this run of the command."""
-        results = [result for found in self._results.values() for result in found]
+        results = self._all_results()
         return sum(r.move_seconds for r in results), sum(r.generate_seconds for r in results)
+
+    def memory(self) -> PeakMemory:
+        """The most that any engine had while it worked on a unit, in this run of the command."""
+        return _peak(self._all_results())
+
+    def _all_results(self) -> list[UnitResult]:
+        return [result for found in self._results.values() for result in found]
 
     def _record(self, alpha: float) -> Iterator[CandidateRecord]:
         if alpha in self._reported:
@@ -120,5 +130,16 @@ class CandidateBook:
             digest=next((result.digest for result in results), ""),
             move_seconds=sum(result.move_seconds for result in results),
             generate_seconds=sum(result.generate_seconds for result in results),
-            measured=asdict(sum((result.effort for result in results), NO_EFFORT)) if results else {},
+            measured=_measured(results),
         )
+
+
+def _measured(results: Sequence[UnitResult]) -> dict[str, float]:
+    """What the units of a candidate took together; nothing for one that was finished before."""
+    if not results:
+        return {}
+    return asdict(sum((result.effort for result in results), NO_EFFORT)) | _peak(results).to_gb()
+
+
+def _peak(results: Sequence[UnitResult]) -> PeakMemory:
+    return reduce(or_, (result.memory for result in results), NO_MEMORY)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from adamms.checkpoint.checkpoint import read_json
 from adamms.config import Export, SearchSettings
@@ -24,7 +24,13 @@ from adamms.searching.budget import UNLIMITED, Budget
 from adamms.searching.candidate_scores import candidate_scores
 from adamms.searching.candidates import CandidateBook
 from adamms.searching.goal import Goal, Rule, answers_without_saving, goals_of
-from adamms.searching.group_alphas import check_groups, find_group_alphas
+from adamms.searching.group_alphas import (
+    alphas_of_groups,
+    check_groups,
+    find_group_alphas,
+    group_alphas,
+    track_groups,
+)
 from adamms.searching.outcome import Effort, Outcome, outcome_of, reach
 from adamms.searching.run_folder import RunFolder, answer_identity
 from adamms.searching.selection import Selection
@@ -108,26 +114,28 @@ def run_search(
     with SearchTracker(settings.tracking, run.search_key, params, run.folder, parent) as tracker:
         run.write_json(run.plan_file, search.pair.plan.to_dict())
         run.write_text(run.settings_file, settings_text(settings))
-        tracker.log_prompts(settings.prompts, prompts)
+        tracker.log_prompts(settings.prompts, search.tasks)
         engines.serve(search.spec)
         with costs.phase(ENGINES):
             answering = Answering(engines, search.line, prompts, run, tracker, budget, title)
             reach(goals, answering)
             noise = measure_noise(search, answering, goals[""])
-            line = find_group_alphas(search, engines, goals[""].selection, budget)
+            line, steps = find_group_alphas(search, engines, goals[""].selection, budget)
         book = answering.book
-        split(costs, book, settings)
+        split(costs, [book, *(step.book for step in steps)], settings)
         effort = Effort(book.answers, answers_without_saving(search.alphas, search.rule.config.refine, len(prompts)))
         outcome = outcome_of(goals, effort, noise)
-        run.write_json(run.selection_file, outcome.to_json() | group_alphas(line))
+        run.write_json(run.selection_file, outcome.to_json() | group_alphas(line, steps))
         tracker.log_scores(candidate_scores(goals, book))
         tracker.log_selection(outcome.selection)
+        track_groups(tracker, line, steps)
         with costs.phase("exporting"):
             winners = wanted(settings, outcome, run)
             checkpoints = [export(search, line, selection, folder) for folder, selection in winners.items()]
         costs.save()
         for folder, selection in winners.items():
-            tracker.log_winner(selection, folder, "" if folder == run.merged_folder else folder.name)
+            task = "" if folder == run.merged_folder else folder.name
+            tracker.log_winner(selection, folder, task, alphas_of_groups(line))
         report(tracker, Story.of(run, search.pair.plan, prompts), run)
     if outcome.selection.alpha is None:
         raise UserError(f"searching.alphas: {outcome.selection.verdict}; try smaller or other alphas")
@@ -147,17 +155,14 @@ def measure_noise(search: Search, answering: Answering, goal: Goal) -> Noise | N
     return noise or (Noise(**read_json(run.noise_file)) if run.noise_file.is_file() else None)
 
 
-def split(costs: Costs, book: CandidateBook, settings: SearchSettings) -> None:
+def split(costs: Costs, books: Sequence[CandidateBook], settings: SearchSettings) -> None:
     """Takes what actors measured out of the time spent on answering; the rest is starting engines and waiting."""
-    for phase, seconds in zip(("re-merging", "answering"), book.seconds(), strict=True):
-        wall = seconds / settings.engine.actors
-        costs.add(phase, wall)
-        costs.add(ENGINES, -min(wall, costs.seconds[ENGINES]))
-
-
-def group_alphas(line: Line) -> dict[str, Any]:
-    """What `selection.json` says of them."""
-    return {"groups": {name: rule.alpha for name, rule in line.recipe.groups}} if line.recipe.groups else {}
+    for book in books:
+        costs.reached(book.memory().to_gb())
+        for phase, seconds in zip(("re-merging", "answering"), book.seconds(), strict=True):
+            wall = seconds / settings.engine.actors
+            costs.add(phase, wall)
+            costs.add(ENGINES, -min(wall, costs.seconds[ENGINES]))
 
 
 def wanted(settings: SearchSettings, outcome: Outcome, run: RunFolder) -> dict[Path, Selection]:
@@ -181,7 +186,7 @@ def report(tracker: SearchTracker, story: Story, run: RunFolder) -> None:
     """The report and its figures, in the run folder and on the dashboard."""
     page, *figures = write_report(story, run.folder)
     tracker.log_metrics({f"seconds_{phase.replace(' ', '_')}": value for phase, value in story.seconds.items()})
-    tracker.log_metrics(story.further)
+    tracker.log_metrics({**story.further, **story.peaks})
     if story.noise_floor is not None:
         tracker.log_metrics({"noise_floor": story.noise_floor})
     tracker.log_files([page, run.plan_file, run.selection_file, run.settings_file])

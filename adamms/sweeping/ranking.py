@@ -79,6 +79,21 @@ def to_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return [asdict(row) for row in rows]
 
 
+def to_table(rows: Sequence[Row]) -> tuple[list[str], list[list[Any]]]:
+    """Columns and rows for the dashboard, in the same order; values that a table cannot hold are spelled."""
+    found = [
+        {
+            "place": None if row.divergence is None else place,
+            **asdict(row),
+            "tasks": ", ".join(f"{name} {'-' if a is None else format_alpha(a)}" for name, a in row.tasks.items()),
+            "warnings": "; ".join(row.warnings),
+        }
+        for place, row in enumerate(rows, 1)
+    ]
+    columns = list(found[0]) if found else []
+    return columns, [list(row.values()) for row in found]
+
+
 def print_ranking(rows: Sequence[Row], metric: str) -> None:
     """The table on stdout."""
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -108,4 +123,4 @@ def draw(rows: Sequence[Row], metric: str, folder: Path) -> list[Path]:
     pairs = [RankedPair(row.name, row.alpha, row.divergence) for row in rows if row.divergence is not None]
     if not pairs:
         return []
-    return draw_ranking(pairs, f"{metric} per prompt", larger_is_better=False).write(folder)
+    return draw_ranking(pairs, f"divergence per prompt ({metric})", larger_is_better=False).write(folder)

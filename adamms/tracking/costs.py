@@ -1,20 +1,22 @@
-"""What a search cost: seconds by phase, kept in the run folder and added up over every time the command ran."""
+"""What a search cost, kept in the run folder over every time the command ran: seconds add up, peaks stay."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 
 class Costs:
-    """Seconds by phase, in the order in which phases first happened, those of earlier runs of the command included."""
+    """Seconds by phase, in the order in which phases first happened, and the most that was held at once of anything;
+    those of earlier runs of the command included."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self.seconds: dict[str, float] = read_costs(file)
+        self.peaks: dict[str, float] = read_costs(file, "peaks")
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -29,18 +31,23 @@ class Costs:
         """Counts time that was measured elsewhere."""
         self.seconds[name] = self.seconds.get(name, 0.0) + seconds
 
+    def reached(self, peaks: Mapping[str, float]) -> None:
+        """Remembers those that are higher than before."""
+        for name, value in peaks.items():
+            self.peaks[name] = max(self.peaks.get(name, 0.0), value)
+
     def save(self) -> None:
         """Writes everything counted so far, in one step."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._file.with_name(f".{self._file.name}.tmp")
-        temporary.write_text(json.dumps({"seconds": self.seconds}, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps({"seconds": self.seconds, "peaks": self.peaks}, indent=2) + "\n", "utf-8")
         temporary.replace(self._file)
 
 
-def read_costs(file: Path) -> dict[str, float]:
-    """Seconds by phase from a file that `Costs` wrote; none where there is no such file."""
+def read_costs(file: Path, kind: str = "seconds") -> dict[str, float]:
+    """`seconds` by phase, or `peaks` by name, from a file that `Costs` wrote; none where there is no such file."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return {str(name): float(value) for name, value in found["seconds"].items()}
+    return {str(name): float(value) for name, value in found.get(kind, {}).items()}

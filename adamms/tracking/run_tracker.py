@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -48,7 +50,8 @@ class RunTracker:
         parent: Parent | None = None,
     ) -> None:
         self.name = name
-        self._config, self._folder, self._parent = config, folder, parent
+        self._config, self._parent = config, parent
+        self.folder = folder
         self._params = {key: str(value) for key, value in params.items()}
         self._journal = Journal(folder / JOURNALS, key)
         self._told: dict[tuple[str, ...], Any] = {}
@@ -78,7 +81,7 @@ class RunTracker:
             params=self._params,
             parent=self._parent.to_json() if self._parent else None,
         )
-        self._courier = Courier(self._journal, self._server, self._folder)
+        self._courier = Courier(self._journal, self._server, self.folder)
         self._courier.start()
         watched = self._config.system_metrics and self._parent is None  # a sweep's own run has the machine's load
         self._machine = MachineMonitor(self._log_machine) if watched else None
@@ -101,12 +104,13 @@ class RunTracker:
                 "%d records could not be delivered to %s; deliver them with: adamms track %s",
                 waiting,
                 self._uri,
-                self._folder,
+                self.folder,
             )
 
-    def log_metrics(self, values: Mapping[str, float]) -> None:
+    def log_metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Logs metrics of the whole (seconds by phase, noise floor, saved work)."""
-        self._tell("metrics", values=finite(values))
+        at: dict[str, Any] = {"step": step} if step else {}
+        self._tell("metrics", values=finite(values), **at)
 
     def log_tags(self, values: Mapping[str, str]) -> None:
         """Logs tags of the whole."""
@@ -115,8 +119,21 @@ class RunTracker:
     def log_files(self, files: Sequence[Path], folder: str | None = None) -> None:
         """Files of the run folder, as artifacts."""
         for path in files:
-            name = str(path.relative_to(self._folder))
+            name = str(path.relative_to(self.folder))
             self._tell("file", path=name, folder=folder, digest=digest(path))
+
+    def log_table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """A table of the whole, as `mlflow.log_table` makes one: the dashboard shows it, `load_table` reads it."""
+        if self._config.enabled:
+            self._tell_table(Path(JOURNALS) / "tables" / f"{self._journal.key}-{name}", name, columns, rows)
+
+    def _tell_table(
+        self, path: Path, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], run: str | None = None
+    ) -> None:
+        file = self.folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps({"columns": list(columns), "data": [list(row) for row in rows]}), encoding="utf-8")
+        self._tell("table", run, path=str(path), name=name, digest=digest(file))
 
     @property
     def _uri(self) -> str:
@@ -140,7 +157,8 @@ class RunTracker:
 
 def _slot(kind: str, run: str | None, fields: Mapping[str, Any]) -> tuple[str, ...]:
     """What an operation overwrites."""
-    return (kind, run or "", str(fields.get("path", fields.get("name", ""))), *sorted(fields.get("values", ())))
+    name = str(fields.get("path", fields.get("name", "")))
+    return (kind, run or "", name, str(fields.get("step", "")), *sorted(fields.get("values", ())))
 
 
 def digest(path: Path) -> str:
@@ -148,4 +166,6 @@ def digest(path: Path) -> str:
 
 
 def finite(values: Mapping[str, float | None]) -> dict[str, float]:
-    return {name: float(value) for name, value in values.items() if value is not None and math.isfinite(value)}
+    """Metrics as MLflow takes them: numbers only, and no `+` in a name, as that of a metric of several parts has."""
+    known = {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
+    return {re.sub(r"[^\w.\-/ :]", "-", name): float(value) for name, value in known.items()}

@@ -12,6 +12,7 @@ from pathlib import Path
 from adamms.config import EngineConfig
 from adamms.errors import UserError
 from adamms.generation.engine import Answer, Effort, Engine
+from adamms.generation.peak import PeakMemory
 from adamms.generation.prompts import Prompt
 from adamms.merging.recipe import Recipe
 
@@ -42,7 +43,7 @@ class FakeSpec:
 class FakeEngine:
     def __init__(self, spec: FakeSpec) -> None:
         self.effort = Effort()
-        self._spec, self._alpha = spec, -1.0
+        self._spec, self._alpha, self._peak = spec, -1.0, 0
         self.adopt(spec.plan)
 
     def adopt(self, plan: FakePlan) -> None:
@@ -59,9 +60,15 @@ class FakeEngine:
             if what and float(when) == self._alpha:
                 _misbehave(what, self._spec.folder)
         drafted = sum(len(tokens) for tokens in (drafts or {}).values())
+        self._peak = max(self._peak, len(prompts))
         self.effort += Effort(decoded_tokens=len(prompts), drafted_tokens=drafted)
         company = {prompt.id: f" of {len(prompts)}" if prompt.text == "fickle" else "" for prompt in prompts}
         return [Answer(p.id, f"{p.id} at {self._alpha:g}{self._donor}{company[p.id]}", (1, 2), "stop") for p in prompts]
+
+    def take_peak(self) -> PeakMemory:
+        """A byte a prompt."""
+        found, self._peak = self._peak, 0
+        return PeakMemory(resident=found)
 
 
 def _misbehave(what: str, folder: Path | None = None) -> None:

@@ -27,7 +27,7 @@ ALPHAS = (0.0, 0.1, 0.2)
 
 @pytest.fixture(scope="module", autouse=True)
 def session() -> Iterator[None]:
-    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield
     ray.shutdown()
 
@@ -56,6 +56,7 @@ def whole(alpha: float) -> list[str]:
 def test_every_prompt_is_answered_once_at_every_alpha(tmp_path: Path) -> None:
     results = run(tmp_path, prompts())
     assert len(results) == 9
+    assert {result.memory.resident for result in results} == {2}, "of this unit, two prompts, not of all before it"
     for alpha in ALPHAS:
         assert texts(results, alpha) == whole(alpha)
         assert {result.digest for result in results if result.alpha == alpha} == {f"{alpha:g}"}

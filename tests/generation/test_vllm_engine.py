@@ -94,6 +94,8 @@ def test_there_and_back_is_bit_identical(live: Live) -> None:
         state = (digest, parameters, live.engine.generate(prompts))
         assert seen.setdefault(alpha, state) == state
     assert len({digest for digest, _, _ in seen.values()}) == len(seen)
+    base = Path(live.spec.plan.base.location)
+    assert live.engine.take_peak().resident > sum(file.stat().st_size for file in base.glob("*.safetensors"))
 
 
 def test_vision_is_computed_once_and_the_prefix_cache_is_reset(qwen: VllmEngine) -> None:

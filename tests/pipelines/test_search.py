@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -30,12 +31,32 @@ def run(command: list[str], cwd: Path = ROOT) -> subprocess.CompletedProcess[str
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=300, check=False)
 
 
-def here(monkeypatch: pytest.MonkeyPatch, pipeline: ModuleType, *arguments: str) -> None:
+def here(monkeypatch: pytest.MonkeyPatch, pipeline: ModuleType, *arguments: str, status: int = 0) -> None:
     """A pipeline in this process, on the Ray of the `local_ray` fixture: quicker than a process of its own."""
     monkeypatch.setattr(sys, "argv", [pipeline.__name__, *arguments])
     with pytest.raises(SystemExit) as ended:
         pipeline.main()
-    assert not ended.value.code
+    assert (ended.value.code or 0) == status
+
+
+def tracked(folder: Path, experiment: str) -> list[str]:
+    """Tracking into the database that another search has made, which takes seconds."""
+    return [
+        f"tracking.uri=sqlite:///{folder}/mlflow.db",
+        f"tracking.experiment={experiment}",
+        "tracking.system_metrics=false",
+    ]
+
+
+def runs_of(folder: Path, experiment: str) -> tuple[Any, list[Any]]:
+    """On the dashboard that `settings` names: the only search of an experiment, and its candidates by alpha."""
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    runs = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
+    (parent,) = (run for run in runs if run.data.tags["adamms.kind"] == "search")
+    assert all(run.data.tags["mlflow.parentRunId"] == parent.info.run_id for run in runs if run is not parent)
+    return parent, sorted((run for run in runs if run is not parent), key=lambda run: float(run.data.params["alpha"]))
 
 
 def settings(pair: TinyPair, prompts: Path, folder: Path) -> list[str]:
@@ -75,8 +96,12 @@ def test_a_search_leaves_what_it_promises(searched: Path) -> None:
 
 def test_the_report_tells_of_this_search(searched: Path) -> None:
     page = (searched / "run" / "report.html").read_text()
-    for text in ("tensors merge", "pipelines/search.py", "What is in picture", "data:image/png"):
-        assert text in page
+    noise = json.loads((searched / "run" / "noise.json").read_text())
+    floor = 12 * noise["differing"] / noise["asked"]
+    for text in ("tensors merge", "pipelines/search.py", "What is in picture", "data:image/png",
+                 f"noise floor (same alpha twice): {floor:.3g}", f"{noise['differing']} of {noise['asked']}",
+                 "peak memory of an engine"):  # fmt: skip
+        assert text in page, text
     again = load_settings(SearchSettings, searched / "run" / "settings.yaml", [])
     assert Path(again.run_dir) == searched / "run", "the settings are a file that --config takes"
 
@@ -120,18 +145,22 @@ def test_the_dashboard_has_a_parent_and_every_candidate(searched: Path) -> None:
     import mlflow
 
     client = mlflow.MlflowClient(f"sqlite:///{searched}/mlflow.db")
-    experiment = client.get_experiment_by_name("adamms").experiment_id
-    runs = client.search_runs([experiment])
-    children = [r for r in runs if "mlflow.parentRunId" in r.data.tags]
-    assert len(runs) == len(children) + 1
-    assert sorted(float(child.data.params["alpha"]) for child in children) == ALPHAS
+    parent, children = runs_of(searched, "adamms")
+    assert [float(child.data.params["alpha"]) for child in children] == ALPHAS
     saved = json.loads((searched / "run" / "selection.json").read_text())
+    noise = json.loads((searched / "run" / "noise.json").read_text())
+    assert noise["asked"] == 12
+    assert parent.data.metrics["noise_floor"] == 12 * noise["differing"] / noise["asked"]
+    peaks = [child.data.metrics["peak_memory_gb"] for child in children]
+    assert 0.1 < min(peaks) <= max(peaks) == parent.data.metrics["peak_memory_gb"] < 100
+    assert [data.dataset.name for data in parent.inputs.dataset_inputs] == ["prompts"]
     for child in children:
         alpha = child.data.params["alpha"]
         assert child.data.metrics.get("either") == saved["scores"][alpha]
         assert child.data.metrics["generate_seconds"] > 0
         assert (child.data.tags["chosen"] == "true") == (float(alpha) == saved["alpha"])
         assert [file.path for file in client.list_artifacts(child.info.run_id)] == ["responses.json"]
+        assert child.inputs.dataset_inputs == parent.inputs.dataset_inputs
 
 
 def test_a_killed_search_goes_on_where_it_stopped(
@@ -190,26 +219,68 @@ def test_twenty_kills_at_random_moments_cost_nothing_that_was_stored(
     assert {**choice, "noise": None} == {**expected, "noise": None}
 
 
+@pytest.fixture(scope="module")
+def tasks(
+    searched: Path, tiny_pair: TinyPair, prompt_file: Path, tmp_path_factory: pytest.TempPathFactory, local_ray: None
+) -> tuple[Path, list[str]]:
+    """A folder in which a search over two tasks has run to its end, and its settings."""
+    folder = tmp_path_factory.mktemp("tasks")
+    lines = prompt_file.read_text().splitlines(keepends=True)
+    (folder / "near.jsonl").write_text("".join(lines[:6]))
+    (folder / "far.jsonl").write_text("".join(lines[4:]))  # two prompts are in both
+    own = [setting for setting in settings(tiny_pair, prompt_file, folder) if not setting.startswith("prompts.path")]
+    own += [f"prompts.tasks.{name}={folder / name}.jsonl" for name in ("near", "far")]
+    own += ["searching.export=each", "searching.stop=confident", "searching.block=3", *tracked(searched, "tasks")]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        here(monkeypatch, search, *own)
+    return folder, own
+
+
 def test_several_tasks_are_searched_at_once(
-    tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local_ray: None
+    searched: Path, tasks: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An alpha for each task and one for all, from one engine; a checkpoint of each."""
-    lines = prompt_file.read_text().splitlines(keepends=True)
-    (tmp_path / "near.jsonl").write_text("".join(lines[:6]))
-    (tmp_path / "far.jsonl").write_text("".join(lines[4:]))  # two prompts are in both
-    own = [setting for setting in settings(tiny_pair, prompt_file, tmp_path) if not setting.startswith("prompts.path")]
-    tasks = [f"prompts.tasks.{name}={tmp_path / name}.jsonl" for name in ("near", "far")]
-    more = ["searching.export=each", "searching.stop=confident", "searching.block=3", "tracking.enabled=false"]
-    here(monkeypatch, search, *own, *tasks, *more)
-    run_dir = tmp_path / "run"
+    folder, own = tasks
+    run_dir = folder / "run"
     selection = json.loads((run_dir / "selection.json").read_text())
     assert set(selection["tasks"]) == {"near", "far"}
     assert selection["effort"]["answers"] <= selection["effort"]["of"] == len(ALPHAS) * 14
     for name, found in selection["tasks"].items():
         assert found["alpha"] in ALPHAS[1:-1]
         assert (run_dir / "merged" / name / "config.json").is_file()
-    here(monkeypatch, search, *own, *tasks, *more)
+    here(monkeypatch, search, *own)
     assert json.loads((run_dir / "selection.json").read_text()) == selection
+    assert {"tasks.png", "tasks.html"} <= {path.name for path in (run_dir / "figures").iterdir()}
+    parent, candidates = runs_of(searched, "tasks")
+    for found in (parent, *candidates):
+        assert sorted(data.dataset.name for data in found.inputs.dataset_inputs) == ["far", "near"]
+
+
+@pytest.mark.slow  # engines start for the candidates and for the donor
+def test_every_task_is_judged(searched: Path, tasks: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Right is whatever the first candidate answers to one task; to the other, nothing that anybody says."""
+    (folder, own), labelled = tasks, []
+    run_dir = folder / "run"
+    first = read_responses(run_dir / "responses")[ALPHAS[0]]
+    for task, answer in (("near", lambda name: first[f"near/{name}"].strip()), ("far", lambda _: "of course")):
+        rows = [json.loads(line) for line in (folder / f"{task}.jsonl").read_text().splitlines()]
+        rows = [{**row, "answer": answer(row["id"])} for row in rows if f"{task}/{row['id']}" in first]
+        file = folder / f"{task}-labelled.jsonl"
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        labelled.append(f"labelled.tasks.{task}={file}")
+    here(monkeypatch, evaluate, *own, *labelled)
+    judged = json.loads((run_dir / "evaluation.json").read_text())
+    assert (judged["near"]["accuracy"]["0.0"], judged["near"]["oracle"]) == (100, 0)
+    assert set(judged["far"]["accuracy"].values()) == {0}
+    page = (run_dir / "report.html").read_text()
+    cells = [f">{row}</td>" for row in ("near", "far", "mean")]
+    for text in ("Judged by labels", *cells, "mean of 2 tasks", ">100.0</td>"):
+        assert text in page, text
+    assert {"tasks.png", "accuracy.png"} <= {path.name for path in (run_dir / "figures").iterdir()}
+    parent, candidates = runs_of(searched, "tasks")
+    shown = {float(run.data.params["alpha"]): run.data.metrics for run in candidates}
+    assert [shown[0.0][name] for name in ("near/accuracy", "far/accuracy", "accuracy")] == [100, 0, 50]
+    assert parent.data.metrics["near/regret"] == 100 - shown[judged["near"]["chosen"]]["near/accuracy"]
 
 
 def test_another_coefficient_is_searched(
@@ -224,17 +295,67 @@ def test_another_coefficient_is_searched(
     assert (recipe["density"], recipe["alpha"]) == (0.4, 0.5)
 
 
+def test_a_search_that_chooses_nothing_says_so_everywhere(
+    searched: Path,
+    tiny_pair: TinyPair,
+    prompt_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    local_ray: None,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Almost every answer of these models begins with a letter that ends it here: all candidates answer nothing."""
+    own = settings(tiny_pair, prompt_file, tmp_path)
+    own += ['engine.stop=["\N{REPLACEMENT CHARACTER}"]', *tracked(searched, "nothing")]
+    here(monkeypatch, search, *own, status=2)
+    assert "nothing can be chosen: every candidate that is no end point is degenerate; try" in capsys.readouterr().err
+    run_dir = tmp_path / "run"
+    page = (run_dir / "report.html").read_text()
+    for text in ("Nothing was chosen", "candidate that is no end point is degenerate", "nothing at all in answer"):
+        assert text in page, text
+    assert "is framed" not in page
+    assert "Checkpoint:" not in page
+    assert not (run_dir / "merged").exists()
+    parent, candidates = runs_of(searched, "nothing")
+    assert "degenerate" in parent.data.tags["verdict"]
+    assert "chosen_alpha" not in parent.data.tags | parent.data.metrics
+    assert {run.info.status for run in (parent, *candidates)} == {"FINISHED"}
+    assert [run.data.tags["chosen"] for run in candidates] == ["false"] * len(ALPHAS)
+    assert all(run.data.metrics["rate_empty"] > 0.5 for run in candidates)
+
+    labelled = tmp_path / "labelled.jsonl"
+    labelled.write_text(json.dumps({"id": "a", "prompt": "What?", "answer": "that"}) + "\n")
+    here(monkeypatch, evaluate, *own, f"labelled.path={labelled}", status=2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "selection.json: the search chose nothing, so there is no choice to judge (nothing can be chosen" in line
+
+
 def test_groups_of_weights_get_alphas_of_their_own(
-    tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local_ray: None
+    searched: Path,
+    tiny_pair: TinyPair,
+    prompt_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    local_ray: None,
 ) -> None:
     own = settings(tiny_pair, prompt_file, tmp_path)
-    more = ["searching.groups=[attention,late]", "prompts.n=4", "tracking.enabled=false", "searching.noise=0"]
+    more = ["searching.groups=[attention,late]", "prompts.n=4", "searching.noise=0", *tracked(searched, "groups")]
     here(monkeypatch, search, *own, *more)
     selection = json.loads((tmp_path / "run" / "selection.json").read_text())
     recipe = json.loads((tmp_path / "run" / "merged" / "adamms.json").read_text())["recipe"]
     assert recipe["groups"] == selection["groups"]
     assert list(selection["groups"]) == ["attention", "layers:1-1"]
     assert recipe["alpha"] == selection["alpha"]
+    alphas = selection["groups"].values()
+    parent, candidates = runs_of(searched, "groups")
+    assert len(candidates) == len(ALPHAS), "the steps are told of on the search's own run"
+    assert [parent.data.metrics[f"alpha_{name}"] for name in ("attention", "layers-1-1")] == list(alphas)
+    assert parent.data.tags["group_alphas"] == "attention {}, layers:1-1 {}".format(*alphas)
+    step = json.loads((tmp_path / "run" / "groups" / "1-attention" / "selection.json").read_text())
+    assert parent.data.metrics["either_attention"] == step["scores"][str(step["alpha"])]
+    page = (tmp_path / "run" / "report.html").read_text()
+    for text in ("Alphas of groups of weights", ">attention</td>", ">layers:1-1</td>", step["verdict"]):
+        assert text in page, text
 
 
 @pytest.mark.slow  # an engine starts for every parent and baseline

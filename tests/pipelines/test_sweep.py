@@ -88,6 +88,17 @@ def test_a_sweep_finishes_what_it_can_and_does_only_what_is_missing_when_run_aga
         kinds.setdefault(one.data.tags["adamms.kind"], []).append(one.info.run_id)
     assert {kind: len(ids) for kind, ids in kinds.items()} == {"sweep": 1, "search": 2, "candidate": 8}
     assert {parents[search] for search in kinds["search"]} == set(kinds["sweep"])
+    (top,) = kinds["sweep"]
+    assert {"sweep.json", "ranking.json"} <= {file.path for file in client.list_artifacts(top)}
+    figures = {file.path for file in client.list_artifacts(top, "figures")}
+    assert figures == {"figures/ranking.png", "figures/ranking.html"}
+    table = client.load_table(experiment, "ranking.json", [top])
+    assert list(table["name"])[-1] == "broken/linear", "what was not ranked comes last"
+    assert dict(zip(table["name"], table["status"], strict=True)) == {n: row["status"] for n, row in found.items()}
+    best = client.search_runs([experiment], "tags.`adamms.kind` = 'search' and metrics.chosen_alpha >= 0")
+    assert {run.data.params["run_dir"]: run.data.metrics["chosen_alpha"] for run in best} == {
+        str(config.parent / "sweep" / name): found[name]["alpha"] for name in ("first/linear", "second/linear")
+    }, "the best alpha of each pair"
     assert {parents[candidate] for candidate in kinds["candidate"]} == set(kinds["search"])
 
     def fails(*arguments: Any) -> None:

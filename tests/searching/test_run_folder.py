@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from adamms.errors import UserError
-from adamms.generation.engine import Answer
+from adamms.generation.engine import Answer, Effort
+from adamms.generation.peak import GB, PeakMemory
+from adamms.generation.pool import UnitResult
 from adamms.generation.prompts import Prompt
 from adamms.searching.candidates import CandidateBook
 from adamms.searching.responses import read_responses
@@ -28,6 +30,18 @@ def test_what_is_stored_is_not_missing_and_the_rest_is(tmp_path: Path) -> None:
     assert again.missing(dict.fromkeys(ALPHAS, PROMPTS)) == {0.0: PROMPTS, 0.5: PROMPTS[2:]}
     # more prompts and finer alphas: only what is new
     assert again.missing(dict.fromkeys([0.5, 1.0], more)) == {0.5: more[2:], 1.0: more[3:]}
+
+
+def test_a_candidate_costs_the_sum_of_its_units_and_holds_the_most_of_them(tmp_path: Path) -> None:
+    book, count = CandidateBook(RunFolder(tmp_path, {}), PROMPTS), len(PROMPTS)
+    for prompt, memory in zip(PROMPTS, (PeakMemory(2 * GB), PeakMemory(5 * GB, GB), PeakMemory(3 * GB)), strict=True):
+        book.add(UnitResult(0.5, tuple(answers([prompt])), effort=Effort(decoded_tokens=7), memory=memory))
+    book.add(UnitResult(1.0, tuple(answers(PROMPTS)), memory=PeakMemory(4 * GB, 2 * GB)))
+    half, one = book.complete([0.5, 1.0])
+    assert half.measured["decoded_tokens"] == 7 * count
+    assert (half.measured["peak_memory_gb"], half.measured["peak_gpu_memory_gb"]) == (5, 1)
+    assert one.measured["peak_memory_gb"] == 4
+    assert book.memory() == PeakMemory(5 * GB, 2 * GB)
 
 
 def test_responses_are_what_select_reads(tmp_path: Path) -> None:

@@ -66,8 +66,9 @@ def made_up_story(run_dir: Path) -> tuple[Story, Selection]:
         settings="base: models/qwen2-vl\n",
         seconds=SECONDS,
         tokens={alpha: 200 + int(100 * alpha) for alpha in ALPHAS},
-        judgement={"accuracy": judged, "donor": 22.0, "oracle": 0.3, "regret": 0.0},
+        judgements={"": {"chosen": 0.3, "accuracy": judged, "donor": 22.0, "oracle": 0.3, "regret": 0.0}},
         noise_floor=1.0,
+        peaks={"peak_memory_gb": 3.25},
         merged=str(run_dir / "merged"),
     )
     return story, selection
@@ -82,7 +83,7 @@ def track_made_up_search(
     merged.mkdir(parents=True, exist_ok=True)
     params = {"base": "models/qwen2-vl", "donor": donor, "method": "linear", "task": "fruit", "metric": "either"}
     with SearchTracker(config, key, params, run_dir) as tracker:
-        tracker.log_prompts(PromptsConfig(path="tasks/fruit.jsonl"), story.prompts)
+        tracker.log_prompts(PromptsConfig(path="tasks/fruit.jsonl"), {"": story.prompts})
         questions = {prompt.id: prompt.text for prompt in story.prompts}
         for alpha, answers in story.responses.items():
             tracker.log_candidate(

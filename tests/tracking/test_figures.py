@@ -71,6 +71,13 @@ def test_equal_answers_are_of_one_kind() -> None:
     assert AnsweredPrompt("p", "?", ("Star", "ring", " star", "heart", "ring")).kinds == [0, 1, 0, None, 1]
 
 
+def test_a_candidate_that_cannot_be_chosen_is_named_in_the_legend_once() -> None:
+    excluded = dict.fromkeys((0.1, 0.3), "one answer")
+    svg = draw_divergence(Curve("either", SCORES, 0.2, 100, excluded=excluded)).svg()
+    assert svg.count("degenerate: cannot be chosen") == 1
+    assert "degenerate" not in DRAWINGS[0].svg()
+
+
 def test_pairs_are_ranked_best_first() -> None:
     pairs = [RankedPair("worst", 0.1, 1.0), RankedPair("best", 0.1, 3.0), RankedPair("middle", 0.1, 2.0)]
     for larger, order in ((True, ["best", "middle", "worst"]), (False, ["worst", "middle", "best"])):

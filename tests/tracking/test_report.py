@@ -28,6 +28,9 @@ class Page(HTMLParser):
             self.pictures.append(found["src"])
         self.asked += [found[name] for name in ("src", "href", "xlink:href") if name in found]
 
+    def handle_endtag(self, tag: str) -> None:
+        self.text += " " * (tag in ("td", "th"))
+
     def handle_data(self, data: str) -> None:
         self.text += data
 
@@ -46,7 +49,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
 def test_the_report_says_all_that_it_must(page: Page) -> None:
     for text in ("alpha = ", "resamples", "qwen2-vl", "llava-onevision", "vision encoder: the base keeps its own",
                  "2 of 3 tensors merge", "Time by phase", "2 min 26 s", "torch", "base: models/qwen2-vl",
-                 *map(format_alpha, ALPHAS), "47.5", "the donor alone reaches 22.0 %"):  # fmt: skip
+                 *map(format_alpha, ALPHAS), "47.5", "peak memory of an engine", "3.25 GB",
+                 "noise floor (same alpha twice): 1", "the donor alone reaches 22.0 %"):  # fmt: skip
         assert text in page.text, text
     assert len(page.pictures) >= 5, "the pictures of the prompts are shown"
 
@@ -74,12 +78,50 @@ def test_telling_prompts_speak_for_and_against() -> None:
     assert found == [(STABLE, 0), (STABLE, 3), (UNSTABLE, 2), (SAME, 1)]
 
 
+@pytest.fixture(scope="module")
+def tasks_page(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    """Of two tasks, judged by labels beside a baseline, and with alphas of groups of weights."""
+    folder = tmp_path_factory.mktemp("tasks")
+    story, _ = made_up_story(folder)
+    accuracy, unsettled = story.judgements[""]["accuracy"], {**story.selection, "alpha": None, "verdict": "unsettled"}
+    judged = {
+        "ocr": {"chosen": 0.2, "accuracy": accuracy, "donor": 20.0, "oracle": 0.3, "regret": 3.5},
+        "vqa": {"chosen": 0.1, "accuracy": {**accuracy, "0.0": 11.0}, "donor": 30.0, "oracle": 0.3, "regret": 9.0},
+    }
+    judged["ocr"]["baselines"] = {"ties": 33.25}
+    steps = [{"group": "attention", "alpha": 0.4, "score": 7, "verdict": "0.4 is chosen in 77 % of resamples"}]
+    groups = {"groups": {"attention": 0.4}, "group_steps": steps}
+    selection = {**story.selection, "tasks": {"ocr": story.selection, "vqa": unsettled}, **groups}
+    report, *figures = write_report(replace(story, selection=selection, judgements=judged), folder)
+    assert {"tasks.png", "accuracy.png"} <= {path.name for path in figures}
+    return Page(report)
+
+
+def test_every_task_is_told_of_by_itself(tasks_page: Page) -> None:
+    text = " ".join(tasks_page.text.split())
+    # task, alpha, chosen, base, donor, ties, oracle and its alpha, regret
+    for row in ("ocr 0.2 44.0 31.0 20.0 33.2 47.5 0.3 3.5", "vqa 0.1 38.5 11.0 30.0 – 47.5 0.3 9.0"):
+        assert row in text, row
+    assert "mean 41.2 21.0 25.0 – 47.5 6.2" in text
+    assert "vqa – unsettled" in text, "how sure each task's own choice is"
+    assert "the search, mean of 2 tasks" in text, "the curve's accuracy is that of both"
+    assert "points from the best" not in text
+
+
+def test_alphas_of_groups_are_told(tasks_page: Page) -> None:
+    text = " ".join(tasks_page.text.split())
+    assert "1 attention 0.4 7 0.4 is chosen in 77 % of resamples" in text
+    assert "Exported: attention 0.4, all other weights 0.3." in text
+
+
 def test_a_report_of_nothing_chosen(tmp_path: Path) -> None:
     story, _ = made_up_story(tmp_path)
     nothing = {**story.selection, "alpha": None, "verdict": "nothing can be chosen"}
-    report, *_ = write_report(replace(story, selection=nothing, judgement=None, seconds={}, merged=""), tmp_path)
+    report, *_ = write_report(replace(story, selection=nothing, judgements={}, seconds={}, merged=""), tmp_path)
     text = Page(report).text
     assert "Nothing was chosen" in text
+    assert "Try smaller or other searching.alphas" in text
+    assert "The chosen alpha is framed" not in text
     assert "% right" not in text
 
 

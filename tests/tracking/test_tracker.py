@@ -35,7 +35,7 @@ def log_search(config: TrackingConfig, run_dir: Path) -> None:
     merged.mkdir(parents=True, exist_ok=True)
     (run_dir / "plan.json").write_text("{}")
     with SearchTracker(config, "key-1", PARAMS, run_dir) as tracker:
-        tracker.log_prompts(PromptsConfig(path="tasks/fruit.jsonl"), [Prompt(i, f"{i}?") for i in "abc"])
+        tracker.log_prompts(PromptsConfig(path="tasks/fruit.jsonl"), {"": [Prompt(i, f"{i}?") for i in "abc"]})
         for alpha, answers in RESPONSES.items():
             questions = dict.fromkeys(answers, "?")
             measured = {"tokens_saved": 4.0}
@@ -75,6 +75,7 @@ def test_one_parent_and_a_child_for_every_candidate_once(tmp_path: Path, config:
     assert [file.path for file in client.list_artifacts(parent.info.run_id)] == ["plan.json"]
     (data,) = parent.inputs.dataset_inputs
     assert (data.dataset.name, json.loads(data.dataset.profile)["num_rows"]) == ("fruit", 3)
+    assert all(run.inputs.dataset_inputs == [data] for run in children), "a candidate has the search's prompts"
     assert chosen.data.metrics["tokens_saved"] == 4
     (version,) = client.search_model_versions("")
     assert version.tags["checkpoint"] == str(tmp_path / "run" / "merged")
@@ -84,6 +85,23 @@ def test_one_parent_and_a_child_for_every_candidate_once(tmp_path: Path, config:
             assert len(client.get_metric_history(run.info.run_id, name)) == 1, f"{name} was logged twice"
     table = json.loads(Path(client.download_artifacts(chosen.info.run_id, "responses.json")).read_text())
     assert table["data"] == [["a", "one", "?"], ["b", "two", "?"], ["c", "four", "?"]]
+
+
+def test_every_task_is_a_data_set_of_the_search_and_its_candidates(tmp_path: Path, config: TrackingConfig) -> None:
+    import mlflow
+
+    prompts = PromptsConfig(tasks={"ocr": "somewhere/text.jsonl", "vqa": "org/questions"})
+    tasks = {"ocr": [Prompt("ocr/1", "?")], "vqa": [Prompt("vqa/1", "?"), Prompt("vqa/2", "!")]}
+    with SearchTracker(config, "key", PARAMS, tmp_path / "run") as tracker:
+        tracker.log_prompts(prompts, tasks)
+        tracker.log_candidate(CandidateRecord(0.1, {"ocr/1": "a"}))
+        tracker.log_candidate(CandidateRecord(0.2, error="no room"))
+    runs = mlflow.MlflowClient(config.uri).search_runs(["1"])
+    assert len(runs) == 3
+    for run in runs:
+        found = {data.dataset.name: data.dataset for data in run.inputs.dataset_inputs}
+        assert {name: json.loads(one.profile)["num_rows"] for name, one in found.items()} == {"ocr": 1, "vqa": 2}
+        assert json.loads(found["vqa"].source)["uri"] == "org/questions"
 
 
 def test_a_failed_candidate_is_shown_as_such(tmp_path: Path, config: TrackingConfig) -> None:
@@ -114,11 +132,11 @@ def test_a_record_that_is_refused_holds_up_nothing(
 
     with caplog.at_level(logging.WARNING), SearchTracker(config, "key", PARAMS, tmp_path / "run") as tracker:
         tracker.log_files([tmp_path / "run" / "missing.json"])
-        tracker.log_metrics({"no such: metric, surely!": 1.0})
-        tracker.log_metrics({"fine": 1.0})
+        tracker.log_metrics({"not//normal": 1.0})
+        tracker.log_metrics({"fine": 1.0, "either+plurality": 2.0})
     assert caplog.text.count("MLflow did not take a record") == 2
     (run,) = mlflow.MlflowClient(config.uri).search_runs(["1"])
-    assert (run.info.status, run.data.metrics) == ("FINISHED", {"fine": 1.0})
+    assert (run.info.status, run.data.metrics) == ("FINISHED", {"fine": 1.0, "either-plurality": 2.0})
 
 
 @pytest.mark.parametrize("uri", ["nothing://knows/this", "sqlite:////dev/null/mlflow.db"])

@@ -20,8 +20,9 @@ class Curve:
         band: alpha -> the 95 % interval of its divergence when prompts are drawn anew.
         excluded: alpha -> why it could not be chosen, for those that are degenerate.
         noise_floor: the divergence that remains between two runs at one alpha.
-        accuracy: alpha -> percentage of labelled prompts answered right.
+        accuracy: alpha -> percentage of labelled prompts answered right; the mean of the tasks where there are several.
         donor_accuracy: the donor's own.
+        judged_tasks: how many tasks' mean the accuracies are.
     """
 
     metric: str
@@ -33,6 +34,7 @@ class Curve:
     noise_floor: float | None = None
     accuracy: Mapping[float, float] = field(default_factory=dict)
     donor_accuracy: float | None = None
+    judged_tasks: int = 1
 
 
 def draw_divergence(curve: Curve) -> Drawing:
@@ -58,19 +60,24 @@ def _divergence(axis: Any, curve: Curve, drawing: Drawing) -> None:
     alphas = sorted(alpha for alpha, score in curve.scores.items() if score is not None)
     scores = {alpha: float(curve.scores[alpha] or 0) for alpha in alphas}
     axis.set_title(f"Divergence from the neighbours ({curve.metric}, {curve.prompts} prompts)")
-    axis.grid(visible=True)
+    axis.grid(visible=True, axis="y")
     banded = [alpha for alpha in alphas if alpha in curve.band]
     if banded:
         low, high = zip(*(curve.band[alpha] for alpha in banded), strict=True)
         axis.fill_between(banded, low, high, color=BLUE, alpha=0.18, linewidth=0, label="95 % of resampled prompt sets")
     axis.plot(alphas, list(scores.values()), color=BLUE, linewidth=2, label="divergence")
     if curve.noise_floor is not None:
-        axis.axhline(curve.noise_floor, color=ORANGE, linestyle=(0, (4, 3)), label="noise floor (same alpha twice)")
+        label = f"noise floor (same alpha twice): {curve.noise_floor:.3g}"
+        axis.axhline(
+            curve.noise_floor, color=ORANGE, linestyle=(0, (4, 3)), linewidth=2, label=label, zorder=2.6, clip_on=False
+        )  # above the axis, on which it mostly lies
+    first_ill = next((alpha for alpha in scores if alpha in curve.excluded), None)
     for alpha, score in scores.items():
         chosen, ill = alpha == curve.chosen, alpha in curve.excluded
         mark: dict[str, Any] = {"marker": "o", "color": BLUE, "markersize": 6}
         if ill:
             mark = {"marker": "X", "color": INK, "markersize": 9}
+            mark |= {"label": "degenerate: cannot be chosen"} if alpha == first_ill else {}
         elif chosen:
             mark = {"marker": "D", "color": VERMILION, "markersize": 10, "label": f"chosen: {format_alpha(alpha)}"}
         axis.plot([alpha], [score], linestyle="", zorder=3, gid=drawing.tip(_tip(curve, alpha, score)), **mark)
@@ -81,8 +88,9 @@ def _divergence(axis: Any, curve: Curve, drawing: Drawing) -> None:
 
 
 def _accuracy(axis: Any, curve: Curve, drawing: Drawing) -> None:
-    axis.set_title("Accuracy on labelled prompts (never seen by the search)")
-    axis.grid(visible=True)
+    mean = f", mean of {curve.judged_tasks} tasks" if curve.judged_tasks > 1 else ""
+    axis.set_title(f"Accuracy on labelled prompts (never seen by the search{mean})")
+    axis.grid(visible=True, axis="y")
     alphas = sorted(curve.accuracy)
     axis.plot(alphas, [curve.accuracy[alpha] for alpha in alphas], color=GREEN, linewidth=2)
     best = max(curve.accuracy.values())

@@ -53,6 +53,8 @@ def draw_ranking(pairs: Sequence[RankedPair], label: str, *, larger_is_better: b
         axis.margins(x=0.05, y=0.5 / max(1, len(ranked)))
         axis.tick_params(axis="y", length=0)
         axis.set_xlabel(label)
+        if not larger_is_better and min((pair.value for pair in ranked), default=0) >= 0:
+            axis.set_xlim(left=0)  # nothing can be better than 0
     return drawing
 
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,9 +45,10 @@ class Story:
         command: that ran the search.
         seconds: by phase.
         tokens: generated, by alpha.
-        judgement: what `evaluation.json` holds, where labels exist.
+        judgements: what `evaluation.json` holds, where labels exist: task -> judgement; the only task has no name.
         noise_floor: the divergence between two runs at one alpha, where it was measured.
-        further: whatever else was measured: name -> value.
+        further: whatever else was counted: name -> value.
+        peaks: the most that was held at once: name -> value.
     """
 
     plan: MergePlan
@@ -57,16 +59,16 @@ class Story:
     command: str = ""
     seconds: Mapping[str, float] = field(default_factory=dict)
     tokens: Mapping[float, int] = field(default_factory=dict)
-    judgement: Mapping[str, Any] | None = None
+    judgements: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     noise_floor: float | None = None
     further: Mapping[str, float] = field(default_factory=dict)
+    peaks: Mapping[str, float] = field(default_factory=dict)
     merged: str = ""
 
     @classmethod
     def of(cls, run: RunFolder, plan: MergePlan, prompts: Sequence[Prompt]) -> Story:
         """What a search has left in its run folder."""
         selection = json.loads(run.selection_file.read_text(encoding="utf-8"))
-        judged = run.evaluation_file
         command, settings = read_settings(run.settings_file)
         alphas = sorted(by_alpha(selection["scores"]))
         wanted = {run.key(alpha, prompt) for alpha in alphas for prompt in prompts}
@@ -76,7 +78,6 @@ class Story:
                 tokens[record.alpha] += record.tokens
                 responses.setdefault(record.alpha, {})[record.prompt_id] = record.response
         noise, effort = selection.get("noise"), selection.get("effort", {})
-        judgement = json.loads(judged.read_text(encoding="utf-8")) if judged.is_file() else {}
         return cls(
             plan=plan,
             selection=selection,
@@ -85,11 +86,12 @@ class Story:
             settings=settings,
             command=command,
             seconds=read_costs(run.costs_file),
+            peaks=read_costs(run.costs_file, "peaks"),
             tokens=tokens,
-            judgement=judgement if "accuracy" in judgement else None,  # one a task says nothing of all together
+            judgements=read_judgements(run.evaluation_file),
             noise_floor=selection["prompts"]["used"] * noise["differing"] / noise["asked"] if noise else None,
             further={f"answers_{name}" if name != "answers" else name: value for name, value in effort.items()},
-            merged=str(run.merged_folder.resolve()) if run.merged_folder.is_dir() else "",
+            merged=str(run.merged_folder.resolve()) if run.merged_folder.is_dir() and chose(selection) else "",
         )
 
     @property
@@ -101,9 +103,21 @@ class Story:
         alpha = self.selection["alpha"]
         return None if alpha is None else float(alpha)
 
+    @property
+    def accuracy(self) -> dict[float, float]:
+        """alpha -> percentage right, the mean of all judged tasks; empty without labels."""
+        found = [by_alpha(judgement["accuracy"]) for judgement in self.judgements.values()]
+        common = set.intersection(*map(set, found)) if found else set()
+        return {alpha: mean(accuracy[alpha] for accuracy in found) for alpha in sorted(common)}
+
+    @property
+    def donor_accuracy(self) -> float | None:
+        """The donor's own, likewise."""
+        found = [judgement["donor"] for judgement in self.judgements.values()]
+        return None if not found or None in found else mean(found)
+
     def curve(self) -> Curve:
         """The divergence figure's data."""
-        judged = self.judgement or {}
         excluded = by_alpha(self.selection.get("excluded", {}))
         return Curve(
             metric=self.selection["metric"],
@@ -113,8 +127,9 @@ class Story:
             band=self._band(),
             excluded={alpha: why for alpha, why in excluded.items() if not why.startswith("end point")},
             noise_floor=self.noise_floor,
-            accuracy=by_alpha(judged.get("accuracy", {})),
-            donor_accuracy=judged.get("donor"),
+            accuracy=self.accuracy,
+            donor_accuracy=self.donor_accuracy,
+            judged_tasks=len(self.judgements),
         )
 
     def _band(self) -> dict[float, tuple[float, float]]:
@@ -125,6 +140,19 @@ class Story:
         rows = np.flatnonzero(divergence.scored)
         drawn = resample(divergence.score[rows], divergence.both[rows], smoother(rows, 0.0), RESAMPLES, seed=0)
         return {comparison.alphas[row]: drawn.interval(place) for place, row in enumerate(rows)}
+
+
+def read_judgements(file: Path) -> dict[str, dict[str, Any]]:
+    """What `pipelines/evaluate.py` found, by task; the only task has no name there."""
+    if not file.is_file():
+        return {}
+    found = json.loads(file.read_text(encoding="utf-8"))
+    return {"": found} if isinstance(found.get("regret"), int | float) else found
+
+
+def chose(selection: Mapping[str, Any]) -> bool:
+    """Whether a search chose anything: for all prompts, or for one of its tasks."""
+    return any(one["alpha"] is not None for one in (selection, *selection.get("tasks", {}).values()))
 
 
 def by_alpha(table: Mapping[str, Any]) -> dict[float, Any]:

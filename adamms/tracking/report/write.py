@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from adamms.mapping.table import count
@@ -46,12 +47,24 @@ def draw(story: Story, telling: Sequence[TellingPrompt]) -> list[Drawing]:
     drawings = [draw_divergence(story.curve())]
     if telling:
         drawings.append(draw_answers([one.answered for one in telling], story.alphas, story.chosen))
-    if tasks := story.selection.get("tasks"):
-        scores = {name: by_alpha(one["scores"]) for name, one in tasks.items()}
-        chosen = {name: one["alpha"] for name, one in tasks.items()}
-        drawings.append(draw_heatmap(scores, chosen, f"divergence ({story.selection['metric']})"))
+    drawings += draw_tasks(story)
     if story.seconds:
         drawings.append(draw_phases(story.seconds))
+    return drawings
+
+
+def draw_tasks(story: Story) -> list[Drawing]:
+    """Task by alpha: the divergence where several were searched, the accuracy where several were judged."""
+    drawings, metric = [], story.selection["metric"]
+    if tasks := story.selection.get("tasks"):
+        # per prompt, so that tasks of different sizes can be compared
+        scores = {name: _per_prompt(one) for name, one in tasks.items()}
+        chosen = {name: one["alpha"] for name, one in tasks.items()}
+        drawings.append(draw_heatmap(scores, chosen, f"Divergence per prompt ({metric}; smaller is more consistent)"))
+    if len(story.judgements) > 1:
+        accuracy = {name: by_alpha(one["accuracy"]) for name, one in story.judgements.items()}
+        chosen = {name: one["chosen"] for name, one in story.judgements.items()}
+        drawings.append(draw_heatmap(accuracy, chosen, "Accuracy on labelled prompts (% right)", "accuracy"))
     return drawings
 
 
@@ -69,6 +82,11 @@ def render_report(story: Story, telling: Sequence[TellingPrompt], drawings: Sequ
         kept=_kept(plan),
         share=_share(plan),
         candidates=_candidates(story),
+        steps=story.selection.get("group_steps", []),
+        tasks=story.selection.get("tasks", {}),
+        judged=judged_rows(story),
+        baselines=list(dict.fromkeys(name for one in story.judgements.values() for name in one.get("baselines", {}))),
+        facts=_facts(story),
         figures={name: {"svg": drawing.svg(), "caption": drawing.caption} for name, drawing in figures.items()},
         groups=_groups(telling),
         alphas=[(alpha, format_alpha(alpha)) for alpha in story.alphas],
@@ -82,13 +100,13 @@ def render_report(story: Story, telling: Sequence[TellingPrompt], drawings: Sequ
 
 def _candidates(story: Story) -> list[dict[str, Any]]:
     """A row a candidate."""
-    selection, judged = story.selection, story.judgement or {}
+    selection = story.selection
     columns = {
         "score": by_alpha(selection["scores"]),
         "left": by_alpha(selection["left"]),
         "right": by_alpha(selection["right"]),
         "share": by_alpha(selection.get("bootstrap", {})),
-        "accuracy": by_alpha(judged.get("accuracy", {})),
+        "accuracy": story.accuracy,
         "tokens": dict(story.tokens),
         "why": {a: why.replace(END_POINT, "end point") for a, why in by_alpha(selection.get("excluded", {})).items()},
     }
@@ -97,6 +115,53 @@ def _candidates(story: Story) -> list[dict[str, Any]]:
         | {name: values.get(alpha) for name, values in columns.items()}
         for alpha in sorted(columns["score"])
     ]
+
+
+def judged_rows(story: Story) -> list[dict[str, Any]]:
+    """A row a judged task, and the means of several."""
+    rows = []
+    for task, one in story.judgements.items():
+        accuracy = by_alpha(one["accuracy"])
+        parents = {"base": accuracy.get(0.0), "donor": one["donor"]}
+        values = {"chosen": accuracy[one["chosen"]], **parents, "oracle": accuracy[one["oracle"]]}
+        alphas = {"alpha": format_alpha(one["chosen"]), "best": format_alpha(one["oracle"])}
+        rows.append({"task": task, **alphas, **values, "regret": one["regret"], **_baselines(one)})
+    if len(rows) > 1:
+        numbers = [name for name in rows[0] if name not in ("task", "alpha", "best")]
+        means = {name: _mean([row.get(name) for row in rows]) for name in numbers}
+        rows.append({"task": "mean", "alpha": "", "best": "", **means})
+    return rows
+
+
+def _baselines(judgement: Mapping[str, Any]) -> dict[str, float]:
+    return {f"baseline {name}": value for name, value in judgement.get("baselines", {}).items()}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return mean(known) if len(known) == len(values) else None
+
+
+def _per_prompt(selection: Mapping[str, Any]) -> dict[float, float | None]:
+    prompts = max(selection["prompts"]["used"], 1)
+    scores = by_alpha(selection["scores"]).items()
+    return {alpha: None if score is None else score / prompts for alpha, score in scores}
+
+
+def _facts(story: Story) -> list[tuple[str, str]]:
+    """What the search cost beside time, in words."""
+    found = []
+    if story.tokens:
+        found.append(("tokens of all answers", f"{sum(story.tokens.values())}"))
+    effort = story.selection.get("effort")
+    if effort:
+        saved = f", {effort['saved']:.0%} saved" if effort["saved"] > 0 else ""
+        found.append(("answers asked for", f"{effort['answers']} of {effort['of']}{saved}"))
+    noise = story.selection.get("noise")
+    if noise:
+        found.append(("answers that differ when asked again", f"{noise['differing']} of {noise['asked']}"))
+    names = {"peak_memory_gb": "peak memory of an engine", "peak_gpu_memory_gb": "peak memory of its fullest GPU"}
+    return found + [(names.get(name, name), f"{value:.3g} GB") for name, value in story.peaks.items()]
 
 
 def _kept(plan: MergePlan) -> list[tuple[int, str]]:
