@@ -47,6 +47,19 @@ def run_on_ray(merging: MergingConfig, ray_config: RayConfig) -> Iterator[Run]:
         yield run
 
 
+def has_room(merging: MergingConfig) -> bool:
+    """Whether some machine has what a task needs beside all that runs there; rather no than yes.
+
+    Ray tells what is free of the whole cluster only: if that is as much as if every machine had enough, one has.
+    """
+    import ray
+
+    if merging.gpus_per_task:
+        return False  # engines take whole GPUs
+    machines = sum(node["Alive"] for node in ray.nodes())
+    return bool(ray.available_resources().get("CPU", 0) >= machines * (merging.workers or 1))
+
+
 def _check_resources(wanted: dict[str, float]) -> None:
     """A task that fits nowhere would wait for ever."""
     import ray

@@ -123,14 +123,15 @@ def _synced(written: Iterable[Written]) -> Sequence[Written]:
 
 
 def _runner(config: MergingConfig, ray: RayConfig) -> AbstractContextManager[Run]:
-    if _on_ray(config, ray):
+    if runs_on_ray(config, ray):
         from adamms.merging.on_ray import run_on_ray
 
         return run_on_ray(config, ray)
     return run_on_threads(config.workers, device_of(config))
 
 
-def _on_ray(config: MergingConfig, ray: RayConfig) -> bool:
+def runs_on_ray(config: MergingConfig, ray: RayConfig) -> bool:
+    """Whether a merge is done by Ray tasks."""
     cluster = ray.address or os.environ.get("RAY_ADDRESS")  # the latter in a job of `ray job submit`
     return config.backend == Backend.ray or (config.backend == Backend.auto and bool(cluster))
 
@@ -139,7 +140,7 @@ def _check_gpu(config: MergingConfig, ray: RayConfig) -> None:
     """On Ray the cluster's machines are asked instead."""
     import torch
 
-    if config.gpus_per_task and not _on_ray(config, ray) and not torch.cuda.is_available():
+    if config.gpus_per_task and not runs_on_ray(config, ray) and not torch.cuda.is_available():
         raise UserError(f"merging.gpus_per_task={config.gpus_per_task:g}: torch sees no GPU here; leave it at 0")
 
 
@@ -179,4 +180,4 @@ def _verify(folder: Path, base: Checkpoint) -> None:
         raise RuntimeError(f"{folder}: {len(different)} tensors are not as in the base, first {different[0]!r}")
 
 
-__all__ = ["check_ancestor", "merge_to_disk"]
+__all__ = ["check_ancestor", "merge_to_disk", "runs_on_ray"]
