@@ -14,7 +14,7 @@ from adamms.errors import UserError
 
 logger = logging.getLogger(__name__)
 LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-"""Without this, which Ray reads when it is imported, a cluster of one machine listens on all of its addresses."""
+"""Ray reads it when it is imported; without it a cluster of this machine alone listens on all its addresses."""
 
 
 @contextmanager

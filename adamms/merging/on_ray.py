@@ -19,16 +19,16 @@ RETRIES = 10  # of a task whose worker or machine died; it writes the same bytes
 @contextmanager
 def run_on_ray(merging: MergingConfig, ray_config: RayConfig) -> Iterator[Run]:
     """Tasks on the cluster that `ray.address` names, that this job runs in, or on a new one on this machine."""
-    import ray
-
     threads = merging.workers or 1
     resources = {"num_cpus": threads, "num_gpus": merging.gpus_per_task}
     device = device_of(merging)
-    task = ray.remote(_run_group).options(**resources, max_retries=RETRIES)
 
     def run(
         function: Callable[[Any], Any], groups: Sequence[Sequence[Any]], after: After | None = None, /
     ) -> Iterator[Any]:
+        import ray
+
+        task = ray.remote(_run_group).options(**resources, max_retries=RETRIES)
         shared = ray.put(function)
         pending = [task.remote(shared, group, after, threads, device) for group in groups]
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import shutil
@@ -14,7 +13,7 @@ from typing import Any
 
 from adamms.checkpoint import Checkpoint
 from adamms.config import Backend, MergingConfig, RayConfig
-from adamms.errors import UserError
+from adamms.errors import FULL, UserError
 from adamms.mapping.plan import MergePlan
 from adamms.merging.companions import copy_companions, write_model_card, write_record
 from adamms.merging.execute import CHUNK_ELEMENTS, GPU_CHUNK_ELEMENTS, Originals
@@ -30,7 +29,6 @@ from adamms.merging.statistics import Statistics
 Progress = Callable[[int], None]  # called with bytes written since the last call
 LOG = logging.getLogger(__name__)
 MERGING, RAY = MergingConfig(), RayConfig()  # the defaults
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def merge_to_disk(
@@ -76,7 +74,7 @@ def merge_to_disk(
             _verify(staging, base)
             check(staging)
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in FULL:
             raise
         raise UserError(f"{output}: {os.strerror(error.errno or 0)}; make room or choose another disk") from None
     return output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -17,7 +18,7 @@ from typing import Any
 import psutil
 
 from adamms.ray_session import LOOPBACK_ONLY
-from tests.tracking.conftest import free_port, wait_for
+from tests.tracking.conftest import wait_for
 
 ROOT = Path(__file__).parents[2]
 RAY = str(Path(sys.executable).with_name("ray"))
@@ -65,7 +66,7 @@ class RayCluster:
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self.folder, self.environment = folder, dict(environment)
-        self._port, self._dashboard, self.metrics_port = free_port(), free_port(), free_port()
+        self._port, self._dashboard, self.metrics_port = _port(), _port(), _port()
         self.address, self.jobs = f"{_ip(0)}:{self._port}", f"http://127.0.0.1:{self._dashboard}"
         self.head: Machine | None = None
         self.machines: list[Machine] = []
@@ -74,7 +75,7 @@ class RayCluster:
     def start(self, machines: int) -> None:
         head = ["--head", "--node-ip-address", _ip(0), "--port", str(self._port), "--num-cpus", "0"]
         head += ["--dashboard-host", "127.0.0.1", "--dashboard-port", str(self._dashboard)]
-        head += ["--ray-client-server-port", str(free_port()), "--metrics-export-port", str(self.metrics_port)]
+        head += ["--ray-client-server-port", str(_port()), "--metrics-export-port", str(self.metrics_port)]
         self.head = self._start(*head, "--temp-dir", str(self.folder))
         wait_until(lambda: _listens(self._dashboard), 120, "the job server")
         for _ in range(machines):
@@ -104,19 +105,20 @@ class RayCluster:
         wanted = f"{len(self.machines) + 1} {len(self.machines)}"
 
         def joined() -> bool:
-            done = self.run([sys.executable, "-c", program])
-            return done.stdout.strip() == wanted
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self.run([sys.executable, "-c", program], seconds=30).stdout.strip() == wanted
+            return False
 
         try:
             wait_until(joined, 120, f"{wanted} machines and cores")
         except TimeoutError as error:
             raise TimeoutError(f"{error}; {self._said()}") from None
 
-    def run(self, command: Sequence[str], **more: str) -> subprocess.CompletedProcess[str]:
+    def run(self, command: Sequence[str], seconds: float = 400, **more: str) -> subprocess.CompletedProcess[str]:
         """A command with the cluster as Ray's address."""
         environment = {**self.environment, "RAY_ADDRESS": self.address, **more}
         return subprocess.run(
-            command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=400, check=False
+            command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=seconds, check=False
         )
 
     def job(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -132,9 +134,9 @@ class RayCluster:
         return "\n".join(log.read_text()[-800:] for log in self.folder.glob("*.log"))
 
     def _start(self, *arguments: str) -> Machine:
-        ports = ["--dashboard-agent-listen-port", str(free_port()), "--min-worker-port", "0", "--max-worker-port", "0"]
+        ports = ["--dashboard-agent-listen-port", str(_port()), "--min-worker-port", "0", "--max-worker-port", "0"]
         command = [RAY, "start", "--block", "--disable-usage-stats", *ports, *arguments]
-        return Machine(command, self.environment, self.folder / f"{free_port()}.log")
+        return Machine(command, self.environment, self.folder / f"{_port()}.log")
 
 
 @contextlib.contextmanager
@@ -165,7 +167,7 @@ class MlflowServer:
     """A real server on SQLite whose processes can be killed and started anew at the same address."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._port = folder, free_port()
+        self._folder, self._port = folder, _port()
         self.address = f"http://127.0.0.1:{self._port}"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -201,6 +203,15 @@ class MlflowServer:
 def _ip(number: int) -> str:
     """Every machine has a loopback address of its own, by which Ray tells them apart (127.0.0.1 it would replace)."""
     return f"127.0.0.{2 + number}"
+
+
+def _port() -> int:
+    """A free one that the system gives to nobody by itself meanwhile, nor Ray to workers of other clusters."""
+    for port in random.SystemRandom().sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("", port))
+            return port
+    raise OSError("no free port")
 
 
 def _listens(port: int) -> bool:
