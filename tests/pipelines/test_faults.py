@@ -31,6 +31,8 @@ from tests.tiny_models import TinyPair
 
 ALPHAS = [0.0, 0.1, 0.2, 0.3, 0.4]
 PROMPTS = 12
+MOST = 3
+"""Strikes that one search gets."""
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "5"))
 FULL = 2
 """Exit status of a search that the user can mend: here, by making room."""
@@ -65,8 +67,8 @@ class Search:
             "searching.noise": 0,
             "engine.actors": 2,
             "engine.cpus": 1,
-            "engine.block_size": 2,
-            "engine.max_tokens": 32,
+            "engine.block_size": 1,
+            "engine.max_tokens": 8,
         }
         command = [sys.executable, "pipelines/search.py", *(f"{name}={value}" for name, value in given.items())]
         environment = {**self.cluster.environment, "RAY_ADDRESS": self.cluster.address}
@@ -117,6 +119,19 @@ class Calm:
     search: Search
     engines: float
     end: float
+
+
+@dataclass
+class Rounds:
+    """What one fault did: how often it struck, and how long the searches took that it struck."""
+
+    strikes: int = 0
+    seconds: list[float] = field(default_factory=list)
+
+    def add(self, strikes: int, seconds: float) -> None:
+        if strikes:
+            self.strikes += strikes
+            self.seconds.append(seconds)
 
 
 Strike = Callable[[Search, random.Random], bool]
@@ -180,18 +195,13 @@ def kill_export_task(search: Search, dice: random.Random) -> bool:
     return False
 
 
-def kill_any_worker(search: Search, dice: random.Random) -> bool:
-    """`kill -9` of any Ray worker process, idle ones too."""
-    found = workers(search, "")
-    return bool(found) and killed(dice.choice(found))
-
-
 def kill_machine(search: Search, dice: random.Random) -> bool:
     """A whole machine loses its power; one that does something, if any does."""
     busy = [machine for machine in search.cluster.machines if machine.workers("EngineActor")]
-    machine = dice.choice(busy or search.cluster.machines)
-    machine.kill()
-    return bool(busy)
+    if not busy:
+        return False
+    dice.choice(busy).kill()
+    return True
 
 
 def kill_driver(search: Search, dice: random.Random) -> bool:
@@ -201,21 +211,19 @@ def kill_driver(search: Search, dice: random.Random) -> bool:
     assert search.process is not None
     search.process.kill()
     search.process.wait()
-    before = search.stored()
     search.start()
-    assert search.wait() == 0, search.log()
-    assert before <= search.stored()
     return True
 
 
 def kill_mlflow(search: Search, dice: random.Random) -> bool:
     """The server goes away, and comes back while the search goes on or after it."""
-    struck = search.running()
+    if not search.running():
+        return False
     search.server.kill()
     if dice.random() < 0.5:
         search.wait()
     search.server.start()
-    return struck
+    return True
 
 
 def fill_disk(search: Search, dice: random.Random) -> bool:
@@ -231,17 +239,14 @@ def fill_disk(search: Search, dice: random.Random) -> bool:
         (line,) = [line for line in search.log().splitlines() if line.startswith("error: ")]
         assert "make room" in line
         assert "Traceback" not in search.log()
-    before = search.stored()
     filler.unlink()
-    search.start()
-    assert search.wait() == 0, search.log()
-    assert before <= search.stored()
+    if struck:
+        search.start()
     return struck
 
 
 FAULTS: dict[str, Strike] = {
     "an engine's actor is killed": kill_actor,
-    "a Ray worker, any, is killed": kill_any_worker,
     "an export task is killed": kill_export_task,
     "a machine is lost": kill_machine,
     "the driver is killed": kill_driver,
@@ -252,30 +257,32 @@ FAULTS: dict[str, Strike] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_search_comes_through(
-    fault: str, calm: Calm, new_search: Callable[[Path], Search], tmp_path: Path, report: dict[str, list[float]]
+    fault: str, calm: Calm, new_search: Callable[[Path], Search], tmp_path: Path, report: dict[str, Rounds]
 ) -> None:
-    dice = random.Random(fault)
+    """Searches are struck up to three times each, until the fault has struck often enough."""
+    dice, rounds, strike = random.Random(fault), report[fault], FAULTS[fault]
     for number in range(2 * ROUNDS):  # some moments are too late to hit anything
-        with disk(tmp_path / str(number), small=FAULTS[fault] is fill_disk) as folder:
+        with disk(tmp_path / str(number), small=strike is fill_disk) as folder:
             search = new_search(folder)
-            machines = len(search.cluster.machines)
             started = time.monotonic()
             search.start()
-            if FAULTS[fault] is not kill_export_task:
-                time.sleep(dice.uniform(0.9 * calm.engines, 0.95 * calm.end))
-            struck = FAULTS[fault](search, dice)
+            time.sleep(0.8 * calm.engines)
+            strikes = 0
+            while search.running() and strikes < MOST and rounds.strikes + strikes < ROUNDS:
+                if strike is not kill_export_task:
+                    time.sleep(dice.uniform(0, calm.end - 0.8 * calm.engines))
+                before = search.stored()
+                strikes += strike(search, dice)
+                assert before <= search.stored(), "what is stored stays"
             assert search.wait() == 0, search.log()
-            seconds = time.monotonic() - started
+            rounds.add(strikes, time.monotonic() - started)
             deliver(search)
             as_without(search, calm)
         for machine in [one for one in search.cluster.machines if one.process.poll() is not None]:
             search.cluster.replace(machine)
-        assert len(search.cluster.machines) == machines
-        if struck:
-            report[fault].append(seconds)
-        if len(report[fault]) == ROUNDS:
+        if rounds.strikes == ROUNDS:
             break
-    assert len(report[fault]) == ROUNDS
+    assert rounds.strikes == ROUNDS
 
 
 def as_without(search: Search, calm: Calm) -> None:
@@ -340,14 +347,15 @@ def disk(folder: Path, small: bool) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def report(calm: Calm) -> Iterator[dict[str, list[float]]]:
-    """Fault -> seconds of every round that it struck in; written down in the end."""
-    found: dict[str, list[float]] = {fault: [] for fault in FAULTS}
+def report(calm: Calm) -> Iterator[dict[str, Rounds]]:
+    """How often each fault struck, written down in the end."""
+    found = {fault: Rounds() for fault in FAULTS}
     yield found
     rows = [
-        f"| {fault} | {len(taken)} | {statistics.median(taken):.0f} | {max(taken):.0f} | as without it |"
-        for fault, taken in found.items()
-        if taken
+        f"| {fault} | {rounds.strikes} | {len(rounds.seconds)} | {statistics.median(rounds.seconds):.0f} "
+        f"| {max(rounds.seconds):.0f} | as without it |"
+        for fault, rounds in found.items()
+        if rounds.strikes
     ]
     memory = psutil.virtual_memory().total / 2**30
     command = f"FAULT_ROUNDS={ROUNDS} python -m pytest tests/pipelines/test_faults.py -m slow"
@@ -357,13 +365,13 @@ def report(calm: Calm) -> Iterator[dict[str, list[float]]]:
 
 {time.strftime("%Y-%m-%d")}, {os.cpu_count()} cores of {platform.machine()}, {memory:.0f} GB, other work beside it. A
 Ray head and two machines of one core (processes of their own), an MLflow server, a search over {len(ALPHAS)} alphas and
-{PROMPTS} prompts with two engines (Transformers, tiny models), which takes {calm.end:.0f} s undisturbed. Each round is
-a new search in which the fault strikes once, at a moment drawn between the start of the engines and the end; times
-are until the search is finished, the command given again included. Ray takes a machine for dead after 3 s of silence
-here (its default is 15 s and more).
+{PROMPTS} prompts with two engines (Transformers, tiny models), which takes {calm.end:.0f} s undisturbed. The fault
+strikes a search up to {MOST} times at drawn moments between the start of its engines and its end; times are until the
+search is finished, the command given again included. Ray takes a machine for dead after 3 s of silence here (its
+default is 15 s and more).
 
-| fault | rounds | median s | longest s | outcome |
-| --- | ---: | ---: | ---: | --- |
+| fault | strikes | searches struck | median s | longest s | outcome |
+| --- | ---: | ---: | ---: | ---: | --- |
 {chr(10).join(rows)}
 
 "As without it": every answer is stored once and none was asked for twice, the same `selection.json`, the same bytes
