@@ -25,7 +25,7 @@ RAY = str(Path(sys.executable).with_name("ray"))
 DEAD_SOON = {  # Ray's own patience with a machine that is silent is half a minute
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "1000",
-    "RAY_health_check_failure_threshold": "3",
+    "RAY_health_check_failure_threshold": "5",
 }
 
 
@@ -33,10 +33,16 @@ class Machine:
     """What `ray start --block` starts, and everything that this starts."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+        self._log = log
         with log.open("w") as output:
             self.process = subprocess.Popen(
                 command, env=dict(environment), stdout=output, stderr=output, start_new_session=True
             )
+
+    @property
+    def started(self) -> bool:
+        """Whether it says so."""
+        return "Ray runtime started" in self._log.read_text()
 
     def processes(self) -> list[psutil.Process]:
         """All of them, the raylet before its workers."""
@@ -83,18 +89,24 @@ class RayCluster:
         self.wait_for_machines()
 
     def add_machine(self) -> Machine:
-        """One more."""
-        self._started += 1
-        place = ["--address", self.address, "--node-ip-address", _ip(self._started)]
-        machine = self._start(*place, "--num-cpus", "1")
-        self.machines.append(machine)
-        return machine
+        """One more. On a busy machine starting may hang, so it is tried again."""
+        for _ in range(3):
+            self._started += 1
+            place = ["--address", self.address, "--node-ip-address", _ip(self._started)]
+            machine = self._start(*place, "--num-cpus", "1")
+            try:
+                wait_until(lambda machine=machine: machine.started, 60, "a machine's start")
+            except TimeoutError:
+                machine.kill()
+            else:
+                self.machines.append(machine)
+                return machine
+        raise TimeoutError(f"no machine starts; {self._said()}")
 
     def replace(self, machine: Machine) -> None:
         """Another one in place of one that is dead."""
         self.machines.remove(machine)
         self.add_machine()
-        self.wait_for_machines()
 
     def wait_for_machines(self) -> None:
         """Returns when all have joined, and no others are left."""

@@ -26,12 +26,12 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.pipelines.cluster import ROOT, MlflowServer, RayCluster, cluster_environment, ray_cluster
+from tests.pipelines.cluster import ROOT, MlflowServer, RayCluster, cluster_environment, command_of, ray_cluster
 from tests.tiny_models import TinyPair
 
 ALPHAS = [0.0, 0.1, 0.2, 0.3, 0.4]
 PROMPTS = 12
-MOST = 3
+MOST = 5
 """Strikes that one search gets."""
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "5"))
 FULL = 2
@@ -95,6 +95,9 @@ class Search:
                 with contextlib.suppress(ValueError):
                     found[json.loads(line)["key"]] += 1
         return found
+
+    def choice_made(self) -> bool:
+        return (self.run_dir / "selection.json").exists()
 
     def choice(self) -> dict[str, Any]:
         """All of `selection.json`."""
@@ -178,11 +181,13 @@ def calm(new_search: Callable[[Path], Search], tmp_path_factory: pytest.TempPath
 
 
 def kill_actor(search: Search, dice: random.Random) -> bool:
-    """`kill -9` of an engine."""
-    found = actors(search)
-    if not found:
-        return False
-    return killed(dice.choice(found))
+    """`kill -9` of an engine that has started; one that dies while it starts, again and again, is given up."""
+    while search.running():
+        if found := [actor for actor in actors(search) if not command_of(actor).endswith(".ready")]:
+            time.sleep(dice.uniform(0, 2))
+            return killed(dice.choice(found))
+        time.sleep(0.05)
+    return False
 
 
 def kill_export_task(search: Search, dice: random.Random) -> bool:
@@ -196,16 +201,22 @@ def kill_export_task(search: Search, dice: random.Random) -> bool:
 
 
 def kill_machine(search: Search, dice: random.Random) -> bool:
-    """A whole machine loses its power; one that does something, if any does."""
-    busy = [machine for machine in search.cluster.machines if machine.workers("EngineActor")]
-    if not busy:
-        return False
-    dice.choice(busy).kill()
-    return True
+    """A whole machine that does something loses its power; another one comes some time later."""
+    while search.running():
+        if found := [machine for machine in search.cluster.machines if machine.workers("EngineActor")]:
+            time.sleep(dice.uniform(0, 4))
+            lost = dice.choice(found)
+            lost.kill()
+            time.sleep(dice.uniform(0, 8))
+            search.cluster.replace(lost)
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def kill_driver(search: Search, dice: random.Random) -> bool:
     """`kill -9` of the command itself; then the same command again."""
+    some_time(search, dice)
     if not search.running():
         return False
     assert search.process is not None
@@ -217,6 +228,7 @@ def kill_driver(search: Search, dice: random.Random) -> bool:
 
 def kill_mlflow(search: Search, dice: random.Random) -> bool:
     """The server goes away, and comes back while the search goes on or after it."""
+    some_time(search, dice)
     if not search.running():
         return False
     search.server.kill()
@@ -228,6 +240,7 @@ def kill_mlflow(search: Search, dice: random.Random) -> bool:
 
 def fill_disk(search: Search, dice: random.Random) -> bool:
     """The disk of `run_dir` is full; once there is room again, the same command goes on."""
+    some_time(search, dice)
     filler = search.folder / "filler"
     with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
@@ -259,29 +272,26 @@ FAULTS: dict[str, Strike] = {
 def test_a_search_comes_through(
     fault: str, calm: Calm, new_search: Callable[[Path], Search], tmp_path: Path, report: dict[str, Rounds]
 ) -> None:
-    """Searches are struck up to three times each, until the fault has struck often enough."""
+    """Searches are struck several times each, until the fault has struck often enough."""
     dice, rounds, strike = random.Random(fault), report[fault], FAULTS[fault]
     for number in range(2 * ROUNDS):  # some moments are too late to hit anything
         with disk(tmp_path / str(number), small=strike is fill_disk) as folder:
             search = new_search(folder)
             started = time.monotonic()
             search.start()
-            time.sleep(0.8 * calm.engines)
             strikes = 0
             while search.running() and strikes < MOST and rounds.strikes + strikes < ROUNDS:
-                if strike is not kill_export_task:
-                    time.sleep(dice.uniform(0, calm.end - 0.8 * calm.engines))
                 before = search.stored()
                 strikes += strike(search, dice)
                 assert before <= search.stored(), "what is stored stays"
             assert search.wait() == 0, search.log()
-            rounds.add(strikes, time.monotonic() - started)
+            seconds = time.monotonic() - started
             deliver(search)
             as_without(search, calm)
-        for machine in [one for one in search.cluster.machines if one.process.poll() is not None]:
-            search.cluster.replace(machine)
+            rounds.add(strikes, seconds)
         if rounds.strikes == ROUNDS:
             break
+    write(report, calm)
     assert rounds.strikes == ROUNDS
 
 
@@ -310,6 +320,16 @@ def deliver(search: Search) -> None:
     if "adamms track" in search.log():
         done = search.cluster.run([sys.executable, "-m", "adamms.cli", "track", str(search.run_dir)])
         assert done.returncode == 0, done.stderr
+
+
+def some_time(search: Search, dice: random.Random) -> None:
+    """Until after its answers have begun, or its end."""
+    before = search.stored()
+    while search.running() and search.stored() == before and not search.choice_made():
+        time.sleep(0.05)
+    moment = time.monotonic() + dice.uniform(0, 4)
+    while search.running() and time.monotonic() < moment:
+        time.sleep(0.05)
 
 
 def actors(search: Search) -> list[psutil.Process]:
@@ -347,10 +367,12 @@ def disk(folder: Path, small: bool) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def report(calm: Calm) -> Iterator[dict[str, Rounds]]:
+def report() -> dict[str, Rounds]:
     """How often each fault struck, written down in the end."""
-    found = {fault: Rounds() for fault in FAULTS}
-    yield found
+    return {fault: Rounds() for fault in FAULTS}
+
+
+def write(found: dict[str, Rounds], calm: Calm) -> None:
     rows = [
         f"| {fault} | {rounds.strikes} | {len(rounds.seconds)} | {statistics.median(rounds.seconds):.0f} "
         f"| {max(rounds.seconds):.0f} | as without it |"
@@ -366,7 +388,7 @@ def report(calm: Calm) -> Iterator[dict[str, Rounds]]:
 {time.strftime("%Y-%m-%d")}, {os.cpu_count()} cores of {platform.machine()}, {memory:.0f} GB, other work beside it. A
 Ray head and two machines of one core (processes of their own), an MLflow server, a search over {len(ALPHAS)} alphas and
 {PROMPTS} prompts with two engines (Transformers, tiny models), which takes {calm.end:.0f} s undisturbed. The fault
-strikes a search up to {MOST} times at drawn moments between the start of its engines and its end; times are until the
+strikes a search up to {MOST} times at drawn moments while it answers or exports; times are until the
 search is finished, the command given again included. Ray takes a machine for dead after 3 s of silence here (its
 default is 15 s and more).
 
