@@ -389,7 +389,7 @@ def write(found: dict[str, Rounds], calm: Calm) -> None:
 Ray head and two machines of one core (processes of their own), an MLflow server, a search over {len(ALPHAS)} alphas and
 {PROMPTS} prompts with two engines (Transformers, tiny models), which takes {calm.end:.0f} s undisturbed. The fault
 strikes a search up to {MOST} times at drawn moments while it answers or exports; times are until the
-search is finished, the command given again included. Ray takes a machine for dead after 3 s of silence here (its
+search is finished, the command given again included. Ray takes a machine for dead after 5 s of silence here (its
 default is 15 s and more).
 
 | fault | strikes | searches struck | median s | longest s | outcome |
