@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +13,8 @@ from pathlib import Path
 from adamms.errors import UserError
 
 logger = logging.getLogger(__name__)
+LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""Ray reads it when it is imported; without it a cluster of this machine alone listens on all its addresses."""
 
 
 @contextmanager
@@ -21,13 +25,17 @@ def ray_session(address: str | None) -> Iterator[None]:
         UserError: the address answers to no Ray cluster.
     """
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # the default, 30, is too short for a busy laptop
+    # `ray job submit` sets RAY_ADDRESS for its driver; without either, a private cluster on the loopback interface.
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    if address == "local":
+        for name, value in LOOPBACK_ONLY.items():
+            os.environ.setdefault(name, value)
     import ray
 
     if ray.is_initialized():
         yield
         return
-    # `ray job submit` sets RAY_ADDRESS for its driver; without either, a private cluster on the loopback interface.
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    ended_by = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address, include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
     except ConnectionError as error:
@@ -35,6 +43,8 @@ def ray_session(address: str | None) -> Iterator[None]:
         raise UserError(
             f"ray.address={address}: no Ray cluster answers there ({reason}); start one with `ray start --head`"
         ) from None
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, ended_by)  # Ray put its own in place, which ends the process as if it had failed
     try:
         yield
     finally:

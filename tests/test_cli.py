@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -156,3 +158,18 @@ def test_nothing_heavy_is_imported_before_it_is_used() -> None:
     code = f"import sys, adamms.cli; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(("number", "status"), [(errno.ENOSPC, 2), (errno.EDQUOT, 2), (errno.EACCES, 1)])
+def test_a_full_disk_can_be_mended(capsys: pytest.CaptureFixture[str], number: int, status: int) -> None:
+    def entry() -> None:
+        raise OSError(number, os.strerror(number), "/run/responses")
+
+    with pytest.raises(SystemExit if status == 2 else OSError) as ended:
+        cli.run_as_command(entry)
+    if status == 2:
+        assert isinstance(ended.value, SystemExit)
+        assert ended.value.code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: /run/responses: ")
+        assert "make room" in line

@@ -19,16 +19,16 @@ RETRIES = 10  # of a task whose worker or machine died; it writes the same bytes
 @contextmanager
 def run_on_ray(merging: MergingConfig, ray_config: RayConfig) -> Iterator[Run]:
     """Tasks on the cluster that `ray.address` names, that this job runs in, or on a new one on this machine."""
-    import ray
-
     threads = merging.workers or 1
     resources = {"num_cpus": threads, "num_gpus": merging.gpus_per_task}
     device = device_of(merging)
-    task = ray.remote(_run_group).options(**resources, max_retries=RETRIES)
 
     def run(
         function: Callable[[Any], Any], groups: Sequence[Sequence[Any]], after: After | None = None, /
     ) -> Iterator[Any]:
+        import ray
+
+        task = ray.remote(_run_group).options(**resources, max_retries=RETRIES)
         shared = ray.put(function)
         pending = [task.remote(shared, group, after, threads, device) for group in groups]
         try:
@@ -45,6 +45,19 @@ def run_on_ray(merging: MergingConfig, ray_config: RayConfig) -> Iterator[Run]:
     with ray_session(ray_config.address):
         _check_resources(resources)
         yield run
+
+
+def has_room(merging: MergingConfig) -> bool:
+    """Whether some machine has what a task needs beside all that runs there; rather no than yes.
+
+    Ray tells what is free of the whole cluster only: if that is as much as if every machine had enough, one has.
+    """
+    import ray
+
+    if merging.gpus_per_task:
+        return False  # engines take whole GPUs
+    machines = sum(node["Alive"] for node in ray.nodes())
+    return bool(ray.available_resources().get("CPU", 0) >= machines * (merging.workers or 1))
 
 
 def _check_resources(wanted: dict[str, float]) -> None:

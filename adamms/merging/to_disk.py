@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import shutil
@@ -14,7 +13,7 @@ from typing import Any
 
 from adamms.checkpoint import Checkpoint
 from adamms.config import Backend, MergingConfig, RayConfig
-from adamms.errors import UserError
+from adamms.errors import FULL, UserError
 from adamms.mapping.plan import MergePlan
 from adamms.merging.companions import copy_companions, write_model_card, write_record
 from adamms.merging.execute import CHUNK_ELEMENTS, GPU_CHUNK_ELEMENTS, Originals
@@ -30,7 +29,6 @@ from adamms.merging.statistics import Statistics
 Progress = Callable[[int], None]  # called with bytes written since the last call
 LOG = logging.getLogger(__name__)
 MERGING, RAY = MergingConfig(), RayConfig()  # the defaults
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def merge_to_disk(
@@ -76,7 +74,7 @@ def merge_to_disk(
             _verify(staging, base)
             check(staging)
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in FULL:
             raise
         raise UserError(f"{output}: {os.strerror(error.errno or 0)}; make room or choose another disk") from None
     return output
@@ -123,14 +121,15 @@ def _synced(written: Iterable[Written]) -> Sequence[Written]:
 
 
 def _runner(config: MergingConfig, ray: RayConfig) -> AbstractContextManager[Run]:
-    if _on_ray(config, ray):
+    if runs_on_ray(config, ray):
         from adamms.merging.on_ray import run_on_ray
 
         return run_on_ray(config, ray)
     return run_on_threads(config.workers, device_of(config))
 
 
-def _on_ray(config: MergingConfig, ray: RayConfig) -> bool:
+def runs_on_ray(config: MergingConfig, ray: RayConfig) -> bool:
+    """Whether a merge is done by Ray tasks."""
     cluster = ray.address or os.environ.get("RAY_ADDRESS")  # the latter in a job of `ray job submit`
     return config.backend == Backend.ray or (config.backend == Backend.auto and bool(cluster))
 
@@ -139,7 +138,7 @@ def _check_gpu(config: MergingConfig, ray: RayConfig) -> None:
     """On Ray the cluster's machines are asked instead."""
     import torch
 
-    if config.gpus_per_task and not _on_ray(config, ray) and not torch.cuda.is_available():
+    if config.gpus_per_task and not runs_on_ray(config, ray) and not torch.cuda.is_available():
         raise UserError(f"merging.gpus_per_task={config.gpus_per_task:g}: torch sees no GPU here; leave it at 0")
 
 
@@ -179,4 +178,4 @@ def _verify(folder: Path, base: Checkpoint) -> None:
         raise RuntimeError(f"{folder}: {len(different)} tensors are not as in the base, first {different[0]!r}")
 
 
-__all__ = ["check_ancestor", "merge_to_disk"]
+__all__ = ["check_ancestor", "merge_to_disk", "runs_on_ray"]

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 
-from adamms.config import EngineConfig, RayConfig
+from adamms.config import EngineConfig, MergeSettings, RayConfig
 from adamms.generation.engine import EngineSpec
 from adamms.generation.noise import Noise, noise_floor
 from adamms.generation.pool import InferencePool
 from adamms.generation.prompts import Prompt
+from adamms.merging.to_disk import runs_on_ray
 from adamms.progress import count_bar
 from adamms.ray_session import ray_session
 from adamms.searching.alphas import Line
@@ -67,6 +68,15 @@ class Engines:
         """Gives the engines' machines back; they start anew when they are needed again."""
         self._pool = None
         self._open.close()
+
+    def make_room(self, settings: MergeSettings) -> None:
+        """Stops the engines where they hold what a merge on Ray would wait for."""
+        if not self.started or not runs_on_ray(settings.merging, settings.ray):
+            return
+        from adamms.merging.on_ray import has_room
+
+        if not has_room(settings.merging):
+            self.stop()
 
     def __enter__(self) -> Engines:
         return self

@@ -131,7 +131,7 @@ def run_search(
         track_groups(tracker, line, steps)
         with costs.phase("exporting"):
             winners = wanted(settings, outcome, run)
-            checkpoints = [export(search, line, selection, folder) for folder, selection in winners.items()]
+            checkpoints = [export(search, engines, line, selection, folder) for folder, selection in winners.items()]
         costs.save()
         for folder, selection in winners.items():
             task = "" if folder == run.merged_folder else folder.name
@@ -173,12 +173,13 @@ def wanted(settings: SearchSettings, outcome: Outcome, run: RunFolder) -> dict[P
     return {run.merged_folder / name: selection for name, selection in chosen.items() if name}
 
 
-def export(search: Search, line: Line, selection: Selection, folder: Path) -> Path:
+def export(search: Search, engines: Engines, line: Line, selection: Selection, folder: Path) -> Path:
     """The winner as a checkpoint, unless it stands there from an earlier run of the same search."""
     assert selection.alpha is not None
     winner = line.at(selection.alpha)
     if was_merged_as(folder, search.pair.plan, winner):
         return folder
+    engines.make_room(search.settings)
     return merge_pair(search.settings, search.pair, winner, folder, force=True, title="exporting")
 
 

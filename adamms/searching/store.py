@@ -105,8 +105,9 @@ class ResponseStore:
                     written += os.write(descriptor, batch[written:])
                 if self._fsync:
                     os.fsync(descriptor)
-            except OSError:  # a torn line must stay the last of its file
+            except OSError as error:  # a torn line must stay the last of its file
                 self._close()
+                error.filename = str(self.folder)
                 raise
 
     def load(self) -> list[ResponseRecord]:

@@ -14,6 +14,7 @@ from adamms.searching.budget import Budget
 from adamms.searching.search import Found, Search, run_search
 from adamms.sweeping.schedule import SweepSchedule
 from adamms.tracking.journal import Parent
+from adamms.tracking.run_tracker import tell_interrupted
 
 LOG = logging.getLogger(__name__)
 Result = Found | Exception
@@ -62,6 +63,7 @@ def run_lanes(
                     future.result()
         except BaseException:
             budget.interrupt()  # the others stop at their next unit
+            tell_interrupted()  # `ray job stop` kills after 3 s, and one that exports now may take longer
             raise
 
 

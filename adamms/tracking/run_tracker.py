@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from adamms.config import TrackingConfig
 
 logger = logging.getLogger(__name__)
+_OPEN: set[RunTracker] = set()
 STATUSES = {KeyboardInterrupt: "KILLED", SystemExit: "KILLED", GeneratorExit: "KILLED"}
 
 
@@ -83,6 +84,7 @@ class RunTracker:
         )
         self._courier = Courier(self._journal, self._server, self.folder)
         self._courier.start()
+        _OPEN.add(self)
         watched = self._config.system_metrics and self._parent is None  # a sweep's own run has the machine's load
         self._machine = MachineMonitor(self._log_machine) if watched else None
         if self._machine:
@@ -94,6 +96,7 @@ class RunTracker:
     ) -> None:
         if not self._config.enabled:
             return
+        _OPEN.discard(self)
         if self._machine:
             self._machine.stop()
         self._journal.append("status", status="FINISHED" if kind is None else STATUSES.get(kind, "FAILED"))
@@ -135,6 +138,11 @@ class RunTracker:
         file.write_text(json.dumps({"columns": list(columns), "data": [list(row) for row in rows]}), encoding="utf-8")
         self._tell("table", run, path=str(path), name=name, digest=digest(file))
 
+    def tell_interrupted(self) -> None:
+        """Says so before it has ended, for it may be killed before; how it does end is told all the same."""
+        self._journal.append("status", status="KILLED")
+        self._courier.notify()
+
     @property
     def _uri(self) -> str:
         return without_password(self._config.uri)
@@ -153,6 +161,12 @@ class RunTracker:
         self._told[slot] = fields
         self._journal.append(kind, run, **fields)
         self._courier.notify()
+
+
+def tell_interrupted() -> None:
+    """Somebody stops this process: all that is tracked in it, in whichever thread, says so at once."""
+    for tracker in list(_OPEN):
+        tracker.tell_interrupted()
 
 
 def _slot(kind: str, run: str | None, fields: Mapping[str, Any]) -> tuple[str, ...]:

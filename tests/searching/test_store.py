@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -107,3 +109,25 @@ def test_kill_while_several_write(tmp_path: Path) -> None:
         name, number, i = key.split("-")
         assert int(number) == 0 or f"{name}-{int(number) - 1}-{i}" in stored
     assert stored
+
+
+def test_a_full_disk_is_told_with_its_folder_and_what_was_stored_stays(tmp_path: Path) -> None:
+    """A file that may not grow is as a disk without room."""
+    program = """
+import resource, signal, sys
+from adamms.searching.store import ResponseRecord, ResponseStore
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (250, 250))
+store = ResponseStore(sys.argv[1])
+try:
+    for number in range(9):
+        store.append([ResponseRecord(0.1, f"p{number}", "yes", f"{number:x}")])
+except OSError as error:
+    print(error.filename)
+"""
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{tmp_path}\n"
+    before = {record.prompt_id for record in ResponseStore(tmp_path).load()}
+    assert before == {"p0", "p1"}, "whole lines of 96 bytes each"
+    ResponseStore(tmp_path).append([ResponseRecord(0.1, "p9", "yes", "9")])
+    assert {record.prompt_id for record in ResponseStore(tmp_path).load()} == {*before, "p9"}

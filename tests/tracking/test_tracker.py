@@ -20,6 +20,7 @@ from adamms.tracking import CandidateRecord, SearchTracker
 from adamms.tracking.courier import deliver_run
 from adamms.tracking.delivery import Delivery, Unreachable
 from adamms.tracking.journal import Journal, Operation
+from adamms.tracking.run_tracker import tell_interrupted
 from adamms.tracking.server import Server
 
 PARAMS = {"base": "models/base", "donor": "models/donor", "method": "linear"}
@@ -123,6 +124,21 @@ def test_how_a_search_ended_is_shown(
         raise error
     (run,) = mlflow.MlflowClient(config.uri).search_runs(["1"])
     assert run.info.status == status
+
+
+def test_an_interrupted_search_says_so_before_it_has_ended(tmp_path: Path, config: TrackingConfig) -> None:
+    """It may be killed before; if it comes to its end all the same, that counts."""
+    import mlflow
+
+    client = mlflow.MlflowClient(config.uri)
+    with SearchTracker(config, "key", PARAMS, tmp_path / "run"):
+        tell_interrupted()
+        deadline = time.monotonic() + 60
+        while not (found := client.search_runs(["1"], "attributes.status = 'KILLED'")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert len(found) == 1
+    (run,) = client.search_runs(["1"])
+    assert run.info.status == "FINISHED"
 
 
 def test_a_record_that_is_refused_holds_up_nothing(

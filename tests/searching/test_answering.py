@@ -1,0 +1,48 @@
+"""Engines on real Ray that make room for what a search does next; fake ones, for this is about what they hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from adamms.config import Backend, EngineConfig, MergeSettings, MergingConfig, RayConfig
+from adamms.generation.prompts import Prompt
+from adamms.merging.on_ray import run_on_ray
+from adamms.merging.recipe import Recipe
+from adamms.searching.answering import Engines
+from tests.generation.fake_engine import FakeSpec
+
+PROMPTS = [Prompt("p", "?")]
+
+
+@pytest.mark.usefixtures("local_ray")  # of four cores
+@pytest.mark.parametrize(
+    ("cpus", "merging", "stays"),
+    [
+        (4, MergingConfig(backend=Backend.ray), False),
+        (2, MergingConfig(backend=Backend.ray), True),
+        (2, MergingConfig(backend=Backend.ray, workers=3), False),
+        (2, MergingConfig(backend=Backend.ray, gpus_per_task=0.5), False),
+        (4, MergingConfig(backend=Backend.local), True),
+    ],
+)
+def test_engines_that_hold_what_a_merge_needs_are_stopped(
+    tmp_path: Path, cpus: int, merging: MergingConfig, stays: bool
+) -> None:
+    with Engines(EngineConfig(cpus=cpus), RayConfig()) as engines:
+        engines.serve(EngineFor(EngineConfig(cpus=cpus), tmp_path))  # type: ignore[arg-type]
+        assert len(list(engines.pool.answer(Recipe(), {0.1: PROMPTS}, 1))) == 1
+        engines.make_room(MergeSettings("base", "donor", merging=merging))
+        assert engines.started == stays
+        if merging.backend == Backend.ray and not merging.gpus_per_task:
+            with run_on_ray(merging, RayConfig()) as run:
+                assert list(run(_same, [[1], [2]])) == [1, 2], "it does not wait for ever"
+
+
+class EngineFor(FakeSpec):
+    engine_key = "one base"
+
+
+def _same(item: int) -> int:
+    return item
