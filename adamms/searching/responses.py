@@ -82,7 +82,7 @@ def comparison_set(
             f"no prompt was answered by every candidate (answers per alpha: {counts or 'none'}); "
             "let every candidate answer the same prompt_ids"
         )
-    common.sort(key=lambda prompt: (tuple(responses[alpha][prompt] for alpha in alphas), prompt))
+    common.sort(key=lambda prompt: ([_content(responses[alpha][prompt]) for alpha in alphas], prompt))
     return Comparison(
         alphas=alphas,
         prompt_ids=tuple(common),
@@ -90,6 +90,11 @@ def comparison_set(
         dropped=len(everything) - len(common),
         parents=tuple(tuple(answers[prompt] for prompt in common) for answers in parents),
     )
+
+
+def _content(answer: str) -> tuple[str, tuple[float, ...]]:
+    """All that anything computed from an answer depends on."""
+    return str(answer), (answer.logprobs or ()) if isinstance(answer, Response) else ()
 
 
 def read_responses(path: str | Path) -> Responses:

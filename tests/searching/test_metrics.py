@@ -71,7 +71,7 @@ def test_either_counts_once_and_sum_twice() -> None:
 
 
 def test_unknown_metric_names_the_known() -> None:
-    with pytest.raises(UserError, match="either, sum, answer, edit, chrf, plurality, embedding"):
+    with pytest.raises(UserError, match="either, sum, answer, edit, chrf, plurality, logprob, kl, embedding"):
         get_metric("bleu")
 
 
