@@ -44,10 +44,10 @@ class FakeEngine:
     def __init__(self, spec: FakeSpec) -> None:
         self.effort = Effort()
         self._spec, self._alpha, self._peak = spec, -1.0, 0
-        self._donor = "" if spec.plan.fingerprint == "one" else f" of donor {spec.plan.fingerprint}"
+        self.adopt(spec.plan)
 
     def adopt(self, plan: FakePlan) -> None:
-        self._donor = f" of donor {plan.fingerprint}"
+        self._donor = "" if plan.fingerprint == "one" else f" of donor {plan.fingerprint}"
 
     def move(self, recipe: Recipe) -> str:
         self._alpha = recipe.alpha
