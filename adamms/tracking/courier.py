@@ -6,7 +6,7 @@ import logging
 import threading
 from pathlib import Path
 
-from adamms.errors import UserError
+from adamms.errors import FULL, UserError
 from adamms.tracking.delivery import Delivery
 from adamms.tracking.journal import Journal
 from adamms.tracking.server import Server, Unreachable, without_password
@@ -54,8 +54,11 @@ class Courier:
                     logger.warning("tracking.uri=%s does not answer (%s); the search goes on", self._uri, error)
                 told, wait = True, min(2 * wait, LONGEST_WAIT)
                 self._last.wait(wait)
-            except Exception:  # whatever the dashboard's trouble is, the search goes on without it
-                logger.exception("delivering to MLflow failed; the records stay in %s", self._journal.folder)
+            except Exception as error:  # whatever the dashboard's trouble is, the search goes on without it
+                if isinstance(error, OSError) and error.errno in FULL:
+                    logger.warning("delivering to MLflow ended: %s: %s", self._journal.folder, error.strerror)
+                else:
+                    logger.exception("delivering to MLflow failed; the records stay in %s", self._journal.folder)
                 return
             if last:
                 return
