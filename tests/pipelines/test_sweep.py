@@ -181,7 +181,7 @@ def test_what_is_wrong_with_a_sweep_is_said_before_anything_is_written(config: P
     command = [sys.executable, "pipelines/sweep.py", "--config", str(config), "sweep.pairs.first.dnor=x"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "sweep.pairs.first: dnor" in done.stderr
+    assert "error: sweep.pairs.first: settings: dnor" in done.stderr
     assert not (tmp_path / "sweep").exists()
 
 
