@@ -64,9 +64,12 @@ _DISPLAY = _Display()
 
 @contextmanager
 def bytes_bar(title: str, plan: MergePlan) -> Iterator[Callable[[int], None]]:
-    """A bar over all bytes of a plan's output; gives the function that advances it by some bytes."""
+    """A bar over all bytes of a plan's output, on a terminal; gives the function that advances it by some bytes."""
     from adamms.checkpoint import DTYPES
 
+    if not STDERR.is_terminal:
+        yield lambda count: None
+        return
     total = sum(DTYPES[t.dtype] * _elements(t.shape) for t in plan.tensors)
     with _DISPLAY.bar(title, total, lambda count: decimal(int(count))) as advance:
         yield lambda count: advance(count, "")

@@ -26,7 +26,8 @@ def test_json_lines_have_a_field_for_what_they_are_about(capsys: pytest.CaptureF
     logging.getLogger("adamms.some").info("answered %d prompts", 4, extra=about)
     row = json.loads(capsys.readouterr().err)
     assert row.pop("time")
-    assert row == {"level": "INFO", "logger": "adamms.some", "message": "answered 4 prompts", **about}
+    expected = {"level": "INFO", "logger": "adamms.some", "message": "answered 4 prompts", **about}
+    assert row.items() >= expected.items(), "where vLLM was imported, it adds fields of its own"
 
 
 def test_text_tells_the_same_at_its_end_and_only_from_the_level_on(capsys: pytest.CaptureFixture[str]) -> None:

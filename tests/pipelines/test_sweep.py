@@ -189,4 +189,4 @@ def test_a_merge_from_settings_alone(tiny_pair: TinyPair, tmp_path: Path, monkey
     output = tmp_path / "merged"
     models = [f"base={tiny_pair.base}", f"donor={tiny_pair.donor}"]
     here(monkeypatch, merge, *models, "alpha=0.3", f"output={output}")
-    assert json.loads((output / "adamms.json").read_text())["alpha"] == 0.3
+    assert json.loads((output / "adamms.json").read_text())["recipe"] == {"method": "linear", "alpha": 0.3}
