@@ -186,6 +186,7 @@ def test_a_killed_search_goes_on_where_it_stopped(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # ten whole searches, on average
 def test_twenty_kills_at_random_moments_cost_nothing_that_was_stored(
     searched: Path, tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path
 ) -> None:
