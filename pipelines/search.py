@@ -22,7 +22,7 @@ def main(settings: SearchSettings, force: bool) -> None:
     search = prepare(settings, force)  # everything the user can mend is found before anything is written
     warn_if_temporary(search.run.folder)
     budget = Budget(settings.budget)
-    with Engines(settings.engine, settings.ray, budget) as engines:
+    with Engines(settings.ray, budget) as engines:
         found = run_search(search, engines, budget)
     print_outcome(found.outcome, found.checkpoints, settings.tracking)
     print(f"report:     {search.run.folder / 'report.html'}")

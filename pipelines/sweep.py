@@ -10,7 +10,6 @@ alone. The same command run again does what is missing: nothing that is finished
 from __future__ import annotations
 
 import hashlib
-import json
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import adamms.sweeping.ranking as ranking
 from adamms.cli import pipeline
 from adamms.config import SweepSettings
 from adamms.errors import UserError
+from adamms.files import write_json
 from adamms.ray_session import ray_session, warn_if_temporary
 from adamms.searching.budget import Budget
 from adamms.searching.search import Search
@@ -47,7 +47,7 @@ def main(settings: SweepSettings, force: bool) -> None:
                 rows[name] = settle(name, todo[name], result)
                 tracker.log_metrics({"searches_done": len(rows), "searches": len(cells)})
         order = ranking.ranked(rows.values())
-        write(folder, order)
+        write_json(folder / "sweep.json", ranking.to_json(order))
         figures = ranking.draw(order, settings.searching.metric, folder / "figures")
         tracker.log_metrics({"failed": sum(row.status == ranking.FAILED for row in order)})
         tracker.log_metrics({"gpu_hours": budget.gpu_hours, "searches_done": len(rows), "searches": len(cells)})
@@ -92,14 +92,6 @@ def parameters(settings: SweepSettings) -> dict[str, str]:
         "metric": settings.searching.metric,
         "run_dir": str(Path(settings.run_dir).resolve()),
     }
-
-
-def write(folder: Path, rows: list[ranking.Row]) -> None:
-    """`sweep.json`, in one step."""
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / ".sweep.json.tmp"
-    temporary.write_text(json.dumps(ranking.to_json(rows), indent=2) + "\n", encoding="utf-8")
-    temporary.replace(folder / "sweep.json")
 
 
 def end_with(rows: list[ranking.Row]) -> None:

@@ -32,8 +32,7 @@ class Engines:
         budget: what the GPUs that they hold are counted in.
     """
 
-    def __init__(self, engine: EngineConfig, ray: RayConfig, budget: Budget = UNLIMITED) -> None:
-        self.config = engine
+    def __init__(self, ray: RayConfig, budget: Budget = UNLIMITED) -> None:
         self._ray, self._budget = ray, budget
         self._session, self._open = ExitStack(), ExitStack()
         self._spec: EngineSpec | None = None
@@ -46,9 +45,15 @@ class Engines:
         return self._pool is not None
 
     @property
+    def config(self) -> EngineConfig:
+        """Of the plan that is served."""
+        assert self._spec is not None, "serve comes first"
+        return self._spec.config
+
+    @property
     def pool(self) -> InferencePool:
         """The warm pool, at the plan that is served."""
-        assert self._spec is not None
+        assert self._spec is not None, "serve comes first"
         if self._pool is None:
             if not self._key:
                 self._session.enter_context(ray_session(self._ray.address))
@@ -62,7 +67,7 @@ class Engines:
         """What is asked from now on is of this plan; engines of another base are stopped first."""
         if self.started and spec.engine_key != self._key:
             self.stop()
-        self._spec, self.config = spec, spec.config
+        self._spec = spec
 
     def stop(self) -> None:
         """Gives the engines' machines back; they start anew when they are needed again."""
@@ -155,12 +160,10 @@ def answer_all(
     alphas: Sequence[float],
     prompts: Sequence[Prompt],
     run: RunFolder,
-    *,
-    engine: EngineConfig,
     ray: RayConfig,
 ) -> CandidateBook:
     """Every candidate's answers to every prompt."""
-    with Engines(engine, ray) as engines:
+    with Engines(ray) as engines:
         engines.serve(spec)
         answering = Answering(engines, line, prompts, run)
         answering.answer(dict.fromkeys(alphas, prompts))

@@ -64,7 +64,7 @@ def answer_cases(settings: ReproduceSettings, pair_folder: Path, seed: int) -> I
 
     run = RunFolder(Path(one.run_dir), answer_identity(pair.plan, line, one.engine))
     spec = EngineSpec(pair.plan, one.engine)
-    responses = answer_all(spec, line, alphas, prompts, run, engine=one.engine, ray=one.ray).responses(alphas, prompts)
+    responses = answer_all(spec, line, alphas, prompts, run, one.ray).responses(alphas, prompts)
     donor = answer_as_donor(one, pair, prompts, "donor")
     judged = answer_labelled(one, pair, line, alphas, judging)
     judged_donor = answer_as_donor(one, pair, judging)

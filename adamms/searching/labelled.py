@@ -28,7 +28,7 @@ def answer_labelled(
     """Every candidate's answers to the labelled prompts."""
     run = RunFolder(Path(settings.run_dir), answer_identity(pair.plan, line, settings.engine), "judged")
     spec = EngineSpec(pair.plan, settings.engine, settings.mapping.base_architecture)
-    book = answer_all(spec, line, alphas, prompts, run, engine=settings.engine, ray=settings.ray)
+    book = answer_all(spec, line, alphas, prompts, run, settings.ray)
     return book.responses(alphas, prompts)
 
 
@@ -39,7 +39,7 @@ def answer_as_donor(
     plan, line = plan_alone(pair.donor), Line(Recipe())
     run = RunFolder(Path(settings.run_dir), answer_identity(plan, line, settings.engine), stored)
     spec = EngineSpec(plan, settings.engine, settings.mapping.donor_architecture)
-    return answer_all(spec, line, [0.0], prompts, run, engine=settings.engine, ray=settings.ray).answers_at(0.0)
+    return answer_all(spec, line, [0.0], prompts, run, settings.ray).answers_at(0.0)
 
 
 def answer_as_baselines(
@@ -64,6 +64,6 @@ def answer_as_baselines(
     for method, recipe in recipes.items():
         line = Line(recipe)
         run = RunFolder(Path(settings.run_dir), answer_identity(pair.plan, line, settings.engine), f"judged-{method}")
-        book = answer_all(spec, line, [EVEN], prompts, run, engine=settings.engine, ray=settings.ray)
+        book = answer_all(spec, line, [EVEN], prompts, run, settings.ray)
         answers[method] = book.answers_at(EVEN)
     return answers

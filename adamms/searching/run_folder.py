@@ -11,6 +11,7 @@ from typing import Any
 
 from adamms.config import EngineConfig
 from adamms.errors import UserError
+from adamms.files import write_json, write_whole
 from adamms.generation.engine import Answer
 from adamms.generation.prompts import Prompt
 from adamms.mapping.plan import MergePlan
@@ -122,11 +123,8 @@ class RunFolder:
 
     def write_json(self, path: Path, data: Any) -> None:
         """Writes a result file in one step, so that a reader never sees half of it."""
-        self.write_text(path, json.dumps(data, indent=2) + "\n")
+        write_json(path, data)
 
     def write_text(self, path: Path, text: str) -> None:
         """Likewise, of text."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        write_whole(path, text)

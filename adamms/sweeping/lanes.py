@@ -49,7 +49,7 @@ def run_lanes(
     results: SimpleQueue[tuple[str, Result]] = SimpleQueue()
 
     def work(lane: int) -> None:
-        with Engines(settings.engine, settings.ray, budget) as engines:
+        with Engines(settings.ray, budget) as engines:
             while (name := schedule.take(lane)) is not None:
                 results.put((name, _run(searches[name], engines, budget, parent, name)))
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from adamms.files import write_json
+
 
 class Costs:
     """Seconds by phase, in the order in which phases first happened, and the most that was held at once of anything;
@@ -38,10 +40,7 @@ class Costs:
 
     def save(self) -> None:
         """Writes everything counted so far, in one step."""
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._file.with_name(f".{self._file.name}.tmp")
-        temporary.write_text(json.dumps({"seconds": self.seconds, "peaks": self.peaks}, indent=2) + "\n", "utf-8")
-        temporary.replace(self._file)
+        write_json(self._file, {"seconds": self.seconds, "peaks": self.peaks})
 
 
 def read_costs(file: Path, kind: str = "seconds") -> dict[str, float]:

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from adamms.files import write_whole
+
 SUFFIX = ".journal.jsonl"
 
 
@@ -98,10 +100,7 @@ class Journal:
 
     def mark_delivered(self, target: str, operations: int) -> None:
         """Remembers how many operations a server has."""
-        position = self._position(target)
-        temporary = position.with_suffix(".tmp")
-        temporary.write_text(json.dumps({"operations": operations}) + "\n", encoding="utf-8")
-        temporary.replace(position)
+        write_whole(self._position(target), json.dumps({"operations": operations}) + "\n")
 
     def waiting(self, target: str) -> int:
         """How many operations a server has yet to be told."""

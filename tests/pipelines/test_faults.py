@@ -148,14 +148,6 @@ def cluster() -> Iterator[RayCluster]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    found = MlflowServer(tmp_path_factory.mktemp("mlflow"))
-    found.start()
-    yield found
-    found.kill()
-
-
-@pytest.fixture(scope="module")
 def new_search(
     cluster: RayCluster, server: MlflowServer, tiny_pair: TinyPair, prompt_file: Path
 ) -> Callable[[Path], Search]:

@@ -43,14 +43,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
         yield found
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    found = MlflowServer(tmp_path_factory.mktemp("mlflow"))
-    found.start()
-    yield found
-    found.kill()
-
-
 def test_the_search_runs_as_a_ray_job(
     cluster: RayCluster, tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path
 ) -> None:

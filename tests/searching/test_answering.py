@@ -30,7 +30,7 @@ PROMPTS = [Prompt("p", "?")]
 def test_engines_that_hold_what_a_merge_needs_are_stopped(
     tmp_path: Path, cpus: int, merging: MergingConfig, stays: bool
 ) -> None:
-    with Engines(EngineConfig(cpus=cpus), RayConfig()) as engines:
+    with Engines(RayConfig()) as engines:
         engines.serve(EngineFor(EngineConfig(cpus=cpus), tmp_path))  # type: ignore[arg-type]
         assert len(list(engines.pool.answer(Recipe(), {0.1: PROMPTS}, 1))) == 1
         engines.make_room(MergeSettings("base", "donor", merging=merging))

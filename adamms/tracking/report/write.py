@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
+from adamms.files import write_whole
 from adamms.mapping.table import count
 from adamms.searching.responses import format_alpha
 from adamms.searching.selection import END_POINT
@@ -34,11 +35,8 @@ def write_report(story: Story, folder: Path) -> list[Path]:
     telling = telling_prompts(story.responses, story.prompts, story.chosen)
     drawings = draw(story, telling)
     page = render_report(story, telling, drawings)
-    folder.mkdir(parents=True, exist_ok=True)
     report = folder / REPORT
-    temporary = folder / f".{REPORT}.tmp"
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(report)
+    write_whole(report, page)
     return [report, *(path for drawing in drawings for path in drawing.write(folder / FIGURES))]
 
 
