@@ -1,4 +1,4 @@
-"""Units of work: a span is a part of one output file that one thread writes, at a fixed place.
+"""Units of work: a span is a part of one output file, a stretch some spans in a row that one thread writes.
 
 Writing a span twice gives the same bytes at the same place, so a task that was killed can simply be run again.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite, prod
 from pathlib import Path
@@ -25,7 +25,8 @@ from adamms.merging.statistics import Statistics
 if TYPE_CHECKING:
     from torch import Tensor
 
-SPAN_BYTES = 1 << 26  # enough to be worth handing out, little enough that no thread is left alone with a big tensor
+SPAN_BYTES = 1 << 26  # a tensor is cut into such parts
+STRETCH_BYTES = 1 << 28  # what a thread takes at a time: a disk, and its reading ahead, is fastest with long rows
 _NO_COPY_RANGE = {errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 
 
@@ -39,6 +40,12 @@ class MergeSpan:
     def path(self) -> Path:
         return self.place.path
 
+    @property
+    def nbytes(self) -> int:
+        tensor = self.place.tensor
+        rows = sum(piece.stop - piece.start for piece in tensor.pieces)
+        return rows * prod(tensor.shape[1:]) * DTYPES[tensor.dtype]
+
 
 @dataclass(frozen=True, slots=True)
 class CopySpan:
@@ -48,7 +55,7 @@ class CopySpan:
     source_offset: int
     path: Path
     offset: int
-    length: int
+    nbytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,35 +70,56 @@ class DecodeSpan:
     def path(self) -> Path:
         return self.place.path
 
+    @property
+    def nbytes(self) -> int:
+        return (self.stop - self.start) * DTYPES[self.place.tensor.dtype]
+
 
 Span = MergeSpan | CopySpan | DecodeSpan
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a span came to.
+    """What a stretch came to.
 
     Attributes:
-        not_finite: the tensor, where its merged values are not finite because the base's own are not.
+        not_finite: tensors whose merged values are not finite because the base's own are not.
     """
 
     path: Path
     nbytes: int
-    not_finite: str = ""
+    not_finite: tuple[str, ...]
 
 
-def spans_of(shard: Shard, base: Checkpoint, whole_pieces: bool = False) -> list[Span]:
-    """All work for one output file, in its order.
+def stretch_bytes(total: int, workers: int) -> int:
+    """How long stretches should be: so many that no worker is left alone at the end."""
+    return max(SPAN_BYTES, min(STRETCH_BYTES, total // (8 * workers)))
+
+
+def stretches_of(shard: Shard, base: Checkpoint, limit: int, whole_pieces: bool = False) -> list[list[Span]]:
+    """All work for one output file, in its order, in stretches of at most `limit` bytes (or one span).
 
     Args:
         whole_pieces: pieces of 1-D tensors are not cut (a method looks at all of it at once).
     """
+    found: list[list[Span]] = []
+    size = limit
+    for span in _spans_of(shard, base, whole_pieces):
+        if size + span.nbytes > limit:
+            found.append([])
+            size = 0
+        found[-1].append(span)
+        size += span.nbytes
+    return found
+
+
+def _spans_of(shard: Shard, base: Checkpoint, whole_pieces: bool) -> list[Span]:
     found: list[Span] = []
     for place in shard.places:
         for span in _of_tensor(place, base, whole_pieces):
             last = found[-1] if found else None
             if isinstance(last, CopySpan) and isinstance(span, CopySpan) and _continues(last, span):
-                found[-1] = replace(last, length=last.length + span.length)
+                found[-1] = replace(last, nbytes=last.nbytes + span.nbytes)
             else:
                 found.append(span)
     return [small for span in found for small in (_cut_copy(span) if isinstance(span, CopySpan) else (span,))]
@@ -108,29 +136,35 @@ class Job:
     chunk: int = CHUNK_ELEMENTS
 
 
-def write_span(span: Span, job: Job) -> Written:
-    """Writes one span into its (preallocated) output file."""
+def write_stretch(stretch: Sequence[Span], job: Job) -> Written:
+    """Writes spans of one (preallocated) output file."""
+    path = stretch[0].path
     try:
-        descriptor = os.open(span.path, os.O_WRONLY)
+        descriptor = os.open(path, os.O_WRONLY)
     except FileNotFoundError:
         raise UserError(
-            f"{span.path.parent}: not to be seen from here; the output, base and donor have to lie on a disk that all "
+            f"{path.parent}: not to be seen from here; the output, base and donor have to lie on a disk that all "
             "machines share"
         ) from None
     try:
-        match span:
-            case CopySpan():
-                _copy(span, descriptor)
-                return Written(span.path, span.length)
-            case DecodeSpan():
-                size = DTYPES[span.place.tensor.dtype]
-                values = job.base.read(span.place.tensor.name, span.start, span.stop)
-                _pwrite(descriptor, _as_bytes(values), span.place.offset + span.start * size)
-                return Written(span.path, len(values) * size)
-            case MergeSpan():
-                return _merge(span, descriptor, job)
+        found = [_write(span, descriptor, job) for span in stretch]
+        return Written(path, sum(span.nbytes for span in stretch), tuple(filter(None, found)))
     finally:
         os.close(descriptor)
+
+
+def _write(span: Span, descriptor: int, job: Job) -> str:
+    """Gives the tensor's name if its merged values are not finite."""
+    match span:
+        case CopySpan():
+            _copy(span, descriptor)
+        case DecodeSpan():
+            tensor = span.place.tensor
+            values = job.base.read(tensor.name, span.start, span.stop)
+            _pwrite(descriptor, _as_bytes(values), span.place.offset + span.start * DTYPES[tensor.dtype])
+        case MergeSpan() if not _merge(span, descriptor, job):
+            return span.place.tensor.name
+    return ""
 
 
 def _of_tensor(place: Place, base: Checkpoint, whole_pieces: bool) -> Iterator[Span]:
@@ -167,20 +201,20 @@ def _cut(piece: Piece, start: int, rows: int) -> Piece:
 def _continues(first: CopySpan, second: CopySpan) -> bool:
     return (second.source, second.source_offset, second.path, second.offset) == (
         first.source,
-        first.source_offset + first.length,
+        first.source_offset + first.nbytes,
         first.path,
-        first.offset + first.length,
+        first.offset + first.nbytes,
     )
 
 
 def _cut_copy(span: CopySpan) -> Iterator[CopySpan]:
-    for start in range(0, span.length, SPAN_BYTES):
+    for start in range(0, span.nbytes, SPAN_BYTES):
         yield CopySpan(
             span.source,
             span.source_offset + start,
             span.path,
             span.offset + start,
-            min(SPAN_BYTES, span.length - start),
+            min(SPAN_BYTES, span.nbytes - start),
         )
 
 
@@ -189,9 +223,9 @@ def _copy(span: CopySpan, target: int) -> None:
     source = os.open(span.source, os.O_RDONLY)
     done, copy = 0, _copy_range
     try:
-        while done < span.length:
+        while done < span.nbytes:
             try:
-                count = copy(source, target, span.length - done, span.source_offset + done, span.offset + done)
+                count = copy(source, target, span.nbytes - done, span.source_offset + done, span.offset + done)
             except OSError as error:
                 if copy is _copy_plain or error.errno not in _NO_COPY_RANGE:
                     raise
@@ -200,7 +234,7 @@ def _copy(span: CopySpan, target: int) -> None:
             if count == 0:
                 raise UserError(f"{span.source}: ends too early; download the file again")
             done += count
-        linux.start_writeback(target, span.offset, span.length)
+        linux.start_writeback(target, span.offset, span.nbytes)
     finally:
         os.close(source)
 
@@ -215,18 +249,18 @@ def _copy_plain(source: int, target: int, count: int, source_offset: int, offset
     return len(data)
 
 
-def _merge(span: MergeSpan, descriptor: int, job: Job) -> Written:
+def _merge(span: MergeSpan, descriptor: int, job: Job) -> bool:
+    """Gives whether all merged values are finite."""
     tensor, offset = span.place.tensor, span.place.offset
-    size, row, not_finite = DTYPES[tensor.dtype], prod(tensor.shape[1:]), ""
-    first, last = tensor.pieces[0].start * row, tensor.pieces[-1].stop * row
+    size, row, finite = DTYPES[tensor.dtype], prod(tensor.shape[1:]), True
     for block in merged_blocks(tensor, job.originals, job.recipe, job.statistics, job.chunk):
         values = block.values.cpu()
         if not all(isfinite(end) for end in values.aminmax()):  # NaN comes through
             _check_base(tensor, block.start, values, job)
-            not_finite = tensor.name
+            finite = False
         _pwrite(descriptor, _as_bytes(values), offset + block.start * size)
-    linux.start_writeback(descriptor, offset + first * size, (last - first) * size)
-    return Written(span.path, (last - first) * size, not_finite)
+    linux.start_writeback(descriptor, offset + tensor.pieces[0].start * row * size, span.nbytes)
+    return finite
 
 
 def _check_base(tensor: TensorPlan, start: int, values: Tensor, job: Job) -> None:

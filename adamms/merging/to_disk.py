@@ -21,8 +21,8 @@ from adamms.merging.layout import Shard, lay_out, start_files
 from adamms.merging.measure import measure
 from adamms.merging.reader import Reader
 from adamms.merging.recipe import Recipe
-from adamms.merging.run import Run, device_of, run_on_threads
-from adamms.merging.spans import Job, Written, spans_of, write_span
+from adamms.merging.run import Run, cores, device_of, run_on_threads
+from adamms.merging.spans import Job, Written, stretch_bytes, stretches_of, write_stretch
 from adamms.merging.staging import remove_stale, staged_folder
 from adamms.merging.statistics import Statistics
 
@@ -68,7 +68,7 @@ def merge_to_disk(
             shards = lay_out(plan, base, staging, config.max_shard_size)
             start_files(shards)
             job = _job(plan, models, recipe, device_of(config), run)
-            _write(shards, job, run, progress)
+            _write(shards, job, run, config.workers or cores(), progress)
             write_record(plan, models, recipe, _readable(job.statistics), staging)
             write_model_card(plan, base, recipe, staging)
             _verify(staging, base)
@@ -96,14 +96,14 @@ def _job(plan: MergePlan, models: Sequence[Checkpoint], recipe: Recipe, device: 
     return Job(models[0], originals, recipe, statistics, chunk)
 
 
-def _write(shards: Sequence[Shard], job: Job, run: Run, progress: Progress) -> None:
-    """All spans; each shard's are one group, so on Ray one task writes a file."""
-    groups = [spans_of(shard, job.base, job.recipe.rule.whole_rows) for shard in shards]
+def _write(shards: Sequence[Shard], job: Job, run: Run, workers: int, progress: Progress) -> None:
+    """All stretches; each shard's are one group, so on Ray one task writes a file."""
+    limit = stretch_bytes(sum(shard.nbytes for shard in shards), workers)
+    groups = [stretches_of(shard, job.base, limit, job.recipe.rule.whole_rows) for shard in shards]
     bad = []
-    for written in run(partial(write_span, job=job), groups, _synced):
+    for written in run(partial(write_stretch, job=job), groups, _synced):
         progress(written.nbytes)
-        if written.not_finite:
-            bad.append(written.not_finite)
+        bad += written.not_finite
     for name in dict.fromkeys(bad):
         LOG.warning("%s: not finite in places, as in the base %s", name, job.base.location)
 

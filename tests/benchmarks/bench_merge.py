@@ -104,10 +104,8 @@ def _measure_size(size: float, folder: Path, arguments: argparse.Namespace) -> t
     if not arguments.without_mergekit:
         contenders["mergekit", 0] = _mergekit(folder, base, donor, output)
     found: dict[tuple[str, int], list[Measured]] = {key: [] for key in contenders}
-    for round_ in range(arguments.repeat):
+    for _ in range(arguments.repeat):
         for key, command in contenders.items():
-            if key[0] == "mergekit" and round_ >= max(1, arguments.repeat - 2):
-                continue  # the slowest; its times vary little
             if not arguments.warm:
                 _evict(base, donor)
             found[key].append(_run(command))
@@ -138,8 +136,8 @@ def _summary(size: float, found: dict[tuple[str, int], list[Measured]]) -> str:
             texts.append(f"{workers} threads: {statistics.median(ratios):.2f} x copy")
     if ("mergekit", 0) in found:
         last = max(key for key in found if key[0] == "adamms")
-        ratio = median(found["mergekit", 0]).wall / median(found[last]).wall
-        texts.append(f"mergekit / adamms, whole process: {ratio:.1f}")
+        ratios = [theirs.wall / ours.wall for theirs, ours in zip(found["mergekit", 0], found[last], strict=True)]
+        texts.append(f"mergekit / adamms, whole process: {statistics.median(ratios):.1f}")
     return f"- {size:g} GB: {'; '.join(texts)}"
 
 

@@ -1,0 +1,69 @@
+"""Reading through buffers that are used again, and leaving the page cache as it was."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from adamms.checkpoint import Checkpoint
+from adamms.merging import linux, reader
+from adamms.merging.reader import Reader
+
+LENGTHS = {"a": 40_000, "b": 3, "c": 90_001}
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reader")
+    (folder / "config.json").write_text('{"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2"}')
+    tensors = {name: torch.randn(length) for name, length in LENGTHS.items()}
+    save_file(tensors, folder / "model.safetensors")
+    with (folder / "model.safetensors").open("rb") as file:
+        os.fsync(file.fileno())  # pages that wait to be written are not taken out
+    return Checkpoint(folder), tensors
+
+
+@given(st.data())
+@settings(max_examples=30, deadline=None)
+def test_any_order_of_reads_gives_the_weights(weights, data):
+    checkpoint, tensors = weights
+    reading = Reader(checkpoint, last=data.draw(st.booleans()))
+    for name in data.draw(st.lists(st.sampled_from(list(LENGTHS)), min_size=1, max_size=8)):
+        start, stop = sorted(data.draw(st.tuples(*[st.integers(0, LENGTHS[name])] * 2)))
+        for first, last in ((start, stop), (stop, LENGTHS[name])):  # twice in a row, then a jump
+            assert torch.equal(reading.read(name, first, last), tensors[name][first:last])
+
+
+@pytest.fixture
+def short_rows(monkeypatch):
+    """Rows of a few pages instead of many megabytes."""
+    for name, pages in (("_FORGET", 8), ("_READ_AHEAD", 4), ("_LOOK_AHEAD", 16)):
+        monkeypatch.setattr(reader, name, pages * PAGE)
+
+
+@pytest.mark.usefixtures("short_rows")
+@pytest.mark.parametrize("in_memory_before", [False, True])
+def test_the_page_cache_is_left_as_it_was(weights, in_memory_before):
+    checkpoint, _ = weights
+    path = checkpoint.folder / "model.safetensors"
+    with path.open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        size = path.stat().st_size
+        if linux.mostly_cached(file.fileno(), 0, size):
+            pytest.skip("this file system keeps files in memory")
+        if in_memory_before:
+            file.read()
+        if linux.mostly_cached(file.fileno(), 0, size) != in_memory_before:
+            pytest.skip("this kernel does not tell what is in memory")
+        reading = Reader(checkpoint, last=True)
+        for name, length in LENGTHS.items():
+            for start in range(0, length, PAGE // 4):
+                reading.read(name, start, min(start + PAGE // 4, length))
+        del reading
+        assert linux.mostly_cached(file.fileno(), 0, size) == in_memory_before
