@@ -2,16 +2,18 @@
 
     python pipelines/evaluate.py --config conf/demo.yaml labelled.path=FILE.jsonl [key=value ...]
     python pipelines/evaluate.py ... labelled.tasks.ocr=FILE labelled.tasks.vqa=FILE baselines=[ties] ancestor=DIR
-    python pipelines/evaluate.py ... lmms_eval.tasks=[ocrbench,textvqa_val]      (the winner, by lmms-eval)
+    python pipelines/evaluate.py --config FILE lmms_eval.tasks=[ocrbench,textvqa_val] lmms_eval.python=ENV/bin/python
 
-Labels are read here and nowhere else; the search never sees them.
+The last evaluates the winner by lmms-eval, with or without labelled prompts of your own; its figures are on the
+dashboard as `lmms_eval/...`. Labels are read here and nowhere else; the search never sees them.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -22,7 +24,7 @@ from adamms.checkpoint.checkpoint import read_json
 from adamms.cli import pipeline
 from adamms.config import EvaluateSettings
 from adamms.errors import UserError
-from adamms.mapping import plan_pair
+from adamms.mapping import MergePlan, PlannedPair, plan_pair
 from adamms.merging.recipe import Recipe
 from adamms.ray_session import ray_session
 from adamms.searching.alphas import Line, check_alphas
@@ -31,7 +33,7 @@ from adamms.searching.labelled import answer_as_baselines, answer_as_donor, answ
 from adamms.searching.lmms_evaluate import check_lmms_eval, run_lmms_eval
 from adamms.searching.run_folder import RunFolder, answer_identity
 from adamms.searching.table import judgement_table, methods_table
-from adamms.searching.tasks import all_prompts, load_tasks
+from adamms.searching.tasks import Tasks, all_prompts, load_tasks
 from adamms.tracking import SearchTracker, Story, search_parameters, write_report
 
 LOG = logging.getLogger(__name__)
@@ -43,44 +45,76 @@ def main(settings: EvaluateSettings, force: bool) -> None:
     alphas = check_alphas(settings.searching.alphas, line)
     winner = Path(settings.run_dir, "merged")
     check_lmms_eval(settings.lmms_eval, winner)
-    tasks = load_tasks(settings.labelled)
-    labels = {task: read_labels(path, tasks[task], prefix=task) for task, path in paths_of(settings).items()}
+    labelled = settings.labelled.path or settings.labelled.tasks or settings.baselines or not settings.lmms_eval.tasks
+    tasks = load_tasks(settings.labelled) if labelled else {}
+    labels = {task: read_labels(path, tasks[task], prefix=task) for task, path in paths_of(settings, tasks).items()}
     pair = plan_pair(settings if line.recipe.rule.needs_ancestor else replace(settings, ancestor=None))
     search = RunFolder(Path(settings.run_dir), answer_identity(pair.plan, line, settings.engine))
-    selections = read_selections(search.selection_file, list(tasks))
+    selections = read_selections(search.selection_file, list(tasks)) if tasks else {}
+    params = search_parameters(settings, pair.plan)
+    tracked = partial(SearchTracker, settings.tracking, search.search_key, params, search.folder)
+    if tasks:
+        judgements = judge_tasks(settings, pair, line, alphas, tasks, labels, selections)
+        with tracked() as tracker:
+            save(settings, pair.plan, search, judgements, tracker)
+        show(settings, judgements)
+    if settings.lmms_eval.tasks:
+        figures = run_lmms_eval(settings.lmms_eval, winner, Path(settings.run_dir, "lmms-eval"))
+        with tracked() as tracker:
+            tracker.log_metrics({f"lmms_eval/{name}": value for name, value in figures.items()})
 
+
+def judge_tasks(
+    settings: EvaluateSettings,
+    pair: PlannedPair,
+    line: Line,
+    alphas: Sequence[float],
+    tasks: Tasks,
+    labels: Mapping[str, dict[str, str]],
+    selections: Mapping[str, dict[str, Any]],
+) -> dict[str, Judgement]:
+    """Every task that something was chosen for; answers are stored as the search's are."""
     prompts = all_prompts({task: tasks[task] for task in selections})
     with ray_session(settings.ray.address):
         alphas = sorted({*alphas, *(selection["alpha"] for selection in selections.values())})
         candidates = answer_labelled(settings, pair, line, alphas, prompts)
         donor = answer_as_donor(settings, pair, prompts)
         baselines = answer_as_baselines(settings, settings.baselines, prompts)
-    judgements = {}
+    found = {}
     for task, selection in selections.items():
         scores = {float(alpha): score for alpha, score in selection["scores"].items()}
-        judgements[0, task or name_of(settings)] = judge(
-            selection["alpha"], scores, candidates, labels[task], donor, baselines
-        )
-    found = {task: judgement.to_json() for (_, task), judgement in judgements.items()}
+        found[task or name_of(settings)] = judge(selection["alpha"], scores, candidates, labels[task], donor, baselines)
+    return found
+
+
+def save(
+    settings: EvaluateSettings,
+    plan: MergePlan,
+    search: RunFolder,
+    judgements: Mapping[str, Judgement],
+    tracker: SearchTracker,
+) -> None:
+    """evaluation.json, the report anew, and both on the dashboard."""
+    found = {task: judgement.to_json() for task, judgement in judgements.items()}
     search.write_json(search.evaluation_file, found if settings.labelled.tasks else next(iter(found.values())))
-    story = Story.of(search, pair.plan, all_prompts(load_tasks(settings.prompts)))
-    params = search_parameters(settings, pair.plan)
-    with SearchTracker(settings.tracking, search.search_key, params, search.folder) as tracker:
-        log_judgements(tracker, {task: one for (_, task), one in judgements.items()}, bool(settings.labelled.tasks))
-        page, *figures = write_report(story, search.folder)
-        tracker.log_files([page, search.evaluation_file])
-        tracker.log_files(figures, "figures")
+    log_judgements(tracker, judgements, bool(settings.labelled.tasks))
+    story = Story.of(search, plan, all_prompts(load_tasks(settings.prompts)))
+    page, *figures = write_report(story, search.folder)
+    tracker.log_files([page, search.evaluation_file])
+    tracker.log_files(figures, "figures")
+
+
+def show(settings: EvaluateSettings, judgements: Mapping[str, Judgement]) -> None:
+    """The tables, on the terminal."""
     console = Console()
-    console.print(judgement_table({task: judgement for (_, task), judgement in judgements.items()}))
+    console.print(judgement_table(judgements))
     if settings.baselines or len(judgements) > 1:
-        console.print(methods_table(judgements))
-    if settings.lmms_eval.tasks:
-        run_lmms_eval(settings.lmms_eval, winner, Path(settings.run_dir, "lmms-eval"))
+        console.print(methods_table({(0, task): judgement for task, judgement in judgements.items()}))
 
 
-def paths_of(settings: EvaluateSettings) -> dict[str, Path]:
-    """The labelled file of every task, as `load_tasks` names them."""
-    return {task: Path(path) for task, path in (settings.labelled.tasks or {"": settings.labelled.path}).items()}
+def paths_of(settings: EvaluateSettings, tasks: Tasks) -> dict[str, Path]:
+    """The labelled file of every task."""
+    return {task: Path(settings.labelled.tasks[task] if task else settings.labelled.path) for task in tasks}
 
 
 def name_of(settings: EvaluateSettings) -> str:

@@ -1,23 +1,28 @@
-"""lmms-eval as an evaluator of finished checkpoints: AdaMMS only builds its command line and runs it."""
+"""lmms-eval as an evaluator of finished checkpoints: AdaMMS builds its command line, runs it and reads its figures."""
 
 from __future__ import annotations
 
-import importlib.util
+import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from adamms.config import LmmsEvalConfig
 from adamms.errors import UserError
 
+_RESULTS = "*_results.json"
+
 
 def lmms_command(config: LmmsEvalConfig, checkpoint: Path, output: Path) -> list[str]:
     """`python -m lmms_eval ...` for one checkpoint; its samples can be read by `adamms select`, too."""
-    named = "model" if config.model == "vllm" else "pretrained"
-    arguments = ",".join([f"{named}={checkpoint}", *config.model_args])
+    arguments = [f"{'model' if config.model == 'vllm' else 'pretrained'}={checkpoint}", *config.model_args]
+    if config.model == "vllm" and not any(argument.startswith("trust_remote_code=") for argument in arguments):
+        arguments.append("trust_remote_code=False")  # lmms-eval's own default is True
     return [
-        *(sys.executable, "-m", "lmms_eval"),
-        *("--model", config.model, "--model_args", arguments),
+        *(config.python or sys.executable, "-m", "lmms_eval"),
+        *("--model", config.model, "--model_args", ",".join(arguments)),
         *("--tasks", ",".join(config.tasks), "--batch_size", str(config.batch_size)),
         *("--log_samples", "--output_path", str(output)),
         *config.options,
@@ -28,21 +33,43 @@ def check_lmms_eval(config: LmmsEvalConfig, checkpoint: Path) -> None:
     """Raise UserError where lmms-eval could not run, before anything else does."""
     if not config.tasks:
         return
-    if importlib.util.find_spec("lmms_eval") is None:
+    python = config.python or sys.executable
+    if shutil.which(python) is None:
+        raise UserError(f"lmms_eval.python={python}: no such program; give the python of the environment it is in")
+    probe = "import sys, importlib.util; sys.exit(importlib.util.find_spec('lmms_eval') is None)"
+    if subprocess.run([python, "-c", probe], check=False).returncode != 0:
         raise UserError(
-            "lmms_eval.tasks: lmms-eval is not installed here; `pip install lmms-eval`, or leave lmms_eval.tasks empty"
+            f"lmms_eval.tasks: lmms-eval is not installed for {python}; `pip install lmms-eval` into an environment of "
+            "its own and name its python in lmms_eval.python, or leave lmms_eval.tasks empty"
         )
     if not (checkpoint / "config.json").is_file():
         raise UserError(f"{checkpoint}: no checkpoint there; run pipelines/search.py with the same settings first")
 
 
-def run_lmms_eval(config: LmmsEvalConfig, checkpoint: Path, output: Path) -> None:
+def run_lmms_eval(config: LmmsEvalConfig, checkpoint: Path, output: Path) -> dict[str, float]:
     """Evaluates a checkpoint; lmms-eval prints its own table.
 
+    Returns:
+        Its figures: `task/metric`, and `task/metric/filter` where a filter was applied; no standard errors.
+
     Raises:
-        UserError: it ended with an error; what it said stands above.
+        UserError: it ended with an error, or left no figures; what it said stands above.
     """
     command = lmms_command(config, checkpoint, output)
+    before = set(output.rglob(_RESULTS))
     status = subprocess.run(command, check=False).returncode
     if status != 0:
         raise UserError(f"lmms-eval ended with status {status}: {' '.join(command)}")
+    found = {name: value for file in set(output.rglob(_RESULTS)) - before for name, value in _figures(file)}
+    if not found:
+        raise UserError(f"lmms-eval left no figures in {output}: {' '.join(command)}")
+    return found
+
+
+def _figures(file: Path) -> Iterator[tuple[str, float]]:
+    """Entries such as `"ocrbench": {"alias": ..., "ocrbench_accuracy,none": 0.31}`."""
+    for task, entries in json.loads(file.read_text(encoding="utf-8"))["results"].items():
+        for name, value in entries.items():
+            metric, _, flavour = name.partition(",")
+            if isinstance(value, int | float) and "_stderr" not in metric:
+                yield "/".join([task, metric, *([flavour] if flavour not in ("", "none") else [])]), float(value)
