@@ -86,23 +86,30 @@ def select(
     responses: Annotated[Path, typer.Argument(metavar="RESPONSES", help="JSONL file or folder of them")],
     metric: Annotated[
         str,
-        typer.Option(help="either, sum, answer, edit, chrf, plurality, logprob, kl, embedding[:MODEL]; a+b: mean"),
+        typer.Option(
+            help="either, sum, answer, edit, chrf, plurality, logprob, donor, kl, embedding[:MODEL]; a+b: mean"
+        ),
     ] = "either",
     endpoints: Annotated[Endpoints, typer.Option(help="Whether the smallest and largest alpha may win")] = "exclude",
     smoothing: Annotated[float, typer.Option(help="How much of a score is its neighbours' average, 0 to 1")] = 0.0,
     bootstrap: Annotated[int, typer.Option(help="How many resamples of the prompts; 0: none")] = 1000,
     task: Annotated[str, typer.Option(help="Only prompts of this task, whose ids begin with TASK/")] = "",
+    donor: Annotated[
+        Path | None, typer.Option(help="The donor's own answers (RUN_DIR/donor), for the metrics donor and plurality")
+    ] = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Choose alpha from answers, however they were made: lines with `alpha`, `prompt_id`, `response`."""
+    from adamms.searching.donor import read_donor
     from adamms.searching.responses import read_responses
     from adamms.searching.selection import select as select_alpha
     from adamms.searching.table import print_selection
     from adamms.searching.tasks import of_task
 
     answers = of_task(read_responses(responses), task)
-    selection = select_alpha(answers, metric, endpoints, smoothing=smoothing, bootstrap=bootstrap)
+    parents = [read_donor(donor)] if donor else []
+    selection = select_alpha(answers, metric, endpoints, smoothing=smoothing, bootstrap=bootstrap, parents=parents)
     if as_json:
         print(json.dumps(selection.to_json()))
     else:

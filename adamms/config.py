@@ -379,6 +379,8 @@ class ReproduceSettings:
     tasks: tuple[str, ...] = ("position-fruit",)
     baselines: tuple[str, ...] = ("task_arithmetic", "ties", "dare_linear", "dare_ties", "metagpt")
     """Judged beside the chosen candidates."""
+    labelled: int = 300
+    """How many labelled prompts of each task are judged by, at most."""
     criteria: tuple[str, ...] = (
         "either",
         "sum",
@@ -389,7 +391,9 @@ class ReproduceSettings:
         "either+plurality",
         "logprob",
         "kl",
+        "donor",
         "either+logprob",
+        "logprob+donor",
         "either~0.5",
         "sum~0.5",
     )

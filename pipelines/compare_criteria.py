@@ -1,8 +1,8 @@
-"""Which unlabelled criterion chooses best: regret of each over the pairs, tasks and seeds of `make reproduce`.
+"""Which unlabelled criterion chooses best: regret of each over many pairs and tasks.
 
-    python pipelines/compare_criteria.py --config conf/reproduce.yaml [criteria=[either,sum]] [key=value ...]
+    python pipelines/compare_criteria.py --config conf/criteria.yaml [criteria=[either,sum]] [key=value ...]
 
-Answers that `pipelines/reproduce.py` has stored are not given again; then nothing here needs an engine.
+Pairs and answers that `pipelines/reproduce.py` has left in the same folder are not made again.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ from pathlib import Path
 
 from adamms.cli import pipeline
 from adamms.config import ReproduceSettings
-from adamms.errors import UserError
-from adamms.searching.cases import answer_cases
+from adamms.ray_session import ray_session
+from adamms.searching.cases import Case, answer_cases, make_pair
 from adamms.searching.criteria import compare, comparison_markdown
+
+TRAINING = Path(__file__).with_name("demo_pair.py")
 
 
 @pipeline
 def main(settings: ReproduceSettings, force: bool) -> None:
-    pairs = {seed: Path(settings.folder) / f"pair-{seed}" for seed in settings.seeds}
-    absent = [folder for folder in pairs.values() if not folder.is_dir()]
-    if absent:
-        raise UserError(f"{absent[0]}: not found; run pipelines/reproduce.py with the same settings first")
-    cases = [case for seed, folder in pairs.items() for case in answer_cases(settings, folder, seed)]
+    cases: list[Case] = []
+    with ray_session(settings.ray.address):
+        for seed in settings.seeds:
+            cases += answer_cases(settings, make_pair(Path(settings.folder), seed, TRAINING), seed)
     table = comparison_markdown(compare(cases, settings.criteria))
     Path(settings.folder, "criteria.md").write_text(table, encoding="utf-8")
     print(table)

@@ -8,18 +8,18 @@ with one engine, and the baselines with another. Prints the tables that the READ
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 from adamms.cli import pipeline
 from adamms.config import ReproduceSettings
 from adamms.errors import UserError
 from adamms.ray_session import ray_session
-from adamms.searching.cases import Case, answer_cases
+from adamms.searching.cases import Case, answer_cases, make_pair
 from adamms.searching.judging import Judgement, judge
 from adamms.searching.selection import select
 from adamms.searching.table import judgement_markdown, methods_markdown
+
+TRAINING = Path(__file__).with_name("demo_pair.py")
 
 
 @pipeline
@@ -27,20 +27,11 @@ def main(settings: ReproduceSettings, force: bool) -> None:
     judgements: dict[tuple[int, str], Judgement] = {}
     with ray_session(settings.ray.address):
         for seed in settings.seeds:
-            for case in answer_cases(settings, make_pair(Path(settings.folder), seed), seed):
+            for case in answer_cases(settings, make_pair(Path(settings.folder), seed, TRAINING), seed):
                 judgements[seed, case.task] = search_and_judge(case, settings.searching.metric)
     tables = judgement_markdown(judgements) + "\n" + methods_markdown(judgements)
     Path(settings.folder, "table.md").write_text(tables, encoding="utf-8")
     print(tables)
-
-
-def make_pair(folder: Path, seed: int) -> Path:
-    """The pair of one seed, trained unless it stands there."""
-    pair = folder / f"pair-{seed}"
-    if not (pair / "labelled").is_dir():  # written last
-        script = Path(__file__).with_name("demo_pair.py")
-        subprocess.run([sys.executable, str(script), "--output", str(pair), "--seed", str(seed)], check=True)
-    return pair
 
 
 def search_and_judge(case: Case, metric: str) -> Judgement:

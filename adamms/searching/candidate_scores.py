@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from adamms.searching.candidates import CandidateBook
 from adamms.searching.divergence import measure
@@ -24,15 +24,15 @@ def candidate_scores(goals: Mapping[str, Goal], book: CandidateBook) -> Table:
     table: Table = {}
     for name, goal in goals.items():
         for responses, one in goal.reviewed(book):
-            for alpha, values in scores_of(one.selection, responses).items():
+            for alpha, values in scores_of(one.selection, responses, goal.parents).items():
                 prefixed = {f"{name}/{key}" if name else key: value for key, value in values.items()}
                 table.setdefault(alpha, {}).update(prefixed)
     return table
 
 
-def scores_of(selection: Selection, responses: Responses) -> Table:
+def scores_of(selection: Selection, responses: Responses, parents: Sequence[Mapping[str, str]] = ()) -> Table:
     """Every candidate's divergences, their parts, and degeneracy rates; what is not there is left out."""
-    comparison = comparison_set(responses)
+    comparison = comparison_set(responses, parents)
     table: Table = {alpha: {} for alpha in comparison.alphas}
     for name in dict.fromkeys((*LOGGED_METRICS, selection.metric)):
         divergence = measure(comparison, get_metric(name), selection.endpoints)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,6 +46,19 @@ class Case:
     judged_baselines: Mapping[str, Mapping[str, str]]
 
 
+def make_pair(folder: Path, seed: int, training: Path) -> Path:
+    """The pair of one seed, trained unless it stands there.
+
+    Args:
+        training: the script that does it (`pipelines/demo_pair.py`), in a process of its own, so that nothing that
+            happened here can change its numbers.
+    """
+    pair = folder / f"pair-{seed}"
+    if not (pair / "labelled").is_dir():  # written last
+        subprocess.run([sys.executable, str(training), "--output", str(pair), "--seed", str(seed)], check=True)
+    return pair
+
+
 def answer_cases(settings: ReproduceSettings, pair_folder: Path, seed: int) -> Iterator[Case]:
     """Every task of one pair. The tasks share engines, and answers are stored, so that they are given only once."""
     ancestor = pair_folder / "ancestor"
@@ -59,7 +74,10 @@ def answer_cases(settings: ReproduceSettings, pair_folder: Path, seed: int) -> I
     alphas, line = check_alphas(one.searching.alphas), Line(Recipe())
     pair = plan_pair(replace(one, ancestor=None))
     asked = {task: load_prompts(_every(pair_folder / "prompts" / f"{task}.jsonl")) for task in settings.tasks}
-    labelled = {task: load_prompts(_every(pair_folder / "labelled" / f"{task}.jsonl")) for task in settings.tasks}
+    labelled = {
+        task: load_prompts(PromptsConfig(path=str(pair_folder / "labelled" / f"{task}.jsonl"), n=settings.labelled))
+        for task in settings.tasks
+    }
     prompts, judging = all_prompts(asked), all_prompts(labelled)  # ids name the task
 
     run = RunFolder(Path(one.run_dir), answer_identity(pair.plan, line, one.engine))

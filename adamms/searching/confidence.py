@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -27,6 +27,7 @@ def confidence(
     smoothing: float = 0.0,
     prompts: Mapping[str, str] | None = None,
     limits: Limits | None = None,
+    parents: Sequence[Mapping[str, str]] = (),
     seed: int = 0,
 ) -> float:
     """In what share of imagined remainders the choice made from the prompts so far is the final one.
@@ -38,17 +39,17 @@ def confidence(
     Args:
         partial: responses so far; only prompts that every candidate has answered are looked at.
         remaining: how many more prompts every candidate will have answered in the end.
-        metric, endpoints, smoothing, prompts, limits: as for `select`.
+        metric, endpoints, smoothing, prompts, limits, parents: as for `select`.
 
     Returns:
         0 to 1; 0 where nothing can be chosen.
     """
     metric = get_metric(metric) if isinstance(metric, str) else metric
-    options = {"smoothing": smoothing, "prompts": prompts, "limits": limits}
+    options = {"smoothing": smoothing, "prompts": prompts, "limits": limits, "parents": parents}
     selection = select(partial, metric, endpoints, bootstrap=0, **options)  # type: ignore[arg-type]
     if selection.alpha is None or remaining == 0:
         return float(selection.alpha is not None)
-    comparison = comparison_set(partial)
+    comparison = comparison_set(partial, parents)
     divergence = measure(comparison, metric, endpoints)
     eligible = np.array([row for row, a in enumerate(comparison.alphas) if a not in selection.excluded], dtype=np.intp)
     score, both = divergence.score[eligible], divergence.both[eligible]

@@ -35,6 +35,8 @@ class Rule:
     config: SearchingConfig
     in_blocks: bool = False
     """Ask block by block although it does not stop by itself, so that there is a choice whenever it has to stop."""
+    parents: tuple[Mapping[str, str], ...] = ()
+    """The donor's own answers, where the metric asks for them."""
 
     @property
     def endpoints(self) -> Endpoints:
@@ -65,8 +67,8 @@ class Rule:
 
     def choose(self, responses: Responses, questions: Mapping[str, str]) -> Selection:
         """The selection from all prompts that were answered."""
-        config = self.config
-        return select(responses, self.metric, self.endpoints, smoothing=config.smoothing, prompts=questions)
+        smoothing, parents = self.config.smoothing, self.parents
+        return select(responses, self.metric, self.endpoints, smoothing=smoothing, prompts=questions, parents=parents)
 
     def is_enough(self, responses: Responses, remaining: int, questions: Mapping[str, str]) -> bool:
         """Whether the remaining prompts need not be answered."""
@@ -74,7 +76,10 @@ class Rule:
         if config.stop == Stop.decided:
             return decided(responses, remaining, metric, ends, prompts=questions) is not None
         if config.stop == Stop.confident:
-            sure = confidence(responses, remaining, metric, ends, smoothing=config.smoothing, prompts=questions)
+            smoothing, parents = config.smoothing, self.parents
+            sure = confidence(
+                responses, remaining, metric, ends, smoothing=smoothing, prompts=questions, parents=parents
+            )
             return sure >= config.confidence
         return False
 
@@ -109,6 +114,11 @@ class Goal:
         self._asked = min(self._block, len(prompts))
         self.rounds: list[Round] = []
         self.done = False
+
+    @property
+    def parents(self) -> tuple[Mapping[str, str], ...]:
+        """As the rule has them."""
+        return self._rule.parents
 
     @property
     def selection(self) -> Selection:

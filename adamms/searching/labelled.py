@@ -11,10 +11,10 @@ from adamms.errors import UserError
 from adamms.generation.engine import EngineSpec
 from adamms.generation.prompts import Prompt
 from adamms.mapping import PlannedPair, plan_pair
-from adamms.mapping.pair import plan_alone
 from adamms.merging.recipe import Recipe
 from adamms.searching.alphas import Line
-from adamms.searching.answering import answer_all
+from adamms.searching.answering import Engines, answer_all
+from adamms.searching.donor import ITSELF, Donor
 from adamms.searching.responses import Responses
 from adamms.searching.run_folder import RunFolder, answer_identity
 
@@ -36,10 +36,8 @@ def answer_as_donor(
     settings: EvaluateSettings, pair: PlannedPair, prompts: Sequence[Prompt], stored: str = "judged-donor"
 ) -> dict[str, str]:
     """The donor's answers, in its own architecture."""
-    plan, line = plan_alone(pair.donor), Line(Recipe())
-    run = RunFolder(Path(settings.run_dir), answer_identity(plan, line, settings.engine), stored)
-    spec = EngineSpec(plan, settings.engine, settings.mapping.donor_architecture)
-    return answer_all(spec, line, [0.0], prompts, run, settings.ray).answers_at(0.0)
+    with Engines(settings.ray) as engines:
+        return Donor(settings, pair, stored).answers(engines, prompts).answers_at(ITSELF)
 
 
 def answer_as_baselines(

@@ -6,8 +6,8 @@ parts, resampling, smoothing, early stop) follows from that. Add one:
     @metric("length", combine="sum")
     def length(left: Sequence[str], right: Sequence[str]) -> Floats: ...
 
-A criterion may also look at all candidates at once, and at the parents (`plurality`); `either+plurality` is the mean of
-both.
+A criterion may also look at all candidates at once, and at the donor (`plurality`, `donor`); `either+plurality` is the
+mean of both.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ class Metric:
     """What is minimised instead of the differences to the neighbours, from 0 to 1; those still break ties."""
     parts: tuple[Metric, ...] = ()
     """The mean of these is minimised."""
+    asks_donor: bool = False
+    """It looks at the donor's own answers: a search lets the donor, in its own architecture, answer the prompts too."""
 
     def score(self, left: Floats, right: Floats) -> Floats:
         """A candidate's score on each prompt from the differences to both neighbours, all of one shape."""
@@ -94,7 +96,8 @@ def get_metric(name: str) -> Metric:
     """
     if "+" in name:
         parts = tuple(map(get_metric, name.split("+")))
-        return Metric(name, parts[0].difference, "either", counts=False, parts=parts)
+        asks_donor = any(part.asks_donor for part in parts)
+        return Metric(name, parts[0].difference, "either", counts=False, parts=parts, asks_donor=asks_donor)
     kind, _, model = name.partition(":")
     if kind == "embedding":
         from adamms.searching.embedding import DEFAULT_MODEL, embedding_metric
@@ -148,9 +151,20 @@ def _apart_from_most(rows: Sequence[Sequence[str]], parents: Sequence[Sequence[s
     return np.asarray(1 - (leading / different)[: len(rows)], dtype=np.float64)
 
 
-def add_overall(name: str, overall: Overall) -> None:
+def _apart_from_donor(rows: Sequence[Sequence[str]], parents: Sequence[Sequence[str]]) -> Floats:
+    """Whether an answer is another than the donor's own."""
+    if not parents:
+        raise UserError(
+            "metric donor looks at the donor's own answers, and there are none: pipelines/search.py lets it answer, "
+            "`adamms select` takes them with --donor"
+        )
+    return np.array([_answers_differ(row, parents[0]) for row in rows])
+
+
+def add_overall(name: str, overall: Overall, *, asks_donor: bool = False) -> None:
     """Register a criterion that looks at all candidates at once; changed answers break its ties."""
-    _REGISTRY[name] = Metric(name, _answers_differ, "sum", counts=False, overall=overall)
+    _REGISTRY[name] = Metric(name, _answers_differ, "sum", counts=False, overall=overall, asks_donor=asks_donor)
 
 
-add_overall("plurality", _apart_from_most)
+add_overall("plurality", _apart_from_most, asks_donor=True)
+add_overall("donor", _apart_from_donor, asks_donor=True)

@@ -74,15 +74,15 @@ def comparison_set(
     """
     alphas = tuple(sorted(responses))
     everything = {prompt for answers in responses.values() for prompt in answers}
-    everybody = [*responses.values(), *parents]
-    common = [prompt for prompt in everything if all(prompt in answers for answers in everybody)]
+    rows = [*(responses[alpha] for alpha in alphas), *parents]
+    common = [prompt for prompt in everything if all(prompt in answers for answers in rows)]
     if not common:
         counts = ", ".join(f"{format_alpha(alpha)}: {len(responses[alpha])}" for alpha in alphas)
         raise UserError(
             f"no prompt was answered by every candidate (answers per alpha: {counts or 'none'}); "
             "let every candidate answer the same prompt_ids"
         )
-    common.sort(key=lambda prompt: ([_content(responses[alpha][prompt]) for alpha in alphas], prompt))
+    common.sort(key=lambda prompt: ([_content(answers[prompt]) for answers in rows], prompt))
     return Comparison(
         alphas=alphas,
         prompt_ids=tuple(common),

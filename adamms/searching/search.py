@@ -23,6 +23,7 @@ from adamms.searching.answering import Answering, Engines
 from adamms.searching.budget import UNLIMITED, Budget
 from adamms.searching.candidate_scores import candidate_scores
 from adamms.searching.candidates import CandidateBook
+from adamms.searching.donor import ITSELF, Donor
 from adamms.searching.goal import Goal, Rule, answers_without_saving, goals_of
 from adamms.searching.group_alphas import (
     alphas_of_groups,
@@ -39,6 +40,7 @@ from adamms.tracking import Costs, SearchTracker, Story, search_parameters, sett
 from adamms.tracking.journal import Parent
 
 ENGINES = "starting engines"
+DONOR = "donor"  # the folder of its own answers
 
 
 @dataclass(frozen=True)
@@ -109,12 +111,13 @@ def run_search(
         UserError: nothing could be chosen, or a candidate met something that the user can mend.
     """
     settings, run, costs, prompts = search.settings, search.run, search.costs, search.prompts
-    goals = goals_of(search.tasks, search.alphas, search.rule, settings.prompts.seed)
     params = search_parameters(settings, search.pair.plan)
     with SearchTracker(settings.tracking, run.search_key, params, run.folder, parent) as tracker:
         run.write_json(run.plan_file, search.pair.plan.to_dict())
         run.write_text(run.settings_file, settings_text(settings))
         tracker.log_prompts(settings.prompts, search.tasks)
+        search, books = with_donor(search, engines, budget)
+        goals = goals_of(search.tasks, search.alphas, search.rule, settings.prompts.seed)
         engines.serve(search.spec)
         with costs.phase(ENGINES):
             answering = Answering(engines, search.line, prompts, run, tracker, budget, title)
@@ -122,7 +125,7 @@ def run_search(
             noise = measure_noise(search, answering, goals[""])
             line, steps = find_group_alphas(search, engines, goals[""].selection, budget)
         book = answering.book
-        split(costs, [book, *(step.book for step in steps)], settings)
+        split(costs, [*books, book, *(step.book for step in steps)], settings)
         effort = Effort(book.answers, answers_without_saving(search.alphas, search.rule.config.refine, len(prompts)))
         outcome = outcome_of(goals, effort, noise)
         run.write_json(run.selection_file, outcome.to_json() | group_alphas(line, steps))
@@ -140,6 +143,15 @@ def run_search(
     if outcome.selection.alpha is None:
         raise UserError(f"searching.alphas: {outcome.selection.verdict}; try smaller or other alphas")
     return Found(outcome, checkpoints)
+
+
+def with_donor(search: Search, engines: Engines, budget: Budget) -> tuple[Search, list[CandidateBook]]:
+    """The donor's own answers come first, where the metric asks for them: by an engine of its own architecture."""
+    if not search.rule.metric.asks_donor:
+        return search, []
+    with search.costs.phase(ENGINES):
+        book = Donor(search.settings, search.pair, DONOR).answers(engines, search.prompts, budget)
+    return replace(search, rule=replace(search.rule, parents=(book.answers_at(ITSELF),))), [book]
 
 
 def measure_noise(search: Search, answering: Answering, goal: Goal) -> Noise | None:

@@ -52,6 +52,8 @@ class Selection:
     """How often each candidate is chosen from resampled prompts; empty without resampling."""
     interval: tuple[float, float] | None
     """95 % interval of the chosen candidate's score (the smoothed one, where smoothing is on)."""
+    intervals: dict[float, tuple[float, float]]
+    """95 % intervals of all scores (before smoothing); empty without resampling."""
     prompts_used: int
     prompts_dropped: int
     """Left out because some candidate has not answered them."""
@@ -74,6 +76,7 @@ class Selection:
             "degeneracy": {format_alpha(alpha): dict(found.rates) for alpha, found in self.degeneracy.items()},
             "bootstrap": {format_alpha(alpha): share for alpha, share in self.bootstrap.items()},
             "interval": None if self.interval is None else [_whole(bound) for bound in self.interval],
+            "intervals": {format_alpha(alpha): list(map(_whole, bounds)) for alpha, bounds in self.intervals.items()},
             "prompts": {"used": self.prompts_used, "dropped": self.prompts_dropped},
             "verdict": self.verdict,
             "warnings": list(self.warnings),
@@ -132,6 +135,7 @@ def select(
         degeneracy=found,
         bootstrap={} if not bootstrap or contest is None else _shares(comparison, alphas, contest),
         interval=contest.resamples.interval(contest.winner) if bootstrap and contest else None,
+        intervals=_intervals(divergence, bootstrap, seed) if bootstrap else {},
         prompts_used=len(comparison.prompt_ids),
         prompts_dropped=comparison.dropped,
         verdict=_verdict(comparison, alphas, contest, bootstrap),
@@ -180,6 +184,12 @@ def _verdict(comparison: Comparison, alphas: list[float], contest: _Contest | No
     if not bootstrap:
         return verdict.without_resampling(alphas, contest.scores, contest.winner, prompts)
     return verdict.judge(alphas, contest.resamples, contest.winner, prompts)
+
+
+def _intervals(divergence: Divergence, bootstrap: int, seed: int) -> dict[float, tuple[float, float]]:
+    rows = np.flatnonzero(divergence.scored)
+    drawn = resample(divergence.score[rows], divergence.both[rows], smoother(rows, 0.0), bootstrap, seed)
+    return {divergence.alphas[row]: drawn.interval(place) for place, row in enumerate(rows)}
 
 
 def _shares(comparison: Comparison, alphas: list[float], contest: _Contest) -> dict[float, float]:

@@ -71,7 +71,7 @@ def test_either_counts_once_and_sum_twice() -> None:
 
 
 def test_unknown_metric_names_the_known() -> None:
-    with pytest.raises(UserError, match="either, sum, answer, edit, chrf, plurality, logprob, kl, embedding"):
+    with pytest.raises(UserError, match="either, sum, answer, edit, chrf, plurality, donor, logprob, kl, embedding"):
         get_metric("bleu")
 
 
@@ -116,6 +116,24 @@ def test_plurality_is_the_share_of_a_vote_that_was_lost() -> None:
     voted = select(table, "plurality", bootstrap=0, limits=NO_GUARD, parents=[{"p0": "dog", "p1": "two", "p2": "y"}])
     assert voted.scores[0.1] == pytest.approx(1 + 0.5 + 0)
     assert voted.scores[0.2] == pytest.approx(0 + 0.5 + 0)
+
+
+def test_donor_is_the_share_of_answers_that_are_not_its_own() -> None:
+    rows = {0.0: ["cat", "one", "x"], 0.1: ["A cat.", "1", "y"], 0.2: ["dog", "two", "y"], 0.3: ["dog", "six", "x"]}
+    table = {alpha: {f"p{n}": answer for n, answer in enumerate(answers)} for alpha, answers in rows.items()}
+    own = {"p0": "cat", "p1": "one", "p2": "x"}
+    found = select(table, "donor", bootstrap=0, limits=NO_GUARD, parents=[own])
+    assert (found.alpha, found.scores) == (0.1, {0.0: None, 0.1: 1, 0.2: 3, 0.3: None})
+    half = select(table, "donor+sum", bootstrap=0, limits=NO_GUARD, parents=[own])
+    assert half.scores[0.1] == pytest.approx(
+        (1 + (3 + 2) / 2) / 2
+    )  # as texts, three differ from those of 0.0, two from 0.2
+    with pytest.raises(UserError, match="--donor"):
+        select(table, "donor", bootstrap=0)
+    asking = {
+        name for name in ("either", "donor", "plurality", "logprob+donor", "sum+kl") if get_metric(name).asks_donor
+    }
+    assert asking == {"donor", "plurality", "logprob+donor"}
 
 
 def test_metrics_can_be_added_up() -> None:

@@ -78,7 +78,11 @@ def test_names_and_order_of_prompts_change_nothing(metric: str, responses: Respo
     random.Random(seed).shuffle(names)
     random.Random(seed).shuffle(prompts)
     other = {alpha: {n: row[p] for p, n in zip(prompts, names, strict=True)} for alpha, row in responses.items()}
-    assert chosen(other, metric=metric, bootstrap=50) == chosen(responses, metric=metric, bootstrap=50)
+    donor = {p: random.Random(f"{seed} {p}").choice(["cat", "dog"]) for p in prompts} if metric == "donor" else {}
+    renamed = {n: donor[p] for p, n in zip(prompts, names, strict=True)} if donor else {}
+    options = {"metric": metric, "bootstrap": 50}
+    found = chosen(responses, **options, parents=[donor] if donor else [])
+    assert chosen(other, **options, parents=[renamed] if donor else []) == found
 
 
 @pytest.mark.parametrize("metric", ["either", "sum", "answer"])

