@@ -74,6 +74,6 @@ def _single_steps(divergence: Divergence, endpoints: Endpoints) -> tuple[Floats,
     none = np.full((1, steps.shape[1]), np.nan)
     left, right = np.concatenate([none, steps]), np.concatenate([steps, none])
     score, both = combine(divergence.metric, left, right, endpoints)
-    if divergence.metric.overall is not None or divergence.metric.parts:
+    if not divergence.metric.by_neighbours:
         return score[:, :0], both[:, :0]
     return score, both

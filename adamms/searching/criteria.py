@@ -9,6 +9,7 @@ from statistics import mean, stdev
 from adamms.errors import UserError
 from adamms.searching.cases import Case
 from adamms.searching.judging import accuracy
+from adamms.searching.metrics import get_metric
 from adamms.searching.selection import Selection, select
 
 CLOSE = 2.0
@@ -48,7 +49,7 @@ class Comparison:
 
 
 def choose(case: Case, criterion: str) -> Selection:
-    """The selection of a criterion, written `metric` or `metric~smoothing`; where there is a vote, the donor has one.
+    """The selection of a criterion, `metric` or `metric~smoothing`, with the donor's answers if it asks for them.
 
     Raises:
         UserError: it is no criterion.
@@ -58,8 +59,9 @@ def choose(case: Case, criterion: str) -> Selection:
         weight = float(smoothing or 0)
     except ValueError:
         raise UserError(f"criteria: {criterion!r}: expected metric or metric~smoothing, such as either~0.5") from None
-    parents = [case.donor] if case.donor else []
-    return select(case.responses, metric, smoothing=weight, prompts=case.questions, parents=parents)
+    known = get_metric(metric)
+    parents = [case.donor] if case.donor and known.asks_donor else []
+    return select(case.responses, known, smoothing=weight, prompts=case.questions, parents=parents)
 
 
 def compare(cases: Sequence[Case], criteria: Sequence[str]) -> dict[str, Comparison]:
@@ -108,7 +110,9 @@ def comparison_markdown(found: Mapping[str, Comparison]) -> str:
 def _judged(selection: Selection, scores: Mapping[float, float]) -> Choice:
     """A choice beside the labels; where nothing could be chosen, the base stands in."""
     alpha = min(scores) if selection.alpha is None else selection.alpha
-    warned = selection.alpha is None or any("plateau" in warning for warning in selection.warnings)
+    warned = selection.alpha is None or any(
+        "plateau" in warning or "donor" in warning for warning in selection.warnings
+    )
     return Choice(alpha, max(scores.values()) - scores[alpha], warned)
 
 

@@ -55,6 +55,11 @@ class Metric:
         return left + right if self.combine == "sum" else np.maximum(left, right)
 
     @property
+    def by_neighbours(self) -> bool:
+        """Whether a candidate's score is made of the differences to its neighbours and nothing else."""
+        return self.overall is None and not self.parts
+
+    @property
     def largest(self) -> float:
         """The largest score that one prompt can add."""
         return 2.0 if self.combine == "sum" and self.overall is None else 1.0

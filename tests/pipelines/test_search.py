@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import random
 import signal
@@ -11,12 +12,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from statistics import mean
 from types import ModuleType
 from typing import Any
 
 import pytest
 
 from adamms.config import SearchSettings, load_settings
+from adamms.searching.answers import normalize_answer
 from adamms.searching.responses import read_responses
 from pipelines import evaluate, search
 from tests.tiny_models import TinyPair
@@ -294,6 +297,34 @@ def test_another_coefficient_is_searched(
     assert json.loads((tmp_path / "run" / "selection.json").read_text())["alpha"] == 0.4
     recipe = json.loads((tmp_path / "run" / "merged" / "adamms.json").read_text())["recipe"]
     assert (recipe["density"], recipe["alpha"]) == (0.4, 0.5)
+
+
+def test_the_donor_is_asked_where_the_metric_wants_it(
+    searched: Path, tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    local_ray: None, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    own = [*settings(tiny_pair, prompt_file, tmp_path), *tracked(searched, "donor"), "searching.metric=logprob+donor"]
+    here(monkeypatch, search, *own, "searching.noise=0", "searching.stop=confident", "searching.block=6")
+    run_dir = tmp_path / "run"
+    candidates, (donor,) = read_responses(run_dir / "responses"), read_responses(run_dir / "donor").values()
+    assert len(donor) == 12
+    saved = json.loads((run_dir / "selection.json").read_text())
+    names = [name for name in donor if all(name in answers for answers in candidates.values())]
+    assert saved["prompts"]["used"] == len(names)
+    for alpha in ALPHAS[1:-1]:
+        unsure = [1 - math.exp(mean(candidates[alpha][name].logprobs)) for name in names]
+        other = [normalize_answer(candidates[alpha][name]) != normalize_answer(donor[name]) for name in names]
+        assert saved["scores"][str(alpha)] == pytest.approx((sum(unsure) + sum(other)) / 2)
+    low, high = saved["intervals"][str(saved["alpha"])]
+    assert low <= saved["scores"][str(saved["alpha"])] <= high
+    assert "logprob+donor" in (run_dir / "report.html").read_text()
+    again = ["select", str(run_dir / "responses"), "--metric", "logprob+donor", "--donor", str(run_dir / "donor")]
+    done = run([sys.executable, "-m", "adamms.cli", *again, "--json"])
+    assert json.loads(done.stdout)["alpha"] == saved["alpha"], done.stderr
+    capsys.readouterr()
+    before = len(list((run_dir / "donor").iterdir()))
+    here(monkeypatch, search, *own, "searching.noise=0", "searching.stop=confident", "searching.block=6")
+    assert len(list((run_dir / "donor").iterdir())) == before, "what the donor answered is kept"
 
 
 def test_a_search_that_chooses_nothing_says_so_everywhere(
