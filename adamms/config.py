@@ -213,6 +213,9 @@ class SearchingConfig:
     refine: tuple[float, ...] = ()
     """Steps of further rounds, each with finer candidates around the best of the one before, such as [0.05, 0.02]."""
     metric: str = "either"
+    """What is minimised: between neighbours either or sum (the paper's), answer, edit, chrf, kl, embedding[:MODEL]; or
+    logprob (how unsure a candidate is), plurality, donor (answers other than the donor's own); a+b is the mean of two.
+    For plurality and donor the donor answers all prompts first, with an engine of its own."""
     endpoints: Endpoints = Endpoints.exclude
     smoothing: float = 0.0
     """How much of a score is its neighbours' average, 0 (the paper) to 1."""

@@ -12,6 +12,7 @@ from adamms.searching.judging import accuracy
 from adamms.searching.metrics import get_metric
 from adamms.searching.selection import Selection, select
 
+FIXED, BEST = "always", "(best by labels that is no end point)"
 CLOSE = 2.0
 """Points of accuracy: a choice within so many of the best candidate is a good one."""
 
@@ -20,7 +21,7 @@ CLOSE = 2.0
 class Choice:
     """What a criterion chose in one case. `warned`: the selection said that it is not to be trusted."""
 
-    alpha: float
+    seed: int
     regret: float
     warned: bool
 
@@ -33,7 +34,8 @@ class Comparison:
         regret: mean, in points.
         worst: the largest.
         close: in how many cases the choice was within `CLOSE` of the best.
-        against: mean difference of its regret to that of the first criterion, and the standard error of this mean.
+        against: mean difference of its regret to that of the first criterion, and the standard error of this mean
+            over pairs (seeds): tasks of one pair are alike.
         warned, missed: how many failures (not close) came with a warning, and how many without.
         false_alarms: how many good choices came with one.
     """
@@ -67,11 +69,11 @@ def choose(case: Case, criterion: str) -> Selection:
 def compare(cases: Sequence[Case], criteria: Sequence[str]) -> dict[str, Comparison]:
     """Every criterion over the same cases, and beside them a fixed alpha, which needs no prompts at all."""
     scores = [{alpha: accuracy(answers, case.labels) for alpha, answers in case.judged.items()} for case in cases]
-    choices = {
-        name: [_judged(choose(case, name), s) for case, s in zip(cases, scores, strict=True)] for name in criteria
-    }
+    pairs = list(zip(cases, scores, strict=True))
+    choices = {name: [_judged(choose(case, name), case, s) for case, s in pairs] for name in criteria}
     for alpha in sorted(scores[0]):
-        choices[f"always {alpha:g}"] = [Choice(alpha, max(s.values()) - s[alpha], False) for s in scores]
+        choices[f"{FIXED} {alpha:g}"] = [Choice(case.seed, max(s.values()) - s[alpha], False) for case, s in pairs]
+    choices[BEST] = [Choice(case.seed, max(s.values()) - max(_inner(s)), False) for case, s in pairs]
     first = next(iter(choices.values()))
     return {name: _compared(found, first) for name, found in choices.items()}
 
@@ -90,7 +92,7 @@ def comparison_markdown(found: Mapping[str, Comparison]) -> str:
     lines = [_row(header), _row(["---"] + ["---:"] * (len(header) - 1))]
     for name, one in sorted(found.items(), key=lambda item: item[1].regret):
         difference, error = one.against
-        fixed = name.startswith("always")
+        fixed = name.startswith(FIXED) or name == BEST
         lines.append(
             _row(
                 [
@@ -107,17 +109,25 @@ def comparison_markdown(found: Mapping[str, Comparison]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _judged(selection: Selection, scores: Mapping[float, float]) -> Choice:
+def _inner(scores: Mapping[float, float]) -> list[float]:
+    """Of the candidates that the paper's rule may choose."""
+    return [scores[alpha] for alpha in sorted(scores)[1:-1]]
+
+
+def _judged(selection: Selection, case: Case, scores: Mapping[float, float]) -> Choice:
     """A choice beside the labels; where nothing could be chosen, the base stands in."""
     alpha = min(scores) if selection.alpha is None else selection.alpha
     warned = selection.alpha is None or any(
         "plateau" in warning or "donor" in warning for warning in selection.warnings
     )
-    return Choice(alpha, max(scores.values()) - scores[alpha], warned)
+    return Choice(case.seed, max(scores.values()) - scores[alpha], warned)
 
 
 def _compared(choices: Sequence[Choice], first: Sequence[Choice]) -> Comparison:
-    differences = [one.regret - other.regret for one, other in zip(choices, first, strict=True)]
+    by_pair: dict[int, list[float]] = {}
+    for one, other in zip(choices, first, strict=True):
+        by_pair.setdefault(one.seed, []).append(one.regret - other.regret)
+    differences = list(map(mean, by_pair.values()))
     error = stdev(differences) / len(differences) ** 0.5 if len(differences) > 1 else 0.0
     failed = [one for one in choices if one.regret > CLOSE]
     return Comparison(

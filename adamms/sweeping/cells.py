@@ -86,7 +86,9 @@ def is_finished(search: Search) -> bool:
     if search.settings.prompts.tasks and search.settings.searching.export == "each":
         return all((checkpoint / task).is_dir() for task in selection.get("tasks", {}))
     winner = search.line.at(selection["alpha"])
-    return was_merged_as(checkpoint, search.pair.plan, winner) or "groups" in selection
+    for group, alpha in selection.get("groups", {}).items():
+        winner = winner.at(alpha, group)
+    return was_merged_as(checkpoint, search.pair.plan, winner)
 
 
 def mark_finished(search: Search) -> None:

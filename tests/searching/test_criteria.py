@@ -41,12 +41,16 @@ def test_regret_is_counted_over_all_cases() -> None:
     chosen = [choose(case, "either").alpha for case in cases]
     assert chosen == [0.3, 0.3, 0.5]
     found = compare(cases, ["either", "sum~0.5", "plurality"])
-    assert set(found) == {"either", "sum~0.5", "plurality", *(f"always {alpha:g}" for alpha in ALPHAS)}
+    best = "(best by labels that is no end point)"
+    assert set(found) == {"either", "sum~0.5", "plurality", best, *(f"always {alpha:g}" for alpha in ALPHAS)}
+    assert found[best].regret == 0
     either = found["either"]
     assert (either.cases, either.close, either.worst, either.against) == (3, 2, 70.0, (0.0, 0.0))
     assert either.regret == pytest.approx(70 / 3)
     assert either.warned + either.missed == 1
     assert found["always 0.3"].regret == 0
+    # pairs (seeds) 0, 1 and 2 with one task each: regret 0, 0 and 70 of `either` against 30 of always 0.4
+    assert found["always 0.4"].against == pytest.approx((30 - 70 / 3, 70 / 3), abs=1e-9)
     rows = comparison_markdown(found).splitlines()
     assert rows[2].startswith("| always 0.3 | 0.00 |")
     assert len(rows) == 2 + len(found)

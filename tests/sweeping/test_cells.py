@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from adamms.config import SweepSettings, load_settings
+from adamms.config import SearchSettings, SweepSettings, load_settings
 from adamms.errors import UserError
-from adamms.sweeping.cells import cells_of
+from adamms.merging.to_disk import merge_to_disk
+from adamms.searching.search import prepare
+from adamms.sweeping.cells import cells_of, is_finished, mark_finished
+from tests.tiny_models import TinyPair
 
 
 def sweep(tmp_path: Path, pairs: dict[str, Any], *overrides: str) -> SweepSettings:
@@ -50,3 +54,27 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
 def test_an_empty_sweep_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"sweep.pairs and sweep.methods"):
         cells_of(sweep(tmp_path, {}))
+
+
+@pytest.mark.parametrize("groups", [False, True])
+def test_a_search_is_finished_while_its_checkpoint_stands(
+    groups: bool, tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path
+) -> None:
+    models = {"base": str(tiny_pair.base), "donor": str(tiny_pair.donor)}
+    found = prepare(
+        load_settings(
+            SearchSettings, None, [], {**models, "prompts": {"path": prompt_file}, "run_dir": tmp_path / "run"}
+        )
+    )
+    assert not is_finished(found)
+    recipe = found.line.at(0.3)
+    if groups:
+        recipe = recipe.at(0.1, "attention")
+    merge_to_disk(found.pair.plan, found.pair.base, found.pair.donor, recipe, found.run.merged_folder)
+    selection = {"alpha": 0.3} | ({"groups": {"attention": 0.1}} if groups else {})
+    found.run.write_json(found.run.selection_file, selection)
+    assert not is_finished(found), "not marked"
+    mark_finished(found)
+    assert is_finished(found)
+    shutil.rmtree(found.run.merged_folder)
+    assert not is_finished(found)
