@@ -117,9 +117,7 @@ def _inner(scores: Mapping[float, float]) -> list[float]:
 def _judged(selection: Selection, case: Case, scores: Mapping[float, float]) -> Choice:
     """A choice beside the labels; where nothing could be chosen, the base stands in."""
     alpha = min(scores) if selection.alpha is None else selection.alpha
-    warned = selection.alpha is None or any(
-        "plateau" in warning or "donor" in warning for warning in selection.warnings
-    )
+    warned = selection.alpha is None or any("plateau" in warning for warning in selection.warnings)
     return Choice(case.seed, max(scores.values()) - scores[alpha], warned)
 
 
