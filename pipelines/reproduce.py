@@ -8,16 +8,17 @@ with one engine, and the baselines with another. Prints the tables that the READ
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from adamms.cli import pipeline
 from adamms.config import ReproduceSettings
 from adamms.errors import UserError
 from adamms.ray_session import ray_session
-from adamms.searching.cases import Case, answer_cases, make_pair
+from adamms.searching.cases import Case, answer_cases, make_pair, noise_of
 from adamms.searching.judging import Judgement, judge
-from adamms.searching.selection import select
-from adamms.searching.table import judgement_markdown, methods_markdown
+from adamms.searching.selection import Scores, select
+from adamms.searching.table import Trust, judgement_markdown, methods_markdown
 
 TRAINING = Path(__file__).with_name("demo_pair.py")
 
@@ -25,21 +26,41 @@ TRAINING = Path(__file__).with_name("demo_pair.py")
 @pipeline
 def main(settings: ReproduceSettings, force: bool) -> None:
     judgements: dict[tuple[int, str], Judgement] = {}
+    trust: dict[tuple[int, str], Trust] = {}
     with ray_session(settings.ray.address):
         for seed in settings.seeds:
-            for case in answer_cases(settings, make_pair(Path(settings.folder), seed, TRAINING), seed):
-                judgements[seed, case.task] = search_and_judge(case, settings.searching.metric)
-    tables = judgement_markdown(judgements) + "\n" + methods_markdown(judgements)
+            pair = make_pair(Path(settings.folder), seed, TRAINING)
+            cases = list(answer_cases(settings, pair, seed))
+            chosen = [choose(case, settings.searching.metric) for case in cases]
+            noise = noise_of(settings, pair, {case.task: one.alpha for case, one in zip(cases, chosen, strict=True)})
+            for case, one in zip(cases, chosen, strict=True):
+                judgements[seed, case.task] = judge_case(case, one)
+                trust[seed, case.task] = Trust(one.confidence, noise[case.task])
+    tables = judgement_markdown(judgements, trust) + "\n" + methods_markdown(judgements)
     Path(settings.folder, "table.md").write_text(tables, encoding="utf-8")
     print(tables)
 
 
-def search_and_judge(case: Case, metric: str) -> Judgement:
-    """Chooses without labels, then looks at them; each task gets its own alpha (paper, 3.3)."""
+@dataclass(frozen=True)
+class Chosen:
+    """What a search without labels came to."""
+
+    alpha: float
+    scores: Scores
+    confidence: float
+
+
+def choose(case: Case, metric: str) -> Chosen:
+    """Each task gets its own alpha (paper, 3.3)."""
     selection = select(case.responses, metric, prompts=case.questions)
     if selection.alpha is None:
         raise UserError(f"{case.task}: {selection.verdict}")
-    return judge(selection.alpha, selection.scores, case.judged, case.labels, case.judged_donor, case.judged_baselines)
+    return Chosen(selection.alpha, selection.scores, selection.bootstrap[selection.alpha])
+
+
+def judge_case(case: Case, chosen: Chosen) -> Judgement:
+    """Looks at the labels."""
+    return judge(chosen.alpha, chosen.scores, case.judged, case.labels, case.judged_donor, case.judged_baselines)
 
 
 if __name__ == "__main__":

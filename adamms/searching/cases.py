@@ -10,11 +10,12 @@ from pathlib import Path
 
 from adamms.config import EvaluateSettings, PromptsConfig, ReproduceSettings
 from adamms.generation.engine import EngineSpec
+from adamms.generation.noise import Noise, noise_floor
 from adamms.generation.prompts import Prompt, load_prompts
 from adamms.mapping import plan_pair
 from adamms.merging.recipe import Recipe
 from adamms.searching.alphas import Line, check_alphas
-from adamms.searching.answering import answer_all
+from adamms.searching.answering import Engines, answer_all
 from adamms.searching.judging import read_labels
 from adamms.searching.labelled import answer_as_baselines, answer_as_donor, answer_labelled
 from adamms.searching.responses import Responses
@@ -61,19 +62,10 @@ def make_pair(folder: Path, seed: int, training: Path) -> Path:
 
 def answer_cases(settings: ReproduceSettings, pair_folder: Path, seed: int) -> Iterator[Case]:
     """Every task of one pair. The tasks share engines, and answers are stored, so that they are given only once."""
-    ancestor = pair_folder / "ancestor"
-    one = EvaluateSettings(
-        base=str(pair_folder / "base"),
-        donor=str(pair_folder / "donor"),
-        ancestor=str(ancestor) if ancestor.is_dir() else None,
-        run_dir=str(pair_folder / "run"),
-        engine=settings.engine,
-        searching=settings.searching,
-        ray=settings.ray,
-    )
+    one = _settings_of(settings, pair_folder)
     alphas, line = check_alphas(one.searching.alphas), Line(Recipe())
     pair = plan_pair(replace(one, ancestor=None))
-    asked = {task: load_prompts(_every(pair_folder / "prompts" / f"{task}.jsonl")) for task in settings.tasks}
+    asked = _asked(settings, pair_folder)
     labelled = {
         task: load_prompts(PromptsConfig(path=str(pair_folder / "labelled" / f"{task}.jsonl"), n=settings.labelled))
         for task in settings.tasks
@@ -101,9 +93,35 @@ def answer_cases(settings: ReproduceSettings, pair_folder: Path, seed: int) -> I
         )
 
 
-def _every(path: Path) -> PromptsConfig:
-    """All prompts of a file."""
-    return PromptsConfig(path=str(path), n=10**6)
+def noise_of(settings: ReproduceSettings, pair_folder: Path, chosen: Mapping[str, float]) -> dict[str, Noise]:
+    """task -> how many answers of its chosen candidate differ by chance (chosen: task -> alpha)."""
+    one = _settings_of(settings, pair_folder)
+    asked, line = _asked(settings, pair_folder), Line(Recipe())
+    with Engines(one.ray) as engines:
+        engines.serve(EngineSpec(plan_pair(replace(one, ancestor=None)).plan, one.engine))
+        return {
+            task: noise_floor(engines.pool, line.at(alpha), asked[task], one.engine.block_size)
+            for task, alpha in chosen.items()
+        }
+
+
+def _settings_of(settings: ReproduceSettings, pair_folder: Path) -> EvaluateSettings:
+    ancestor = pair_folder / "ancestor"
+    return EvaluateSettings(
+        base=str(pair_folder / "base"),
+        donor=str(pair_folder / "donor"),
+        ancestor=str(ancestor) if ancestor.is_dir() else None,
+        run_dir=str(pair_folder / "run"),
+        engine=settings.engine,
+        searching=settings.searching,
+        ray=settings.ray,
+    )
+
+
+def _asked(settings: ReproduceSettings, pair_folder: Path) -> dict[str, list[Prompt]]:
+    """All unlabelled prompts, by task."""
+    files = {task: pair_folder / "prompts" / f"{task}.jsonl" for task in settings.tasks}
+    return {task: load_prompts(PromptsConfig(path=str(file), n=10**6)) for task, file in files.items()}
 
 
 def _only(answers: Mapping[str, str], prompts: Sequence[Prompt]) -> dict[str, str]:

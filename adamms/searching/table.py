@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from adamms.searching.selection import END_POINT, Selection
 
 if TYPE_CHECKING:
     from adamms.config import TrackingConfig
+    from adamms.generation.noise import Noise
     from adamms.searching.outcome import Outcome
 
 
@@ -85,14 +87,27 @@ def judgement_table(judgements: Mapping[str, Judgement]) -> Table:
     return table
 
 
-def judgement_markdown(judgements: Mapping[tuple[int, str], Judgement]) -> str:
+@dataclass(frozen=True)
+class Trust:
+    """What a search says of its own choice: the share of resamples it is chosen in, and the noise floor."""
+
+    confidence: float
+    noise: Noise
+
+    def cells(self) -> list[str]:
+        return [f"{100 * self.confidence:.0f} %", f"{self.noise.differing} of {self.noise.asked}"]
+
+
+def judgement_markdown(judgements: Mapping[tuple[int, str], Judgement], trust: Mapping[tuple[int, str], Trust]) -> str:
     """Accuracies by seed and task as Markdown, the chosen one in bold, with the means of the choice beside others."""
     rows = list(judgements.values())
     alphas = list(rows[0].accuracy)
     header = ["seed", "task", *map(format_alpha, alphas), "donor", "chosen", "oracle", "regret", "rank corr."]
+    header += ["confidence", "noise"]
     lines = [_row(header), _row(["---"] * len(header))]
     for (seed, task), judgement in judgements.items():
-        lines.append(_row([str(seed), task, *_cells(judgement, "**{:.1f}**")]))
+        own = trust[seed, task].cells()
+        lines.append(_row([str(seed), task, *_cells(judgement, "**{:.1f}**"), *own]))
     beyond = sum(j.accuracy[j.chosen] > max(j.accuracy[alphas[0]], j.donor or 0) for j in rows)
     means = {
         "base": mean(j.accuracy[alphas[0]] for j in rows),
