@@ -66,8 +66,9 @@ def warn(
     end = _falls_towards_an_end(totals, winner)
     if end:
         chosen = format_alpha(comparison.alphas[eligible[winner]])
+        what = "divergence" if divergence.metric.by_neighbours else "score"
         yield (
-            f"the divergence falls all the way to {chosen}, the {end} alpha that can be chosen; "
+            f"the {what} falls all the way to {chosen}, the {end} alpha that can be chosen; "
             "the best one may lie beyond it"
         )
 

@@ -123,4 +123,4 @@ def draw(rows: Sequence[Row], metric: str, folder: Path) -> list[Path]:
     pairs = [RankedPair(row.name, row.alpha, row.divergence) for row in rows if row.divergence is not None]
     if not pairs:
         return []
-    return draw_ranking(pairs, f"divergence per prompt ({metric})", larger_is_better=False).write(folder)
+    return draw_ranking(pairs, f"{metric} per prompt", larger_is_better=False).write(folder)

@@ -304,7 +304,7 @@ def test_the_donor_is_asked_where_the_metric_wants_it(
     local_ray: None, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     own = [*settings(tiny_pair, prompt_file, tmp_path), *tracked(searched, "donor"), "searching.metric=logprob+donor"]
-    here(monkeypatch, search, *own, "searching.noise=0", "searching.stop=confident", "searching.block=6")
+    here(monkeypatch, search, *own, "searching.noise=4", "searching.stop=confident", "searching.block=6")
     run_dir = tmp_path / "run"
     candidates, (donor,) = read_responses(run_dir / "responses"), read_responses(run_dir / "donor").values()
     assert len(donor) == 12
@@ -317,7 +317,9 @@ def test_the_donor_is_asked_where_the_metric_wants_it(
         assert saved["scores"][str(alpha)] == pytest.approx((sum(unsure) + sum(other)) / 2)
     low, high = saved["intervals"][str(saved["alpha"])]
     assert low <= saved["scores"][str(saved["alpha"])] <= high
-    assert "logprob+donor" in (run_dir / "report.html").read_text()
+    page = (run_dir / "report.html").read_text()
+    assert "Each candidate as a score (logprob+donor)" in page
+    assert "noise floor" not in page, "it is a divergence between neighbours"
     again = ["select", str(run_dir / "responses"), "--metric", "logprob+donor", "--donor", str(run_dir / "donor")]
     done = run([sys.executable, "-m", "adamms.cli", *again, "--json"])
     assert json.loads(done.stdout)["alpha"] == saved["alpha"], done.stderr

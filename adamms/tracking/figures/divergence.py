@@ -23,6 +23,7 @@ class Curve:
         accuracy: alpha -> percentage of labelled prompts answered right; the mean of the tasks where there are several.
         donor_accuracy: the donor's own.
         judged_tasks: how many tasks' mean the accuracies are.
+        by_neighbours: the scores are made of differences between neighbours; some metrics are not.
     """
 
     metric: str
@@ -35,6 +36,7 @@ class Curve:
     accuracy: Mapping[float, float] = field(default_factory=dict)
     donor_accuracy: float | None = None
     judged_tasks: int = 1
+    by_neighbours: bool = True
 
 
 def draw_divergence(curve: Curve) -> Drawing:
@@ -59,13 +61,16 @@ def draw_divergence(curve: Curve) -> Drawing:
 def _divergence(axis: Any, curve: Curve, drawing: Drawing) -> None:
     alphas = sorted(alpha for alpha, score in curve.scores.items() if score is not None)
     scores = {alpha: float(curve.scores[alpha] or 0) for alpha in alphas}
-    axis.set_title(f"Divergence from the neighbours ({curve.metric}, {curve.prompts} prompts)")
+    what = "Divergence from the neighbours" if curve.by_neighbours else "Score of each candidate, smaller is better"
+    axis.set_title(f"{what} ({curve.metric}, {curve.prompts} prompts)")
     axis.grid(visible=True, axis="y")
     banded = [alpha for alpha in alphas if alpha in curve.band]
     if banded:
         low, high = zip(*(curve.band[alpha] for alpha in banded), strict=True)
         axis.fill_between(banded, low, high, color=BLUE, alpha=0.18, linewidth=0, label="95 % of resampled prompt sets")
-    axis.plot(alphas, list(scores.values()), color=BLUE, linewidth=2, label="divergence")
+    axis.plot(
+        alphas, list(scores.values()), color=BLUE, linewidth=2, label="divergence" if curve.by_neighbours else "score"
+    )
     if curve.noise_floor is not None:
         label = f"noise floor (same alpha twice): {curve.noise_floor:.3g}"
         axis.axhline(
@@ -123,5 +128,10 @@ def _tip(curve: Curve, alpha: float, score: float) -> str:
 
 def _caption(curve: Curve) -> str:
     chosen = "nothing" if curve.chosen is None else f"alpha {format_alpha(curve.chosen)}"
-    text = f"How much each candidate's answers differ from its neighbours' ({curve.metric}); chosen: {chosen}."
+    what = (
+        "How much each candidate's answers differ from its neighbours'"
+        if curve.by_neighbours
+        else "Each candidate as a score"
+    )
+    text = f"{what} ({curve.metric}); chosen: {chosen}."
     return text + (" Below, accuracy where labels exist." if curve.accuracy else "")

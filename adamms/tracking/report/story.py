@@ -15,6 +15,7 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from adamms.config import settings_yaml
+from adamms.searching.metrics import get_metric
 from adamms.searching.responses import Responses
 from adamms.tracking.costs import read_costs
 from adamms.tracking.figures import Curve
@@ -40,7 +41,8 @@ class Story:
         seconds: by phase.
         tokens: generated, by alpha.
         judgements: what `evaluation.json` holds, where labels exist: task -> judgement; the only task has no name.
-        noise_floor: the divergence between two runs at one alpha, where it was measured.
+        noise_floor: the divergence between two runs at one alpha, where it was measured and the metric is one of
+            differences between neighbours.
         further: whatever else was counted: name -> value.
         peaks: the most that was held at once: name -> value.
     """
@@ -72,6 +74,8 @@ class Story:
                 tokens[record.alpha] += record.tokens
                 responses.setdefault(record.alpha, {})[record.prompt_id] = record.response
         noise, effort = selection.get("noise"), selection.get("effort", {})
+        by_neighbours = get_metric(selection["metric"]).by_neighbours
+        floor = selection["prompts"]["used"] * noise["differing"] / noise["asked"] if noise and by_neighbours else None
         return cls(
             plan=plan,
             selection=selection,
@@ -83,7 +87,7 @@ class Story:
             peaks=read_costs(run.costs_file, "peaks"),
             tokens=tokens,
             judgements=read_judgements(run.evaluation_file),
-            noise_floor=selection["prompts"]["used"] * noise["differing"] / noise["asked"] if noise else None,
+            noise_floor=floor,
             further={f"answers_{name}" if name != "answers" else name: value for name, value in effort.items()},
             merged=str(run.merged_folder.resolve()) if run.merged_folder.is_dir() and chose(selection) else "",
         )
@@ -124,6 +128,7 @@ class Story:
             accuracy=self.accuracy,
             donor_accuracy=self.donor_accuracy,
             judged_tasks=len(self.judgements),
+            by_neighbours=get_metric(self.selection["metric"]).by_neighbours,
         )
 
 

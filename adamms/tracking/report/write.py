@@ -58,7 +58,7 @@ def draw_tasks(story: Story) -> list[Drawing]:
         # per prompt, so that tasks of different sizes can be compared
         scores = {name: _per_prompt(one) for name, one in tasks.items()}
         chosen = {name: one["alpha"] for name, one in tasks.items()}
-        drawings.append(draw_heatmap(scores, chosen, f"Divergence per prompt ({metric}; smaller is more consistent)"))
+        drawings.append(draw_heatmap(scores, chosen, f"{metric} per prompt (smaller is better)"))
     if len(story.judgements) > 1:
         accuracy = {name: by_alpha(one["accuracy"]) for name, one in story.judgements.items()}
         chosen = {name: one["chosen"] for name, one in story.judgements.items()}
