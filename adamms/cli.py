@@ -102,14 +102,16 @@ def select(
 ) -> None:
     """Choose alpha from answers, however they were made: lines with `alpha`, `prompt_id`, `response`."""
     from adamms.searching.donor import read_donor
+    from adamms.searching.metrics import get_metric
     from adamms.searching.responses import read_responses
     from adamms.searching.selection import select as select_alpha
     from adamms.searching.table import print_selection
     from adamms.searching.tasks import of_task
 
     answers = of_task(read_responses(responses), task)
-    parents = [read_donor(donor)] if donor else []
-    selection = select_alpha(answers, metric, endpoints, smoothing=smoothing, bootstrap=bootstrap, parents=parents)
+    known = get_metric(metric)
+    parents = [read_donor(donor)] if donor and known.asks_donor else []
+    selection = select_alpha(answers, known, endpoints, smoothing=smoothing, bootstrap=bootstrap, parents=parents)
     if as_json:
         print(json.dumps(selection.to_json()))
     else:

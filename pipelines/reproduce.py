@@ -16,8 +16,9 @@ from adamms.config import ReproduceSettings
 from adamms.errors import UserError
 from adamms.ray_session import ray_session
 from adamms.searching.cases import Case, answer_cases, make_pair, noise_of
+from adamms.searching.criteria import choose
 from adamms.searching.judging import Judgement, judge
-from adamms.searching.selection import Scores, select
+from adamms.searching.selection import Scores
 from adamms.searching.table import Trust, judgement_markdown, methods_markdown
 
 TRAINING = Path(__file__).with_name("demo_pair.py")
@@ -31,7 +32,7 @@ def main(settings: ReproduceSettings, force: bool) -> None:
         for seed in settings.seeds:
             pair = make_pair(Path(settings.folder), seed, TRAINING)
             cases = list(answer_cases(settings, pair, seed))
-            chosen = [choose(case, settings.searching.metric) for case in cases]
+            chosen = [choose_alpha(case, settings.searching.metric) for case in cases]
             noise = noise_of(settings, pair, {case.task: one.alpha for case, one in zip(cases, chosen, strict=True)})
             for case, one in zip(cases, chosen, strict=True):
                 judgements[seed, case.task] = judge_case(case, one)
@@ -50,9 +51,9 @@ class Chosen:
     confidence: float
 
 
-def choose(case: Case, metric: str) -> Chosen:
+def choose_alpha(case: Case, metric: str) -> Chosen:
     """Each task gets its own alpha (paper, 3.3)."""
-    selection = select(case.responses, metric, prompts=case.questions)
+    selection = choose(case, metric)
     if selection.alpha is None:
         raise UserError(f"{case.task}: {selection.verdict}")
     return Chosen(selection.alpha, selection.scores, selection.bootstrap[selection.alpha])

@@ -13,8 +13,11 @@ from adamms.generation.engine import EngineSpec
 from adamms.generation.prompts import Prompt, report_problems
 
 
-def fitting_prompts(prompts: Sequence[Prompt], spec: EngineSpec, on_error: str = "fail") -> list[Prompt]:
+def fitting_prompts(prompts: Sequence[Prompt], spec: EngineSpec, on_error: str = "fail", who: str = "") -> list[Prompt]:
     """The prompts that leave room for an answer; the base's own processor counts, images included.
+
+    Args:
+        who: named in errors, where it is not the base that is asked.
 
     Raises:
         UserError: some do not, or do not pass the processor (with `on_error=skip`: none does), all reported together;
@@ -34,7 +37,7 @@ def fitting_prompts(prompts: Sequence[Prompt], spec: EngineSpec, on_error: str =
             problems.append(f"prompt {prompt.id}: {length} tokens")
             continue
         fitting.append(prompt)
-    place = f"with {spec.config.max_tokens} tokens of answer (engine.max_tokens), {limit} are the limit"
+    place = f"{who}with {spec.config.max_tokens} tokens of answer (engine.max_tokens), {limit} are the limit"
     report_problems(place, problems, on_error)
     if not fitting:
         raise UserError(f"{place}: no prompt fits; raise engine.max_model_len where the model allows it")

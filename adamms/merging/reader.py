@@ -119,7 +119,8 @@ class _OpenFile:
         return count
 
     def _begin(self, offset: int) -> None:
-        stays = not self._last or linux.mostly_cached(self._descriptor, offset, _LOOK_AHEAD)
+        ahead = min(_LOOK_AHEAD, os.fstat(self._descriptor).st_size - offset)
+        stays = not self._last or linux.mostly_cached(self._descriptor, offset, ahead)
         self._row, self._forgotten = None if stays else offset, offset
 
     def _forget(self, end: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from adamms.searching.degeneracy import Limits
 from adamms.searching.divergence import Divergence, Endpoints, combine, measure
 from adamms.searching.metrics import Floats, Metric, get_metric
-from adamms.searching.resampling import choose, smoother
+from adamms.searching.resampling import DIGITS, choose, smoother
 from adamms.searching.responses import comparison_set
 from adamms.searching.selection import select
 
@@ -54,6 +54,8 @@ def confidence(
     eligible = np.array([row for row, a in enumerate(comparison.alphas) if a not in selection.excluded], dtype=np.intp)
     score, both = divergence.score[eligible], divergence.both[eligible]
     seen = np.ones(score.shape[1])
+    if not metric.by_neighbours and not np.nansum(both) and not np.ptp(np.round(score.sum(axis=1), DIGITS)):
+        return 0.0  # nothing has told them apart so far
     unseen_score, unseen_both = (part[eligible] for part in _single_steps(divergence, endpoints))
     dice = np.random.default_rng(seed)
     weights = dice.dirichlet(np.concatenate([seen, np.full(unseen_score.shape[1], UNSEEN)]), DRAWS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from adamms.config import SearchSettings
@@ -36,7 +35,6 @@ def read_donor(path: Path) -> dict[str, str]:
     return next(iter(found.values()))
 
 
-@dataclass(frozen=True)
 class Donor:
     """Its engine, and the folder of its answers.
 
@@ -44,9 +42,11 @@ class Donor:
         stored: the folder's name in `run_dir`.
     """
 
-    settings: SearchSettings
-    pair: PlannedPair
-    stored: str
+    def __init__(self, settings: SearchSettings, pair: PlannedPair, stored: str) -> None:
+        plan, self._line = plan_alone(pair.donor), Line(Recipe())
+        self.spec = EngineSpec(plan, settings.engine, settings.mapping.donor_architecture)
+        self.run = RunFolder(Path(settings.run_dir), answer_identity(plan, self._line, settings.engine), stored)
+        self._name = settings.donor
 
     def answers(self, engines: Engines, prompts: Sequence[Prompt], budget: Budget = UNLIMITED) -> CandidateBook:
         """To all prompts; those that are stored are not asked again.
@@ -55,13 +55,12 @@ class Donor:
             UserError: no engine can run it.
             BudgetOver: before it had answered.
         """
-        settings, plan, line = self.settings, plan_alone(self.pair.donor), Line(Recipe())
-        run = RunFolder(Path(settings.run_dir), answer_identity(plan, line, settings.engine), self.stored)
-        engines.serve(EngineSpec(plan, settings.engine, settings.mapping.donor_architecture))
-        answering = Answering(engines, line, prompts, run, budget=budget, title="donor")
+        answering = Answering(engines, self._line, prompts, self.run, budget=budget, title="donor")
+        if answering.book.missing({ITSELF: prompts}):  # else engines of the base may stay
+            engines.serve(self.spec)
         complete = answering.answer({ITSELF: prompts})
         if answering.book.errors:
-            raise UserError(f"donor {settings.donor}: {answering.book.errors[ITSELF]}")
+            raise UserError(f"donor {self._name}: {answering.book.errors[ITSELF]}")
         if not complete:
             raise BudgetOver(f"{budget.over}: over before the donor had answered; run it again, its answers are kept")
         return answering.book

@@ -60,15 +60,20 @@ def run_lmms_eval(config: LmmsEvalConfig, checkpoint: Path, output: Path) -> dic
     status = subprocess.run(command, check=False).returncode
     if status != 0:
         raise UserError(f"lmms-eval ended with status {status}: {' '.join(command)}")
-    found = {name: value for file in set(output.rglob(_RESULTS)) - before for name, value in _figures(file)}
+    found = {name: value for file in sorted(set(output.rglob(_RESULTS)) - before) for name, value in _figures(file)}
     if not found:
         raise UserError(f"lmms-eval left no figures in {output}: {' '.join(command)}")
     return found
 
 
 def _figures(file: Path) -> Iterator[tuple[str, float]]:
-    """Entries such as `"ocrbench": {"alias": ..., "ocrbench_accuracy,none": 0.31}`."""
-    for task, entries in json.loads(file.read_text(encoding="utf-8"))["results"].items():
+    """Entries such as `"ocrbench": {"alias": ..., "ocrbench_accuracy,none": 0.31}`.
+
+    Tasks that are judged elsewhere leave files of their own there, such as `submissions/mmbench_en_dev_results.json`.
+    """
+    content = json.loads(file.read_text(encoding="utf-8"))
+    results = content.get("results") if isinstance(content, dict) and "configs" in content else None
+    for task, entries in (results or {}).items():
         for name, value in entries.items():
             metric, _, flavour = name.partition(",")
             if isinstance(value, int | float) and "_stderr" not in metric:

@@ -74,8 +74,13 @@ def comparison_set(
     """
     alphas = tuple(sorted(responses))
     everything = {prompt for answers in responses.values() for prompt in answers}
-    rows = [*(responses[alpha] for alpha in alphas), *parents]
+    rows = [responses[alpha] for alpha in alphas]
     common = [prompt for prompt in everything if all(prompt in answers for answers in rows)]
+    if common and parents:
+        rows += parents
+        common = [prompt for prompt in common if all(prompt in answers for answers in parents)]
+        if not common:
+            raise UserError("the donor has answered none of the candidates' prompts; its prompt_ids have to be theirs")
     if not common:
         counts = ", ".join(f"{format_alpha(alpha)}: {len(responses[alpha])}" for alpha in alphas)
         raise UserError(

@@ -117,7 +117,7 @@ class RunFolder:
                 "engine or versions); choose another run_dir, or --force to set them aside"
             )
         number = 1
-        while (aside := self.folder / f"responses.old-{number}").exists():
+        while (aside := self.folder / f"{self.store.folder.name}.old-{number}").exists():
             number += 1
         self.store.folder.rename(aside)
 

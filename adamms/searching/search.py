@@ -57,6 +57,8 @@ class Search:
     spec: EngineSpec
     run: RunFolder
     costs: Costs
+    donor: Donor | None
+    """Where the metric asks it."""
 
     @property
     def prompts(self) -> list[Prompt]:
@@ -92,9 +94,14 @@ def prepare(settings: SearchSettings, force: bool = False) -> Search:
     groups = check_groups(settings, pair)
     spec = EngineSpec(pair.plan, settings.engine, settings.mapping.base_architecture)
     tasks = {name: fitting_prompts(prompts, spec, settings.prompts.on_error) for name, prompts in tasks.items()}
+    donor = Donor(settings, pair, DONOR) if rule.metric.asks_donor else None
+    if donor:
+        on_error, who = settings.prompts.on_error, f"donor {settings.donor}: "
+        tasks = {name: fitting_prompts(prompts, donor.spec, on_error, who) for name, prompts in tasks.items()}
+        donor.run.check_owner([ITSELF], all_prompts(tasks), force)
     run = RunFolder(Path(settings.run_dir), answer_identity(pair.plan, line, settings.engine))
     run.check_owner(alphas, all_prompts(tasks), force)
-    return Search(settings, line, alphas, rule, tasks, pair, groups, spec, run, costs)
+    return Search(settings, line, alphas, rule, tasks, pair, groups, spec, run, costs, donor)
 
 
 def run_search(
@@ -147,10 +154,10 @@ def run_search(
 
 def with_donor(search: Search, engines: Engines, budget: Budget) -> tuple[Search, list[CandidateBook]]:
     """The donor's own answers come first, where the metric asks for them: by an engine of its own architecture."""
-    if not search.rule.metric.asks_donor:
+    if search.donor is None:
         return search, []
     with search.costs.phase(ENGINES):
-        book = Donor(search.settings, search.pair, DONOR).answers(engines, search.prompts, budget)
+        book = search.donor.answers(engines, search.prompts, budget)
     return replace(search, rule=replace(search.rule, parents=(book.answers_at(ITSELF),))), [book]
 
 

@@ -51,7 +51,8 @@ def warn(
 ) -> Iterator[str]:
     """What a reader should know before believing the choice. `winner` is a place in `eligible`."""
     if comparison.dropped:
-        yield f"{_prompts(comparison.dropped)} left out: not every candidate has answered them"
+        everybody = "candidate and the donor have" if comparison.parents else "candidate has"
+        yield f"{_prompts(comparison.dropped)} left out: not every {everybody} answered them"
     steps = np.unique(np.round(np.diff(comparison.alphas), ALPHA_DIGITS - 1))
     if len(steps) > 1:
         sizes = " and ".join(map(format_alpha, (steps.min(), steps.max())))

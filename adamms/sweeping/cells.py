@@ -83,8 +83,10 @@ def is_finished(search: Search) -> bool:
     if found != _mark(search):
         return False
     checkpoint = search.run.merged_folder
-    if search.settings.prompts.tasks and search.settings.searching.export == "each":
-        return all((checkpoint / task).is_dir() for task in selection.get("tasks", {}))
+    if selection.get("tasks") and search.settings.searching.export == "each":
+        return all((checkpoint / task).is_dir() for task in selection["tasks"])
+    if len(selection.get("group_steps", ())) < len(search.groups) * search.settings.searching.passes:
+        return False  # a budget was over
     winner = search.line.at(selection["alpha"])
     for group, alpha in selection.get("groups", {}).items():
         winner = winner.at(alpha, group)

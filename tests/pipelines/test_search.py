@@ -327,6 +327,11 @@ def test_the_donor_is_asked_where_the_metric_wants_it(
     before = len(list((run_dir / "donor").iterdir()))
     here(monkeypatch, search, *own, "searching.noise=0", "searching.stop=confident", "searching.block=6")
     assert len(list((run_dir / "donor").iterdir())) == before, "what the donor answered is kept"
+    shorter = [*own, "searching.noise=0", "engine.max_tokens=4"]
+    here(monkeypatch, search, *shorter, status=2)
+    assert "donor: holds 12 answers of another search" in capsys.readouterr().err
+    here(monkeypatch, search, *shorter, "--force")
+    assert {"donor.old-1", "responses.old-1"} < {path.name for path in run_dir.iterdir()}
 
 
 def test_a_search_that_chooses_nothing_says_so_everywhere(

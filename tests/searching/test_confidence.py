@@ -58,3 +58,12 @@ def test_it_is_about_as_sure_as_it_is_right() -> None:
 def test_nothing_to_choose_is_no_confidence(tmp_path: Path) -> None:
     silent = {alpha: {f"p{n}": "" for n in range(30)} for alpha in ALPHAS}
     assert confidence(silent, 10) == 0.0
+
+
+def test_a_donor_that_nobody_agrees_with_makes_nothing_sure() -> None:
+    """All candidates answer alike and the donor otherwise: the prompts so far say nothing of the choice."""
+    table = {alpha: {f"p{n}": f"answer {n}" for n in range(10)} for alpha in (0.0, 0.1, 0.2, 0.3)}
+    donor = [{f"p{n}": "else" for n in range(10)}]
+    assert confidence(table, 90, "donor", parents=donor) == 0
+    table[0.2] = dict.fromkeys(table[0.2], "else")
+    assert confidence(table, 90, "donor", parents=donor) > 0.9

@@ -56,8 +56,11 @@ def test_figures_are_those_of_this_run(tmp_path: Path, monkeypatch: pytest.Monke
         "gqa": {"alias": "gqa", "exact_match,none": 0.5, "exact_match_stderr,none": "N/A"},
         "mmmu": {"acc,strict": 1, "acc_stderr,strict": 0.25, " ": " "},
     }
-    file = tmp_path / "older" / "2_results.json"
-    write = f"import json; json.dump({{'results': {results}}}, open({str(file)!r}, 'w'))"
+    file, submission = tmp_path / "older" / "2_results.json", tmp_path / "mmbench_en_dev_results.json"
+    write = (
+        f"import json; json.dump({{'results': {results}, 'configs': {{}}}}, open({str(file)!r}, 'w')); "
+        f"json.dump([{{'results': 'A'}}], open({str(submission)!r}, 'w'))"
+    )
     monkeypatch.setattr(lmms_evaluate, "lmms_command", lambda *_: [sys.executable, "-c", write])
     found = run_lmms_eval(LmmsEvalConfig(tasks=("gqa", "mmmu")), tmp_path, tmp_path)
     assert found == {"gqa/exact_match": 0.5, "mmmu/acc/strict": 1.0}

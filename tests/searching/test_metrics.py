@@ -130,6 +130,10 @@ def test_donor_is_the_share_of_answers_that_are_not_its_own() -> None:
     )  # as texts, three differ from those of 0.0, two from 0.2
     with pytest.raises(UserError, match="--donor"):
         select(table, "donor", bootstrap=0)
+    with pytest.raises(UserError, match="the donor has answered none of the candidates' prompts"):
+        select(table, "donor", bootstrap=0, parents=[{"other": "cat"}])
+    part = select(table, "donor", bootstrap=0, limits=NO_GUARD, parents=[{"p0": "cat", "p1": "one"}])
+    assert part.warnings[0] == "1 prompt left out: not every candidate and the donor have answered them"
     asking = {
         name for name in ("either", "donor", "plurality", "logprob+donor", "sum+kl") if get_metric(name).asks_donor
     }

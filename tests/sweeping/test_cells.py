@@ -61,20 +61,21 @@ def test_a_search_is_finished_while_its_checkpoint_stands(
     groups: bool, tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path
 ) -> None:
     models = {"base": str(tiny_pair.base), "donor": str(tiny_pair.donor)}
-    found = prepare(
-        load_settings(
-            SearchSettings, None, [], {**models, "prompts": {"path": prompt_file}, "run_dir": tmp_path / "run"}
-        )
-    )
+    given = {**models, "prompts": {"path": prompt_file}, "run_dir": tmp_path / "run"}
+    found = prepare(load_settings(SearchSettings, None, ["searching.groups=[attention]"] if groups else [], given))
     assert not is_finished(found)
     recipe = found.line.at(0.3)
     if groups:
         recipe = recipe.at(0.1, "attention")
     merge_to_disk(found.pair.plan, found.pair.base, found.pair.donor, recipe, found.run.merged_folder)
-    selection = {"alpha": 0.3} | ({"groups": {"attention": 0.1}} if groups else {})
+    selection = {"alpha": 0.3} | ({"groups": {"attention": 0.1}, "group_steps": [{}]} if groups else {})
     found.run.write_json(found.run.selection_file, selection)
     assert not is_finished(found), "not marked"
     mark_finished(found)
     assert is_finished(found)
+    if groups:
+        found.run.write_json(found.run.selection_file, selection | {"group_steps": []})
+        assert not is_finished(found), "a budget was over before the group's turn"
+        found.run.write_json(found.run.selection_file, selection)
     shutil.rmtree(found.run.merged_folder)
     assert not is_finished(found)
