@@ -8,17 +8,16 @@ with one engine, and the baselines with another. Prints the tables that the READ
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from adamms.cli import pipeline
 from adamms.config import ReproduceSettings
 from adamms.errors import UserError
 from adamms.ray_session import ray_session
-from adamms.searching.cases import Case, answer_cases, make_pair, noise_of
+from adamms.searching.cases import answer_cases, make_pair, noise_of
 from adamms.searching.criteria import choose
 from adamms.searching.judging import Judgement, judge
-from adamms.searching.selection import Scores
+from adamms.searching.selection import Selection
 from adamms.searching.table import Trust, judgement_markdown, methods_markdown
 
 TRAINING = Path(__file__).with_name("demo_pair.py")
@@ -32,36 +31,29 @@ def main(settings: ReproduceSettings, force: bool) -> None:
         for seed in settings.seeds:
             pair = make_pair(Path(settings.folder), seed, TRAINING)
             cases = list(answer_cases(settings, pair, seed))
-            chosen = [choose_alpha(case, settings.searching.metric) for case in cases]
-            noise = noise_of(settings, pair, {case.task: one.alpha for case, one in zip(cases, chosen, strict=True)})
-            for case, one in zip(cases, chosen, strict=True):
-                judgements[seed, case.task] = judge_case(case, one)
-                trust[seed, case.task] = Trust(one.confidence, noise[case.task])
+            selections = {case.task: choose(case, settings.searching.metric) for case in cases}
+            alphas = {task: alpha_of(selection, task) for task, selection in selections.items()}
+            noise = noise_of(settings, pair, alphas)
+            for case in cases:
+                alpha, selection = alphas[case.task], selections[case.task]
+                judgements[seed, case.task] = judge(
+                    alpha, selection.scores, case.judged, case.labels, case.judged_donor, case.judged_baselines
+                )
+                trust[seed, case.task] = Trust(selection.bootstrap[alpha], noise[case.task])
     tables = judgement_markdown(judgements, trust) + "\n" + methods_markdown(judgements)
     Path(settings.folder, "table.md").write_text(tables, encoding="utf-8")
     print(tables)
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """What a search without labels came to."""
+def alpha_of(selection: Selection, task: str) -> float:
+    """Each task gets its own alpha (paper, 3.3).
 
-    alpha: float
-    scores: Scores
-    confidence: float
-
-
-def choose_alpha(case: Case, metric: str) -> Chosen:
-    """Each task gets its own alpha (paper, 3.3)."""
-    selection = choose(case, metric)
+    Raises:
+        UserError: nothing could be chosen.
+    """
     if selection.alpha is None:
-        raise UserError(f"{case.task}: {selection.verdict}")
-    return Chosen(selection.alpha, selection.scores, selection.bootstrap[selection.alpha])
-
-
-def judge_case(case: Case, chosen: Chosen) -> Judgement:
-    """Looks at the labels."""
-    return judge(chosen.alpha, chosen.scores, case.judged, case.labels, case.judged_donor, case.judged_baselines)
+        raise UserError(f"{task}: {selection.verdict}")
+    return selection.alpha
 
 
 if __name__ == "__main__":
