@@ -41,10 +41,10 @@ clean: ## remove the environment and everything that runs left
 	rm -rf $(VENV) runs mlruns mlartifacts mlflow.db
 
 reproduce: setup ## the README's table: several seeds and tasks (trains the pairs: half an hour and more)
-	$(BIN)/python pipelines/reproduce.py --config conf/reproduce.yaml
+	$(BIN)/python -m pipelines.experiments.reproduce --config conf/reproduce.yaml
 
 criteria: setup ## which unlabelled criterion chooses best, over nine seeds and eleven tasks (trains pairs that are not there)
-	$(BIN)/python pipelines/compare_criteria.py --config conf/criteria.yaml
+	$(BIN)/python -m pipelines.experiments.criteria --config conf/criteria.yaml
 
 bench-early-stop: setup ## what stopping early and refining save, on simulated answers
 	$(BIN)/python -m tests.benchmarks.bench_early_stop

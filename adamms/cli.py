@@ -70,7 +70,7 @@ def merge(
 ) -> None:
     """Merge DONOR into BASE with one alpha and write a complete checkpoint."""
     from adamms.config import MergeSettings, load_settings
-    from adamms.merging.command import merge_models
+    from adamms.merging.pair import merge_models
 
     given: dict[str, Any] = {"base": base, "donor": donor}
     if ancestor is not None:
@@ -101,12 +101,11 @@ def select(
     debug: Debug = False,
 ) -> None:
     """Choose alpha from answers, however they were made: lines with `alpha`, `prompt_id`, `response`."""
+    from adamms.reporting.tables import print_selection
+    from adamms.runs.responses import of_task, read_responses
     from adamms.searching.donor import read_donor
-    from adamms.searching.metrics import get_metric
-    from adamms.searching.responses import read_responses
-    from adamms.searching.selection import select as select_alpha
-    from adamms.searching.table import print_selection
-    from adamms.searching.tasks import of_task
+    from adamms.selecting.criteria.criterion import get_metric
+    from adamms.selecting.selection import select as select_alpha
 
     answers = of_task(read_responses(responses), task)
     known = get_metric(metric)
@@ -148,7 +147,7 @@ def pipeline(function: Callable[[Any, bool], None]) -> Callable[[], None]:
         debug: Debug = False,
     ) -> None:
         from adamms.config import load_settings
-        from adamms.logs import configure_logs
+        from adamms.support.logs import configure_logs
 
         settings = load_settings(kind, config, overrides or [])
         configure_logs(settings.log)

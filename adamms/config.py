@@ -400,7 +400,7 @@ class ReproduceSettings:
         "either~0.5",
         "sum~0.5",
     )
-    """What `compare_criteria.py` compares, each with the first: metric or metric~smoothing."""
+    """What `pipelines/experiments/criteria.py` compares, each with the first: metric or metric~smoothing."""
     folder: str = "runs/reproduce"
     engine: EngineConfig = field(default_factory=EngineConfig)
     searching: SearchingConfig = field(default_factory=SearchingConfig)

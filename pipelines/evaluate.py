@@ -24,16 +24,16 @@ from adamms.checkpoint.checkpoint import read_json
 from adamms.cli import pipeline
 from adamms.config import EvaluateSettings
 from adamms.errors import UserError
+from adamms.judging.judgement import Judgement, judge, read_labels
+from adamms.judging.labelled import answer_as_baselines, answer_as_donor, answer_labelled
+from adamms.judging.lmms_eval import check_lmms_eval, run_lmms_eval
 from adamms.mapping import MergePlan, PlannedPair, plan_pair
 from adamms.merging.recipe import Recipe
-from adamms.ray_session import ray_session
-from adamms.searching.alphas import Line, check_alphas
-from adamms.searching.judging import Judgement, judge, read_labels
-from adamms.searching.labelled import answer_as_baselines, answer_as_donor, answer_labelled
-from adamms.searching.lmms_evaluate import check_lmms_eval, run_lmms_eval
-from adamms.searching.run_folder import RunFolder, answer_identity
-from adamms.searching.table import judgement_table, methods_table
-from adamms.searching.tasks import Tasks, all_prompts, load_tasks
+from adamms.prompts.tasks import Tasks, all_prompts, load_tasks
+from adamms.reporting.tables import judgement_table, methods_table
+from adamms.runs.run_folder import RunFolder, answer_identity
+from adamms.searching.coefficient import Line, check_alphas
+from adamms.support.ray_session import ray_session
 from adamms.tracking import SearchTracker, Story, search_parameters, write_report
 
 LOG = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from adamms.cli import pipeline
 from adamms.config import MergeJobSettings
-from adamms.merging.command import merge_models
-from adamms.ray_session import warn_if_temporary
+from adamms.merging.pair import merge_models
+from adamms.support.ray_session import warn_if_temporary
 
 
 @pipeline

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from adamms.cli import pipeline
 from adamms.config import SearchSettings
-from adamms.ray_session import warn_if_temporary
+from adamms.reporting.tables import print_outcome
 from adamms.searching.answering import Engines
 from adamms.searching.budget import Budget
 from adamms.searching.search import prepare, run_search
-from adamms.searching.table import print_outcome
+from adamms.support.ray_session import warn_if_temporary
 
 
 @pipeline

@@ -13,14 +13,14 @@ import hashlib
 from contextlib import ExitStack
 from pathlib import Path
 
-import adamms.sweeping.ranking as ranking
+import adamms.reporting.ranking as ranking
 from adamms.cli import pipeline
 from adamms.config import SweepSettings
 from adamms.errors import UserError
-from adamms.files import write_json
-from adamms.ray_session import ray_session, warn_if_temporary
 from adamms.searching.budget import Budget
 from adamms.searching.search import Search
+from adamms.support.files import write_json
+from adamms.support.ray_session import ray_session, warn_if_temporary
 from adamms.sweeping.cells import cells_of, is_finished, mark_finished, prepare_cells
 from adamms.sweeping.lanes import Result, lanes_of, run_lanes
 from adamms.tracking import SweepTracker

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
-from tests.tiny_models import TinyPair, write_tiny_pair
+from tests.support.tiny_models import TinyPair, write_tiny_pair
 
 settings.register_profile("adamms", deadline=None)  # a shared machine has slow moments
 settings.load_profile("adamms")

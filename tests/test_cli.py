@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from adamms import cli
-from tests.tiny_models import TinyPair
+from tests.support.tiny_models import TinyPair
 
 
 def command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:

@@ -1,7 +1,7 @@
 """A tiny heterogeneous pair that shows what merging does.
 
 A Qwen2-VL base and a LLaVA-OneVision donor of a million weights each, grown from one Qwen2 language model.
-`pipelines/demo_pair.py` makes such a pair; one that it made is shipped in `PAIR`."""
+`pipelines/experiments/tiny_pair.py` makes such a pair; one that it made is shipped in `PAIR`."""
 
 from pathlib import Path
 

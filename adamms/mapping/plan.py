@@ -11,7 +11,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from math import prod
 from typing import Any
+
+from adamms.checkpoint import DTYPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,11 @@ class MergePlan:
     def merged(self) -> tuple[TensorPlan, ...]:
         """The tensors that at least one piece merges into."""
         return tuple(tensor for tensor in self.tensors if tensor.merges)
+
+    @property
+    def bytes(self) -> int:
+        """Size of all base tensors, and so of the output's."""
+        return sum(DTYPES[tensor.dtype] * prod(tensor.shape) for tensor in self.tensors)
 
     @cached_property
     def fingerprint(self) -> str:

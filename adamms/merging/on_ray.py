@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from adamms.errors import UserError
 from adamms.merging.run import After, Run, device_of, run_on_threads
-from adamms.ray_session import ray_session
+from adamms.support.ray_session import ray_session
 
 if TYPE_CHECKING:
     from adamms.config import MergingConfig, RayConfig

@@ -7,19 +7,19 @@ from contextlib import ExitStack
 from types import TracebackType
 
 from adamms.config import EngineConfig, MergeSettings, RayConfig
-from adamms.generation.engine import EngineSpec
-from adamms.generation.noise import Noise, noise_floor
-from adamms.generation.pool import InferencePool
-from adamms.generation.prompts import Prompt
+from adamms.engines.engine import EngineSpec
+from adamms.engines.noise import Noise, noise_floor
+from adamms.engines.pool import InferencePool
 from adamms.merging.to_disk import runs_on_ray
-from adamms.progress import count_bar
-from adamms.ray_session import ray_session
-from adamms.searching.alphas import Line
+from adamms.prompts.prompt import Prompt
+from adamms.runs.responses import format_alpha
+from adamms.runs.run_folder import RunFolder
 from adamms.searching.budget import UNLIMITED, Budget
 from adamms.searching.candidates import CandidateBook
+from adamms.searching.coefficient import Line
 from adamms.searching.observing import Observer
-from adamms.searching.responses import format_alpha
-from adamms.searching.run_folder import RunFolder
+from adamms.support.progress import count_bar
+from adamms.support.ray_session import ray_session
 from adamms.tracking import CandidateRecord, SearchTracker
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from adamms.runs.responses import Responses, comparison_set
 from adamms.searching.candidates import CandidateBook
-from adamms.searching.divergence import measure
 from adamms.searching.goal import Goal
-from adamms.searching.metrics import get_metric
-from adamms.searching.responses import Responses, comparison_set
-from adamms.searching.selection import Selection
+from adamms.selecting.criteria.criterion import get_metric
+from adamms.selecting.divergence import measure
+from adamms.selecting.selection import Selection
 
 LOGGED_METRICS = ("either", "sum")  # cheap counts, logged for every candidate whichever metric chooses
 Table = dict[float, dict[str, float]]

@@ -7,14 +7,14 @@ from dataclasses import asdict
 from functools import reduce
 from operator import or_
 
+from adamms.engines.engine import NO_EFFORT
+from adamms.engines.peak import NO_MEMORY, PeakMemory
+from adamms.engines.pool import UnitResult
 from adamms.errors import UserError
-from adamms.generation.engine import NO_EFFORT
-from adamms.generation.peak import NO_MEMORY, PeakMemory
-from adamms.generation.pool import UnitResult
-from adamms.generation.prompts import Prompt
-from adamms.searching.responses import Response, Responses, format_alpha
-from adamms.searching.run_folder import RunFolder
-from adamms.tracking.candidate import CandidateRecord
+from adamms.prompts.prompt import Prompt
+from adamms.runs.candidate import CandidateRecord
+from adamms.runs.responses import Response, Responses, format_alpha
+from adamms.runs.run_folder import RunFolder
 
 Work = dict[float, list[Prompt]]
 """alpha -> prompts that it is to answer"""

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from adamms.config import SearchSettings
+from adamms.engines.engine import EngineSpec
 from adamms.errors import UserError
-from adamms.generation.engine import EngineSpec
-from adamms.generation.prompts import Prompt
 from adamms.mapping import PlannedPair
 from adamms.mapping.pair import plan_alone
 from adamms.merging.recipe import Recipe
-from adamms.searching.alphas import Line
+from adamms.prompts.prompt import Prompt
+from adamms.runs.responses import read_responses
+from adamms.runs.run_folder import RunFolder, answer_identity
 from adamms.searching.answering import Answering, Engines
 from adamms.searching.budget import UNLIMITED, Budget, BudgetOver
 from adamms.searching.candidates import CandidateBook
-from adamms.searching.responses import read_responses
-from adamms.searching.run_folder import RunFolder, answer_identity
+from adamms.searching.coefficient import Line
 
 ITSELF = 0.0
 """The alpha that its answers are stored under: nothing is merged into it."""

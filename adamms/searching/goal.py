@@ -14,17 +14,17 @@ from typing import Any
 
 from adamms.config import SearchingConfig, Stop
 from adamms.errors import UserError
-from adamms.generation.prompts import Prompt
-from adamms.searching.alphas import check_refine, finer
+from adamms.prompts.prompt import Prompt
+from adamms.prompts.tasks import all_prompts
+from adamms.runs.responses import Responses
 from adamms.searching.budget import BudgetOver
 from adamms.searching.candidates import CandidateBook, Work
-from adamms.searching.confidence import confidence
-from adamms.searching.divergence import Endpoints, check_endpoints
-from adamms.searching.early_stop import decided
-from adamms.searching.metrics import Metric, get_metric
-from adamms.searching.responses import Responses
-from adamms.searching.selection import Selection, check_smoothing, select
-from adamms.searching.tasks import all_prompts
+from adamms.searching.coefficient import check_refine, finer
+from adamms.selecting.criteria.criterion import Metric, get_metric
+from adamms.selecting.divergence import Endpoints, check_endpoints
+from adamms.selecting.early_stop import decided
+from adamms.selecting.selection import Selection, check_smoothing, select
+from adamms.selecting.stopping import confidence
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,15 @@ from adamms.config import SearchSettings
 from adamms.errors import UserError
 from adamms.mapping import PlannedPair
 from adamms.merging.groups import named_groups
-from adamms.searching.alphas import Line, check_alphas
+from adamms.runs.responses import format_alpha
+from adamms.runs.run_folder import RunFolder, answer_identity
 from adamms.searching.answering import Answering, Engines
 from adamms.searching.budget import Budget, BudgetOver
 from adamms.searching.candidates import CandidateBook
+from adamms.searching.coefficient import Line, check_alphas
 from adamms.searching.goal import goals_of
 from adamms.searching.outcome import reach
-from adamms.searching.responses import format_alpha
-from adamms.searching.run_folder import RunFolder, answer_identity
-from adamms.searching.selection import Selection
+from adamms.selecting.selection import Selection
 from adamms.tracking import SearchTracker
 
 if TYPE_CHECKING:

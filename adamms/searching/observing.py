@@ -6,7 +6,7 @@ import logging
 from functools import cache
 from typing import Any
 
-from adamms.generation.pool import UnitResult
+from adamms.engines.pool import UnitResult
 
 LOG = logging.getLogger(__name__)
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from adamms.generation.noise import Noise
+from adamms.engines.noise import Noise
 from adamms.searching.answering import Answering
 from adamms.searching.goal import Goal, Round, united
-from adamms.searching.selection import Selection
+from adamms.selecting.selection import Selection
 
 
 @dataclass(frozen=True)

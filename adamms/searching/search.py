@@ -8,21 +8,23 @@ from pathlib import Path
 
 from adamms.checkpoint.checkpoint import read_json
 from adamms.config import Export, SearchSettings
+from adamms.engines.engine import EngineSpec
+from adamms.engines.lengths import fitting_prompts
+from adamms.engines.noise import Noise
 from adamms.errors import UserError
-from adamms.generation.engine import EngineSpec
-from adamms.generation.lengths import fitting_prompts
-from adamms.generation.noise import Noise
-from adamms.generation.prompts import Prompt
 from adamms.mapping import PlannedPair, plan_pair
-from adamms.merging.command import merge_pair
 from adamms.merging.companions import was_merged_as
+from adamms.merging.pair import merge_pair
 from adamms.merging.recipe import Recipe
 from adamms.merging.to_disk import check_ancestor
-from adamms.searching.alphas import Line, check_alphas
+from adamms.prompts.prompt import Prompt
+from adamms.prompts.tasks import Tasks, all_prompts, load_tasks
+from adamms.runs.run_folder import RunFolder, answer_identity
 from adamms.searching.answering import Answering, Engines
 from adamms.searching.budget import UNLIMITED, Budget
 from adamms.searching.candidate_scores import candidate_scores
 from adamms.searching.candidates import CandidateBook
+from adamms.searching.coefficient import Line, check_alphas
 from adamms.searching.donor import ITSELF, Donor
 from adamms.searching.goal import Goal, Rule, answers_without_saving, goals_of
 from adamms.searching.group_alphas import (
@@ -33,9 +35,7 @@ from adamms.searching.group_alphas import (
     track_groups,
 )
 from adamms.searching.outcome import Effort, Outcome, outcome_of, reach
-from adamms.searching.run_folder import RunFolder, answer_identity
-from adamms.searching.selection import Selection
-from adamms.searching.tasks import Tasks, all_prompts, load_tasks
+from adamms.selecting.selection import Selection
 from adamms.tracking import Costs, SearchTracker, Story, search_parameters, settings_text, write_report
 from adamms.tracking.journal import Parent
 

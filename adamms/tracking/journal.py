@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adamms.files import write_whole
+from adamms.support.files import write_whole
 
 SUFFIX = ".journal.jsonl"
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adamms.searching.responses import format_alpha
-from adamms.tracking.candidate import CandidateRecord
+from adamms.runs.candidate import CandidateRecord
+from adamms.runs.responses import format_alpha
 from adamms.tracking.courier import JOURNALS
 from adamms.tracking.journal import Parent
 from adamms.tracking.parameters import short_name
@@ -18,8 +18,8 @@ from adamms.tracking.run_tracker import RunTracker, finite
 
 if TYPE_CHECKING:
     from adamms.config import PromptsConfig, TrackingConfig
-    from adamms.generation.prompts import Prompt
-    from adamms.searching.selection import Selection
+    from adamms.prompts.prompt import Prompt
+    from adamms.selecting.selection import Selection
 
 
 class SearchTracker(RunTracker):

@@ -21,10 +21,10 @@ from rich.console import Console
 from rich.table import Table
 
 from adamms.config import SearchingConfig, Stop
-from adamms.generation.prompts import Prompt
+from adamms.prompts.prompt import Prompt
+from adamms.runs.responses import read_responses
 from adamms.searching.goal import Rule, answers_without_saving, goals_of
-from adamms.searching.responses import read_responses
-from tests.searching.simulated import Simulated, Told, drifting
+from tests.support.simulated import Simulated, Told, drifting
 
 ALPHAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 COARSE = (0.0, 0.2, 0.4, 0.6)

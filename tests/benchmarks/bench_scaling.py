@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from adamms.generation.prompts import Prompt
-from adamms.generation.schedule import Schedule
+from adamms.engines.schedule import Schedule
+from adamms.prompts.prompt import Prompt
 from adamms.sweeping.schedule import SweepSchedule
 
 ALPHAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)

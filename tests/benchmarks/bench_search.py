@@ -24,14 +24,14 @@ from typing import Any
 
 from adamms.checkpoint import Checkpoint
 from adamms.config import EngineConfig, EngineKind, MappingConfig, PromptsConfig
-from adamms.generation.actor import UnitResult
-from adamms.generation.engine import NO_EFFORT, Effort, EngineSpec
-from adamms.generation.pool import InferencePool
-from adamms.generation.prompts import Prompt, load_prompts
+from adamms.engines.actor import UnitResult
+from adamms.engines.engine import NO_EFFORT, Effort, EngineSpec
+from adamms.engines.pool import InferencePool
 from adamms.mapping import plan_merge
 from adamms.merging.recipe import Recipe
 from adamms.merging.to_disk import merge_to_disk
-from adamms.ray_session import ray_session
+from adamms.prompts.prompt import Prompt, load_prompts
+from adamms.support.ray_session import ray_session
 
 ALPHAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 
@@ -115,7 +115,7 @@ def naive_loop(spec: EngineSpec, prompts: Path, n: int, scratch: Path) -> dict[s
 
 
 def _answer_in_a_new_engine(task: Mapping[str, Any]) -> None:
-    from adamms.generation.vllm_engine import VllmEngine
+    from adamms.engines.vllm.engine import VllmEngine
 
     plan = plan_merge(Checkpoint.open(task["base"]), Checkpoint.open(task["donor"]), MappingConfig())
     config = EngineConfig(
@@ -175,7 +175,7 @@ def synthetic_pair(folder: Path, n: int) -> tuple[Path, Path, Path]:
     """A base, a donor and a file of prompts."""
     from safetensors.torch import load_file, save_file
 
-    from tests.generation import tiny_models
+    from tests.support import trained_models as tiny_models
 
     size = tiny_models.Size(hidden=256, layers=4, intermediate=768, vision=2)
     base = tiny_models.save_qwen2_vl(folder / "base", seed=0, size=size)

@@ -19,7 +19,7 @@ from adamms.checkpoint import Checkpoint
 from adamms.config import MappingConfig
 from adamms.errors import UserError
 from adamms.mapping import plan_merge
-from tests import checkpoints as c
+from tests.support import checkpoints as c
 
 
 def safetensors(header: Any, data: bytes = b"") -> bytes:

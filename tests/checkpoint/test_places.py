@@ -25,7 +25,7 @@ from adamms.checkpoint.remote import RemoteCheckpoint
 from adamms.config import MapSettings, load_settings
 from adamms.errors import UserError
 from adamms.mapping import plan_pair
-from tests import checkpoints as c
+from tests.support import checkpoints as c
 
 
 def write(folder: Path, seed: int = 1, **options: Any) -> Path:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from adamms.config import PromptsConfig, ReproduceSettings, SearchSettings, load_settings
 from adamms.demo import DEFAULT_TASK, PAIR
-from adamms.generation.prompts import load_prompts
 from adamms.mapping import plan_pair
+from adamms.prompts.prompt import load_prompts
 
 ROOT = Path(__file__).parents[2]
 

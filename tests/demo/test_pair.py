@@ -8,9 +8,9 @@ from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor
 
 from adamms.demo import DEFAULT_TASK, PAIR
-from adamms.demo.drawing import from_data_uri
-from adamms.demo.examples import pictured_message
-from adamms.demo.prompts import TASKS, write_labelled
+from pipelines.experiments.tiny.drawing import from_data_uri
+from pipelines.experiments.tiny.examples import pictured_message
+from pipelines.experiments.tiny.prompts import TASKS, write_labelled
 
 
 def answers(folder, records):

@@ -12,7 +12,7 @@ from adamms.config import MapSettings, load_settings
 from adamms.errors import UserError
 from adamms.mapping import plan_merge, plan_pair
 from adamms.mapping.ancestry import compare_ancestry
-from tests import checkpoints as c
+from tests.support import checkpoints as c
 
 
 def write(folder: Path, weights: c.Weights, family: str = "llama") -> str:

@@ -11,7 +11,7 @@ from adamms.config import MappingConfig
 from adamms.errors import UserError
 from adamms.mapping import plan_merge
 from adamms.mapping.architecture import FOLDER, known_architectures, load_architecture, recognise
-from tests import checkpoints as c
+from tests.support import checkpoints as c
 
 # A family that the package does not know: fused keys and values, its own words, a duplicated down_proj.
 HELD_OUT = """

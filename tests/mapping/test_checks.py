@@ -14,7 +14,7 @@ from adamms.errors import UserError
 from adamms.mapping import MergePlan, plan_merge
 from adamms.mapping.architecture import named_architecture
 from adamms.mapping.numbers import LanguageModelNumbers
-from tests import checkpoints as c
+from tests.support import checkpoints as c
 
 
 def model(

@@ -12,7 +12,7 @@ import pytest
 from adamms.checkpoint import Checkpoint
 from adamms.config import MappingConfig
 from adamms.mapping import plan_merge
-from tests import checkpoints as c
+from tests.support import checkpoints as c
 
 ALPHA = 0.3
 PAPER = MappingConfig()  # the defaults are the paper's

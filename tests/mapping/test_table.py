@@ -17,7 +17,7 @@ from adamms.cli import app, run_as_command
 from adamms.config import MappingConfig
 from adamms.mapping import MergePlan, plan_merge
 from adamms.mapping.table import Counts, count, print_plan
-from tests import checkpoints as c
+from tests.support import checkpoints as c
 
 
 def cogvlm(folder: Path, seed: int) -> Path:

@@ -17,7 +17,7 @@ import transformers
 from adamms.checkpoint import Checkpoint
 from adamms.config import MappingConfig
 from adamms.mapping import plan_merge
-from tests import checkpoints as c
+from tests.support import checkpoints as c
 
 transformers.utils.logging.disable_progress_bar()
 

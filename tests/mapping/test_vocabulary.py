@@ -14,7 +14,7 @@ from adamms.config import MappingConfig
 from adamms.errors import UserError
 from adamms.mapping import MergePlan, plan_merge
 from adamms.mapping.vocabulary import read_vocabulary
-from tests import checkpoints as c
+from tests.support import checkpoints as c
 
 ALPHA = 0.5
 EMBED, HEAD = "model.embed_tokens.weight", "lm_head.weight"

@@ -13,7 +13,7 @@ from adamms.errors import UserError
 from adamms.mapping import plan_pair
 from adamms.merging import Originals, Recipe, merged_tensor
 from adamms.merging.groups import belongs, layer_of, named_groups
-from tests.tiny_models import TinyPair
+from tests.support.tiny_models import TinyPair
 
 
 def test_each_tensor_takes_the_alpha_of_its_group(tiny_pair: TinyPair) -> None:

@@ -12,7 +12,7 @@ from adamms.merging import Originals, Recipe, measure, merged_tensor
 from adamms.merging.execute import merged_blocks
 from adamms.merging.methods import METHODS
 from adamms.merging.recipe import coefficients_of
-from tests.merging import reference
+from tests.support import reference
 
 DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
 NAME = "w"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.pipelines.cluster import MlflowServer
+from tests.support.cluster import MlflowServer
 
 
 @pytest.fixture(scope="module")

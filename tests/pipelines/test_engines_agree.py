@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from adamms.searching.responses import read_responses
+from adamms.runs.responses import read_responses
 from tests.pipelines.test_search import SEARCH, run
 
 FAIR = ["engine.dtype=float32", "engine.kv_cache_gb=0.5", "engine.max_model_len=1024", "prompts.n=50"]

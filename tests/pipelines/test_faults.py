@@ -26,8 +26,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.pipelines.cluster import ROOT, MlflowServer, RayCluster, cluster_environment, command_of, ray_cluster
-from tests.tiny_models import TinyPair
+from tests.support.cluster import ROOT, MlflowServer, RayCluster, cluster_environment, command_of, ray_cluster
+from tests.support.tiny_models import TinyPair
 
 ALPHAS = [0.0, 0.1, 0.2, 0.3, 0.4]
 PROMPTS = 12

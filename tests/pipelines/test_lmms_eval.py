@@ -13,7 +13,7 @@ import mlflow
 import pytest
 
 from adamms.config import LmmsEvalConfig
-from adamms.searching.lmms_evaluate import run_lmms_eval
+from adamms.judging.lmms_eval import run_lmms_eval
 
 ROOT = Path(__file__).parents[2]
 PAIR = ROOT / "adamms" / "demo" / "pair"

@@ -18,7 +18,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.pipelines.cluster import (
+from tests.pipelines.test_search import settings
+from tests.support.cluster import (
     ROOT,
     MlflowServer,
     RayCluster,
@@ -27,8 +28,7 @@ from tests.pipelines.cluster import (
     ray_cluster,
     wait_until,
 )
-from tests.pipelines.test_search import settings
-from tests.tiny_models import TinyPair
+from tests.support.tiny_models import TinyPair
 
 ALPHAS = [0.0, 0.2, 0.4, 0.6]
 PAIRS = ("donor-into-base", "ancestor-into-base", "base-into-donor", "ancestor-into-donor")

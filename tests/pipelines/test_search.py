@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 
 from adamms.config import SearchSettings, load_settings
-from adamms.searching.answers import normalize_answer
-from adamms.searching.responses import read_responses
+from adamms.runs.responses import read_responses
+from adamms.selecting.normalize import normalize_answer
 from pipelines import evaluate, search
-from tests.tiny_models import TinyPair
+from tests.support.tiny_models import TinyPair
 
 ROOT = Path(__file__).parents[2]
 SEARCH = [sys.executable, str(ROOT / "pipelines" / "search.py")]
@@ -128,8 +128,8 @@ def test_the_winner_answers_as_it_did_in_the_search(searched: Path, prompt_file:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     from adamms.config import PromptsConfig
-    from adamms.generation.chat import conversation
-    from adamms.generation.prompts import load_prompts
+    from adamms.engines.chat import conversation
+    from adamms.prompts.prompt import load_prompts
 
     merged = searched / "run" / "merged"
     chosen = json.loads((searched / "run" / "selection.json").read_text())["alpha"]

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from adamms.config import BudgetConfig
-from adamms.generation.actor import EngineActor
+from adamms.engines.actor import EngineActor
+from adamms.runs.responses import read_responses
 from adamms.searching.budget import Budget
-from adamms.searching.responses import read_responses
 from pipelines import merge, search, sweep
 from tests.pipelines.test_search import here, settings
-from tests.tiny_models import TinyPair
+from tests.support.tiny_models import TinyPair
 
 ALPHAS = [0.0, 0.2, 0.4, 0.6]
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from adamms.config import Backend, EngineConfig, MergeSettings, MergingConfig, RayConfig
-from adamms.generation.prompts import Prompt
 from adamms.merging.on_ray import run_on_ray
 from adamms.merging.recipe import Recipe
+from adamms.prompts.prompt import Prompt
 from adamms.searching.answering import Engines
-from tests.generation.fake_engine import FakeSpec
+from tests.support.fake_engine import FakeSpec
 
 PROMPTS = [Prompt("p", "?")]
 

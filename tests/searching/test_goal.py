@@ -10,11 +10,11 @@ import pytest
 
 from adamms.config import Endpoints, SearchingConfig, Stop
 from adamms.errors import UserError
-from adamms.generation.prompts import Prompt
-from adamms.searching.alphas import finer
+from adamms.prompts.prompt import Prompt
+from adamms.searching.coefficient import finer
 from adamms.searching.goal import Goal, Rule, answers_without_saving, goals_of
-from adamms.searching.selection import select
-from tests.searching.simulated import Simulated, Told, drifting
+from adamms.selecting.selection import select
+from tests.support.simulated import Simulated, Told, drifting
 
 ALPHAS = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
 

@@ -40,13 +40,13 @@ def answer() -> None:
     import urllib.request
 
     from adamms.config import EngineConfig, LogConfig, LogFormat
-    from adamms.generation.pool import InferencePool
-    from adamms.generation.prompts import Prompt
-    from adamms.logs import configure_logs
+    from adamms.engines.pool import InferencePool
     from adamms.merging.recipe import Recipe
-    from adamms.ray_session import ray_session
+    from adamms.prompts.prompt import Prompt
     from adamms.searching.observing import Observer
-    from tests.generation.fake_engine import FakeSpec
+    from adamms.support.logs import configure_logs
+    from adamms.support.ray_session import ray_session
+    from tests.support.fake_engine import FakeSpec
 
     configure_logs(LogConfig(LogFormat.json, "info"))
     prompts = [Prompt(f"p{i}", "?") for i in range(6)]

@@ -11,7 +11,7 @@ from adamms.errors import UserError
 from adamms.merging.to_disk import merge_to_disk
 from adamms.searching.search import prepare
 from adamms.sweeping.cells import cells_of, is_finished, mark_finished
-from tests.tiny_models import TinyPair
+from tests.support.tiny_models import TinyPair
 
 
 def sweep(tmp_path: Path, pairs: dict[str, Any], *overrides: str) -> SweepSettings:

@@ -12,8 +12,8 @@ import pytest
 
 from adamms.config import TrackingConfig
 from adamms.tracking import write_report
+from tests.support.searches import ALPHAS, HOSTILE, made_up_story, track_made_up_search
 from tests.tracking.conftest import SCREENSHOTS, Browser
-from tests.tracking.searches import ALPHAS, HOSTILE, made_up_story, track_made_up_search
 
 EXPAND = "document.querySelectorAll('button[data-component-id*=runnamecellrenderer]')"
 

@@ -13,8 +13,8 @@ import pytest
 from adamms.config import TrackingConfig
 from adamms.tracking import SearchTracker
 from adamms.tracking.courier import deliver_run
-from tests.tracking.forwarder import Forwarder
-from tests.tracking.searches import ALPHAS, track_made_up_search
+from tests.support.forwarder import Forwarder
+from tests.support.searches import ALPHAS, track_made_up_search
 
 QWEN, ONEVISION, LLAVA = "models/qwen2-vl", "models/llava-onevision", "models/llava-1.5"
 

@@ -14,8 +14,8 @@ import pytest
 
 from adamms.config import PromptsConfig, TrackingConfig
 from adamms.errors import UserError
-from adamms.generation.prompts import Prompt
-from adamms.searching.selection import select
+from adamms.prompts.prompt import Prompt
+from adamms.selecting.selection import select
 from adamms.tracking import CandidateRecord, SearchTracker
 from adamms.tracking.courier import deliver_run
 from adamms.tracking.delivery import Delivery, Unreachable

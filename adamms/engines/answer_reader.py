@@ -1,0 +1,49 @@
+"""From generated tokens to an answer, the same way for every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import takewhile
+
+from adamms.engines.chat import Chat
+from adamms.engines.engine import Answer
+
+
+class AnswerReader:
+    """Knows where an answer ends: at an ending token, before a stop string, or at `max_tokens`."""
+
+    def __init__(self, chat: Chat, max_tokens: int, stop: Sequence[str] = ()) -> None:
+        self._chat, self._max_tokens, self._stops = chat, max_tokens, tuple(stop)
+
+    def read(self, prompt_id: str, generated: Sequence[int], logprobs: Sequence[float]) -> Answer:
+        """The answer that these tokens are, with the log-probability of each; what was generated after its end is cut
+        off."""
+        tokens = list(takewhile(lambda token: token not in self._chat.ends, generated))[: self._max_tokens]
+        ended = len(tokens) < min(len(generated), self._max_tokens)
+        length = self._stop(tokens)
+        if length is not None:
+            text = self._text(tokens[:length])
+            return Answer(prompt_id, text[: self._find(text)], tuple(tokens[:length]), "stop", tuple(logprobs[:length]))
+        sure = tuple(logprobs[: len(tokens) + ended])
+        return Answer(prompt_id, self._text(tokens), tuple(tokens), "stop" if ended else "length", sure)
+
+    def complete(self, generated: Sequence[int]) -> bool:
+        """Whether decoding would not go on after these tokens."""
+        return (
+            len(generated) >= self._max_tokens
+            or any(token in self._chat.ends for token in generated)
+            or self._stop(generated) is not None
+        )
+
+    def _stop(self, tokens: Sequence[int]) -> int | None:
+        """The number of tokens with which a stop string is complete."""
+        if not self._stops or self._find(self._text(tokens)) < 0:
+            return None
+        return next(n for n in range(1, len(tokens) + 1) if self._find(self._text(tokens[:n])) >= 0)
+
+    def _find(self, text: str) -> int:
+        """Where the first stop string starts; -1 without one."""
+        return min((at for stop in self._stops if (at := text.find(stop)) >= 0), default=-1)
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        return str(self._chat.tokenizer.decode(list(tokens), skip_special_tokens=True))

@@ -1,0 +1,109 @@
+"""The interface of an engine: it stands at one recipe, moves to another in place, and answers prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from adamms.engines.peak import PeakMemory
+from adamms.mapping.plan import MergePlan
+from adamms.merging.recipe import Recipe
+from adamms.prompts.prompt import Prompt
+
+if TYPE_CHECKING:
+    from adamms.config import EngineConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a candidate answered to one prompt.
+
+    Attributes:
+        tokens: ids of the generated tokens, without the one that ended the answer.
+        finish_reason: 'stop' (it ended by itself) or 'length' (it was cut at `max_tokens`).
+        logprobs: natural logarithm of the probability of each generated token, the one that ended the answer included;
+            None where the engine does not give them. They depend on how work was batched, in the last digits.
+    """
+
+    prompt_id: str
+    text: str
+    tokens: tuple[int, ...]
+    finish_reason: str
+    logprobs: tuple[float, ...] | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What answering cost.
+
+    Attributes:
+        decoded_tokens: tokens that were decoded one after the other.
+        drafted_tokens: tokens taken over from another candidate's answer after one look at all of them.
+        encoded_images: images that went through the vision tower.
+    """
+
+    decoded_tokens: int = 0
+    drafted_tokens: int = 0
+    encoded_images: int = 0
+
+    def __add__(self, other: Effort) -> Effort:
+        return Effort(
+            self.decoded_tokens + other.decoded_tokens,
+            self.drafted_tokens + other.drafted_tokens,
+            self.encoded_images + other.encoded_images,
+        )
+
+    def __sub__(self, other: Effort) -> Effort:
+        return self + Effort(-other.decoded_tokens, -other.drafted_tokens, -other.encoded_images)
+
+
+NO_EFFORT = Effort()
+
+
+class Engine(Protocol):
+    """A base model in memory whose language model can be re-merged in place.
+
+    Attributes:
+        effort: what all answers so far cost.
+    """
+
+    effort: Effort
+
+    def adopt(self, plan: MergePlan) -> None:
+        """Goes over to another donor (or other rules) for the same base; what is not merged any more becomes the
+        base's own again with the next move."""
+        ...
+
+    def move(self, recipe: Recipe) -> str:
+        """Makes the live weights those of the recipe, from the originals; gives a digest of the merged weights."""
+        ...
+
+    def generate(self, prompts: Sequence[Prompt], drafts: Mapping[str, Sequence[int]] | None = None) -> list[Answer]:
+        """Greedy answers, one a prompt, in order. `drafts` (prompt id -> the tokens that another candidate answered)
+        may be used to decode less, never to answer differently."""
+        ...
+
+    def take_peak(self) -> PeakMemory:
+        """The most memory that it had since this was asked last."""
+        ...
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """All that an actor needs to build its engine anew, anywhere: where the originals are and what to do with them."""
+
+    plan: MergePlan
+    config: EngineConfig
+    base_architecture: str | None = None
+
+    @property
+    def engine_key(self) -> str:
+        """Equal for specs that one engine can serve, one after the other: the same base, asked in the same way."""
+        return repr((self.plan.base, self.config, self.base_architecture))
+
+    def build(self) -> Engine:
+        """Starts the engine of the configured kind; it stands at the base's own weights."""
+        from adamms.engines.registry import engine_class
+
+        return engine_class(self)(self)

@@ -1,0 +1,52 @@
+"""Whether prompts are short enough for the model, found before any engine starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from adamms.checkpoint import Checkpoint
+from adamms.config import EngineConfig
+from adamms.engines.chat import Chat
+from adamms.engines.engine import EngineSpec
+from adamms.errors import UserError
+from adamms.prompts.prompt import Prompt, report_problems
+
+
+def fitting_prompts(prompts: Sequence[Prompt], spec: EngineSpec, on_error: str = "fail", who: str = "") -> list[Prompt]:
+    """The prompts that leave room for an answer; the base's own processor counts, images included.
+
+    Args:
+        who: named in errors, where it is not the base that is asked.
+
+    Raises:
+        UserError: some do not, or do not pass the processor (with `on_error=skip`: none does), all reported together;
+            or the base has no processor.
+    """
+    folder = Checkpoint.open(spec.plan.base.location).folder
+    chat = Chat(folder, spec.config.trust_remote_code)
+    limit = model_length(spec.config, folder)
+    problems, fitting = [], []
+    for prompt in prompts:
+        try:
+            length = chat.inputs([prompt])["input_ids"].shape[1]
+        except (ValueError, TypeError, RuntimeError) as error:
+            problems.append(f"prompt {prompt.id}: {str(error).splitlines()[0]}")
+            continue
+        if length + spec.config.max_tokens > limit:
+            problems.append(f"prompt {prompt.id}: {length} tokens")
+            continue
+        fitting.append(prompt)
+    place = f"{who}with {spec.config.max_tokens} tokens of answer (engine.max_tokens), {limit} are the limit"
+    report_problems(place, problems, on_error)
+    if not fitting:
+        raise UserError(f"{place}: no prompt fits; raise engine.max_model_len where the model allows it")
+    return fitting
+
+
+def model_length(config: EngineConfig, folder: Path) -> int:
+    """Longest prompt and answer together: `engine.max_model_len`, or the model's own limit if that is smaller."""
+    from transformers import AutoConfig
+
+    text = AutoConfig.from_pretrained(folder, trust_remote_code=config.trust_remote_code).get_text_config()
+    return min(config.max_model_len, getattr(text, "max_position_embeddings", config.max_model_len))

@@ -1,0 +1,156 @@
+"""An engine on plain `transformers`: the default where there is no GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from adamms.checkpoint.stage import stage
+from adamms.config import EngineConfig
+from adamms.engines.answer_reader import AnswerReader
+from adamms.engines.chat import Chat
+from adamms.engines.devices import pick_device, pick_dtype
+from adamms.engines.digest import WeightsDigest
+from adamms.engines.engine import Answer, Effort, EngineSpec
+from adamms.engines.originals import nearby_originals
+from adamms.engines.peak import PeakMemory, take_peak
+from adamms.mapping.live_names import live_names
+from adamms.mapping.plan import MergePlan
+from adamms.merging import Originals, measure, merged_tensor
+from adamms.merging.recipe import Recipe
+from adamms.prompts.prompt import Prompt
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class TransformersEngine:
+    """Holds the base model; `move` merges the donor into its live parameters.
+
+    Weights are rounded to the checkpoint's dtype before they become the live dtype, so that the live model is
+    the one that the exported checkpoint would load as.
+    """
+
+    def __init__(self, spec: EngineSpec) -> None:
+        from transformers import AutoModelForImageTextToText
+
+        self.effort = Effort()
+        self._batch_size, self._base_architecture = spec.config.batch_size, spec.base_architecture
+        base = stage(spec.plan.base)
+        device = pick_device(spec.config.device)
+        self._chat = Chat(base.folder, spec.config.trust_remote_code)
+        self._reader = AnswerReader(self._chat, spec.config.max_tokens, spec.config.stop)
+        model = AutoModelForImageTextToText.from_pretrained(
+            base.folder,
+            dtype=pick_dtype(spec.config.dtype, device.type),
+            trust_remote_code=spec.config.trust_remote_code,
+        )
+        self._model = model.to(device).eval()
+        self._generation = _greedy(self._chat, spec.config)
+        self._model.generation_config = self._generation
+        self._moved: dict[str, Tensor] = {}  # live parameters, by the names of the base, that a move has changed
+        self.adopt(spec.plan)
+
+    def adopt(self, plan: MergePlan) -> None:
+        """See `Engine.adopt`."""
+        parameters = self._model.state_dict()
+        base = stage(plan.base)
+        names = live_names(
+            base,
+            self._base_architecture,
+            {name: tuple(parameter.shape) for name, parameter in parameters.items()},
+            [tensor.name for tensor in plan.merged],
+        )
+        left = [name for name in self._moved if name not in names]
+        self._originals: Originals | None = None  # before the others come: both may not fit
+        self._originals = nearby_originals(plan, [*names, *left], self._model.device)
+        self._plan = plan
+        self._parameters: dict[str, Tensor] = {name: parameters[live] for name, live in names.items()}
+        with torch.no_grad():
+            for name in left:
+                parameter = self._moved.pop(name)
+                parameter.copy_(self._originals.base.read(name).view(parameter.shape))
+
+    def move(self, recipe: Recipe) -> str:
+        """See `Engine.move`. Every weight is computed from the originals, so nothing accumulates."""
+        digest = WeightsDigest()
+        assert self._originals is not None
+        statistics = measure(self._plan, self._originals, recipe)
+        with torch.no_grad():
+            for tensor in self._plan.merged:
+                weight = merged_tensor(tensor, self._originals, recipe, statistics)
+                digest.add(tensor.name, weight)
+                self._parameters[tensor.name].copy_(weight)
+                self._moved[tensor.name] = self._parameters[tensor.name]
+        return digest.hex()
+
+    def generate(self, prompts: Sequence[Prompt], drafts: Mapping[str, Sequence[int]] | None = None) -> list[Answer]:
+        """See `Engine.generate`; drafts are not used, and images are encoded anew for every candidate."""
+        # Prompts of similar length share a batch, so that little is spent on padding.
+        order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].images), len(prompts[i].text)))
+        answers: dict[int, Answer] = {}
+        for start in range(0, len(order), self._batch_size):
+            batch = order[start : start + self._batch_size]
+            answers.update(zip(batch, self._generate_batch([prompts[i] for i in batch]), strict=True))
+        return [answers[i] for i in range(len(prompts))]
+
+    def take_peak(self) -> PeakMemory:
+        """See `Engine.take_peak`."""
+        return take_peak(self._model.device)
+
+    @torch.inference_mode()
+    def _generate_batch(self, prompts: Sequence[Prompt]) -> list[Answer]:
+        inputs = self._chat.inputs(prompts).to(self._model.device)
+        for name, value in inputs.items():
+            if value.is_floating_point():
+                inputs[name] = value.to(self._model.dtype)
+        stops = {"tokenizer": self._chat.tokenizer} if self._generation.stop_strings else {}
+        from transformers import LogitsProcessorList
+
+        likelihood = _Likelihood()
+        output = self._model.generate(
+            **inputs, generation_config=self._generation, logits_processor=LogitsProcessorList([likelihood]), **stops
+        )
+        generated = output[:, inputs["input_ids"].shape[1] :].tolist()
+        answers = [
+            self._reader.read(prompt.id, tokens, logprobs)
+            for prompt, tokens, logprobs in zip(prompts, generated, likelihood.rows(), strict=True)
+        ]
+        decoded = sum(len(answer.tokens) + (answer.finish_reason == "stop") for answer in answers)
+        self.effort += Effort(decoded_tokens=decoded, encoded_images=sum(len(prompt.images) for prompt in prompts))
+        return answers
+
+
+class _Likelihood:
+    """Looks on while tokens are chosen: greedy decoding takes the likeliest one, whose log-probability it notes."""
+
+    def __init__(self) -> None:
+        self._steps: list[Tensor] = []
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """`scores`: logits [batch, vocabulary] of the next token, handed on as they are."""
+        logits = scores.float()
+        self._steps.append(logits.amax(-1) - logits.logsumexp(-1))
+        return scores
+
+    def rows(self) -> list[list[float]]:
+        """A list of log-probabilities for every prompt of the batch."""
+        rows: list[list[float]] = torch.stack(self._steps, dim=1).tolist()
+        return rows
+
+
+def _greedy(chat: Chat, config: EngineConfig) -> Any:
+    """Greedy whatever the checkpoint's generation_config says of sampling, temperature, or penalties."""
+    from transformers import GenerationConfig
+
+    padding = chat.tokenizer.pad_token_id
+    return GenerationConfig(
+        do_sample=False,
+        max_new_tokens=config.max_tokens,
+        eos_token_id=sorted(chat.ends) or None,
+        bos_token_id=chat.tokenizer.bos_token_id,
+        pad_token_id=padding if padding is not None else min(chat.ends, default=0),
+        stop_strings=list(config.stop) or None,
+    )

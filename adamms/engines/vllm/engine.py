@@ -1,0 +1,222 @@
+"""An engine on vLLM: started once, moved from alpha to alpha inside its workers."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any
+
+import torch
+
+from adamms.checkpoint import Checkpoint
+from adamms.checkpoint.stage import stage
+from adamms.config import EngineConfig
+from adamms.engines.answer_reader import AnswerReader
+from adamms.engines.chat import Chat
+from adamms.engines.devices import pick_device, pick_dtype
+from adamms.engines.engine import Answer, Effort, EngineSpec
+from adamms.engines.lengths import model_length
+from adamms.engines.memory import preflight
+from adamms.engines.peak import PeakMemory, take_peak
+from adamms.errors import UserError
+from adamms.mapping.plan import MergePlan
+from adamms.merging.recipe import Recipe
+from adamms.prompts.prompt import Prompt
+
+WORKER_EXTENSION = "adamms.engines.vllm.worker.MergeExtension"
+VISION_CACHE = "adamms.engines.vllm.vision_cache.VisionCache"
+DRAFT_CHUNK = 1024  # prompt tokens whose logits are computed at once when a draft is looked at
+CPU_KV_CACHE_GB = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class VllmEngine:
+    """Holds the base model in vLLM's offline `LLM`; `move` merges the donor into its live weights."""
+
+    def __init__(self, spec: EngineSpec) -> None:
+        self.effort = Effort()
+        self._config = spec.config
+        base = stage(spec.plan.base)
+        self._chat = Chat(base.folder, spec.config.trust_remote_code)
+        self._reader = AnswerReader(self._chat, spec.config.max_tokens, spec.config.stop)
+        device = pick_device(spec.config.device)
+        if device.type == "cuda":
+            log.info(preflight(spec.plan, spec.config, [torch.cuda.get_device_properties(device).total_memory]))
+        _set_environment(spec.config)
+        from vllm import LLM
+
+        try:
+            self._llm = LLM(worker_extension_cls=WORKER_EXTENSION, **engine_arguments(spec.config, base, device.type))
+        except ValueError as error:  # what vLLM says of settings that do not fit the model or the machine
+            raise UserError(
+                f"vLLM refuses {base.location}: {_one_line(error)}; change the settings engine.*"
+            ) from error
+        self.adopt(spec.plan)
+
+    def adopt(self, plan: MergePlan) -> None:
+        """See `Engine.adopt`. What vision features are kept stay: they are the base's."""
+        self._llm.collective_rpc("adamms_adopt", args=(plan,))
+
+    def move(self, recipe: Recipe) -> str:
+        """See `Engine.move`."""
+        digests = set(self._llm.collective_rpc("adamms_move", args=(recipe,)))
+        # After the update, never before: what it holds was computed with the old weights.
+        if not self._llm.reset_prefix_cache():
+            raise RuntimeError("vLLM kept its prefix cache, which belongs to the weights before the move")
+        if not self._config.vision_cache_tokens:
+            self._llm.llm_engine.reset_encoder_cache()
+        if len(digests) != 1:
+            raise RuntimeError(f"the ranks of one engine merged different weights: {sorted(digests)}")
+        return str(digests.pop())
+
+    def generate(self, prompts: Sequence[Prompt], drafts: Mapping[str, Sequence[int]] | None = None) -> list[Answer]:
+        """See `Engine.generate`. A draft is looked at in one prefill; where it departs from greedy decoding,
+        decoding goes on from there."""
+        encoded = self._encoded_images()
+        requests = [self._request(prompt) for prompt in prompts]
+        generated: list[_Generated] = [_Generated() for _ in prompts]
+        if drafts and self._config.drafts:
+            given = [list(drafts.get(prompt.id, ()))[: self._config.max_tokens] for prompt in prompts]
+            self._take_drafts(requests, generated, given)
+        self._decode(requests, generated)
+        self.effort += Effort(encoded_images=self._encoded_images() - encoded)
+        return [
+            self._reader.read(prompt.id, made.tokens, made.logprobs)
+            for prompt, made in zip(prompts, generated, strict=True)
+        ]
+
+    def take_peak(self) -> PeakMemory:
+        """See `Engine.take_peak`; ranks in processes of their own are part of the engine."""
+        found: dict[int, PeakMemory] = dict(self._llm.collective_rpc("adamms_take_peak"))
+        if os.getpid() not in found:
+            found[os.getpid()] = take_peak(torch.device("cpu"))
+        return reduce(PeakMemory.beside, found.values())
+
+    def _request(self, prompt: Prompt) -> dict[str, Any]:
+        request: dict[str, Any] = {"prompt_token_ids": self._chat.tokens(prompt)}
+        if prompt.images:
+            request["multi_modal_data"] = {"image": prompt.pictures()}
+        return request
+
+    def _take_drafts(
+        self, requests: Sequence[Mapping[str, Any]], generated: Sequence[_Generated], drafts: Sequence[Sequence[int]]
+    ) -> None:
+        """Puts into `generated` the part of each draft that greedy decoding would produce, and the token after it
+        where all of it would."""
+        from vllm import SamplingParams
+
+        chosen = [i for i, draft in enumerate(drafts) if draft]
+        look = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=0, logprobs=0, detokenize=False)
+        outputs = self._run([_continued(requests[i], drafts[i]) for i in chosen], [look] * len(chosen))
+        taken = 0
+        for i, output in zip(chosen, outputs, strict=True):
+            accepted = _accepted(drafts[i], output.prompt_logprobs)
+            generated[i].add(drafts[i][:accepted], output.prompt_logprobs[-len(drafts[i]) :])
+            taken += accepted
+            if accepted == len(drafts[i]) and not self._reader.complete(generated[i].tokens):
+                generated[i].add(output.outputs[0].token_ids, output.outputs[0].logprobs)
+        self.effort += Effort(decoded_tokens=len(chosen), drafted_tokens=taken)
+
+    def _decode(self, requests: Sequence[Mapping[str, Any]], generated: Sequence[_Generated]) -> None:
+        from vllm import SamplingParams
+
+        open_ends = [i for i, made in enumerate(generated) if not self._reader.complete(made.tokens)]
+        options = [
+            SamplingParams(
+                temperature=0.0,
+                max_tokens=self._config.max_tokens - len(generated[i].tokens),
+                logprobs=0,
+                stop=list(self._config.stop),
+                stop_token_ids=sorted(self._chat.ends),
+            )
+            for i in open_ends
+        ]
+        outputs = self._run([_continued(requests[i], generated[i].tokens) for i in open_ends], options)
+        decoded = 0
+        for i, output in zip(open_ends, outputs, strict=True):
+            generated[i].add(output.outputs[0].token_ids, output.outputs[0].logprobs)
+            decoded += len(output.outputs[0].token_ids)
+        self.effort += Effort(decoded_tokens=decoded)
+
+    def _run(self, requests: Sequence[Any], options: Sequence[Any]) -> list[Any]:
+        return list(self._llm.generate(requests, options, use_tqdm=False)) if requests else []
+
+    def _encoded_images(self) -> int:
+        return int(self._llm.collective_rpc("adamms_encoded_images")[0])
+
+
+@dataclass
+class _Generated:
+    """What is there of an answer so far."""
+
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+
+    def add(self, tokens: Sequence[int], given: Sequence[Mapping[int, Any] | None]) -> None:
+        """`given`: what vLLM says of each token, by its id."""
+        for token, found in zip(tokens, given, strict=False):
+            assert found is not None, "vLLM gives a log-probability for every token that it is asked for"
+            self.tokens.append(token)
+            self.logprobs.append(float(found[token].logprob))
+
+
+def engine_arguments(config: EngineConfig, base: Checkpoint, device: str) -> dict[str, Any]:
+    """What `vllm.LLM` is started with."""
+    longest = model_length(config, base.folder)
+    arguments: dict[str, Any] = {
+        "model": str(base.folder),
+        "dtype": pick_dtype(config.dtype, device),
+        "tensor_parallel_size": config.tensor_parallel_size,
+        "max_model_len": longest,
+        "max_num_batched_tokens": max(longest, 8192),
+        "long_prefill_token_threshold": min(longest, DRAFT_CHUNK) if config.drafts else 0,
+        "gpu_memory_utilization": config.gpu_memory_utilization,
+        "enforce_eager": config.enforce_eager or device == "cpu",
+        "trust_remote_code": config.trust_remote_code,
+        "generation_config": "vllm",  # nothing of the checkpoint's own sampling; its end tokens are given by request
+        "limit_mm_per_prompt": {"video": 0},
+        "ec_manager_config": {
+            "encoder_cache_manager_cls": VISION_CACHE,
+            "manager_config": {"tokens": config.vision_cache_tokens},
+        },
+        "disable_log_stats": True,
+        "seed": 0,
+    }
+    kv_cache_gb = config.kv_cache_gb or (CPU_KV_CACHE_GB if device == "cpu" else 0)
+    if kv_cache_gb:
+        arguments["kv_cache_memory_bytes"] = int(kv_cache_gb * (1 << 30))
+    if device == "cpu":
+        arguments["skip_mm_profiling"] = True
+        arguments["distributed_executor_backend"] = "uni" if config.tensor_parallel_size == 1 else "mp"
+    return arguments
+
+
+def _set_environment(config: EngineConfig) -> None:
+    """vLLM reads its environment when it is imported; this is the actor's own process."""
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # the engine's core in this process, with its scheduler
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    # Several actors on one machine would otherwise be bound to the same cores.
+    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+    if config.batch_invariant:
+        os.environ["VLLM_BATCH_INVARIANT"] = "1"
+
+
+def _continued(request: Mapping[str, Any], tokens: Sequence[int]) -> dict[str, Any]:
+    return {**request, "prompt_token_ids": [*request["prompt_token_ids"], *tokens]}
+
+
+def _accepted(draft: Sequence[int], logprobs: Sequence[Mapping[int, Any] | None]) -> int:
+    """How many tokens of the draft, from its first, are the likeliest ones: what greedy decoding takes."""
+    for position, (token, given) in enumerate(zip(draft, logprobs[-len(draft) :], strict=True)):
+        if given is None or given[token].rank != 1:
+            return position
+    return len(draft)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:500]

@@ -1,0 +1,142 @@
+"""What runs inside vLLM's worker processes: merging into the live weights, and counting vision work.
+
+vLLM mixes `MergeExtension` into its worker class (`worker_extension_cls`); its methods are called by
+`LLM.collective_rpc`. With tensor parallelism every rank merges whole tensors and vLLM's loader takes its shard.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from adamms.checkpoint.stage import stage
+from adamms.engines.digest import WeightsDigest
+from adamms.engines.originals import nearby_originals
+from adamms.engines.peak import PeakMemory, take_peak
+from adamms.mapping.plan import MergePlan
+from adamms.merging import Originals, Statistics, measure, merged_tensor
+from adamms.merging.recipe import Recipe
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+FUSED = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))  # what vLLM fuses in every model
+
+
+class MergeExtension:
+    """Attributes are prefixed, since they live among those of vLLM's worker."""
+
+    model_runner: Any
+    device: torch.device
+
+    def adamms_adopt(self, plan: MergePlan) -> None:
+        """Opens the originals; called before the first move, and when another donor takes over."""
+        base, model = stage(plan.base), self.model_runner.get_model()
+        mapping = getattr(model, "packed_modules_mapping", None) or {}
+        groups = [*FUSED, *map(tuple, mapping.values())]
+        merged = {tensor.name: tensor for tensor in plan.merged}
+        before = getattr(self, "_adamms_tensors", ())  # what moves have changed becomes the base's own again
+        touched = merged.keys() | {name for name, _ in before}
+        self._adamms_tensors = [(name, merged.get(name)) for name in names_to_load(list(base.tensors), touched, groups)]
+        self._adamms_plan = plan
+        self._adamms_originals: Originals | None = None  # before the others come: both may not fit
+        self._adamms_originals = nearby_originals(plan, [name for name, _ in self._adamms_tensors], self.device)
+        self._adamms_shapes = {name: info.shape for name, info in base.tensors.items()}
+        if not before:
+            self._adamms_encoded = 0
+            _count_images(model, self)
+
+    def adamms_move(self, recipe: Recipe) -> str:
+        """Merges into the live weights through vLLM's own loader; gives the digest of what was merged.
+
+        The encoder cache stays, as the vision tower does not change; the engine resets the prefix cache.
+        """
+        from vllm.model_executor.model_loader.reload.inplace import reload_weights
+
+        model, digest = self.model_runner.get_model(), WeightsDigest()
+        assert self._adamms_originals is not None
+        statistics = measure(self._adamms_plan, self._adamms_originals, recipe)
+        weights = self._adamms_weights(recipe, statistics, digest)
+        reload_weights(self.model_runner.vllm_config, model, weights, None, is_checkpoint_format=True)
+        _repack_tied_head(model, self.device)
+        return digest.hex()
+
+    def adamms_encoded_images(self) -> int:
+        """How many images went through the vision tower so far."""
+        return self._adamms_encoded
+
+    def adamms_take_peak(self) -> tuple[int, PeakMemory]:
+        """This process and the most memory that it had since this was asked last."""
+        return os.getpid(), take_peak(self.device)
+
+    def adamms_live_digest(self) -> str:
+        """A digest of the live parameters themselves, in this engine's own layout."""
+        import torch
+
+        digest = WeightsDigest()
+        for name, parameter in self.model_runner.get_model().named_parameters():
+            if parameter.numel():
+                digest.add(name, parameter.detach().to(torch.float32))
+        return digest.hex()
+
+    def _adamms_weights(
+        self, recipe: Recipe, statistics: Statistics, digest: WeightsDigest
+    ) -> Iterator[tuple[str, Tensor]]:
+        originals = self._adamms_originals
+        assert originals is not None
+        for name, tensor in self._adamms_tensors:
+            if tensor is None:
+                yield name, originals.base.read(name).reshape(self._adamms_shapes[name])
+            else:
+                weight = merged_tensor(tensor, originals, recipe, statistics)
+                digest.add(name, weight)
+                yield name, weight
+
+
+def names_to_load(names: Sequence[str], touched: Collection[str], groups: Sequence[Sequence[str]]) -> list[str]:
+    """The tensors to load so that every live module with a touched tensor is loaded whole, module by module.
+
+    vLLM loads a module's tensors into fresh memory and takes it over when all are there: a lone q_proj would
+    leave garbage in the rest of qkv_proj.
+    """
+    modules: dict[str, list[str]] = {}
+    for name in names:
+        modules.setdefault(_live_module(name, groups), []).append(name)
+    chosen = dict.fromkeys(_live_module(name, groups) for name in names if name in touched)
+    return [name for module in chosen for name in modules[module]]
+
+
+def _live_module(name: str, groups: Sequence[Sequence[str]]) -> str:
+    """The module that a checkpoint tensor becomes part of: its own, or the one its fused group makes."""
+    module = name.rpartition(".")[0]
+    parent, _, own = module.rpartition(".")
+    fused = next((group for group in groups if own in group), None)
+    return module if fused is None else f"{parent}.({'+'.join(fused)})"
+
+
+def _count_images(model: Any, extension: Any) -> None:
+    """Counts, from now on, the images given to the model's vision tower."""
+    encode = getattr(model, "embed_multimodal", None)
+    if encode is None:
+        return
+
+    def counting(**inputs: Any) -> Any:
+        embeddings = encode(**inputs)
+        extension._adamms_encoded += len(embeddings)
+        return embeddings
+
+    model.embed_multimodal = counting
+
+
+def _repack_tied_head(model: Any, device: torch.device) -> None:
+    """On a CPU vLLM computes the head with a packed copy of its weight, which a reload of tied embeddings misses."""
+    if device.type != "cpu":
+        return
+    from vllm.model_executor.layers.vocab_parallel_embedding import VocabParallelEmbedding
+
+    heads = [module for name, module in model.named_modules(remove_duplicate=False) if name.endswith("lm_head")]
+    for head in heads:
+        if isinstance(head, VocabParallelEmbedding):
+            head.quant_method.process_weights_after_loading(head)

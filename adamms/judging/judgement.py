@@ -1,0 +1,107 @@
+"""Judging a choice where labels exist. Never part of a search: only `pipelines/evaluate.py` reads labels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from adamms.errors import UserError
+from adamms.prompts.prompt import Prompt
+from adamms.runs.responses import Responses, format_alpha
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How good a chosen alpha is, in points of accuracy (0 to 100).
+
+    Attributes:
+        accuracy: of every candidate.
+        donor: the donor's own accuracy, in its own architecture.
+        baselines: other methods' accuracies.
+        oracle: the candidate of the highest accuracy (the smallest alpha of several).
+        regret: how far the chosen one stays behind it.
+        rank_correlation: Spearman's, between divergence and accuracy of the scored candidates; None where it is
+            not defined. The paper's idea is that it is negative.
+    """
+
+    chosen: float
+    accuracy: Mapping[float, float]
+    donor: float | None
+    oracle: float
+    regret: float
+    rank_correlation: float | None
+    baselines: Mapping[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON takes it, with alphas written as in `selection.json`."""
+        return {**asdict(self), "accuracy": {format_alpha(alpha): value for alpha, value in self.accuracy.items()}}
+
+
+def read_labels(path: Path, prompts: Sequence[Prompt], prefix: str = "") -> dict[str, str]:
+    """Prompt id -> `answer` of a labelled JSONL file, for prompts that `load_prompts` read from the same file.
+
+    Args:
+        prefix: the task that `load_tasks` put before the ids.
+
+    Raises:
+        UserError: a prompt has no `answer`.
+    """
+    rows = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.strip():
+            row = json.loads(line)
+            name = str(row.get("id", number))
+            rows[f"{prefix}/{name}" if prefix else name] = row.get("answer")
+    unlabelled = [prompt.id for prompt in prompts if not isinstance(rows.get(prompt.id), str)]
+    if unlabelled:
+        raise UserError(
+            f"{path}: {len(unlabelled)} prompts have no `answer`, first {unlabelled[0]!r}; judging needs it"
+        )
+    return {prompt.id: rows[prompt.id] for prompt in prompts}
+
+
+def accuracy(answers: Mapping[str, str], labels: Mapping[str, str]) -> float:
+    """Percentage of labelled prompts answered exactly (surrounding space aside)."""
+    right = sum(answers[i].strip() == label.strip() for i, label in labels.items())
+    return 100 * right / len(labels)
+
+
+def judge(
+    chosen: float,
+    scores: Mapping[float, float | None],
+    responses: Responses,
+    labels: Mapping[str, str],
+    donor: Mapping[str, str] | None = None,
+    baselines: Mapping[str, Mapping[str, str]] | None = None,
+) -> Judgement:
+    """Judges a choice by the candidates' answers to labelled prompts.
+
+    Args:
+        scores: the divergences that the choice was made by.
+        donor: the donor's own answers to the same prompts.
+        baselines: other methods' answers.
+    """
+    found = {alpha: accuracy(answers, labels) for alpha, answers in sorted(responses.items())}
+    oracle = max(found, key=lambda alpha: (found[alpha], -alpha))
+    scored = {alpha: score for alpha, score in scores.items() if score is not None and alpha in found}
+    return Judgement(
+        chosen=chosen,
+        accuracy=found,
+        donor=accuracy(donor, labels) if donor is not None else None,
+        oracle=oracle,
+        regret=found[oracle] - found[chosen],
+        rank_correlation=spearman([scored[a] for a in scored], [found[a] for a in scored]),
+        baselines={name: accuracy(answers, labels) for name, answers in (baselines or {}).items()},
+    )
+
+
+def spearman(first: list[float], second: list[float]) -> float | None:
+    """Spearman's rank correlation, ties given their mean rank; None if one of the lists is constant."""
+    if len(set(first)) < 2 or len(set(second)) < 2:
+        return None
+    from scipy.stats import spearmanr
+
+    return float(spearmanr(first, second).statistic)

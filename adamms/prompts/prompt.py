@@ -1,0 +1,118 @@
+"""Unlabelled prompts: what every candidate is asked. Labels, where a file has them, are never read."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from adamms.errors import UserError
+from adamms.prompts.images import decode_image, describe, read_image
+from adamms.prompts.sources import Row, Source, read_source
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from adamms.config import PromptsConfig
+
+MAX_REPORTED = 10
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One question to every candidate: text and encoded images, in the order they are shown.
+
+    Attributes:
+        system: the system message; empty for none.
+    """
+
+    id: str
+    text: str
+    images: tuple[bytes, ...] = ()
+    system: str = ""
+
+    @property
+    def digest(self) -> str:
+        """Identifies what is asked, whatever its id."""
+        hasher = hashlib.sha256(self.text.encode())
+        for image in self.images:
+            hasher.update(hashlib.sha256(image).digest())
+        if self.system:
+            hasher.update(b"system" + hashlib.sha256(self.system.encode()).digest())
+        return hasher.hexdigest()[:32]
+
+    def pictures(self) -> list[Image]:
+        """The images, decoded."""
+        return [decode_image(image) for image in self.images]
+
+
+def load_prompts(config: PromptsConfig) -> list[Prompt]:
+    """A seeded draw of `config.n` prompts, in their source's order.
+
+    The draw depends on the ids and the seed only, and a larger `n` draws all that a smaller one does. With
+    `on_error=skip`, broken prompts are left out and others drawn in their place.
+
+    Raises:
+        UserError: no source, no prompts, or bad rows or images, all of them reported together.
+    """
+    if config.n < 1:
+        raise UserError(f"prompts.n={config.n}: expected at least 1")
+    source = read_source(config)
+    rows = _distinct(source)
+    report_problems(config.path, source.problems, config.on_error)
+    if not rows:
+        raise UserError(f"{config.path}: holds no prompts")
+    problems: list[str] = []
+    drawn: list[tuple[int, Prompt]] = []
+    for tried, row in enumerate(_shuffled(rows, config.seed)):
+        if len(drawn) >= config.n or (config.on_error == "fail" and tried >= config.n):
+            break
+        prompt = _prompt(row, source, config, problems)
+        if prompt is not None:
+            drawn.append((row.number, prompt))
+    report_problems(config.path, problems, config.on_error)
+    if not drawn:
+        raise UserError(f"{config.path}: every prompt has a broken image, such as {problems[0]}")
+    return [prompt for _, prompt in sorted(drawn, key=lambda pair: pair[0])]
+
+
+def report_problems(place: str, problems: Sequence[str], on_error: str) -> None:
+    """All problems of one check in one line: as an error, or where they are to be skipped as a warning."""
+    if not problems:
+        return
+    more = f" (and {len(problems) - MAX_REPORTED} more)" if len(problems) > MAX_REPORTED else ""
+    found = f"{place}: {'; '.join(problems[:MAX_REPORTED])}{more}"
+    if on_error == "fail":
+        raise UserError(f"{found}; mend these, or leave them out with prompts.on_error=skip")
+    log.warning("left out: %s", found)
+
+
+def _distinct(source: Source) -> list[Row]:
+    seen: dict[str, Row] = {}
+    for row in source.rows:
+        first = seen.setdefault(row.id, row)
+        if first is not row:
+            source.problems.append(f"{row.where}: id {row.id!r} is that of {first.where} too")
+    return list(seen.values())
+
+
+def _shuffled(rows: Sequence[Row], seed: int) -> list[Row]:
+    order = sorted(rows, key=lambda row: row.id)
+    random.Random(seed).shuffle(order)
+    return order
+
+
+def _prompt(row: Row, source: Source, config: PromptsConfig, problems: list[str]) -> Prompt | None:
+    images = []
+    for image in row.images():
+        try:
+            images.append(read_image(image, source.folder))
+        except (OSError, ValueError) as error:
+            problems.append(f"{row.where}: image {describe(image)}: {error}")
+            return None
+    return Prompt(row.id, row.text + config.suffix, tuple(images), config.system)

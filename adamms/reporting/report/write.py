@@ -1,0 +1,207 @@
+"""Figures and report of a search, written into its run folder."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from statistics import mean
+from typing import TYPE_CHECKING, Any
+
+from adamms.mapping.table import count
+from adamms.reporting.figures import Drawing, draw_answers, draw_divergence, draw_heatmap, draw_phases, spell_seconds
+from adamms.reporting.figures.palette import EQUAL
+from adamms.reporting.report.story import Story, by_alpha, versions
+from adamms.reporting.report.telling import TellingPrompt, telling_prompts
+from adamms.reporting.templates import render
+from adamms.runs.responses import format_alpha
+from adamms.selecting.selection import END_POINT
+from adamms.support.files import write_whole
+from adamms.tracking.parameters import short_name
+
+if TYPE_CHECKING:
+    from adamms.mapping.plan import MergePlan
+
+REPORT, FIGURES = "report.html", "figures"
+LARGEST_PICTURE = 320
+LONGEST_ANSWER = 600
+
+
+def write_report(story: Story, folder: Path) -> list[Path]:
+    """Writes `report.html` and `figures/`; gives the files, the report first."""
+    telling = telling_prompts(story.responses, story.prompts, story.chosen)
+    drawings = draw(story, telling)
+    page = render_report(story, telling, drawings)
+    report = folder / REPORT
+    write_whole(report, page)
+    return [report, *(path for drawing in drawings for path in drawing.write(folder / FIGURES))]
+
+
+def draw(story: Story, telling: Sequence[TellingPrompt]) -> list[Drawing]:
+    """The figures of one search that there is data for."""
+    drawings = [draw_divergence(story.curve())]
+    if telling:
+        drawings.append(draw_answers([one.answered for one in telling], story.alphas, story.chosen))
+    drawings += draw_tasks(story)
+    if story.seconds:
+        drawings.append(draw_phases(story.seconds))
+    return drawings
+
+
+def draw_tasks(story: Story) -> list[Drawing]:
+    """Task by alpha: the divergence where several were searched, the accuracy where several were judged."""
+    drawings, metric = [], story.selection["metric"]
+    if tasks := story.selection.get("tasks"):
+        # per prompt, so that tasks of different sizes can be compared
+        scores = {name: _per_prompt(one) for name, one in tasks.items()}
+        chosen = {name: one["alpha"] for name, one in tasks.items()}
+        drawings.append(draw_heatmap(scores, chosen, f"{metric} per prompt (smaller is better)"))
+    if len(story.judgements) > 1:
+        accuracy = {name: by_alpha(one["accuracy"]) for name, one in story.judgements.items()}
+        chosen = {name: one["chosen"] for name, one in story.judgements.items()}
+        drawings.append(draw_heatmap(accuracy, chosen, "Accuracy on labelled prompts (% right)", "accuracy"))
+    return drawings
+
+
+def render_report(story: Story, telling: Sequence[TellingPrompt], drawings: Sequence[Drawing]) -> str:
+    """The report as HTML; whatever models answered is escaped."""
+    plan = story.plan
+    figures = {drawing.name: drawing for drawing in drawings}
+    return render(
+        "report.html.jinja",
+        base=short_name(plan.base.location),
+        donor=short_name(plan.donor.location),
+        story=story,
+        plan=plan,
+        parts=count(plan),
+        kept=_kept(plan),
+        share=_share(plan),
+        candidates=_candidates(story),
+        steps=story.selection.get("group_steps", []),
+        tasks=story.selection.get("tasks", {}),
+        judged=judged_rows(story),
+        baselines=list(dict.fromkeys(name for one in story.judgements.values() for name in one.get("baselines", {}))),
+        facts=_facts(story),
+        figures={name: {"svg": drawing.svg(), "caption": drawing.caption} for name, drawing in figures.items()},
+        groups=_groups(telling),
+        alphas=[(alpha, format_alpha(alpha)) for alpha in story.alphas],
+        tints=EQUAL,
+        total=spell_seconds(sum(story.seconds.values())),
+        phases=[(name, spell_seconds(value)) for name, value in story.seconds.items()],
+        versions=versions(),
+        written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+    )
+
+
+def _candidates(story: Story) -> list[dict[str, Any]]:
+    """A row a candidate."""
+    selection = story.selection
+    columns = {
+        "score": by_alpha(selection["scores"]),
+        "left": by_alpha(selection["left"]),
+        "right": by_alpha(selection["right"]),
+        "share": by_alpha(selection.get("bootstrap", {})),
+        "accuracy": story.accuracy,
+        "tokens": dict(story.tokens),
+        "why": {a: why.replace(END_POINT, "end point") for a, why in by_alpha(selection.get("excluded", {})).items()},
+    }
+    return [
+        {"alpha": format_alpha(alpha), "chosen": alpha == story.chosen}
+        | {name: values.get(alpha) for name, values in columns.items()}
+        for alpha in sorted(columns["score"])
+    ]
+
+
+def judged_rows(story: Story) -> list[dict[str, Any]]:
+    """A row a judged task, and the means of several."""
+    rows = []
+    for task, one in story.judgements.items():
+        accuracy = by_alpha(one["accuracy"])
+        parents = {"base": accuracy.get(0.0), "donor": one["donor"]}
+        values = {"chosen": accuracy[one["chosen"]], **parents, "oracle": accuracy[one["oracle"]]}
+        alphas = {"alpha": format_alpha(one["chosen"]), "best": format_alpha(one["oracle"])}
+        rows.append({"task": task, **alphas, **values, "regret": one["regret"], **_baselines(one)})
+    if len(rows) > 1:
+        numbers = [name for name in rows[0] if name not in ("task", "alpha", "best")]
+        means = {name: _mean([row.get(name) for row in rows]) for name in numbers}
+        rows.append({"task": "mean", "alpha": "", "best": "", **means})
+    return rows
+
+
+def _baselines(judgement: Mapping[str, Any]) -> dict[str, float]:
+    return {f"baseline {name}": value for name, value in judgement.get("baselines", {}).items()}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return mean(known) if len(known) == len(values) else None
+
+
+def _per_prompt(selection: Mapping[str, Any]) -> dict[float, float | None]:
+    prompts = max(selection["prompts"]["used"], 1)
+    scores = by_alpha(selection["scores"]).items()
+    return {alpha: None if score is None else score / prompts for alpha, score in scores}
+
+
+def _facts(story: Story) -> list[tuple[str, str]]:
+    """What the search cost beside time, in words."""
+    found = []
+    if story.tokens:
+        found.append(("tokens of all answers", f"{sum(story.tokens.values())}"))
+    effort = story.selection.get("effort")
+    if effort:
+        saved = f", {effort['saved']:.0%} saved" if effort["saved"] > 0 else ""
+        found.append(("answers asked for", f"{effort['answers']} of {effort['of']}{saved}"))
+    noise = story.selection.get("noise")
+    if noise:
+        found.append(("answers that differ when asked again", f"{noise['differing']} of {noise['asked']}"))
+    names = {"peak_memory_gb": "peak memory of an engine", "peak_gpu_memory_gb": "peak memory of its fullest GPU"}
+    return found + [(names.get(name, name), f"{value:.3g} GB") for name, value in story.peaks.items()]
+
+
+def _kept(plan: MergePlan) -> list[tuple[int, str]]:
+    """How many tensors the base keeps, by reason, the most frequent first."""
+    return [(number, reason) for reason, number in Counter(t.reason for t in plan.tensors if t.reason).most_common()]
+
+
+def _share(plan: MergePlan) -> float:
+    """Share of the base's parameters that merge."""
+    from math import prod
+
+    total = sum(prod(tensor.shape) for tensor in plan.tensors)
+    merged = sum((p.stop - p.start) * prod(t.shape[1:]) for t in plan.tensors for p in t.pieces)
+    return merged / max(total, 1)
+
+
+def _groups(telling: Sequence[TellingPrompt]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Prompts by why they are shown, with their pictures and each answer's colour."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for one in telling:
+        cells = [
+            {
+                "text": answer[:LONGEST_ANSWER] + (" …" if len(answer) > LONGEST_ANSWER else ""),
+                "kind": None if kind is None else kind % len(EQUAL),
+                "letter": "" if kind is None or kind > 25 else chr(ord("A") + kind),
+            }
+            for answer, kind in zip(one.answered.answers, one.answered.kinds, strict=True)
+        ]
+        pictures = [_thumbnail(image) for image in one.prompt.images]
+        row = {"id": one.prompt.id, "text": one.prompt.text, "pictures": pictures, "cells": cells}
+        groups.setdefault(one.why, []).append(row)
+    return list(groups.items())
+
+
+def _thumbnail(encoded: bytes) -> str:
+    """A data URI of a picture, made smaller where it is large."""
+    from adamms.prompts.images import decode_image
+
+    picture = decode_image(encoded)
+    picture.thumbnail((LARGEST_PICTURE, LARGEST_PICTURE))
+    buffer = io.BytesIO()
+    small = picture.width * picture.height < 128 * 128
+    picture.save(buffer, "PNG" if small else "JPEG", quality=85)
+    kind = "png" if small else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,0 +1,52 @@
+"""What a search cost, kept in the run folder over every time the command ran: seconds add up, peaks stay."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from adamms.support.files import write_json
+
+
+class Costs:
+    """Seconds by phase, in the order in which phases first happened, and the most that was held at once of anything;
+    those of earlier runs of the command included."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.seconds: dict[str, float] = read_costs(file)
+        self.peaks: dict[str, float] = read_costs(file, "peaks")
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Counts the time of the block, also when it fails."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(name, time.perf_counter() - started)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Counts time that was measured elsewhere."""
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+
+    def reached(self, peaks: Mapping[str, float]) -> None:
+        """Remembers those that are higher than before."""
+        for name, value in peaks.items():
+            self.peaks[name] = max(self.peaks.get(name, 0.0), value)
+
+    def save(self) -> None:
+        """Writes everything counted so far, in one step."""
+        write_json(self._file, {"seconds": self.seconds, "peaks": self.peaks})
+
+
+def read_costs(file: Path, kind: str = "seconds") -> dict[str, float]:
+    """`seconds` by phase, or `peaks` by name, from a file that `Costs` wrote; none where there is no such file."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(name): float(value) for name, value in found.get(kind, {}).items()}

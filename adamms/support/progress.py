@@ -1,0 +1,77 @@
+"""Progress bars on stderr, so that results on stdout stay clean; threads share one display."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+STDERR = Console(stderr=True)
+
+
+class _Display:
+    """Is there while any bar is; the terminal takes only one at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._progress: Progress | None = None
+        self._bars = 0
+
+    @contextmanager
+    def bar(self, title: str, total: int, amount: Callable[[float], str]) -> Iterator[Callable[[int, str], None]]:
+        """A bar; gives the function that advances it and adds a text to its title."""
+        with self._lock:
+            if self._progress is None:
+                columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[amount]}"))
+                self._progress = Progress(*columns, TimeRemainingColumn(), console=STDERR)
+                self._progress.start()
+            self._bars += 1
+            progress = self._progress
+            task = progress.add_task(title, total=total, amount="")
+
+        done = 0
+
+        def advance(count: int, text: str = "") -> None:
+            nonlocal done
+            done += count
+            shown = f"{amount(done)}/{amount(total)}"
+            progress.update(task, advance=count, description=f"{title} {text}".strip(), amount=shown)
+
+        try:
+            yield advance
+        finally:
+            self._end(task)
+
+    def _end(self, task: TaskID) -> None:
+        with self._lock:
+            assert self._progress is not None
+            self._bars -= 1
+            if self._bars:
+                self._progress.remove_task(task)
+            else:
+                self._progress.stop()
+                self._progress = None
+
+
+_DISPLAY = _Display()
+
+
+@contextmanager
+def bytes_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar over so many bytes, on a terminal; gives the function that advances it by some bytes."""
+    if not STDERR.is_terminal:
+        yield lambda count: None
+        return
+    with _DISPLAY.bar(title, total, lambda count: decimal(int(count))) as advance:
+        yield lambda count: advance(count, "")
+
+
+@contextmanager
+def count_bar(title: str, total: int) -> Iterator[Callable[[int, str], None]]:
+    """A bar over countable work; gives the function that advances it and says what is being done."""
+    with _DISPLAY.bar(title, total, lambda count: f"{count:.0f}") as advance:
+        yield advance

@@ -1,6 +1,0 @@
-"""The report of a search: one file that a person can open or mail."""
-
-from adamms.tracking.report.story import Story, settings_text
-from adamms.tracking.report.write import write_report
-
-__all__ = ["Story", "settings_text", "write_report"]

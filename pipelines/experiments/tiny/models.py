@@ -1,0 +1,172 @@
+"""The three models of the tiny pair, with random weights: an ancestor language model, a base and a donor grown from it.
+
+Real `transformers` classes and processors, scaled down. As with the real pair, the language models have the same
+shape, the vision parts do not, and the embeddings have different numbers of rows."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import (
+    GenerationConfig,
+    LlavaOnevisionConfig,
+    LlavaOnevisionForConditionalGeneration,
+    LlavaOnevisionImageProcessor,
+    LlavaOnevisionProcessor,
+    LlavaOnevisionVideoProcessor,
+    PreTrainedModel,
+    ProcessorMixin,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen2Tokenizer,
+    Qwen2VLConfig,
+    Qwen2VLForConditionalGeneration,
+    Qwen2VLImageProcessor,
+    Qwen2VLProcessor,
+    Qwen2VLVideoProcessor,
+)
+
+from pipelines.experiments.tiny.tokens import BASE_ONLY, BASE_TEMPLATE, DONOR_ONLY, DONOR_TEMPLATE, extend_tokenizer
+
+VOCABULARY = 512
+"""Entries of the ancestor's tokenizer."""
+ANCESTOR_ROWS = BASE_ROWS = 544
+DONOR_ROWS = 528
+"""Rows of the embeddings: padded, as with the real pair (152064, 152064, 152000)."""
+
+_WIDTH = 128
+_VISION_WIDTH = 64
+_PICTURE = 32
+"""Both processors scale a picture to this side, which makes four cells of 16 pixels, one for each place."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A model and what turns messages into its inputs: a processor, or for a pure language model a tokenizer."""
+
+    model: PreTrainedModel
+    processor: ProcessorMixin | Qwen2Tokenizer
+
+    @property
+    def tokenizer(self) -> Qwen2Tokenizer:
+        return getattr(self.processor, "tokenizer", self.processor)
+
+    @property
+    def language_model(self) -> torch.nn.Module:
+        """The transformer layers with embeddings and final norm; the head apart."""
+        inner = self.model.model
+        layers: torch.nn.Module = getattr(inner, "language_model", inner)
+        return layers
+
+
+def new_ancestor(tokenizer: Qwen2Tokenizer) -> Member:
+    config = Qwen2Config(vocab_size=ANCESTOR_ROWS, **_language_settings(tokenizer))
+    return _member(Qwen2ForCausalLM(config), tokenizer)
+
+
+def new_base(ancestor: Member) -> Member:
+    """A Qwen2-VL with the ancestor's language model and an untrained vision tower: four tokens for a picture."""
+    tokenizer = extend_tokenizer(ancestor.tokenizer, BASE_ONLY, BASE_TEMPLATE)
+    patches = {"patch_size": 8, "temporal_patch_size": 2, "merge_size": 2}
+    size = {"shortest_edge": _PICTURE**2, "longest_edge": _PICTURE**2}
+    processor = Qwen2VLProcessor(
+        image_processor=Qwen2VLImageProcessor(size=size, **patches),
+        video_processor=Qwen2VLVideoProcessor(size=size, **patches),
+        tokenizer=tokenizer,
+        chat_template=tokenizer.chat_template,
+    )
+    language = _language_settings(tokenizer)
+    language["rope_parameters"] = {**language["rope_parameters"], "mrope_section": [2, 7, 7]}
+    config = Qwen2VLConfig(
+        text_config={"vocab_size": BASE_ROWS, **language},
+        vision_config={
+            "depth": 2,
+            "embed_dim": _VISION_WIDTH,
+            "num_heads": 2,
+            "mlp_ratio": 2,
+            "hidden_size": _WIDTH,
+            "patch_size": 8,
+            "temporal_patch_size": 2,
+            "spatial_merge_size": 2,
+        },
+        tie_word_embeddings=False,
+        image_token_id=tokenizer.convert_tokens_to_ids("<|image_pad|>"),
+        video_token_id=tokenizer.convert_tokens_to_ids("<|video_pad|>"),
+        vision_start_token_id=tokenizer.convert_tokens_to_ids("<|vision_start|>"),
+        vision_end_token_id=tokenizer.convert_tokens_to_ids("<|vision_end|>"),
+    )
+    return _graft(ancestor, _member(Qwen2VLForConditionalGeneration(config), processor))
+
+
+def new_donor(ancestor: Member) -> Member:
+    """A LLaVA-OneVision with the ancestor's language model and an untrained SigLIP: ten tokens for a picture."""
+    tokenizer = extend_tokenizer(ancestor.tokenizer, DONOR_ONLY, DONOR_TEMPLATE)
+    size = {"height": _PICTURE, "width": _PICTURE}
+    processor = LlavaOnevisionProcessor(
+        image_processor=LlavaOnevisionImageProcessor(size=size, image_grid_pinpoints=[[_PICTURE, _PICTURE]]),
+        video_processor=LlavaOnevisionVideoProcessor(size=size),
+        tokenizer=tokenizer,
+        num_image_tokens=4,
+        vision_feature_select_strategy="full",
+        chat_template=tokenizer.chat_template,
+    )
+    config = LlavaOnevisionConfig(
+        text_config={"model_type": "qwen2", "vocab_size": DONOR_ROWS, **_language_settings(tokenizer)},
+        vision_config={
+            "model_type": "siglip_vision_model",
+            "image_size": _PICTURE,
+            "patch_size": 16,
+            "vision_use_head": False,
+            "hidden_size": _VISION_WIDTH,
+            "intermediate_size": 2 * _VISION_WIDTH,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+        },
+        tie_word_embeddings=False,
+        image_grid_pinpoints=[[_PICTURE, _PICTURE]],
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        video_token_index=tokenizer.convert_tokens_to_ids("<video>"),
+    )
+    model = LlavaOnevisionForConditionalGeneration(config)
+    # SigLIP's raw features are long: start with pictures no louder than words, or the tower does not learn shapes.
+    torch.nn.init.normal_(model.model.multi_modal_projector.linear_2.weight, std=0.015)
+    return _graft(ancestor, _member(model, processor))
+
+
+def _language_settings(tokenizer: Qwen2Tokenizer) -> dict[str, Any]:
+    return {
+        "hidden_size": _WIDTH,
+        "intermediate_size": 2 * _WIDTH,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "rms_norm_eps": 1e-6,
+        "initializer_range": 0.06,
+        "max_position_embeddings": 512,
+        "tie_word_embeddings": False,
+        # With the usual theta of a million, positions are not learned at this size.
+        "rope_parameters": {"rope_type": "default", "rope_theta": 20.0},
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+
+
+def _member(model: PreTrainedModel, processor: ProcessorMixin | Qwen2Tokenizer) -> Member:
+    member = Member(model, processor)
+    stop = member.tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
+    model.generation_config = GenerationConfig(
+        do_sample=False, max_new_tokens=16, eos_token_id=stop, pad_token_id=member.tokenizer.pad_token_id
+    )
+    return member
+
+
+@torch.no_grad()
+def _graft(ancestor: Member, member: Member) -> Member:
+    """Give `member` the ancestor's language model; rows of tokens that the ancestor lacks stay random."""
+    old = {**ancestor.language_model.state_dict(), "head": ancestor.model.lm_head.weight}
+    new = {**member.language_model.state_dict(), "head": member.model.lm_head.weight}
+    for name, weight in new.items():
+        rows = VOCABULARY if name in ("embed_tokens.weight", "head") else len(weight)
+        weight[:rows] = old[name][:rows]
+    return member

@@ -1,0 +1,234 @@
+"""Real Ray with engines that misbehave: one candidate may fail, nothing hangs, nothing else changes."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+
+from adamms.config import EngineConfig
+from adamms.engines.noise import Noise, noise_floor
+from adamms.engines.pool import InferencePool, UnitResult
+from adamms.errors import UserError
+from adamms.merging.recipe import Recipe
+from adamms.prompts.prompt import Prompt
+from tests.support.fake_engine import FakePlan, FakeSpec
+
+ALPHAS = (0.0, 0.1, 0.2)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def session() -> Iterator[None]:
+    ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
+def prompts(**odd: str) -> list[Prompt]:
+    """Six prompts; `p2="0.1:die"` has the second misbehave at that alpha."""
+    return [Prompt(f"p{i}", odd.get(f"p{i}", "?")) for i in range(6)]
+
+
+def run(
+    folder: Path, asked: Sequence[Prompt], actors: int = 2, seconds: float = 0.0, start: str = "", **config: Any
+) -> list[UnitResult]:
+    spec = FakeSpec(EngineConfig(cpus=1, **config), folder, start, seconds)
+    with InferencePool(spec, actors) as pool:  # type: ignore[arg-type]
+        return list(pool.answer(Recipe(), dict.fromkeys(ALPHAS, asked), block_size=2))
+
+
+def texts(results: Sequence[UnitResult], alpha: float) -> list[str]:
+    return sorted(answer.text for result in results if result.alpha == alpha for answer in result.answers)
+
+
+def whole(alpha: float) -> list[str]:
+    return [f"p{i} at {alpha:g}" for i in range(6)]
+
+
+def test_every_prompt_is_answered_once_at_every_alpha(tmp_path: Path) -> None:
+    results = run(tmp_path, prompts())
+    assert len(results) == 9
+    assert {result.memory.resident for result in results} == {2}, "of this unit, two prompts, not of all before it"
+    for alpha in ALPHAS:
+        assert texts(results, alpha) == whole(alpha)
+        assert {result.digest for result in results if result.alpha == alpha} == {f"{alpha:g}"}
+
+
+def test_later_candidates_get_earlier_answers_as_drafts(tmp_path: Path) -> None:
+    drafted = {result.alpha: result.effort.drafted_tokens for result in run(tmp_path, prompts(), actors=1)}
+    assert drafted == {0.0: 0, 0.1: 4, 0.2: 4}
+    assert all(not result.effort.drafted_tokens for result in run(tmp_path, prompts(), actors=1, drafts=False))
+
+
+@pytest.mark.parametrize("what", ["raise", "die"])
+def test_a_poisoned_unit_fails_its_candidate_only(tmp_path: Path, what: str) -> None:
+    results = run(tmp_path, prompts(p2=f"0.1:{what}"))
+    failed = [result for result in results if result.error]
+    assert [result.alpha for result in failed] == [0.1]
+    assert "\n" not in str(failed[0].error)
+    if what == "raise":
+        assert failed[0].error == "ValueError: a poisoned prompt"
+    assert texts(results, 0.0) == whole(0.0)
+    assert texts(results, 0.2) == whole(0.2)
+
+
+def test_an_actor_that_dies_is_started_anew_and_its_unit_tried_again(tmp_path: Path) -> None:
+    results = run(tmp_path, prompts(p2="0.1:die once"), actors=1)
+    assert (tmp_path / "died").exists()
+    assert not any(result.error for result in results)
+    assert all(texts(results, alpha) == whole(alpha) for alpha in ALPHAS)
+    assert len(list(tmp_path.glob("pid-*"))) == 2
+
+
+def test_a_hanging_unit_is_killed_and_fails(tmp_path: Path) -> None:
+    results = run(tmp_path, prompts(p2="0.1:hang"), unit_timeout_s=1.0)
+    assert [result.alpha for result in results if result.error] == [0.1]
+    assert texts(results, 0.2) == whole(0.2)
+
+
+def test_what_the_user_can_mend_reaches_the_user(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="mend it like this"):
+        run(tmp_path, prompts(p2="0.1:user error"))
+    with pytest.raises(UserError, match="mend it like this"):
+        run(tmp_path, prompts(), start="user error")
+
+
+@pytest.mark.parametrize("what", ["raise", "die"])
+def test_an_engine_that_cannot_start_is_an_error_and_no_endless_loop(tmp_path: Path, what: str) -> None:
+    with pytest.raises(RuntimeError, match="no engine starts"):
+        run(tmp_path, prompts(), actors=1, start=what)
+
+
+def test_an_engine_that_never_is_ready_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="start_timeout_s"):
+        run(tmp_path, prompts(), start="hang", start_timeout_s=3.0)
+
+
+def test_a_cluster_without_room_is_an_error(tmp_path: Path) -> None:
+    spec = FakeSpec(EngineConfig(cpus=64, start_timeout_s=3.0), tmp_path)
+    with (
+        pytest.raises(UserError, match="64 CPU"),
+        InferencePool(spec, 1) as pool,  # type: ignore[arg-type]
+    ):
+        list(pool.answer(Recipe(), {0.0: prompts()}, block_size=2))
+
+
+def test_an_engine_over_several_ranks_has_a_placement_group_that_goes_with_the_pool(tmp_path: Path) -> None:
+    from ray.util import placement_group_table
+
+    results = run(tmp_path, prompts(), actors=1, tensor_parallel_size=2)
+    assert len(results) == 9
+    with pytest.raises(UserError):
+        run(tmp_path, prompts(), actors=1, tensor_parallel_size=2, start="user error")
+    groups = list(placement_group_table().values())
+    assert len(groups) == 2
+    assert {group["strategy"] for group in groups} == {"STRICT_PACK"}
+    assert {group["state"] for group in groups} == {"REMOVED"}
+
+
+def test_answers_that_vary_by_themselves_are_the_noise_floor(tmp_path: Path) -> None:
+    spec = FakeSpec(EngineConfig(cpus=1), tmp_path)
+    with InferencePool(spec, 1) as pool:  # type: ignore[arg-type]
+        assert noise_floor(pool, Recipe(alpha=0.1), prompts(), 4) == Noise(6, 0)
+        noise = noise_floor(pool, Recipe(alpha=0.1), prompts(p1="fickle", p3="fickle"), 4)
+    assert noise == Noise(6, 2)
+    assert noise.rate == 2 / 6
+
+
+def test_a_caller_that_has_seen_enough_can_ask_again(tmp_path: Path) -> None:
+    spec = FakeSpec(EngineConfig(cpus=1), tmp_path, seconds=0.2)
+    with InferencePool(spec, 2) as pool:  # type: ignore[arg-type]
+        first = pool.answer(Recipe(), dict.fromkeys(ALPHAS, prompts()), block_size=2)
+        next(first)
+        first.close()  # type: ignore[attr-defined]
+        results = list(pool.answer(Recipe(), {0.2: prompts()}, block_size=2))
+    assert {result.alpha for result in results} == {0.2}
+    assert texts(results, 0.2) == whole(0.2)
+
+
+def test_killing_actors_at_random_changes_nothing(tmp_path: Path) -> None:
+    calm = run(tmp_path / "calm", prompts(), seconds=0.1) if (tmp_path / "calm").mkdir() is None else []
+    (tmp_path / "stormy").mkdir()
+    over = threading.Event()
+
+    def storm() -> None:
+        chance, killed = random.Random(0), set()
+        while not over.wait(0.5) and len(killed) < 4:
+            alive = [path for path in (tmp_path / "stormy").glob("pid-*") if path not in killed]
+            if alive:
+                victim = chance.choice(alive)
+                killed.add(victim)
+                os.kill(int(victim.name.removeprefix("pid-")), signal.SIGKILL)
+
+    thread = threading.Thread(target=storm)
+    thread.start()
+    try:
+        stormy = run(tmp_path / "stormy", prompts(), seconds=0.4)
+    finally:
+        over.set()
+        thread.join()
+    assert len(list((tmp_path / "stormy").glob("pid-*"))) > 2, "no actor was killed"
+    for alpha in ALPHAS:
+        assert texts(stormy, alpha) == texts(calm, alpha) == whole(alpha)
+
+
+def test_no_actor_outlives_the_pool(tmp_path: Path) -> None:
+    run(tmp_path, prompts())
+    pids = [int(path.name.removeprefix("pid-")) for path in tmp_path.glob("pid-*")]
+    deadline = time.monotonic() + 20
+    while any(_runs(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(_runs(pid) for pid in pids)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+
+
+def test_another_donor_takes_over_inside_the_same_engines(tmp_path: Path) -> None:
+    config = EngineConfig(cpus=1)
+    first = FakeSpec(config, tmp_path)
+    second = FakeSpec(config, tmp_path, plan=FakePlan("two"))
+    with InferencePool(first, 2) as pool:  # type: ignore[arg-type]
+        told = [list(pool.answer(Recipe(), dict.fromkeys(ALPHAS, prompts()), block_size=2))]
+        for spec in (second, first):
+            pool.adopt(spec)  # type: ignore[arg-type]
+            told.append(list(pool.answer(Recipe(), dict.fromkeys(ALPHAS, prompts()), block_size=2)))
+    donors = ["", " of donor two", ""]  # an actor that was too slow for the second's work never left the first
+    for results, donor in zip(told, donors, strict=True):
+        assert [texts(results, alpha) for alpha in ALPHAS] == [
+            [f"{a}{donor}" for a in whole(alpha)] for alpha in ALPHAS
+        ]
+    assert len(list(tmp_path.glob("pid-*"))) <= 2, "no engine was started anew"  # one may come up too late for any work
+
+
+def test_an_actor_that_dies_comes_back_at_the_donor_that_is_wanted(tmp_path: Path) -> None:
+    config = EngineConfig(cpus=1)
+    with InferencePool(FakeSpec(config, tmp_path), 1) as pool:  # type: ignore[arg-type]
+        list(pool.answer(Recipe(), {0.0: prompts()}, block_size=6))
+        pool.adopt(FakeSpec(config, tmp_path, plan=FakePlan("two")))  # type: ignore[arg-type]
+        results = list(pool.answer(Recipe(), {0.1: prompts(p2="0.1:die once")}, block_size=6))
+    assert texts(results, 0.1) == [f"{text} of donor two" for text in whole(0.1)]
+    assert len(list(tmp_path.glob("pid-*"))) == 2
+
+
+def test_nothing_more_is_waited_for_once_it_is_enough(tmp_path: Path) -> None:
+    seen: list[UnitResult] = []
+    with InferencePool(FakeSpec(EngineConfig(cpus=1), tmp_path), 1) as pool:  # type: ignore[arg-type]
+        work = dict.fromkeys(ALPHAS, prompts())
+        for result in pool.answer(Recipe(), work, block_size=2, until=lambda: len(seen) >= 2):
+            seen.append(result)
+        assert len(seen) == 2
+        again = list(pool.answer(Recipe(), {0.2: prompts()}, block_size=6))
+    assert texts(again, 0.2) == whole(0.2)

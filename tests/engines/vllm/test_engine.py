@@ -1,0 +1,242 @@
+"""Real vLLM (the CPU build) in one process: what moves, what is kept, and that nothing but the speed differs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("vllm")
+
+from adamms.checkpoint import Checkpoint
+from adamms.engines.engine import Answer, EngineSpec
+from adamms.engines.transformers_engine import TransformersEngine
+from adamms.engines.vllm.engine import VllmEngine
+from adamms.merging.recipe import Recipe
+from adamms.merging.to_disk import merge_to_disk
+from adamms.prompts.prompt import Prompt
+from tests.support.specs import tiny_spec, without
+from tests.support.trained_models import tiny_prompts
+
+Tiny = Callable[[str], Path]
+ALPHAS = (0.3, 0.6)
+PAIRS = {  # base -> donor
+    "qwen2-vl": "llava-onevision",
+    "llava-onevision": "qwen2-vl",
+    "llava": "llava-2",
+    "qwen2-vl-tied": "qwen2-vl-tied-2",
+}
+
+
+KEPT: list[VllmEngine] = []  # an engine that goes takes the process group of all engines of its process along
+
+
+def start(spec: EngineSpec) -> VllmEngine:
+    engine = VllmEngine(spec)
+    KEPT.append(engine)
+    return engine
+
+
+@dataclasses.dataclass(frozen=True)
+class Live:
+    """`untouched`: what the engine answered before it ever moved."""
+
+    engine: VllmEngine
+    spec: EngineSpec
+    untouched: list[Answer]
+
+
+@pytest.fixture(scope="module", params=PAIRS)
+def live(request: pytest.FixtureRequest, tiny: Tiny) -> Live:
+    base = request.param
+    spec = tiny_spec(tiny(base), tiny(PAIRS[base]), kind="vllm")
+    engine = start(spec)
+    return Live(engine, spec, engine.generate(tiny_prompts()))
+
+
+@pytest.fixture(scope="module")
+def qwen(tiny: Tiny) -> VllmEngine:
+    return start(tiny_spec(tiny("qwen2-vl"), tiny("llava-onevision"), kind="vllm"))
+
+
+def fresh_answers(spec: EngineSpec, alpha: float, folder: Path, prompts: Sequence[Prompt]) -> list[Answer]:
+    """What a new engine answers that loaded the exported checkpoint, and never moves."""
+    base, donor = Checkpoint.open(spec.plan.base.location), Checkpoint.open(spec.plan.donor.location)
+    merge_to_disk(spec.plan, base, donor, Recipe(alpha=alpha), folder)
+    digest = Checkpoint.open(str(folder)).digest
+    exported = dataclasses.replace(spec.plan.base, location=str(folder), digest=digest)
+    return start(dataclasses.replace(spec, plan=dataclasses.replace(spec.plan, base=exported))).generate(prompts)
+
+
+def test_answers_are_those_of_the_exported_checkpoint(live: Live, tmp_path: Path) -> None:
+    prompts = tiny_prompts()
+    seen = set()
+    for alpha in ALPHAS:
+        live.engine.move(Recipe(alpha=alpha))
+        answers = live.engine.generate(prompts)
+        assert answers == fresh_answers(live.spec, alpha, tmp_path / str(alpha), prompts)
+        seen.add(tuple(answer.tokens for answer in answers))
+    live.engine.move(Recipe(alpha=0.0))
+    assert live.engine.generate(prompts) == live.untouched
+    seen.add(tuple(answer.tokens for answer in live.untouched))
+    assert len(seen) == len(ALPHAS) + 1, "every candidate answers differently, or the test shows nothing"
+
+
+def test_there_and_back_is_bit_identical(live: Live) -> None:
+    prompts = tiny_prompts(3)
+    seen: dict[float, Any] = {}
+    for alpha in (0.2, 0.5, 0.2, 0.0, 0.5):
+        digest = live.engine.move(Recipe(alpha=alpha))
+        parameters = live.engine._llm.collective_rpc("adamms_live_digest")
+        state = (digest, parameters, live.engine.generate(prompts))
+        assert seen.setdefault(alpha, state) == state
+    assert len({digest for digest, _, _ in seen.values()}) == len(seen)
+    base = Path(live.spec.plan.base.location)
+    assert live.engine.take_peak().resident > sum(file.stat().st_size for file in base.glob("*.safetensors"))
+
+
+def test_vision_is_computed_once_and_the_prefix_cache_is_reset(qwen: VllmEngine) -> None:
+    # Longer than a block of the prefix cache on a CPU (128 tokens), or keeping it would not show.
+    prompts = tiny_prompts(text="What is this? " * 12)
+    images = sum(len(prompt.images) for prompt in prompts)
+    before = qwen.effort
+    qwen.move(Recipe(alpha=0.1))
+    first = qwen.generate(prompts)
+    assert (qwen.effort - before).encoded_images == images
+    before = qwen.effort
+    qwen.move(Recipe(alpha=0.6))
+    second = qwen.generate(prompts)
+    assert (qwen.effort - before).encoded_images == 0
+    assert first != second
+    # With every cache emptied the answers are the same.
+    qwen._llm.llm_engine.reset_mm_cache()
+    qwen._llm.llm_engine.reset_encoder_cache()
+    qwen.move(Recipe(alpha=0.6))
+    before = qwen.effort
+    assert qwen.generate(prompts) == second
+    assert (qwen.effort - before).encoded_images == images
+
+
+def test_drafts_change_the_effort_and_nothing_else(qwen: VllmEngine) -> None:
+    prompts = tiny_prompts(9)
+    qwen.move(Recipe(alpha=0.3))
+    neighbour = {answer.prompt_id: answer.tokens for answer in qwen.generate(prompts)}
+    for alpha in (0.3, 0.301, 0.31, 0.6):
+        qwen.move(Recipe(alpha=alpha))
+        before = qwen.effort
+        plain = qwen.generate(prompts)
+        decoding = qwen.effort - before
+        before = qwen.effort
+        drafted = qwen.generate(prompts, neighbour)
+        effort = qwen.effort - before
+        assert drafted == plain
+        if alpha == 0.3:
+            assert effort.drafted_tokens == decoding.decoded_tokens
+            assert effort.decoded_tokens <= len(prompts)
+        if alpha < 0.31:
+            assert effort.drafted_tokens > 0
+
+
+def test_drafts_that_end_early_or_are_wrong_are_continued(qwen: VllmEngine) -> None:
+    prompts = tiny_prompts(5)
+    qwen.move(Recipe(alpha=0.2))
+    plain = qwen.generate(prompts)
+    drafts = {
+        "0": plain[0].tokens[:4],  # the neighbour ended here
+        "1": (*plain[1].tokens[:3], 7, 7, 7),
+        "2": (7,),
+        "3": (*plain[3].tokens, 7, 7, 7, 7),  # longer than may be answered
+    }
+    assert qwen.generate(prompts, drafts) == plain
+
+
+def test_stop_strings_end_an_answer_alike_with_and_without_drafts(tiny: Tiny, qwen: VllmEngine) -> None:
+    prompts = tiny_prompts(4)
+    qwen.move(Recipe(alpha=0.2))
+    whole = qwen.generate(prompts)
+    # Random weights answer many halves of characters; a stop string is whole ones.
+    cut, stop = next((i, one) for i, answer in enumerate(whole) for one in answer.text[1:] if one.isascii())
+    spec = tiny_spec(tiny("qwen2-vl"), tiny("llava-onevision"), kind="vllm", stop=(stop,))
+    engine = start(spec)
+    engine.move(Recipe(alpha=0.2))
+    plain = engine.generate(prompts)
+    assert plain[cut].text == whole[cut].text.partition(stop)[0]
+    assert plain[cut].finish_reason == "stop"
+    assert len(plain[cut].tokens) <= len(whole[cut].tokens)
+    assert engine.generate(prompts, {answer.prompt_id: answer.tokens for answer in whole}) == plain
+    assert engine.generate(prompts, {answer.prompt_id: answer.tokens for answer in plain}) == plain
+
+
+def test_prompts_are_tokenised_as_the_models_own_processor_does(live: Live) -> None:
+    chat = live.engine._chat
+    for prompt in [*tiny_prompts(3, images(live)), Prompt("s", "Hello", system="Be brief.")]:
+        outputs = live.engine._run([live.engine._request(prompt)], [_one_token()])
+        assert outputs[0].prompt_token_ids == chat.inputs([prompt])["input_ids"][0].tolist()
+
+
+def test_both_engines_merge_the_same_weights_and_answer_alike(live: Live) -> None:
+    from adamms.engines.transformers_engine import TransformersEngine
+
+    other, prompts = TransformersEngine(live.spec), tiny_prompts(4, images(live))
+    for alpha in (0.0, 0.4):
+        assert other.move(Recipe(alpha=alpha)) == live.engine.move(Recipe(alpha=alpha))
+        assert other.generate(prompts) == live.engine.generate(prompts)
+
+
+def images(live: Live) -> tuple[int, ...]:
+    """Of several images in one prompt, LLaVA-OneVision's processor shows each at its base size; vLLM cuts each up."""
+    return (1, 0) if live.spec.plan.base.architecture == "llava-onevision" else (1, 0, 2)
+
+
+def _one_token() -> Any:
+    from vllm import SamplingParams
+
+    return SamplingParams(temperature=0.0, max_tokens=1)
+
+
+def test_another_donor_takes_over_as_if_the_engine_were_new(qwen: VllmEngine, tiny: Tiny) -> None:
+    """Also where it merges less: what only the first donor had changed is the base's own again. Vision work stays."""
+    prompts = tiny_prompts()
+    first = tiny_spec(tiny("qwen2-vl"), tiny("llava-onevision"), kind="vllm")
+    plan = without(tiny_spec(tiny("qwen2-vl"), tiny("qwen2-vl-2")).plan, "mlp")
+    assert {tensor.name for tensor in first.plan.merged} - {tensor.name for tensor in plan.merged}
+    qwen.move(Recipe(alpha=0.6))
+    qwen.generate(prompts)
+    encoded = qwen.effort.encoded_images
+    qwen.adopt(plan)
+    digest = qwen.move(Recipe(alpha=0.3))
+    answers = qwen.generate(prompts)
+    assert qwen.effort.encoded_images == encoded
+    new = start(dataclasses.replace(first, plan=plan))
+    assert new.move(Recipe(alpha=0.3)) == digest
+    assert new.generate(prompts) == answers
+    live, fresh = (one._llm.collective_rpc("adamms_live_digest") for one in (qwen, new))
+    assert live == fresh
+    qwen.adopt(first.plan)
+
+
+def test_log_probabilities_are_those_of_the_other_engine_with_and_without_drafts(qwen: VllmEngine, tiny: Tiny) -> None:
+    spec = tiny_spec(tiny("qwen2-vl"), tiny("llava-onevision"), kind="vllm", dtype="float32")
+    vllm, transformers, prompts = start(spec), TransformersEngine(spec), tiny_prompts()
+    for engine in (vllm, transformers):
+        engine.move(Recipe(alpha=0.3))
+    plain, theirs = vllm.generate(prompts), transformers.generate(prompts)
+    drafted = vllm.generate(prompts, {answer.prompt_id: answer.tokens[:3] for answer in plain})
+    assert plain == theirs == drafted
+    for answers in (plain, drafted):
+        for answer, other in zip(answers, theirs, strict=True):
+            assert answer.logprobs == pytest.approx(other.logprobs, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_two_ranks_merge_and_answer_as_one_does(qwen: VllmEngine, tiny: Tiny) -> None:
+    """Tensor parallelism: every rank merges whole tensors, vLLM's loader takes its shard."""
+    spec = tiny_spec(tiny("qwen2-vl"), tiny("llava-onevision"), kind="vllm", tensor_parallel_size=2)
+    both, prompts = start(spec), tiny_prompts()
+    qwen.adopt(spec.plan)
+    for alpha in (0.3, 0.6, 0.3):
+        assert both.move(Recipe(alpha=alpha)) == qwen.move(Recipe(alpha=alpha))
+        assert both.generate(prompts) == qwen.generate(prompts)

@@ -1,0 +1,71 @@
+"""The README's table and the comparison of criteria, on the shipped pair with few prompts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+PAIR = ROOT / "adamms" / "demo" / "pair"
+TASKS = ["row-french", "position-plain"]
+pytestmark = pytest.mark.slow
+
+
+def run(script: str, *arguments: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", f"pipelines.experiments.{script}", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pair that need not be trained, with a few unlabelled prompts."""
+    folder = tmp_path_factory.mktemp("reproduce")
+    pair = folder / "pair-1"
+    shutil.copytree(PAIR, pair)
+    run("tiny_pair", "--output", str(pair), "--seed", "1", "--labelled")
+    for task in TASKS:
+        file = pair / "prompts" / f"{task}.jsonl"
+        file.write_text("".join(file.read_text().splitlines(keepends=True)[:12]))
+    return folder
+
+
+def settings(folder: Path, config: str) -> list[str]:
+    own = ["--config", f"conf/{config}.yaml", f"folder={folder}", "seeds=[1]", f"tasks=[{','.join(TASKS)}]"]
+    return [*own, "labelled=10", "baselines=[ties]", "searching.alphas=[0,0.2,0.4,0.6]"]
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+def test_every_choice_stands_beside_labels_confidence_and_noise(folder: Path) -> None:
+    run("reproduce", *settings(folder, "reproduce"))
+    lines = (folder / "table.md").read_text().splitlines()
+    header, rows = cells(lines[0]), [dict(zip(cells(lines[0]), cells(line), strict=True)) for line in lines[2:4]]
+    assert header[-2:] == ["confidence", "noise"]
+    for task, row in zip(TASKS, rows, strict=True):
+        assert (row["seed"], row["task"], row["noise"]) == ("1", task, "0 of 12")
+        accuracies = {alpha: float(row[alpha].strip("*")) for alpha in ("0.0", "0.2", "0.4", "0.6")}
+        assert row[row["chosen"]].startswith("**")
+        assert float(row["regret"]) == pytest.approx(max(accuracies.values()) - accuracies[row["chosen"]])
+        assert accuracies[row["oracle"]] == max(accuracies.values())
+        assert 0 < float(row["confidence"].removesuffix(" %")) <= 100
+    assert any(line.startswith("| ties |") for line in lines)
+
+
+def test_criteria_are_compared_on_the_same_answers(folder: Path) -> None:
+    run("criteria", *settings(folder, "criteria"), "criteria=[either,logprob+donor]")
+    lines = (folder / "criteria.md").read_text().splitlines()
+    found = {cells(line)[0]: cells(line) for line in lines[2:]}
+    assert {"either", "logprob+donor", "always 0.2"} < found.keys()
+    assert found["either"][3].endswith(" of 2")
+    best = float(found["(best by labels that is no end point)"][1])
+    assert best <= min(float(found[name][1]) for name in ("either", "logprob+donor", "always 0.2", "always 0.4"))

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import base64
+import io
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from adamms.config import EngineConfig, PromptsConfig
+from adamms.engines.lengths import fitting_prompts
+from adamms.errors import UserError
+from adamms.prompts.prompt import Prompt, load_prompts
+from tests.support.specs import tiny_spec
+from tests.support.trained_models import picture, tiny_prompts
+
+
+def load(path: Path | str, **config: Any) -> list[Prompt]:
+    return load_prompts(PromptsConfig(path=str(path), **config))
+
+
+def jsonl(path: Path, *rows: Any) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def decoded(image: Image.Image) -> list[Any]:
+    return list(image.convert("RGB").getdata())
+
+
+ROWS = [{"id": f"r{i}", "prompt": f"question {i}", "label": "never read"} for i in range(20)]
+
+
+def test_a_larger_draw_holds_the_smaller_one_in_file_order(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "p.jsonl", *ROWS)
+    few, many = load(path, n=5), load(path, n=12)
+    assert set(few) < set(many)
+    assert [prompt.id for prompt in many] == sorted((p.id for p in many), key=lambda name: int(name[1:]))
+    assert load(path, n=5, seed=1) != few
+    assert load(jsonl(tmp_path / "q.jsonl", *reversed(ROWS)), n=5) == few[::-1]
+    assert len(load(path, n=100)) == 20
+
+
+def test_every_way_to_give_an_image_gives_the_same_bytes(tmp_path: Path) -> None:
+    png = picture(1)
+    (tmp_path / "a.png").write_bytes(png)
+    uri = "data:image/png;base64," + base64.b64encode(png).decode()
+    url = "memory://adamms/a.png"
+    import fsspec
+
+    with fsspec.open(url, "wb") as file:
+        file.write(png)
+    ways = ["a.png", str(tmp_path / "a.png"), uri, url, (tmp_path / "a.png").as_uri(), {"path": "a.png", "bytes": None}]
+    path = jsonl(tmp_path / "p.jsonl", *({"prompt": "?", "images": way} for way in ways))
+    assert [prompt.images for prompt in load(path)] == [(png,)] * len(ways)
+    both = load(jsonl(tmp_path / "q.jsonl", {"question": "?", "image": "a.png", "images": ["a.png", uri]}))
+    assert both[0].images == (png, png, png)
+
+
+def test_parquet_reads_bytes_and_takes_only_what_is_drawn(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    rows = {"question": [f"q{i}" for i in range(6)], "image": [{"bytes": picture(i), "path": None} for i in range(6)]}
+    pyarrow.parquet.write_table(pa.table(rows), tmp_path / "p.parquet")
+    prompts = load(tmp_path / "p.parquet", n=3, suffix=" Briefly.")
+    assert len(prompts) == 3
+    for prompt in prompts:
+        assert prompt.images == (picture(int(prompt.id) - 1),)
+        assert prompt.text == f"q{int(prompt.id) - 1} Briefly."
+    assert load(tmp_path, n=3, suffix=" Briefly.") == prompts, "a folder of Parquet files"
+
+
+def test_a_saved_dataset_with_decoded_images_and_splits(tmp_path: Path) -> None:
+    from datasets import Dataset, DatasetDict, Features, Value
+    from datasets import Image as ImageFeature
+
+    rows = {
+        "id": ["a", "b"],
+        "query": ["one", "two"],
+        "image_1": [picture(0), picture(1)],
+        "image_2": [None, picture(2)],
+    }
+    features = Features(
+        id=Value("string"),
+        query=Value("string"),
+        image_1=ImageFeature(),
+        image_2=ImageFeature(),
+        answer=Value("string"),
+    )
+    dataset = Dataset.from_dict({**rows, "answer": ["x", "y"]}, features=features)
+    dataset.save_to_disk(tmp_path / "one")
+    fields = {"text_field": "query", "images_field": "image_1, image_2"}
+    prompts = load(tmp_path / "one", **fields)
+    assert [(p.id, p.text, p.images) for p in prompts] == [
+        ("a", "one", (picture(0),)),
+        ("b", "two", (picture(1), picture(2))),
+    ]
+    DatasetDict({"train": dataset, "odd": dataset.select([0])}).save_to_disk(tmp_path / "splits")
+    assert load(tmp_path / "splits", **fields) == prompts, "train is taken by itself"
+    assert len(load(tmp_path / "splits", split="odd", **fields)) == 1
+    with pytest.raises(UserError, match=r"train, odd.*prompts.split="):
+        load(tmp_path / "splits", split="nope", **fields)
+
+
+def test_a_folder_of_images_with_a_question(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "b.png").write_bytes(picture(0))
+    (tmp_path / "deep" / "a.JPG").write_bytes(picture(1))
+    (tmp_path / "notes.txt").write_text("no image")
+    prompts = load(tmp_path, question="What is it?")
+    assert [(p.id, p.text) for p in prompts] == [("b.png", "What is it?"), ("deep/a.JPG", "What is it?")]
+    assert prompts[1].images == (picture(1),)
+    with pytest.raises(UserError, match=r"prompts\.question"):
+        load(tmp_path)
+
+
+def test_pictures_are_rgb() -> None:
+    out = io.BytesIO()
+    Image.new("LA", (3, 2), (7, 100)).save(out, "PNG")
+    [image] = Prompt("a", "?", (out.getvalue(),)).pictures()
+    assert (image.mode, image.size) == ("RGB", (3, 2))
+
+
+def test_everything_broken_is_reported_together_or_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    (tmp_path / "good.png").write_bytes(picture(0))
+    path = jsonl(
+        tmp_path / "p.jsonl",
+        {"id": "1", "prompt": "?", "images": "missing.png"},
+        {"id": "2", "prompt": "?", "images": ["good.png", "bad.png"]},
+        {"id": "3", "prompt": "?", "images": [3]},
+        *({"id": str(i), "prompt": "?", "images": "good.png"} for i in range(4, 9)),
+    )
+    with pytest.raises(UserError) as error:
+        load(path)
+    assert all(f"line {line}" in str(error.value) for line in (1, 2, 3))
+    assert "line 4" not in str(error.value)
+    assert "\n" not in str(error.value)
+    with caplog.at_level(logging.WARNING):
+        assert [p.id for p in load(path, on_error="skip", n=5)] == ["4", "5", "6", "7", "8"]
+    assert "left out" in caplog.text
+    lines = jsonl(
+        tmp_path / "l.jsonl", {"prompt": ""}, {"text": "?"}, [1], {"prompt": "?", "id": "2"}, {"prompt": "!", "id": 2}
+    )
+    with pytest.raises(UserError, match=r"line 1: .*line 2: .*line 3: .*line 5: id '2' is that of line 4"):
+        load(lines)
+    assert len(load(lines, on_error="skip")) == 1
+
+
+@pytest.mark.parametrize("path", ["", "nowhere.jsonl", "./nowhere", "/no/where", "a/b/c"])
+def test_no_source_is_said_in_one_line(path: str) -> None:
+    with pytest.raises(UserError, match="expected JSONL"):
+        load(path)
+
+
+def test_the_digest_covers_all_that_is_asked() -> None:
+    prompts = [
+        Prompt("a", "?"),
+        Prompt("a", "!"),
+        Prompt("a", "?", (b"1",)),
+        Prompt("a", "?", (b"1", b"2")),
+        Prompt("a", "?", (b"2", b"1")),
+        Prompt("a", "?", (), "Be brief."),
+        Prompt("a", "?", (b"1",), "Be brief."),
+    ]
+    assert len({prompt.digest for prompt in prompts}) == len(prompts)
+    assert Prompt("b", "?").digest == prompts[0].digest
+
+
+def test_prompts_that_are_too_long_are_reported_together(tiny: Callable[[str], Path]) -> None:
+    spec = tiny_spec(tiny("qwen2-vl"), tiny("llava-onevision"), max_model_len=200, max_tokens=50)
+    prompts = [
+        *tiny_prompts(3),
+        Prompt("long", "word " * 60),
+        Prompt("longer", "?", tuple(picture(i) for i in range(40))),
+    ]
+    with pytest.raises(UserError) as error:
+        fitting_prompts(prompts, spec)
+    assert "prompt long: " in str(error.value)
+    assert "prompt longer: " in str(error.value)
+    assert "prompt 0" not in str(error.value)
+    assert fitting_prompts(prompts, spec, "skip") == prompts[:3]
+    with pytest.raises(UserError, match="no prompt fits"):
+        fitting_prompts(prompts[3:], spec, "skip")
+
+
+def test_defaults_are_those_of_the_issue() -> None:
+    assert PromptsConfig().n == 100
+    assert EngineConfig().drafts

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from adamms.errors import UserError
+from adamms.reporting.ranking import Row, draw, failed_row, print_ranking, ranked, row_of
+
+
+def selection(folder: Path, alpha: float | None, score: float, warnings: tuple[str, ...] = ()) -> Path:
+    found = {
+        "alpha": alpha,
+        "scores": {"0": None, "0.1": score, "0.2": 9, "0.3": None},
+        "bootstrap": {"0.1": 0.75},
+        "prompts": {"used": 20},
+        "warnings": list(warnings),
+        "tasks": {"ocr": {"alpha": 0.2}},
+    }
+    folder.mkdir()
+    (folder / "selection.json").write_text(json.dumps(found))
+    return folder
+
+
+def test_a_row_is_what_the_search_left(tmp_path: Path) -> None:
+    row = row_of("p/linear", "finished", selection(tmp_path / "a", 0.1, 5))
+    assert (row.status, row.alpha, row.divergence, row.support) == ("finished", 0.1, 0.25, 0.75)
+    assert row.tasks == {"ocr": 0.2}
+    none = row_of("p/ties", "finished", selection(tmp_path / "b", None, 5))
+    assert (none.alpha, none.divergence, none.support) == (None, None, None)
+    stopped = row_of("q", "finished", selection(tmp_path / "c", 0.1, 5, ("stopped by budget.hours=1 after 20 of 40",)))
+    assert stopped.status == "stopped"
+
+
+def test_the_most_consistent_first_and_failures_last(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        failed_row("z", UserError("donor: no such folder")),
+        Row("b", "finished", 0.3, 0.4),
+        Row("a", "finished", 0.1, 0.4),
+        Row("c", "unchanged", 0.2, 0.0),
+        failed_row("y", ValueError("what\nmore")),
+    ]
+    order = ranked(rows)
+    assert [row.name for row in order] == ["c", "a", "b", "y", "z"]
+    print_ranking(order, "either")
+    told = capsys.readouterr().out
+    assert [line.split()[1] for line in told.splitlines()[1:4]] == ["c", "a", "b"]
+    assert "z: donor: no such folder" in told
+    assert "y: ValueError: what" in told
+    written = draw(order, "either", tmp_path)
+    assert {path.suffix for path in written} == {".png", ".html"}
+    assert "c" in (tmp_path / "ranking.html").read_text()
+    assert draw([rows[0]], "either", tmp_path / "none") == []

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from adamms.reporting.report.telling import SAME, STABLE, UNSTABLE, telling_prompts
+from adamms.runs.costs import read_costs
+from adamms.runs.responses import format_alpha
+from adamms.tracking import Costs, write_report
+from tests.support.searches import ALPHAS, HOSTILE, made_up_prompts, made_up_story
+
+
+class Page(HTMLParser):
+    """What a browser would find: the text, the pictures, the scripts."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.text, self.pictures, self.scripts, self.asked = "", [], 0, []
+        self.feed(file.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.scripts += tag == "script"
+        if tag == "img":
+            self.pictures.append(found["src"])
+        self.asked += [found[name] for name in ("src", "href", "xlink:href") if name in found]
+
+    def handle_endtag(self, tag: str) -> None:
+        self.text += " " * (tag in ("td", "th"))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    folder = tmp_path_factory.mktemp("report")
+    report, *figures = write_report(made_up_story(folder)[0], folder)
+    assert report == folder / "report.html"
+    assert {path.name for path in figures} == {
+        f"{name}.{form}" for name in ("divergence", "answers", "phases") for form in ("png", "html")
+    }
+    return Page(report)
+
+
+def test_the_report_says_all_that_it_must(page: Page) -> None:
+    for text in ("alpha = ", "resamples", "qwen2-vl", "llava-onevision", "vision encoder: the base keeps its own",
+                 "2 of 3 tensors merge", "Time by phase", "2 min 26 s", "torch", "base: models/qwen2-vl",
+                 *map(format_alpha, ALPHAS), "47.5", "peak memory of an engine", "3.25 GB",
+                 "noise floor (same alpha twice): 1", "the donor alone reaches 22.0 %"):  # fmt: skip
+        assert text in page.text, text
+    assert len(page.pictures) >= 5, "the pictures of the prompts are shown"
+
+
+def test_the_report_asks_nobody_for_anything(page: Page) -> None:
+    assert all(address.startswith(("data:", "#")) for address in page.asked), page.asked
+
+
+def test_answers_cannot_break_out_of_the_report(page: Page) -> None:
+    assert HOSTILE in page.text, "it is shown as the text that it is"
+    assert page.scripts == 1, "the only script is ours"
+
+
+def test_telling_prompts_speak_for_and_against() -> None:
+    prompts = made_up_prompts(4)
+    answers = {
+        0.0: ("a", "same", "x", "1"),
+        0.1: ("b", "same", "y", "2"),
+        0.2: ("b", "same", "z", "2"),
+        0.3: ("b", "same", "w", "2"),
+        0.4: ("c", "same", "v", "2"),
+    }  # fmt: skip
+    responses = {alpha: {p.id: a for p, a in zip(prompts, row, strict=True)} for alpha, row in answers.items()}
+    found = [(one.why, prompts.index(one.prompt)) for one in telling_prompts(responses, prompts, 0.2)]
+    assert found == [(STABLE, 0), (STABLE, 3), (UNSTABLE, 2), (SAME, 1)]
+
+
+@pytest.fixture(scope="module")
+def tasks_page(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    """Of two tasks, judged by labels beside a baseline, and with alphas of groups of weights."""
+    folder = tmp_path_factory.mktemp("tasks")
+    story, _ = made_up_story(folder)
+    accuracy, unsettled = story.judgements[""]["accuracy"], {**story.selection, "alpha": None, "verdict": "unsettled"}
+    judged = {
+        "ocr": {"chosen": 0.2, "accuracy": accuracy, "donor": 20.0, "oracle": 0.3, "regret": 3.5},
+        "vqa": {"chosen": 0.1, "accuracy": {**accuracy, "0.0": 11.0}, "donor": 30.0, "oracle": 0.3, "regret": 9.0},
+    }
+    judged["ocr"]["baselines"] = {"ties": 33.25}
+    steps = [{"group": "attention", "alpha": 0.4, "score": 7, "verdict": "0.4 is chosen in 77 % of resamples"}]
+    groups = {"groups": {"attention": 0.4}, "group_steps": steps}
+    selection = {**story.selection, "tasks": {"ocr": story.selection, "vqa": unsettled}, **groups}
+    report, *figures = write_report(replace(story, selection=selection, judgements=judged), folder)
+    assert {"tasks.png", "accuracy.png"} <= {path.name for path in figures}
+    return Page(report)
+
+
+def test_every_task_is_told_of_by_itself(tasks_page: Page) -> None:
+    text = " ".join(tasks_page.text.split())
+    # task, alpha, chosen, base, donor, ties, oracle and its alpha, regret
+    for row in ("ocr 0.2 44.0 31.0 20.0 33.2 47.5 0.3 3.5", "vqa 0.1 38.5 11.0 30.0 – 47.5 0.3 9.0"):
+        assert row in text, row
+    assert "mean 41.2 21.0 25.0 – 47.5 6.2" in text
+    assert "vqa – unsettled" in text, "how sure each task's own choice is"
+    assert "the search, mean of 2 tasks" in text, "the curve's accuracy is that of both"
+    assert "points from the best" not in text
+
+
+def test_alphas_of_groups_are_told(tasks_page: Page) -> None:
+    text = " ".join(tasks_page.text.split())
+    assert "1 attention 0.4 7 0.4 is chosen in 77 % of resamples" in text
+    assert "Exported: attention 0.4, all other weights 0.3." in text
+
+
+def test_a_report_of_nothing_chosen(tmp_path: Path) -> None:
+    story, _ = made_up_story(tmp_path)
+    nothing = {**story.selection, "alpha": None, "verdict": "nothing can be chosen"}
+    report, *_ = write_report(replace(story, selection=nothing, judgements={}, seconds={}, merged=""), tmp_path)
+    text = Page(report).text
+    assert "Nothing was chosen" in text
+    assert "Try smaller or other searching.alphas" in text
+    assert "The chosen alpha is framed" not in text
+    assert "% right" not in text
+
+
+def test_costs_add_up_over_runs_of_the_command(tmp_path: Path) -> None:
+    file = tmp_path / "run" / "costs.json"
+    for _ in range(2):
+        costs = Costs(file)
+        costs.add("answering", 2.5)
+        with costs.phase("exporting"):
+            pass
+        costs.save()
+    found = read_costs(file)
+    assert found["answering"] == 5.0
+    assert list(found) == ["answering", "exporting"]

@@ -1,0 +1,85 @@
+"""An engine without a model, for real Ray: it answers from prompt and alpha, and misbehaves where a prompt says so."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from adamms.config import EngineConfig
+from adamms.engines.engine import Answer, Effort, Engine
+from adamms.engines.peak import PeakMemory
+from adamms.errors import UserError
+from adamms.merging.recipe import Recipe
+from adamms.prompts.prompt import Prompt
+
+
+@dataclass(frozen=True)
+class FakePlan:
+    """In place of a `MergePlan`: a donor."""
+
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class FakeSpec:
+    """In place of an `EngineSpec`. `start`: what building does: 'raise', 'user error', 'die', 'hang'."""
+
+    config: EngineConfig
+    folder: Path
+    start: str = ""
+    seconds: float = 0.0
+    plan: FakePlan = field(default_factory=lambda: FakePlan("one"))
+
+    def build(self) -> Engine:
+        _misbehave(self.start)
+        (self.folder / f"pid-{os.getpid()}").touch()
+        return FakeEngine(self)
+
+
+class FakeEngine:
+    def __init__(self, spec: FakeSpec) -> None:
+        self.effort = Effort()
+        self._spec, self._alpha, self._peak = spec, -1.0, 0
+        self.adopt(spec.plan)
+
+    def adopt(self, plan: FakePlan) -> None:
+        self._donor = "" if plan.fingerprint == "one" else f" of donor {plan.fingerprint}"
+
+    def move(self, recipe: Recipe) -> str:
+        self._alpha = recipe.alpha
+        return f"{recipe.alpha:g}"
+
+    def generate(self, prompts: Sequence[Prompt], drafts: Mapping[str, Sequence[int]] | None = None) -> list[Answer]:
+        time.sleep(self._spec.seconds)
+        for prompt in prompts:
+            when, _, what = prompt.text.partition(":")
+            if what and float(when) == self._alpha:
+                _misbehave(what, self._spec.folder)
+        drafted = sum(len(tokens) for tokens in (drafts or {}).values())
+        self._peak = max(self._peak, len(prompts))
+        self.effort += Effort(decoded_tokens=len(prompts), drafted_tokens=drafted)
+        company = {prompt.id: f" of {len(prompts)}" if prompt.text == "fickle" else "" for prompt in prompts}
+        return [Answer(p.id, f"{p.id} at {self._alpha:g}{self._donor}{company[p.id]}", (1, 2), "stop") for p in prompts]
+
+    def take_peak(self) -> PeakMemory:
+        """A byte a prompt."""
+        found, self._peak = self._peak, 0
+        return PeakMemory(resident=found)
+
+
+def _misbehave(what: str, folder: Path | None = None) -> None:
+    if what == "raise":
+        raise ValueError("a poisoned prompt\nwith more lines")
+    if what == "user error":
+        raise UserError("engine.kind: mend it like this")
+    if what == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if what == "hang":
+        time.sleep(10_000)
+    if what == "die once" and folder is not None and not (folder / "died").exists():
+        (folder / "died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)

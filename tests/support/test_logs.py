@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from adamms.config import LogConfig, LogFormat
+from adamms.errors import UserError
+from adamms.support.logs import configure_logs
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    root, ours = logging.getLogger(), logging.getLogger("adamms")
+    before = root.handlers[:], ours.level
+    yield
+    root.handlers[:], _ = before
+    ours.setLevel(before[1])
+
+
+def test_json_lines_have_a_field_for_what_they_are_about(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(LogConfig(LogFormat.json, "info"))
+    about = {"search": "pair/linear", "alpha": 0.3, "actor": 1}
+    logging.getLogger("adamms.some").info("answered %d prompts", 4, extra=about)
+    row = json.loads(capsys.readouterr().err)
+    assert row.pop("time")
+    expected = {"level": "INFO", "logger": "adamms.some", "message": "answered 4 prompts", **about}
+    assert row.items() >= expected.items(), "where vLLM was imported, it adds fields of its own"
+
+
+def test_text_tells_the_same_at_its_end_and_only_from_the_level_on(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(LogConfig(level="warning"))
+    logging.getLogger("adamms.some").info("quiet")
+    logging.getLogger("adamms.some").warning("failed", extra={"search": "pair/ties"})
+    assert capsys.readouterr().err == "WARNING adamms.some: failed (search pair/ties)\n"
+
+
+def test_an_unknown_level_is_refused() -> None:
+    with pytest.raises(UserError, match=r"log\.level=loud"):
+        configure_logs(LogConfig(level="loud"))
