@@ -39,7 +39,8 @@ def map_models(
     base: Base, donor: Donor, overrides: Overrides = None, as_json: AsJson = False, debug: Debug = False
 ) -> None:
     """Show which donor weights would merge into which base weights, and why the rest is kept."""
-    from adamms.config import MapSettings, load_settings
+    from adamms.commands.settings import MapSettings
+    from adamms.config import load_settings
     from adamms.mapping import plan_pair
     from adamms.mapping.table import print_plan
 
@@ -69,7 +70,8 @@ def merge(
     debug: Debug = False,
 ) -> None:
     """Merge DONOR into BASE with one alpha and write a complete checkpoint."""
-    from adamms.config import MergeSettings, load_settings
+    from adamms.config import load_settings
+    from adamms.merging.config import MergeSettings
     from adamms.merging.pair import merge_models
 
     given: dict[str, Any] = {"base": base, "donor": donor}

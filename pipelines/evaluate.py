@@ -22,7 +22,7 @@ from rich.console import Console
 
 from adamms.checkpoint.checkpoint import read_json
 from adamms.cli import pipeline
-from adamms.config import EvaluateSettings
+from adamms.commands.settings import EvaluateSettings
 from adamms.errors import UserError
 from adamms.judging.judgement import Judgement, judge, read_labels
 from adamms.judging.labelled import answer_as_baselines, answer_as_donor, answer_labelled

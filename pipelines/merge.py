@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from adamms.cli import pipeline
-from adamms.config import MergeJobSettings
+from adamms.commands.settings import MergeJobSettings
 from adamms.merging.pair import merge_models
 from adamms.support.ray_session import warn_if_temporary
 

@@ -9,7 +9,7 @@ The same command run again goes on where it stopped: no finished (alpha, prompt)
 from __future__ import annotations
 
 from adamms.cli import pipeline
-from adamms.config import SearchSettings
+from adamms.commands.settings import SearchSettings
 from adamms.reporting.tables import print_outcome
 from adamms.searching.answering import Engines
 from adamms.searching.budget import Budget

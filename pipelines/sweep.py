@@ -15,7 +15,7 @@ from pathlib import Path
 
 import adamms.reporting.ranking as ranking
 from adamms.cli import pipeline
-from adamms.config import SweepSettings
+from adamms.commands.settings import SweepSettings
 from adamms.errors import UserError
 from adamms.searching.budget import Budget
 from adamms.searching.search import Search

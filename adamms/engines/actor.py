@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from adamms.config import EngineConfig
+from adamms.engines.config import EngineConfig
 from adamms.engines.engine import NO_EFFORT, Answer, Effort, Engine, EngineSpec
 from adamms.engines.peak import NO_MEMORY, PeakMemory
 from adamms.merging.recipe import Recipe

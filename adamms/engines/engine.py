@@ -12,7 +12,7 @@ from adamms.merging.recipe import Recipe
 from adamms.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
-    from adamms.config import EngineConfig
+    from adamms.engines.config import EngineConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from adamms.checkpoint import Checkpoint
-from adamms.config import EngineConfig
 from adamms.engines.chat import Chat
+from adamms.engines.config import EngineConfig
 from adamms.engines.engine import EngineSpec
 from adamms.errors import UserError
 from adamms.prompts.prompt import Prompt, report_problems

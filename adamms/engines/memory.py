@@ -8,7 +8,7 @@ from typing import Any
 
 from adamms.checkpoint import DTYPES, Checkpoint
 from adamms.checkpoint.checkpoint import total_bytes
-from adamms.config import EngineConfig, EngineKind
+from adamms.engines.config import EngineConfig, EngineKind
 from adamms.errors import UserError
 from adamms.mapping.plan import MergePlan
 

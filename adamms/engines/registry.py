@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from adamms.config import EngineKind
+from adamms.engines.config import EngineKind
 from adamms.errors import UserError
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from adamms.checkpoint.stage import stage
-from adamms.config import EngineConfig
 from adamms.engines.answer_reader import AnswerReader
 from adamms.engines.chat import Chat
+from adamms.engines.config import EngineConfig
 from adamms.engines.devices import pick_device, pick_dtype
 from adamms.engines.digest import WeightsDigest
 from adamms.engines.engine import Answer, Effort, EngineSpec

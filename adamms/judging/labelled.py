@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from adamms.config import EvaluateSettings
 from adamms.engines.engine import EngineSpec
 from adamms.errors import UserError
+from adamms.judging.config import JudgingSettings
 from adamms.mapping import PlannedPair, plan_pair
 from adamms.merging.recipe import Recipe
 from adamms.prompts.prompt import Prompt
@@ -23,7 +23,7 @@ EVEN = 0.5
 
 
 def answer_labelled(
-    settings: EvaluateSettings, pair: PlannedPair, line: Line, alphas: Sequence[float], prompts: Sequence[Prompt]
+    settings: JudgingSettings, pair: PlannedPair, line: Line, alphas: Sequence[float], prompts: Sequence[Prompt]
 ) -> Responses:
     """Every candidate's answers to the labelled prompts."""
     run = RunFolder(Path(settings.run_dir), answer_identity(pair.plan, line, settings.engine), "judged")
@@ -33,7 +33,7 @@ def answer_labelled(
 
 
 def answer_as_donor(
-    settings: EvaluateSettings, pair: PlannedPair, prompts: Sequence[Prompt], stored: str = "judged-donor"
+    settings: JudgingSettings, pair: PlannedPair, prompts: Sequence[Prompt], stored: str = "judged-donor"
 ) -> dict[str, str]:
     """The donor's answers, in its own architecture."""
     with Engines(settings.ray) as engines:
@@ -41,7 +41,7 @@ def answer_as_donor(
 
 
 def answer_as_baselines(
-    settings: EvaluateSettings, methods: Sequence[str], prompts: Sequence[Prompt]
+    settings: JudgingSettings, methods: Sequence[str], prompts: Sequence[Prompt]
 ) -> dict[str, dict[str, str]]:
     """The answers of other merge methods with their own defaults, through the same mapping and engine.
 

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from adamms.config import LmmsEvalConfig
 from adamms.errors import UserError
+from adamms.judging.config import LmmsEvalConfig
 
 _RESULTS = "*_results.json"
 

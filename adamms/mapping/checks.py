@@ -14,7 +14,7 @@ from adamms.mapping.language_model import LanguageModelView
 from adamms.mapping.numbers import MROPE
 
 if TYPE_CHECKING:
-    from adamms.config import MappingConfig
+    from adamms.mapping.config import MappingConfig
 
 
 @dataclass

@@ -11,7 +11,7 @@ from adamms.mapping.plan import MergePlan, TensorPlan
 from adamms.mapping.planner import identify, plan_merge, view_of
 
 if TYPE_CHECKING:
-    from adamms.config import MapSettings
+    from adamms.mapping.config import PairSettings
 
 
 class PlannedPair(NamedTuple):
@@ -23,7 +23,7 @@ class PlannedPair(NamedTuple):
     ancestor: Checkpoint | None
 
 
-def plan_pair(settings: MapSettings, *, weights: bool = True) -> PlannedPair:
+def plan_pair(settings: PairSettings, *, weights: bool = True) -> PlannedPair:
     """Opens the models, plans the merge, and checks that they share an ancestor.
 
     Args:

@@ -23,7 +23,7 @@ from adamms.mapping.plan import MergePlan, ModelIdentity, Piece, TensorPlan
 from adamms.mapping.vocabulary import match_vocabularies
 
 if TYPE_CHECKING:
-    from adamms.config import MappingConfig
+    from adamms.mapping.config import MappingConfig
 
 CanonicalIndex = Mapping[tuple[str, str | None], Sequence[Segment]]
 _KEPT = {"other": "no rule of the architecture names it", "dropped": "a buffer that follows from the config"}

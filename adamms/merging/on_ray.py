@@ -11,7 +11,8 @@ from adamms.merging.run import After, Run, device_of, run_on_threads
 from adamms.support.ray_session import ray_session
 
 if TYPE_CHECKING:
-    from adamms.config import MergingConfig, RayConfig
+    from adamms.merging.config import MergingConfig
+    from adamms.support.ray_session import RayConfig
 
 RETRIES = 10  # of a task whose worker or machine died; it writes the same bytes to the same places again
 

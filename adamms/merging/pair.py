@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from adamms.config import MergeSettings
 from adamms.mapping import PlannedPair, plan_pair
+from adamms.merging.config import MergeSettings
 from adamms.merging.recipe import Recipe
 from adamms.merging.staging import check_output
 from adamms.merging.to_disk import check_ancestor, merge_to_disk

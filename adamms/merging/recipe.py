@@ -11,8 +11,8 @@ from adamms.merging.groups import belongs, is_group
 from adamms.merging.methods import METHODS, Method
 
 if TYPE_CHECKING:
-    from adamms.config import MergingConfig
     from adamms.mapping.plan import TensorPlan
+    from adamms.merging.config import MergingConfig
 
 
 @dataclass(frozen=True, slots=True, init=False)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from adamms.config import MergingConfig
+    from adamms.merging.config import MergingConfig
 
 After = Callable[[Iterable[Any]], Sequence[Any]]
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from adamms.checkpoint import Checkpoint
-from adamms.config import Backend, MergingConfig, RayConfig
 from adamms.errors import FULL, UserError
 from adamms.mapping.plan import MergePlan
 from adamms.merging.companions import copy_companions, write_model_card, write_record
+from adamms.merging.config import Backend, MergingConfig
 from adamms.merging.execute import CHUNK_ELEMENTS, GPU_CHUNK_ELEMENTS, Originals
 from adamms.merging.layout import Shard, lay_out, start_files
 from adamms.merging.measure import measure
@@ -25,6 +25,7 @@ from adamms.merging.run import Run, cores, device_of, run_on_threads
 from adamms.merging.spans import Job, Written, stretch_bytes, stretches_of, write_stretch
 from adamms.merging.staging import remove_stale, staged_folder
 from adamms.merging.statistics import Statistics
+from adamms.support.ray_session import RayConfig
 
 Progress = Callable[[int], None]  # called with bytes written since the last call
 LOG = logging.getLogger(__name__)

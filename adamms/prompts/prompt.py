@@ -16,7 +16,7 @@ from adamms.prompts.sources import Row, Source, read_source
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from adamms.config import PromptsConfig
+    from adamms.prompts.config import PromptsConfig
 
 MAX_REPORTED = 10
 

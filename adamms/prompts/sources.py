@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from adamms.errors import UserError
 
 if TYPE_CHECKING:
-    from adamms.config import PromptsConfig
+    from adamms.prompts.config import PromptsConfig
 
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 TEXT_FIELDS, IMAGE_FIELDS = ("prompt", "question"), ("images", "image")

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from adamms.config import PromptsConfig
 from adamms.errors import UserError
+from adamms.prompts.config import PromptsConfig
 from adamms.prompts.prompt import Prompt, load_prompts
 
 Tasks = dict[str, list[Prompt]]

@@ -16,9 +16,9 @@ from adamms.runs.responses import format_alpha
 from adamms.selecting.selection import END_POINT, Selection
 
 if TYPE_CHECKING:
-    from adamms.config import TrackingConfig
     from adamms.engines.noise import Noise
     from adamms.searching.outcome import Outcome
+    from adamms.tracking.config import TrackingConfig
 
 
 def print_selection(selection: Selection, console: Console | None = None) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from adamms.config import EngineConfig
+from adamms.engines.config import EngineConfig
 from adamms.errors import UserError
 from adamms.support.files import write_json, write_whole
 from adamms.engines.engine import Answer

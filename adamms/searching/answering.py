@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 
-from adamms.config import EngineConfig, MergeSettings, RayConfig
+from adamms.engines.config import EngineConfig
 from adamms.engines.engine import EngineSpec
 from adamms.engines.noise import Noise, noise_floor
 from adamms.engines.pool import InferencePool
+from adamms.merging.config import MergeSettings
 from adamms.merging.to_disk import runs_on_ray
 from adamms.prompts.prompt import Prompt
 from adamms.runs.responses import format_alpha
@@ -19,7 +20,7 @@ from adamms.searching.candidates import CandidateBook
 from adamms.searching.coefficient import Line
 from adamms.searching.observing import Observer
 from adamms.support.progress import count_bar
-from adamms.support.ray_session import ray_session
+from adamms.support.ray_session import RayConfig, ray_session
 from adamms.tracking import CandidateRecord, SearchTracker
 
 

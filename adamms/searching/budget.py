@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from adamms.config import BudgetConfig
 from adamms.errors import UserError
+from adamms.searching.config import BudgetConfig
 
 
 class BudgetOver(UserError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from adamms.config import SearchSettings
 from adamms.engines.engine import EngineSpec
 from adamms.errors import UserError
 from adamms.mapping import PlannedPair
@@ -18,6 +17,7 @@ from adamms.searching.answering import Answering, Engines
 from adamms.searching.budget import UNLIMITED, Budget, BudgetOver
 from adamms.searching.candidates import CandidateBook
 from adamms.searching.coefficient import Line
+from adamms.searching.config import StudySettings
 
 ITSELF = 0.0
 """The alpha that its answers are stored under: nothing is merged into it."""
@@ -42,7 +42,7 @@ class Donor:
         stored: the folder's name in `run_dir`.
     """
 
-    def __init__(self, settings: SearchSettings, pair: PlannedPair, stored: str) -> None:
+    def __init__(self, settings: StudySettings, pair: PlannedPair, stored: str) -> None:
         plan, self._line = plan_alone(pair.donor), Line(Recipe())
         self.spec = EngineSpec(plan, settings.engine, settings.mapping.donor_architecture)
         self.run = RunFolder(Path(settings.run_dir), answer_identity(plan, self._line, settings.engine), stored)

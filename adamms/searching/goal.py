@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from adamms.config import SearchingConfig, Stop
 from adamms.errors import UserError
 from adamms.prompts.prompt import Prompt
 from adamms.prompts.tasks import all_prompts
@@ -20,6 +19,7 @@ from adamms.runs.responses import Responses
 from adamms.searching.budget import BudgetOver
 from adamms.searching.candidates import CandidateBook, Work
 from adamms.searching.coefficient import check_refine, finer
+from adamms.searching.config import SearchingConfig, Stop
 from adamms.selecting.criteria.criterion import Metric, get_metric
 from adamms.selecting.divergence import Endpoints, check_endpoints
 from adamms.selecting.early_stop import decided

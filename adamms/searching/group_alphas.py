@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adamms.config import SearchSettings
 from adamms.errors import UserError
 from adamms.mapping import PlannedPair
 from adamms.merging.groups import named_groups
@@ -17,6 +16,7 @@ from adamms.searching.answering import Answering, Engines
 from adamms.searching.budget import Budget, BudgetOver
 from adamms.searching.candidates import CandidateBook
 from adamms.searching.coefficient import Line, check_alphas
+from adamms.searching.config import StudySettings
 from adamms.searching.goal import goals_of
 from adamms.searching.outcome import reach
 from adamms.selecting.selection import Selection
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from adamms.searching.search import Search
 
 
-def check_groups(settings: SearchSettings, pair: PlannedPair) -> list[str]:
+def check_groups(settings: StudySettings, pair: PlannedPair) -> list[str]:
     """The groups of weights that get an alpha of their own.
 
     Raises:

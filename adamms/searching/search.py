@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from adamms.checkpoint.checkpoint import read_json
-from adamms.config import Export, SearchSettings
+from adamms.commands.settings import SearchSettings
 from adamms.engines.engine import EngineSpec
 from adamms.engines.lengths import fitting_prompts
 from adamms.engines.noise import Noise
@@ -25,6 +25,7 @@ from adamms.searching.budget import UNLIMITED, Budget
 from adamms.searching.candidate_scores import candidate_scores
 from adamms.searching.candidates import CandidateBook
 from adamms.searching.coefficient import Line, check_alphas
+from adamms.searching.config import Export
 from adamms.searching.donor import ITSELF, Donor
 from adamms.searching.goal import Goal, Rule, answers_without_saving, goals_of
 from adamms.searching.group_alphas import (

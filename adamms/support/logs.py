@@ -4,9 +4,26 @@ from __future__ import annotations
 
 import logging
 import sys
+from dataclasses import dataclass
+from enum import StrEnum
 
-from adamms.config import LogConfig, LogFormat
 from adamms.errors import UserError
+
+
+class LogFormat(StrEnum):
+    """How log lines are written."""
+
+    text = "text"
+    json = "json"
+
+
+@dataclass(frozen=True)
+class LogConfig:
+    format: LogFormat = LogFormat.text
+    """text, or json: one object a line on stderr, with search, alpha and actor where there are such."""
+    level: str = "warning"
+    """debug, info (every answered unit), warning, error."""
+
 
 LEVELS = ("debug", "info", "warning", "error")
 FIELDS = ("asctime", "levelname", "name", "message")

@@ -8,9 +8,17 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from adamms.errors import UserError
+
+
+@dataclass(frozen=True)
+class RayConfig:
+    address: str | None = None
+    """None: the cluster this job runs in, else a new one on this machine."""
+
 
 logger = logging.getLogger(__name__)
 LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}

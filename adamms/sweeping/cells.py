@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from adamms.config import SearchSettings, SweepSettings, load_settings, load_yaml, plain, settings_yaml
+from adamms.commands.settings import SearchSettings, SweepSettings
+from adamms.config import load_settings, load_yaml, plain, settings_yaml
 from adamms.errors import UserError
 from adamms.merging.companions import was_merged_as
 from adamms.searching.search import Search, prepare

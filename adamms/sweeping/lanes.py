@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from queue import SimpleQueue
 
-from adamms.config import EngineConfig, SweepSettings
+from adamms.commands.settings import SweepSettings
+from adamms.engines.config import EngineConfig
 from adamms.errors import UserError
 from adamms.searching.answering import Engines
 from adamms.searching.budget import Budget

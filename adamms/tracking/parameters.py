@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from adamms.mapping.plan import MergePlan, ModelIdentity
 
 if TYPE_CHECKING:
-    from adamms.config import SearchSettings
+    from adamms.commands.settings import SearchSettings
 
 
 def search_parameters(settings: SearchSettings, plan: MergePlan) -> dict[str, str]:

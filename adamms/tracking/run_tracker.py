@@ -18,7 +18,7 @@ from adamms.tracking.machine import MachineMonitor
 from adamms.tracking.server import Server, Unreachable, without_password
 
 if TYPE_CHECKING:
-    from adamms.config import TrackingConfig
+    from adamms.tracking.config import TrackingConfig
 
 logger = logging.getLogger(__name__)
 _OPEN: set[RunTracker] = set()

@@ -17,9 +17,10 @@ from adamms.tracking.registry import registered_name
 from adamms.tracking.run_tracker import RunTracker, finite
 
 if TYPE_CHECKING:
-    from adamms.config import PromptsConfig, TrackingConfig
+    from adamms.prompts.config import PromptsConfig
     from adamms.prompts.prompt import Prompt
     from adamms.selecting.selection import Selection
+    from adamms.tracking.config import TrackingConfig
 
 
 class SearchTracker(RunTracker):

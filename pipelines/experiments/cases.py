@@ -8,19 +8,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from adamms.config import EvaluateSettings, PromptsConfig, ReproduceSettings
+from adamms.commands.settings import EvaluateSettings
 from adamms.engines.engine import EngineSpec
 from adamms.engines.noise import Noise, noise_floor
 from adamms.judging.judgement import read_labels
 from adamms.judging.labelled import answer_as_baselines, answer_as_donor, answer_labelled
 from adamms.mapping import plan_pair
 from adamms.merging.recipe import Recipe
+from adamms.prompts.config import PromptsConfig
 from adamms.prompts.prompt import Prompt, load_prompts
 from adamms.prompts.tasks import all_prompts
 from adamms.runs.responses import Responses
 from adamms.runs.run_folder import RunFolder, answer_identity
 from adamms.searching.answering import Engines, answer_all
 from adamms.searching.coefficient import Line, check_alphas
+from pipelines.experiments.settings import ReproduceSettings
 
 TRAINING = "pipelines.experiments.tiny_pair"
 

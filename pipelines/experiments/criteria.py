@@ -10,10 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from adamms.cli import pipeline
-from adamms.config import ReproduceSettings
 from adamms.support.ray_session import ray_session
 from pipelines.experiments.cases import Case, answer_cases, make_pair
 from pipelines.experiments.comparison import compare, comparison_markdown
+from pipelines.experiments.settings import ReproduceSettings
 
 
 @pipeline

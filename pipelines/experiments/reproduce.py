@@ -11,7 +11,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from adamms.cli import pipeline
-from adamms.config import ReproduceSettings
 from adamms.errors import UserError
 from adamms.judging.judgement import Judgement, judge
 from adamms.reporting.tables import Trust, judgement_markdown, methods_markdown
@@ -19,6 +18,7 @@ from adamms.selecting.selection import Selection
 from adamms.support.ray_session import ray_session
 from pipelines.experiments.cases import answer_cases, make_pair, noise_of
 from pipelines.experiments.comparison import choose
+from pipelines.experiments.settings import ReproduceSettings
 
 
 @pipeline

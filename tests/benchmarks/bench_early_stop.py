@@ -20,9 +20,9 @@ from statistics import mean
 from rich.console import Console
 from rich.table import Table
 
-from adamms.config import SearchingConfig, Stop
 from adamms.prompts.prompt import Prompt
 from adamms.runs.responses import read_responses
+from adamms.searching.config import SearchingConfig, Stop
 from adamms.searching.goal import Rule, answers_without_saving, goals_of
 from tests.support.simulated import Simulated, Told, drifting
 

@@ -322,9 +322,10 @@ def _as_adamms(base: Path, donor: Path, output: Path, workers: int) -> None:
     import torch  # noqa: F401  (start-up)
 
     from adamms.checkpoint import Checkpoint
-    from adamms.config import MappingConfig, MergingConfig
     from adamms.mapping import plan_merge
+    from adamms.mapping.config import MappingConfig
     from adamms.merging import Recipe
+    from adamms.merging.config import MergingConfig
     from adamms.merging.to_disk import merge_to_disk
 
     begin, cpu = time.perf_counter(), time.process_time()

@@ -23,13 +23,15 @@ from pathlib import Path
 from typing import Any
 
 from adamms.checkpoint import Checkpoint
-from adamms.config import EngineConfig, EngineKind, MappingConfig, PromptsConfig
 from adamms.engines.actor import UnitResult
+from adamms.engines.config import EngineConfig, EngineKind
 from adamms.engines.engine import NO_EFFORT, Effort, EngineSpec
 from adamms.engines.pool import InferencePool
 from adamms.mapping import plan_merge
+from adamms.mapping.config import MappingConfig
 from adamms.merging.recipe import Recipe
 from adamms.merging.to_disk import merge_to_disk
+from adamms.prompts.config import PromptsConfig
 from adamms.prompts.prompt import Prompt, load_prompts
 from adamms.support.ray_session import ray_session
 

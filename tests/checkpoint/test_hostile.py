@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adamms.checkpoint import Checkpoint
-from adamms.config import MappingConfig
 from adamms.errors import UserError
 from adamms.mapping import plan_merge
+from adamms.mapping.config import MappingConfig
 from tests.support import checkpoints as c
 
 

@@ -22,7 +22,8 @@ import torch
 
 from adamms.checkpoint import Checkpoint
 from adamms.checkpoint.remote import RemoteCheckpoint
-from adamms.config import MapSettings, load_settings
+from adamms.commands.settings import MapSettings
+from adamms.config import load_settings
 from adamms.errors import UserError
 from adamms.mapping import plan_pair
 from tests.support import checkpoints as c
@@ -191,7 +192,8 @@ class StubHub(BaseHTTPRequestHandler):
 PLAN = """
 import sys
 from adamms.checkpoint.remote import RemoteCheckpoint
-from adamms.config import MapSettings, load_settings
+from adamms.commands.settings import MapSettings
+from adamms.config import load_settings
 from adamms.mapping import plan_pair
 settings = load_settings(MapSettings, None, [], {"base": "o/a@v2", "donor": "o/b"})
 plan, base, donor, _ = plan_pair(settings, weights=False)

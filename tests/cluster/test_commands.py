@@ -36,10 +36,11 @@ def test_every_way_to_run_has_its_command() -> None:
 
 @pytest.mark.parametrize(("pipeline", "arguments"), ALL.values(), ids=ALL)
 def test_the_pipeline_takes_these_settings(pipeline: str, arguments: list[str]) -> None:
+    import adamms.commands.settings
     import adamms.config
 
     assert (ROOT / pipeline).is_file()
-    settings = getattr(adamms.config, settings_of(ROOT / pipeline))
+    settings = getattr(adamms.commands.settings, settings_of(ROOT / pipeline))
     config = arguments[arguments.index("--config") + 1] if "--config" in arguments else "FILE"
     if config == "FILE":  # the reader's own
         return

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from adamms.config import PromptsConfig, ReproduceSettings, SearchSettings, load_settings
+from adamms.commands.settings import SearchSettings
+from adamms.config import load_settings
 from adamms.demo import DEFAULT_TASK, PAIR
 from adamms.mapping import plan_pair
+from adamms.prompts.config import PromptsConfig
 from adamms.prompts.prompt import load_prompts
+from pipelines.experiments.settings import ReproduceSettings
 
 ROOT = Path(__file__).parents[2]
 

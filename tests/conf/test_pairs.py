@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from adamms.config import SearchSettings, load_settings
+from adamms.commands.settings import SearchSettings
+from adamms.config import load_settings
 
 PAIRS = sorted(Path("conf/pairs").glob("*.yaml")) or sorted(
     (Path(__file__).parents[2] / "conf" / "pairs").glob("*.yaml")

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from adamms.checkpoint import Checkpoint
-from adamms.config import EngineConfig, EngineKind, MappingConfig
+from adamms.engines.config import EngineConfig, EngineKind
 from adamms.engines.memory import GB, check_memory, memory_need, preflight
 from adamms.errors import UserError
 from adamms.mapping import plan_merge
+from adamms.mapping.config import MappingConfig
 from adamms.mapping.plan import MergePlan
 
 LAYERS, HIDDEN, INNER, VOCABULARY = 28, 3584, 18944, 152064

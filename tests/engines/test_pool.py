@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import ray
 
-from adamms.config import EngineConfig
+from adamms.engines.config import EngineConfig
 from adamms.engines.noise import Noise, noise_floor
 from adamms.engines.pool import InferencePool, UnitResult
 from adamms.errors import UserError

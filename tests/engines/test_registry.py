@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from adamms.config import EngineKind
-from adamms.engines import devices, kinds
+from adamms.engines import devices
+from adamms.engines import registry as kinds
+from adamms.engines.config import EngineKind
 from adamms.engines.transformers_engine import TransformersEngine
 from adamms.errors import UserError
 from tests.support.specs import tiny_spec

@@ -5,13 +5,15 @@ from pathlib import Path
 import pytest
 
 from adamms.checkpoint import Checkpoint
-from adamms.config import EngineConfig, MappingConfig, PromptsConfig
 from adamms.engines.chat import conversation
+from adamms.engines.config import EngineConfig
 from adamms.engines.engine import EngineSpec
 from adamms.engines.transformers_engine import TransformersEngine
 from adamms.mapping import MergePlan, plan_merge
+from adamms.mapping.config import MappingConfig
 from adamms.merging import Recipe
 from adamms.merging.to_disk import merge_to_disk
+from adamms.prompts.config import PromptsConfig
 from adamms.prompts.prompt import Prompt, load_prompts
 from tests.support.specs import without
 from tests.support.tiny_models import TinyPair

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from adamms.config import PromptsConfig
 from adamms.errors import UserError
 from adamms.judging.judgement import accuracy, judge, read_labels, spearman
+from adamms.prompts.config import PromptsConfig
 from adamms.prompts.prompt import load_prompts
 
 LABELS = {"a": "red", "b": "blue", "c": "two"}

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from adamms.config import LmmsEvalConfig
 from adamms.errors import UserError
 from adamms.judging import lmms_eval as lmms_evaluate
+from adamms.judging.config import LmmsEvalConfig
 from adamms.judging.lmms_eval import check_lmms_eval, lmms_command, run_lmms_eval
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from adamms.checkpoint import Checkpoint
-from adamms.config import MapSettings, load_settings
+from adamms.commands.settings import MapSettings
+from adamms.config import load_settings
 from adamms.errors import UserError
 from adamms.mapping import plan_merge, plan_pair
 from adamms.mapping.ancestry import compare_ancestry
@@ -68,8 +69,8 @@ def test_weights_without_a_direction_are_not_compared(tmp_path: Path, value: flo
 
 def test_little_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Samples only, however large the matrices are."""
-    from adamms.config import MappingConfig
     from adamms.mapping import ancestry
+    from adamms.mapping.config import MappingConfig
 
     monkeypatch.setattr(ancestry, "SAMPLE_ELEMENTS", 50)
     ancestor = c.language_model(sizes=c.MHA)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from adamms.checkpoint import Checkpoint
-from adamms.config import MappingConfig
 from adamms.errors import UserError
 from adamms.mapping import plan_merge
 from adamms.mapping.architecture import FOLDER, known_architectures, load_architecture, recognise
+from adamms.mapping.config import MappingConfig
 from tests.support import checkpoints as c
 
 # A family that the package does not know: fused keys and values, its own words, a duplicated down_proj.

@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from adamms.checkpoint import Checkpoint
-from adamms.config import MappingConfig, MapSettings, load_settings
+from adamms.commands.settings import MapSettings
+from adamms.config import load_settings
 from adamms.errors import UserError
 from adamms.mapping import MergePlan, plan_merge
 from adamms.mapping.architecture import named_architecture
+from adamms.mapping.config import MappingConfig
 from adamms.mapping.numbers import LanguageModelNumbers
 from tests.support import checkpoints as c
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from adamms.checkpoint import Checkpoint
-from adamms.config import MappingConfig
 from adamms.mapping import plan_merge
+from adamms.mapping.config import MappingConfig
 from tests.support import checkpoints as c
 
 ALPHA = 0.3

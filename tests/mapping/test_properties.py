@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adamms.checkpoint import Checkpoint, TensorInfo
-from adamms.config import Duplicates, MappingConfig
 from adamms.mapping import MergePlan, plan_merge
 from adamms.mapping.architecture import Architecture, Layout, Rule, known_architectures
+from adamms.mapping.config import Duplicates, MappingConfig
 from tests.support import checkpoints as c
 
 SLOTS = ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj", "o_proj", "down_proj")

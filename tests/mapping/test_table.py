@@ -14,8 +14,8 @@ from rich.console import Console
 
 from adamms.checkpoint import Checkpoint
 from adamms.cli import app, run_as_command
-from adamms.config import MappingConfig
 from adamms.mapping import MergePlan, plan_merge
+from adamms.mapping.config import MappingConfig
 from adamms.mapping.table import Counts, count, print_plan
 from tests.support import checkpoints as c
 

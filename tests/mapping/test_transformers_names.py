@@ -15,8 +15,8 @@ import torch
 import transformers
 
 from adamms.checkpoint import Checkpoint
-from adamms.config import MappingConfig
 from adamms.mapping import plan_merge
+from adamms.mapping.config import MappingConfig
 from tests.support import checkpoints as c
 
 transformers.utils.logging.disable_progress_bar()

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from adamms.checkpoint import Checkpoint
-from adamms.config import MappingConfig
 from adamms.errors import UserError
 from adamms.mapping import MergePlan, plan_merge
+from adamms.mapping.config import MappingConfig
 from adamms.mapping.vocabulary import read_vocabulary
 from tests.support import checkpoints as c
 

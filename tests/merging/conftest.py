@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save_file
 
 from adamms.checkpoint import Checkpoint
-from adamms.config import MappingConfig
 from adamms.mapping import MergePlan, plan_merge
+from adamms.mapping.config import MappingConfig
 
 NUMBERS = {
     "hidden_size": 32,

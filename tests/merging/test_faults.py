@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from adamms.config import MergingConfig
 from adamms.errors import UserError
 from adamms.merging import Recipe, spans, to_disk
+from adamms.merging.config import MergingConfig
 from tests.merging.conftest import Models
 from tests.merging.test_to_disk import assert_same, in_memory, merge, weights
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from adamms.checkpoint import Checkpoint
-from adamms.config import MapSettings
+from adamms.commands.settings import MapSettings
 from adamms.errors import UserError
 from adamms.mapping import plan_pair
 from adamms.merging import Originals, Recipe, merged_tensor

@@ -252,7 +252,7 @@ def test_any_coefficient_can_be_walked_over():
 
 
 def test_every_coefficient_can_be_set_in_a_config():
-    from adamms.config import MergingConfig
+    from adamms.merging.config import MergingConfig
 
     for method in METHODS:
         given = {name: getattr(Recipe(method).rule, name) for name in coefficients_of(method)}

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from adamms.config import Backend, MergingConfig, RayConfig
 from adamms.errors import UserError
 from adamms.merging import Recipe
+from adamms.merging.config import Backend, MergingConfig
 from adamms.merging.on_ray import run_on_ray
+from adamms.support.ray_session import RayConfig
 from tests.merging.conftest import Models
 from tests.merging.test_to_disk import assert_same, in_memory, merge, weights
 

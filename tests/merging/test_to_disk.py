@@ -11,10 +11,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from adamms.checkpoint import Checkpoint
-from adamms.config import MappingConfig, MergingConfig
 from adamms.errors import UserError
 from adamms.mapping import plan_merge
+from adamms.mapping.config import MappingConfig
 from adamms.merging import Originals, Recipe, measure, merged_tensor, spans, to_disk
+from adamms.merging.config import MergingConfig
 from adamms.merging.layout import parse_size
 from adamms.merging.methods import METHODS
 from adamms.merging.to_disk import merge_to_disk

@@ -18,7 +18,8 @@ from typing import Any
 
 import pytest
 
-from adamms.config import SearchSettings, load_settings
+from adamms.commands.settings import SearchSettings
+from adamms.config import load_settings
 from adamms.runs.responses import read_responses
 from adamms.selecting.normalize import normalize_answer
 from pipelines import evaluate, search
@@ -127,8 +128,8 @@ def test_the_winner_answers_as_it_did_in_the_search(searched: Path, prompt_file:
     import torch
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    from adamms.config import PromptsConfig
     from adamms.engines.chat import conversation
+    from adamms.prompts.config import PromptsConfig
     from adamms.prompts.prompt import load_prompts
 
     merged = searched / "run" / "merged"

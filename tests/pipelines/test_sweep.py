@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from adamms.config import BudgetConfig
 from adamms.engines.actor import EngineActor
 from adamms.runs.responses import read_responses
 from adamms.searching.budget import Budget
+from adamms.searching.config import BudgetConfig
 from pipelines import merge, search, sweep
 from tests.pipelines.test_search import here, settings
 from tests.support.tiny_models import TinyPair

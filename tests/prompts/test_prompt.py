@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from adamms.config import EngineConfig, PromptsConfig
+from adamms.engines.config import EngineConfig
 from adamms.engines.lengths import fitting_prompts
 from adamms.errors import UserError
+from adamms.prompts.config import PromptsConfig
 from adamms.prompts.prompt import Prompt, load_prompts
 from tests.support.specs import tiny_spec
 from tests.support.trained_models import picture, tiny_prompts

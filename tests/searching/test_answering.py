@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from adamms.config import Backend, EngineConfig, MergeSettings, MergingConfig, RayConfig
+from adamms.engines.config import EngineConfig
+from adamms.merging.config import Backend, MergeSettings, MergingConfig
 from adamms.merging.on_ray import run_on_ray
 from adamms.merging.recipe import Recipe
 from adamms.prompts.prompt import Prompt
 from adamms.searching.answering import Engines
+from adamms.support.ray_session import RayConfig
 from tests.support.fake_engine import FakeSpec
 
 PROMPTS = [Prompt("p", "?")]

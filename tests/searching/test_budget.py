@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from adamms.config import BudgetConfig
 from adamms.errors import UserError
 from adamms.searching.budget import Budget
+from adamms.searching.config import BudgetConfig
 
 
 class Clock:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from adamms.config import Endpoints, SearchingConfig, Stop
 from adamms.errors import UserError
 from adamms.prompts.prompt import Prompt
 from adamms.searching.coefficient import finer
+from adamms.searching.config import Endpoints, SearchingConfig, Stop
 from adamms.searching.goal import Goal, Rule, answers_without_saving, goals_of
 from adamms.selecting.selection import select
 from tests.support.simulated import Simulated, Told, drifting

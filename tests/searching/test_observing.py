@@ -39,12 +39,12 @@ def answer() -> None:
     import time
     import urllib.request
 
-    from adamms.config import EngineConfig, LogConfig, LogFormat
+    from adamms.engines.config import EngineConfig
     from adamms.engines.pool import InferencePool
     from adamms.merging.recipe import Recipe
     from adamms.prompts.prompt import Prompt
     from adamms.searching.observing import Observer
-    from adamms.support.logs import configure_logs
+    from adamms.support.logs import LogConfig, LogFormat, configure_logs
     from adamms.support.ray_session import ray_session
     from tests.support.fake_engine import FakeSpec
 

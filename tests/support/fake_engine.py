@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from adamms.config import EngineConfig
+from adamms.engines.config import EngineConfig
 from adamms.engines.engine import Answer, Effort, Engine
 from adamms.engines.peak import PeakMemory
 from adamms.errors import UserError

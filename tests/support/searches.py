@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
-from adamms.config import PromptsConfig, TrackingConfig
 from adamms.mapping.plan import MergePlan, ModelIdentity, Piece, TensorPlan
+from adamms.prompts.config import PromptsConfig
 from adamms.prompts.prompt import Prompt
 from adamms.runs.responses import Responses
 from adamms.selecting.selection import Selection, select
 from adamms.tracking import CandidateRecord, SearchTracker, Story, write_report
+from adamms.tracking.config import TrackingConfig
 from tests.conftest import data_uri
 
 ALPHAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)

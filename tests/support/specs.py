@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from adamms.checkpoint import Checkpoint
-from adamms.config import EngineConfig, EngineKind, MappingConfig
+from adamms.engines.config import EngineConfig, EngineKind
 from adamms.engines.engine import EngineSpec
 from adamms.mapping import MergePlan, plan_merge
+from adamms.mapping.config import MappingConfig
 
 SMALL = {"max_model_len": 512, "kv_cache_gb": 0.02}
 

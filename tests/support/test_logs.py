@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from adamms.config import LogConfig, LogFormat
 from adamms.errors import UserError
-from adamms.support.logs import configure_logs
+from adamms.support.logs import LogConfig, LogFormat, configure_logs
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from adamms.config import SearchSettings, SweepSettings, load_settings
+from adamms.commands.settings import SearchSettings, SweepSettings
+from adamms.config import load_settings
 from adamms.errors import UserError
 from adamms.merging.to_disk import merge_to_disk
 from adamms.searching.search import prepare

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from adamms.config import TrackingConfig
+from adamms.tracking.config import TrackingConfig
 
 ROOT = Path(__file__).parents[2]
 SCREENSHOTS = ROOT / "runs" / "screenshots"

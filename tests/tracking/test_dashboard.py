@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from adamms.config import TrackingConfig
 from adamms.tracking import write_report
+from adamms.tracking.config import TrackingConfig
 from tests.support.searches import ALPHAS, HOSTILE, made_up_story, track_made_up_search
 from tests.tracking.conftest import SCREENSHOTS, Browser
 

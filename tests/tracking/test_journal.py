@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from adamms.config import SearchSettings, TrackingConfig
+from adamms.commands.settings import SearchSettings
 from adamms.tracking import settings_text
+from adamms.tracking.config import TrackingConfig
 from adamms.tracking.journal import Journal
 
 

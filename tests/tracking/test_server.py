@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from adamms.config import TrackingConfig
 from adamms.tracking import SearchTracker
+from adamms.tracking.config import TrackingConfig
 from adamms.tracking.courier import deliver_run
 from tests.support.forwarder import Forwarder
 from tests.support.searches import ALPHAS, track_made_up_search

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from adamms.config import PromptsConfig, TrackingConfig
 from adamms.errors import UserError
+from adamms.prompts.config import PromptsConfig
 from adamms.prompts.prompt import Prompt
 from adamms.selecting.selection import select
 from adamms.tracking import CandidateRecord, SearchTracker
+from adamms.tracking.config import TrackingConfig
 from adamms.tracking.courier import deliver_run
 from adamms.tracking.delivery import Delivery, Unreachable
 from adamms.tracking.journal import Journal, Operation

@@ -13,9 +13,9 @@ import torch
 
 from adamms.checkpoint import Checkpoint
 from adamms.checkpoint.stage import stage
-from adamms.config import EngineConfig
 from adamms.engines.answer_reader import AnswerReader
 from adamms.engines.chat import Chat
+from adamms.engines.config import EngineConfig
 from adamms.engines.devices import pick_device, pick_dtype
 from adamms.engines.engine import Answer, Effort, EngineSpec
 from adamms.engines.lengths import model_length

@@ -1,0 +1,58 @@
+"""How prompts are answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class EngineKind(StrEnum):
+    """Which engine answers prompts; `auto` is vllm where there is a GPU, else transformers."""
+
+    auto = "auto"
+    transformers = "transformers"
+    vllm = "vllm"
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    kind: EngineKind = EngineKind.auto
+    """auto: vllm where there is an NVIDIA GPU and vllm knows the base's architecture, else transformers."""
+    actors: int = 1
+    """Engines that work side by side, each in its own Ray actor."""
+    tensor_parallel_size: int = 1
+    """GPUs of one engine (vllm)."""
+    cpus: int = 0
+    """Cores that an actor reserves and computes with; 0: one a GPU, or on a cluster without GPUs its even share."""
+    dtype: str = "auto"
+    """auto: the checkpoint's own on a GPU; float32 on a CPU, where bfloat16 is slow and rounds more."""
+    device: str = "auto"
+    """auto: cuda where there is one, else cpu; cuda also asks an autoscaling cluster for its first GPU."""
+    max_tokens: int = 64
+    """Longest answer."""
+    stop: tuple[str, ...] = ()
+    """An answer ends before the first of these strings."""
+    max_model_len: int = 8192
+    """Longest prompt and answer together (vllm), capped at the model's own."""
+    batch_size: int = 16
+    """Prompts answered at once (transformers; vllm decides by itself)."""
+    block_size: int = 32
+    """Prompts in one unit of work."""
+    drafts: bool = True
+    """Try another candidate's answer before decoding one (vllm); answers are the same, decoding is less."""
+    gpu_memory_utilization: float = 0.85
+    """Share of a GPU's memory for weights, activations and KV cache (vllm); the originals take from the rest."""
+    kv_cache_gb: float = 0.0
+    """KV cache of an engine (vllm); 0: what is left of the GPU's share, or 1 GB on a CPU."""
+    vision_cache_tokens: int = 65536
+    """Image embeddings kept from one alpha to the next (vllm), at best as many as all prompts have; 0: none."""
+    batch_invariant: bool = False
+    """Kernels whose results do not depend on the batch (vllm on CUDA): slower, but greedy answers repeat exactly."""
+    enforce_eager: bool = False
+    """Skip CUDA graphs and compilation: starts sooner, decodes slower (vllm)."""
+    unit_timeout_s: float = 3600.0
+    """An actor that is at one unit for longer is killed and the unit tried again; 0: never."""
+    start_timeout_s: float = 3600.0
+    """How long to wait for the first engine to be ready; 0: for ever."""
+    trust_remote_code: bool = False
+    """Run Python code that the checkpoint brings along."""

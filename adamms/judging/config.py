@@ -1,0 +1,34 @@
+"""Settings of lmms-eval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from adamms.prompts.config import PromptsConfig
+from adamms.searching.config import StudySettings
+
+
+@dataclass(frozen=True)
+class LmmsEvalConfig:
+    tasks: tuple[str, ...] = ()
+    """lmms-eval's tasks for the winner, such as mmmu_val, ocrbench; none: it is not run."""
+    python: str = ""
+    """The Python it is installed for; empty: this one. An environment of its own spares conflicts with vLLM's needs."""
+    model: str = "vllm"
+    """Its name of the model class: vllm, qwen2_vl, llava_onevision, ..."""
+    model_args: tuple[str, ...] = ()
+    """Further arguments of the model class, such as tensor_parallel_size=4."""
+    batch_size: int = 1
+    options: tuple[str, ...] = ()
+    """Further options of its command line, such as --limit=100 or --include_path=DIR with tasks of your own."""
+
+
+@dataclass(frozen=True)
+class JudgingSettings(StudySettings):
+    """Settings of judging a study by labelled prompts."""
+
+    labelled: PromptsConfig = field(default_factory=lambda: PromptsConfig(n=300))
+    """JSONL with `prompt`, `answer`, and perhaps `id` and `images`; may be left out where lmms_eval.tasks are given."""
+    baselines: tuple[str, ...] = ()
+    """Other methods to judge beside the candidates, with their defaults: task_arithmetic, ties, dare_linear, ..."""
+    lmms_eval: LmmsEvalConfig = field(default_factory=LmmsEvalConfig)

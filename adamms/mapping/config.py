@@ -1,0 +1,62 @@
+"""How parameters are mapped, and a pair of models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Duplicates(StrEnum):
+    """What a weight that the base duplicated becomes, where the donor has no duplicate."""
+
+    merge = "merge"
+    keep = "keep"
+
+
+class Embeddings(StrEnum):
+    """Which rows of embed_tokens and lm_head merge."""
+
+    auto = "auto"
+    keep = "keep"
+    same = "same"
+    align = "align"
+
+
+class Check(StrEnum):
+    """What a check that fails does: nothing, a note in the plan, or it refuses to merge."""
+
+    off = "off"
+    warn = "warn"
+    error = "error"
+
+
+@dataclass(frozen=True)
+class MappingConfig:
+    base_architecture: str | None = None
+    """Name of an architecture, or path of a YAML file that describes one, instead of recognising the base."""
+    donor_architecture: str | None = None
+    """Likewise for the donor."""
+    ancestor_architecture: str | None = None
+    """Likewise for the ancestor."""
+    duplicates: Duplicates = Duplicates.merge
+    """merge: into every duplicate, as section 3.1 of the paper; keep: only where the donor has it too (appendix B)."""
+    embeddings: Embeddings = Embeddings.auto
+    """auto: row by row if the vocabularies are equal, else kept; keep: never; same: row by row, also where a
+    tokenizer is missing or one side has further tokens; align: rows of tokens that both know."""
+    ancestry_check: Check = Check.error
+    """Whether the two language models grew from one ancestor, by sampled weights."""
+    rope_check: Check = Check.error
+    """Whether both place positions alike (rope_theta, rope_scaling)."""
+
+
+@dataclass(frozen=True)
+class PairSettings:
+    """Two models, and how the parameters that correspond are found."""
+
+    base: str
+    """Folder or Hub id[@revision]; its architecture is kept."""
+    donor: str
+    """Folder or Hub id[@revision]; merged into the base."""
+    ancestor: str | None = None
+    """The language model that both grew from: folder or Hub id; methods on task vectors need it."""
+    mapping: MappingConfig = field(default_factory=MappingConfig)

@@ -1,0 +1,41 @@
+"""Which prompts are asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class OnError(StrEnum):
+    """What happens where prompts are broken or too long."""
+
+    fail = "fail"
+    skip = "skip"
+
+
+@dataclass(frozen=True)
+class PromptsConfig:
+    path: str = ""
+    """JSONL, Parquet, a dataset (folder of `save_to_disk`, or a Hub id[@revision]), or a folder of images."""
+    tasks: dict[str, str] = field(default_factory=dict)
+    """Instead of `path`, for several tasks: name -> path. Each task gets its own alpha, and all of them one."""
+    split: str = ""
+    """Of a dataset; empty: its only one, else `test`, `validation` or `train`."""
+    subset: str = ""
+    """Of a Hub dataset: the configuration's name."""
+    text_field: str = ""
+    """Field that holds the question; empty: `prompt`, else `question`."""
+    images_field: str = ""
+    """Field that holds the image or images; empty: `images`, else `image`."""
+    question: str = ""
+    """Asked of every image of a folder."""
+    n: int = 100
+    """How many prompts are drawn for each task (all, if there are fewer)."""
+    seed: int = 0
+    """Decides which prompts are drawn."""
+    system: str = ""
+    """System message of every prompt; empty: none but what the chat template puts."""
+    suffix: str = ""
+    """Put after every prompt, such as 'Answer with a single word or phrase.'"""
+    on_error: OnError = OnError.fail
+    """Broken images and over-long prompts: fail names them all before any engine starts; skip leaves them out."""

@@ -1,0 +1,89 @@
+"""What a search tries, what it chooses by, and when it ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from adamms.engines.config import EngineConfig
+from adamms.merging.config import MergeSettings
+from adamms.prompts.config import PromptsConfig
+
+
+class Stop(StrEnum):
+    """When candidates stop answering further prompts."""
+
+    never = "never"
+    decided = "decided"
+    confident = "confident"
+
+
+class Endpoints(StrEnum):
+    """Whether the smallest and the largest candidate, which have one neighbour only, may be chosen."""
+
+    exclude = "exclude"
+    one_sided = "one_sided"
+
+
+class Export(StrEnum):
+    """Which checkpoints a search over several tasks writes."""
+
+    one = "one"
+    each = "each"
+
+
+@dataclass(frozen=True)
+class SearchingConfig:
+    alphas: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+    """The candidates: values of `coefficient`."""
+    coefficient: str = "alpha"
+    """Which coefficient of `merging.method` is searched: alpha, or another one it has, such as density or scale."""
+    alpha: float = 0.5
+    """The donor's weight while another coefficient is searched."""
+    refine: tuple[float, ...] = ()
+    """Steps of further rounds, each with finer candidates around the best of the one before, such as [0.05, 0.02]."""
+    metric: str = "either"
+    """What is minimised: between neighbours either or sum (the paper's), answer, edit, chrf, kl, embedding[:MODEL]; or
+    logprob (how unsure a candidate is), plurality, donor (answers other than the donor's own); a+b is the mean of two.
+    For plurality and donor the donor answers all prompts first, with an engine of its own."""
+    endpoints: Endpoints = Endpoints.exclude
+    smoothing: float = 0.0
+    """How much of a score is its neighbours' average, 0 (the paper) to 1."""
+    stop: Stop = Stop.never
+    """decided: once the remaining prompts cannot change the choice; confident: once they hardly would."""
+    block: int = 20
+    """Where searches may stop: after every so many prompts of a task."""
+    confidence: float = 0.95
+    """stop=confident: in what share of imagined remainders the choice has to stay."""
+    groups: tuple[str, ...] = ()
+    """Afterwards, an alpha for each of these groups of weights: attention, mlp, early, late, layers:FIRST-LAST."""
+    passes: int = 1
+    """How often the groups are gone through, one after the other."""
+    noise: int = 16
+    """How many prompts the chosen candidate is asked twice more, to see how many answers differ by chance alone."""
+    export: Export = Export.one
+    """With several tasks: one checkpoint in merged/, of the alpha for all; or each task's, in merged/<task>."""
+
+
+@dataclass(frozen=True)
+class BudgetConfig:
+    """Answering stops inside it, with the best choice so far; a search then asks in blocks (`searching.block`)."""
+
+    hours: float = 0.0
+    """Wall time of this run of the command; 0: no limit."""
+    gpu_hours: float = 0.0
+    """GPUs times hours that engines hold them; 0: no limit."""
+    reserve: float = 0.05
+    """Share of either that is kept for choosing and writing checkpoints."""
+
+
+@dataclass(frozen=True)
+class StudySettings(MergeSettings):
+    """Settings of a study: a pair, what is searched, and with which engines and prompts."""
+
+    run_dir: str = "runs/search"
+    """Folder of the results; the same command goes on with what it finds there."""
+    prompts: PromptsConfig = field(default_factory=PromptsConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    searching: SearchingConfig = field(default_factory=SearchingConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
