@@ -4,22 +4,7 @@ python pipelines/merge.py --config FILE [base=... donor=... alpha=0.3 output=DIR
 ray job submit --working-dir . -- python pipelines/merge.py --config FILE alpha=0.3 output=/shared/merged
 """
 
-from __future__ import annotations
-
-from pathlib import Path
-
-from adamms.cli import pipeline
-from adamms.commands.settings import MergeJobSettings
-from adamms.merging.pair import merge_models
-from adamms.support.ray_session import warn_if_temporary
-
-
-@pipeline
-def main(settings: MergeJobSettings, force: bool) -> None:
-    output = Path(settings.output)
-    warn_if_temporary(output)
-    print(merge_models(settings, settings.alpha, output, smoke=settings.smoke, force=force))
-
+from adamms.cli import merge_job as main
 
 if __name__ == "__main__":
     main()

@@ -76,7 +76,7 @@ def carry_out(
     return found
 
 
-class status_of:  # noqa: N801 (reads as a function)
+class status_of:
     """A context manager that keeps a run's status, and says how it ended."""
 
     def __init__(self, run: RunFolder, events: Events) -> None:

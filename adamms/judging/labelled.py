@@ -11,7 +11,9 @@ from adamms.searching.study import EVEN, ITSELF, Study
 from adamms.searching.warm_engines import WarmEngines
 
 
-def answer_labelled(study: Study, engines: WarmEngines, values: Sequence[float], prompts: Sequence[Prompt]) -> Responses:
+def answer_labelled(
+    study: Study, engines: WarmEngines, values: Sequence[float], prompts: Sequence[Prompt]
+) -> Responses:
     """Every candidate's answers to the labelled prompts."""
     return answer_all(study, engines, values, prompts, "judged").responses(values, prompts)
 

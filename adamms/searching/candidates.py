@@ -7,13 +7,13 @@ from dataclasses import asdict
 from functools import reduce
 from operator import or_
 
+from adamms.engines.actor import UnitResult
 from adamms.engines.engine import NO_EFFORT
 from adamms.engines.peak import NO_MEMORY, PeakMemory
-from adamms.engines.actor import UnitResult
 from adamms.errors import UserError
 from adamms.prompts.prompt import Prompt
-from adamms.runs.candidate import CandidateRecord
 from adamms.runs.answers import Answers
+from adamms.runs.candidate import CandidateRecord
 from adamms.runs.record import Response
 from adamms.runs.responses import Responses
 from adamms.runs.values import format_value
@@ -122,7 +122,10 @@ class CandidateBook:
         if value in self.errors:
             yield CandidateRecord(value, error=self.errors[value])
             return
-        found, results = (self._answers.get(value, prompt) for prompt in self._prompts.values()), self._results.get(value, [])
+        found, results = (
+            (self._answers.get(value, prompt) for prompt in self._prompts.values()),
+            self._results.get(value, []),
+        )
         records = [record for record in found if record is not None]
         yield CandidateRecord(
             value,

@@ -57,7 +57,9 @@ class Coefficient:
         Raises:
             UserError: one is out of the coefficient's range, or there are too few.
         """
-        outside = [value for value in values if not math.isfinite(value) or (self.name == "alpha" and not 0 <= value <= 1)]
+        outside = [
+            value for value in values if not math.isfinite(value) or (self.name == "alpha" and not 0 <= value <= 1)
+        ]
         if outside:
             expected = "outside [0, 1]; alpha weighs the donor, 0 is all base" if self.name == "alpha" else "no numbers"
             raise UserError(f"searching.alphas: {outside} {expected}")

@@ -179,7 +179,9 @@ class Goal:
         return next(missing, len(ids)) if answers else 0
 
 
-def goals_of(tasks: Mapping[str, list[Prompt]], values: Sequence[float], rule: ChoiceRule, seed: int = 0) -> dict[str, Goal]:
+def goals_of(
+    tasks: Mapping[str, list[Prompt]], values: Sequence[float], rule: ChoiceRule, seed: int = 0
+) -> dict[str, Goal]:
     """The goal of every task, and under the name "" the one for all prompts together.
 
     Prompts are asked in a drawn order; the goal for all asks them in turn from every task, so that its blocks consist

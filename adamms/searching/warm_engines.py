@@ -50,7 +50,9 @@ class WarmEngines:
                 self._tell("starting Ray")
                 self._session.enter_context(ray_session(self._ray.address))
             self._tell("starting engines")
-            self._pool = self._open.enter_context(InferencePool(self._spec, self.config.actors, lambda what: self._tell(what)))
+            self._pool = self._open.enter_context(
+                InferencePool(self._spec, self.config.actors, lambda what: self._tell(what))
+            )
             self._open.enter_context(self._budget.holding(self._pool.gpus))
             self._key = self._spec.engine_key
         self._pool.adopt(self._spec)

@@ -36,7 +36,12 @@ def lanes_of(engine: EngineConfig, wanted: int, resources: Mapping[str, float]) 
 
 
 def run_lanes(
-    searches: Mapping[str, Search], lanes: int, ray: RayConfig, budget: Budget, run: RunOne, interrupted: Callable[[], None]
+    searches: Mapping[str, Search],
+    lanes: int,
+    ray: RayConfig,
+    budget: Budget,
+    run: RunOne,
+    interrupted: Callable[[], None],
 ) -> Iterator[tuple[str, Result]]:
     """Runs all searches, gives each one's result as it comes; one that fails leaves the others alone.
 
