@@ -70,9 +70,9 @@ def merge(
     debug: Debug = False,
 ) -> None:
     """Merge DONOR into BASE with one alpha and write a complete checkpoint."""
+    from adamms.commands.merge import merge as merge_models
     from adamms.config import load_settings
     from adamms.merging.config import MergeSettings
-    from adamms.merging.pair import merge_models
 
     given: dict[str, Any] = {"base": base, "donor": donor}
     if ancestor is not None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from adamms.cli import pipeline
+from adamms.commands.merge import merge
 from adamms.commands.settings import MergeJobSettings
-from adamms.merging.pair import merge_models
 from adamms.support.ray_session import warn_if_temporary
 
 
@@ -18,7 +18,7 @@ from adamms.support.ray_session import warn_if_temporary
 def main(settings: MergeJobSettings, force: bool) -> None:
     output = Path(settings.output)
     warn_if_temporary(output)
-    print(merge_models(settings, settings.alpha, output, smoke=settings.smoke, force=force))
+    print(merge(settings, settings.alpha, output, smoke=settings.smoke, force=force))
 
 
 if __name__ == "__main__":
