@@ -70,11 +70,11 @@ def merge(
     **settings: Any,
 ) -> Path:
     """Merges with one alpha and writes a complete checkpoint: as `adamms merge`. Gives its folder."""
-    from adamms.commands.merge import merge_models
+    from adamms.commands.merge import merge as run
     from adamms.merging.config import MergeSettings
 
     given = _settings(MergeSettings, settings, base=str(base), donor=str(donor))
-    return merge_models(given, alpha, Path(output), force=force)
+    return run(given, alpha, Path(output), force=force)
 
 
 def search(

@@ -81,14 +81,14 @@ def merge(
     debug: Debug = False,
 ) -> None:
     """Merge DONOR into BASE with one alpha and write a complete checkpoint."""
-    from adamms.commands.merge import merge_models
+    from adamms.commands.merge import merge as run
     from adamms.merging.config import MergeSettings
 
     given: dict[str, Any] = {"base": base, "donor": donor}
     given |= {"ancestor": ancestor} if ancestor is not None else {}
     given |= {"merging": {"method": method}} if method is not None else {}
     settings = _load(MergeSettings, None, overrides, given)
-    print(merge_models(settings, alpha, output, smoke=smoke, force=force))
+    print(run(settings, alpha, output, smoke=smoke, force=force))
 
 
 @app.command()
@@ -228,12 +228,12 @@ def merge_job() -> None:
 
         if (given := _configured(MergeJobSettings, config, overrides, print_config, settings)) is None:
             return
-        from adamms.commands.merge import merge_models
+        from adamms.commands.merge import merge as run
         from adamms.support.ray_session import warn_if_temporary
 
         output = Path(given.output)
         warn_if_temporary(output)
-        print(merge_models(given, given.alpha, output, smoke=given.smoke, force=force))
+        print(run(given, given.alpha, output, smoke=given.smoke, force=force))
 
     _log_to_stderr()
     run_as_command(entry)

@@ -163,4 +163,7 @@ def _off_is_a_word(layer: Any) -> Any:
 def _explain(error: Any) -> str:
     lines = str(error).splitlines()
     key = getattr(error, "full_key", None)
+    moved = getattr(getattr(error, "object_type", None), "MOVED", {}).get(getattr(error, "key", None))
+    if moved:
+        return f"{key}: is now called {moved}"
     return f"{key}: {lines[0]}" if key else lines[0]

@@ -63,7 +63,7 @@ def merged_blocks(
         statistics: what `measure` found, for a method that needs it.
         chunk: how many elements are computed at once.
     """
-    rule = recipe.rule_of(tensor)
+    rule = recipe.rule
     merged: Tensor | None = None
     for piece in tensor.pieces:
         found = statistics.of(tensor.name, piece.donor) if rule.rounds else ()

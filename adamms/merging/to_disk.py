@@ -44,7 +44,7 @@ def merge_to_disk(
     ray: RayConfig = RAY,
     force: bool = False,
     progress: Progress = lambda _: None,
-    check: Callable[[Path], None] = lambda _: None,
+    check: Callable[[Path], None] | None = None,
 ) -> Path:
     """Writes the merged checkpoint to `output`, which appears complete or not at all.
 
@@ -73,7 +73,8 @@ def merge_to_disk(
             write_record(plan, models, recipe, _readable(job.statistics), staging)
             write_model_card(plan, base, recipe, staging)
             _verify(staging, base)
-            check(staging)
+            if check is not None:
+                check(staging)
     except OSError as error:
         if error.errno not in FULL:
             raise

@@ -11,7 +11,6 @@ from adamms.mapping import MergePlan, ModelIdentity, Piece, TensorPlan
 from adamms.merging import Originals, Recipe, measure, merged_tensor
 from adamms.merging.execute import merged_blocks
 from adamms.merging.methods import METHODS
-from adamms.merging.recipe import coefficients_of
 from tests.support import reference
 
 DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
@@ -228,35 +227,6 @@ def test_dare_keeps_the_density_and_another_seed_keeps_others():
         kept.append(found != originals.ancestor[NAME])
         assert kept[-1].float().mean() == pytest.approx(0.3, abs=0.02)
     assert 0.05 < (kept[0] & kept[1]).float().mean() < 0.13
-
-
-def test_coefficients_are_checked_all_together():
-    with pytest.raises(UserError, match=r"alpha=2.*density=-1.*epsilon=nan") as raised:
-        Recipe("della", 2, density=-1, epsilon=float("nan"))
-    assert "\n" not in str(raised.value)
-    with pytest.raises(UserError, match=r"linear has no coefficient density"):
-        Recipe("linear", 0.3, density=0.2)
-    with pytest.raises(UserError, match=r"unknown; known are breadcrumbs"):
-        Recipe("averaging")
-    with pytest.raises(UserError, match=r"trim_over=row: expected model or tensor"):
-        Recipe("ties", 0.3, trim_over="row")
-
-
-def test_any_coefficient_can_be_walked_over():
-    recipe = Recipe("ties", 0.3, density=0.4)
-    assert recipe.at(0.5).to_dict() == {**recipe.to_dict(), "alpha": 0.5}
-    assert recipe.at(0.9, "density").to_dict() == {**recipe.to_dict(), "density": 0.9}
-    assert "alpha" not in Recipe("metagpt").to_dict()
-    with pytest.raises(UserError, match="density"):
-        recipe.at(1.5, "density")
-
-
-def test_every_coefficient_can_be_set_in_a_config():
-    from adamms.merging.config import MergingConfig
-
-    for method in METHODS:
-        given = {name: getattr(Recipe(method).rule, name) for name in coefficients_of(method)}
-        assert Recipe.of(MergingConfig(method=method, **given), 0.0) == Recipe(method)
 
 
 def test_a_method_without_its_ancestor_says_so():

@@ -35,12 +35,12 @@ def test_a_pair_from_its_file_keeps_what_is_its_own_and_takes_the_sweeps_prompts
     file.write_text(
         "base: a\ndonor: b\nrun_dir: elsewhere\nprompts: {path: theirs}\n"
         "mapping: {embeddings: align, rope_check: off}\n"
-        "merging: {density: 0.3}\n"
+        "merging: {options: {density: 0.3}}\n"
     )
     cell = cells_of(sweep(tmp_path, {"one": str(file)}, "sweep.methods=[ties]", "prompts.path=ours"))[0].settings
     assert (cell.base, cell.donor, cell.prompts.path) == ("a", "b", "ours")
     assert (cell.mapping.embeddings, cell.mapping.rope_check) == ("align", "off")
-    assert (cell.merging.method, cell.merging.density) == ("ties", 0.3)
+    assert (cell.merging.method, cell.merging.options) == ("ties", {"density": 0.3})
     assert cell.run_dir == str(tmp_path / "sweep" / "one" / "ties")
 
 

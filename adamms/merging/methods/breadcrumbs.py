@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from adamms.merging.methods.coefficient import scale, share
 from adamms.merging.methods.magnitudes import coarse_counts, fine_counts, locate, magnitude
-from adamms.merging.methods.method import Found, Method, Operands, factor, share
+from adamms.merging.methods.method import Found, Method, Operands
+from adamms.merging.methods.registry import register
 from adamms.merging.methods.task_arithmetic import add_to_ancestor, weighted_sum
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
+@register("breadcrumbs")
 @dataclass(frozen=True)
 class Breadcrumbs(Method):
     """Task arithmetic of task vectors without their `gamma` largest values, and of the rest the `density` largest.
@@ -23,9 +26,9 @@ class Breadcrumbs(Method):
     the largest or the smallest of the kept are kept too.
     """
 
-    density: float = share(0.15)
-    gamma: float = share(0.007)
-    scale: float = factor(1.0)
+    density: float = share(0.15, "share of each task vector that is kept")
+    gamma: float = share(0.007, "share of each task vector, of the largest magnitudes, that is dropped")
+    scale: float = scale()
 
     needs_ancestor = True
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adamms.merging.methods.method import Found, Method, Operands
+from adamms.merging.methods.registry import register
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
+@register("linear")
 @dataclass(frozen=True)
 class Linear(Method):
     """(1 - alpha) * base + alpha * donor: AdaMMS, equation 2 (Du et al., CVPR 2025, arXiv 2503.23733)."""

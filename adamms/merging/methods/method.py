@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from adamms.errors import UserError
+from adamms.merging.methods.coefficient import share
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -81,8 +80,7 @@ class Method:
         whole_rows: a chunk always holds whole rows of the tensor (a 1-D tensor is one row).
     """
 
-    alpha: float = field(default=0.0, metadata={"low": 0.0, "high": 1.0})
-    """The donor's weight; the base's is 1 - alpha."""
+    alpha: float = share(0.0, "the donor's weight; the base's is 1 - alpha")
 
     needs_ancestor: ClassVar[bool] = False
     uses_alpha: ClassVar[bool] = True
@@ -110,50 +108,8 @@ class Method:
         """The merged elements, float32 (or stored elements as they are). Changes none of the operands."""
         raise NotImplementedError
 
-    def __post_init__(self) -> None:
-        problems = self.problems()
-        if problems:
-            raise UserError.from_problems(problems)
-
-    def problems(self) -> list[str]:
-        """Every coefficient that is out of its range, in words."""
-        found = []
-        for coefficient in fields(self):
-            value, low, high = (
-                getattr(self, coefficient.name),
-                coefficient.metadata.get("low", -math.inf),
-                coefficient.metadata.get("high", math.inf),
-            )
-            if isinstance(value, float | int) and not (math.isfinite(value) and low <= value <= high):
-                found.append(f"{coefficient.name}={value}: expected {_range(low, high)}")
-            choices = coefficient.metadata.get("choices")
-            if choices and value not in choices:
-                found.append(f"{coefficient.name}={value}: expected {' or '.join(choices)}")
-        return found
-
 
 def _float32(stored: Tensor) -> Tensor:
     import torch
 
     return stored.to(torch.float32, copy=True)
-
-
-def share(default: float) -> Any:
-    """A coefficient in [0, 1]."""
-    return field(default=default, metadata={"low": 0.0, "high": 1.0})
-
-
-def factor(default: float = 1.0) -> Any:
-    """A coefficient that may be any finite number from 0 on."""
-    return field(default=default, metadata={"low": 0.0})
-
-
-def choice(*choices: str) -> Any:
-    """A coefficient that is one of some words; the first is the default."""
-    return field(default=choices[0], metadata={"choices": choices})
-
-
-def _range(low: float, high: float) -> str:
-    if math.isinf(low) and math.isinf(high):
-        return "a finite number"
-    return f"a number from {low:g} on" if math.isinf(high) else f"a number from {low:g} to {high:g}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from adamms.merging.methods.linear import interpolate
 from adamms.merging.methods.method import Found, Method, Operands
+from adamms.merging.methods.registry import register
 from adamms.merging.methods.sums import as_float32, inner_products
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 NEARLY_PARALLEL = 0.9995  # above this cosine the arc is a straight line for float32
 
 
+@register("slerp")
 @dataclass(frozen=True)
 class Slerp(Method):
     """sin((1 - alpha) w) / sin w * base + sin(alpha w) / sin w * donor, w the angle between the two tensors.
