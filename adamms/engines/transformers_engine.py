@@ -14,6 +14,7 @@ from adamms.engines.config import EngineConfig
 from adamms.engines.devices import pick_device, pick_dtype
 from adamms.engines.digest import WeightsDigest
 from adamms.engines.engine import Answer, Effort, EngineSpec
+from adamms.engines.identity import EngineIdentity
 from adamms.engines.originals import nearby_originals
 from adamms.engines.peak import PeakMemory, take_peak
 from adamms.mapping.live_names import live_names
@@ -48,6 +49,7 @@ class TransformersEngine:
             trust_remote_code=spec.config.trust_remote_code,
         )
         self._model = model.to(device).eval()
+        self.identity = EngineIdentity.of("transformers", self._model.dtype, device.type)
         self._generation = _greedy(self._chat, spec.config)
         self._model.generation_config = self._generation
         self._moved: dict[str, Tensor] = {}  # live parameters, by the names of the base, that a move has changed
