@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from adamms.errors import UserError
-from adamms.runs.responses import comparison_set, format_alpha, normalize_alpha, read_responses
+from adamms.runs.responses import format_alpha, normalize_alpha, read_responses
 
 
 def write(path: Path, *rows: dict[str, Any], tail: str = "") -> Path:
@@ -90,14 +90,3 @@ def test_nothing_to_read(tmp_path: Path, make: str) -> None:
         path.touch()
     with pytest.raises(UserError, match=str(path)):
         read_responses(path)
-
-
-def test_compares_the_prompts_that_all_have_answered() -> None:
-    found = comparison_set({0.2: {"p": "a", "q": "b"}, 0.1: {"p": "c", "r": "d"}})
-    assert (found.alphas, found.prompt_ids, found.answers, found.dropped) == ((0.1, 0.2), ("p",), (("c",), ("a",)), 2)
-
-
-@pytest.mark.parametrize("responses", [{}, {0.1: {}}, {0.1: {"p": "a"}, 0.2: {"q": "a"}}])
-def test_nothing_in_common(responses: dict[float, dict[str, str]]) -> None:
-    with pytest.raises(UserError, match="no prompt was answered by every candidate"):
-        comparison_set(responses)

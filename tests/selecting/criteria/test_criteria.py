@@ -1,4 +1,4 @@
-"""Metrics agree with slow, plain implementations, and anybody can add one."""
+"""Criteria agree with slow, plain implementations, and anybody can add one."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adamms.errors import UserError
-from adamms.selecting.criteria import criterion as metrics
-from adamms.selecting.criteria.chrf import chrf_difference
-from adamms.selecting.criteria.criterion import Floats, get_metric, metric, metric_names
-from adamms.selecting.criteria.edit_distance import edit_difference, edit_distance
-from adamms.selecting.criteria.embedding import metric_from_encoder
+from adamms.selecting.criteria import Criterion, criterion, criterion_names, get_criterion, register
+from adamms.selecting.criteria.changes import meanings_differ
+from adamms.selecting.criteria.criterion import Floats
+from adamms.selecting.criteria.edit import edits
+from adamms.selecting.criteria.embedding import criterion_of
 from adamms.selecting.degeneracy import Limits
 from adamms.selecting.selection import select
 
@@ -33,59 +33,57 @@ def plain_edit_distance(left: str, right: str) -> int:
 
 @given(TEXT, TEXT)
 def test_edit_distance(left: str, right: str) -> None:
-    assert edit_distance(left, right) == plain_edit_distance(left, right)
+    folded = left.strip(), right.strip()
+    longer = max(map(len, folded))
+    assert edits([left], [right])[0] * longer == pytest.approx(plain_edit_distance(*folded))
 
 
 def test_edit_distance_of_long_texts() -> None:
     left, right = "the cat sat on the mat " * 20, "a cat sits on a mat, " * 20
-    assert edit_distance(left, right) == plain_edit_distance(left, right)
+    (found,) = edits([left], [right])
+    assert found == pytest.approx(plain_edit_distance(left.strip(), right.strip()) / (len(left) - 1))
 
 
-@pytest.mark.parametrize("difference", [edit_difference, chrf_difference])
 @given(left=TEXT, right=TEXT)
-def test_differences_are_symmetric_shares(
-    difference: metrics.Callable[[str, str], float], left: str, right: str
-) -> None:
-    assert 0 <= difference(left, right) <= 1
-    assert difference(left, right) == pytest.approx(difference(right, left))
-    assert difference(left, left) == 0
-
-
-def test_chrf_by_hand() -> None:
-    # 1-grams: {a, b} and {a, c}: 1 of 2; 2-grams: none of 1
-    assert chrf_difference("ab", "ac") == pytest.approx(1 - 0.25)
-    assert chrf_difference("a", "b") == 1
-    assert chrf_difference("a b", "ab") == 0
-    assert chrf_difference("", "b") == 1
+def test_differences_are_symmetric_shares(left: str, right: str) -> None:
+    assert 0 <= edits([left], [right])[0] <= 1
+    assert edits([left], [right]) == pytest.approx(edits([right], [left]))
+    assert edits([left], [left]) == 0
 
 
 def test_counts_ignore_case_and_surrounding_space() -> None:
-    assert get_metric("either").difference([" Yes", "no", "a"], ["yes\n", "No.", "a"]).tolist() == [0, 1, 0]
-    assert get_metric("answer").difference([" Yes", "no", "a"], ["yes\n", "No.", "b"]).tolist() == [0, 0, 1]
+    assert get_criterion("either").difference([" Yes", "no", "a"], ["yes\n", "No.", "a"]).tolist() == [0, 1, 0]
+    assert meanings_differ([" Yes", "no", "a"], ["yes\n", "No.", "b"]).tolist() == [0, 0, 1]
 
 
 def test_either_counts_once_and_sum_twice() -> None:
     left, right = np.array([0.0, 1, 0, 1]), np.array([0.0, 0, 1, 1])
-    assert get_metric("either").score(left, right).tolist() == [0, 1, 1, 1]
-    assert get_metric("sum").score(left, right).tolist() == [0, 1, 1, 2]
+    assert get_criterion("either").score(left, right).tolist() == [0, 1, 1, 1]
+    assert get_criterion("sum").score(left, right).tolist() == [0, 1, 1, 2]
 
 
-def test_unknown_metric_names_the_known() -> None:
-    with pytest.raises(UserError, match="either, sum, answer, edit, chrf, plurality, donor, logprob, kl, embedding"):
-        get_metric("bleu")
+def test_unknown_criterion_names_the_known() -> None:
+    with pytest.raises(UserError, match="either, sum, edit, embedding, logprob, kl, plurality, donor"):
+        get_criterion("bleu")
 
 
-def test_anybody_can_add_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "_REGISTRY", dict(metrics._REGISTRY))
+@pytest.mark.parametrize("name", ["chrf", "answer", "either:x", "kl:"])
+def test_what_takes_no_argument_or_is_gone_is_unknown(name: str) -> None:
+    with pytest.raises(UserError, match=f"no metric is named '{name}'"):
+        get_criterion(name)
 
-    @metric("length", combine="sum")
-    def length(left: Sequence[str], right: Sequence[str]) -> Floats:
+
+def test_anybody_can_add_a_criterion(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(criterion, "_REGISTRY", dict(criterion._REGISTRY))
+
+    def lengths_differ(left: Sequence[str], right: Sequence[str]) -> Floats:
         return np.array([abs(len(a) - len(b)) / max(len(a), len(b), 1) for a, b in zip(left, right, strict=True)])
 
-    assert "length" in metric_names()
-    assert get_metric("length").difference(["ab"], ["a"]).tolist() == [0.5]
+    register(Criterion("length", lengths_differ, combine="sum"))
+    assert "length" in criterion_names()
+    assert get_criterion("length").difference(["ab"], ["a"]).tolist() == [0.5]
     with pytest.raises(ValueError, match="length"):
-        metric("length", combine="sum")(length)
+        register(Criterion("length", lengths_differ, combine="sum"))
 
 
 def test_embedding_is_one_minus_cosine() -> None:
@@ -95,7 +93,7 @@ def test_embedding_is_one_minus_cosine() -> None:
         encoded.extend(texts)
         return np.array([{"x": [2.0, 0], "y": [0, 3.0], "xy": [1.0, 1]}[text] for text in texts])
 
-    found = metric_from_encoder("embedding", encode)
+    found = criterion_of("embedding", encode)
     assert found.difference(["x", "x", "x"], ["x ", "y", "xy"]) == pytest.approx([0, 1, 1 - 0.5**0.5])
     assert found.difference(["y"], ["x"]) == pytest.approx([1])
     assert sorted(encoded) == ["x", "xy", "y"]  # each text once
@@ -104,7 +102,7 @@ def test_embedding_is_one_minus_cosine() -> None:
 def test_embedding_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "sentence_transformers", None)
     with pytest.raises(UserError, match="install"):
-        get_metric("embedding:some/model").difference(["a"], ["b"])
+        get_criterion("embedding:some/model").difference(["a"], ["b"])
 
 
 def test_plurality_is_the_share_of_a_vote_that_was_lost() -> None:
@@ -123,7 +121,7 @@ def test_donor_is_the_share_of_answers_that_are_not_its_own() -> None:
     table = {alpha: {f"p{n}": answer for n, answer in enumerate(answers)} for alpha, answers in rows.items()}
     own = {"p0": "cat", "p1": "one", "p2": "x"}
     found = select(table, "donor", bootstrap=0, limits=NO_GUARD, parents=[own])
-    assert (found.alpha, found.scores) == (0.1, {0.0: None, 0.1: 1, 0.2: 3, 0.3: None})
+    assert (found.chosen, found.scores) == (0.1, {0.0: None, 0.1: 1, 0.2: 3, 0.3: None})
     half = select(table, "donor+sum", bootstrap=0, limits=NO_GUARD, parents=[own])
     assert half.scores[0.1] == pytest.approx(
         (1 + (3 + 2) / 2) / 2
@@ -135,12 +133,12 @@ def test_donor_is_the_share_of_answers_that_are_not_its_own() -> None:
     part = select(table, "donor", bootstrap=0, limits=NO_GUARD, parents=[{"p0": "cat", "p1": "one"}])
     assert part.warnings[0] == "1 prompt left out: not every candidate and the donor have answered them"
     asking = {
-        name for name in ("either", "donor", "plurality", "logprob+donor", "sum+kl") if get_metric(name).asks_donor
+        name for name in ("either", "donor", "plurality", "logprob+donor", "sum+kl") if get_criterion(name).asks_donor
     }
     assert asking == {"donor", "plurality", "logprob+donor"}
 
 
-def test_metrics_can_be_added_up() -> None:
+def test_criteria_can_be_added_up() -> None:
     answers = {0.0: ["a", "b"], 0.1: ["c", "b"], 0.2: ["c", "d"], 0.3: ["c", "d"]}
     table = {alpha: {f"p{n}": answer for n, answer in enumerate(row)} for alpha, row in answers.items()}
     one, two, mean = (
@@ -149,4 +147,4 @@ def test_metrics_can_be_added_up() -> None:
     for alpha in (0.1, 0.2):
         assert mean.scores[alpha] == pytest.approx(((one.scores[alpha] or 0) / 2 + (two.scores[alpha] or 0)) / 2)
     with pytest.raises(UserError, match="nothing"):
-        get_metric("either+nothing")
+        get_criterion("either+nothing")
