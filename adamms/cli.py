@@ -210,12 +210,18 @@ def track(
     print(f"{taken} records delivered to {target}")
 
 
-def merge_job() -> None:
-    """`pipelines/merge.py`: a merge whose settings all stand in a YAML file or as `key=value`."""
+def program(kind: type[Any], run: Callable[[Any, bool], None], text: str) -> Callable[[], None]:
+    """A program of its own that takes settings only: `--config FILE [key=value ...]`.
+
+    Args:
+        kind: the class of its settings, which have `log`.
+        run: gets the settings, and whether `--force` was given.
+        text: what `--help` says.
+    """
     entry = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
-    @entry.command()
-    def merge_by_file(
+    @entry.command(help=text)
+    def command(
         config: Config = None,
         overrides: Overrides = None,
         force: Force = False,
@@ -223,20 +229,14 @@ def merge_job() -> None:
         settings: ListSettings = False,
         debug: Debug = False,
     ) -> None:
-        """Merge two models with one alpha and write a complete checkpoint: `adamms merge` for a cluster."""
-        from adamms.commands.settings import MergeJobSettings
+        if (given := _configured(kind, config, overrides, print_config, settings)) is not None:
+            run(given, force)
 
-        if (given := _configured(MergeJobSettings, config, overrides, print_config, settings)) is None:
-            return
-        from adamms.commands.merge import merge as run
-        from adamms.support.ray_session import warn_if_temporary
+    def main() -> None:
+        _log_to_stderr()
+        run_as_command(entry)
 
-        output = Path(given.output)
-        warn_if_temporary(output)
-        print(run(given, given.alpha, output, smoke=given.smoke, force=force))
-
-    _log_to_stderr()
-    run_as_command(entry)
+    return main
 
 
 def pipeline(command: str) -> Callable[[], None]:
@@ -313,8 +313,10 @@ def _print_settings(kind: type[Any]) -> None:
         if one.text:
             print(f"    {one.text}")
     print("\nmerging.options, by merging.method:")
-    for line in describe_methods():
-        print(f"    {line}")
+    for name, method in describe_methods().items():
+        print(f"  {name}: {method.summary}")
+        for one in method.coefficients:
+            print(f"    {one.name}={one.default}  ({one.expected})")
 
 
 def _log_to_stderr() -> None:

@@ -15,7 +15,7 @@ from adamms.errors import UserError
 
 Settings = TypeVar("Settings")
 SHIPPED = Path(__file__).parent / "demo"
-"""Where the pair that AdaMMS ships lies; `${shipped:NAME}` in a YAML file is a path in it, `--config NAME` its NAME.yaml."""
+"""Where the pair that AdaMMS ships lies: `${shipped:NAME}` in YAML is a path in it, `--config NAME` is its NAME.yaml."""
 
 
 def load_settings(kind: type[Settings], path: Path | None, overrides: list[str], *given: Mapping[str, Any]) -> Settings:
@@ -31,15 +31,14 @@ def load_settings(kind: type[Settings], path: Path | None, overrides: list[str],
     bad = [text for text in overrides if "=" not in text or text.startswith("=")]
     if bad:
         raise UserError(f"{bad[0]!r}: expected key=value")
-    layers = [(str(path), load_yaml(path))] if path is not None else []
+    layers: list[tuple[str, Any]] = [(str(path), load_yaml(path))] if path is not None else []
     layers += [("settings", layer) for layer in given]
-    settings = OmegaConf.structured(kind)
-    where = "settings"
+    settings, where = OmegaConf.structured(kind), str(path or "settings")
     try:
-        for where, layer in layers:
-            settings = OmegaConf.merge(settings, _off_is_a_word(OmegaConf.create(layer)))
-        for where in overrides:
-            settings = OmegaConf.merge(settings, _off_is_a_word(OmegaConf.from_dotlist([where])))
+        for source, layer in [*layers, *((text, None) for text in overrides)]:
+            where = source
+            found = OmegaConf.from_dotlist([source]) if layer is None else OmegaConf.create(layer)
+            settings = OmegaConf.merge(settings, _off_is_a_word(found))
         where = str(path or "settings")
         return OmegaConf.to_object(settings)  # type: ignore[return-value]
     except OmegaConfBaseException as error:

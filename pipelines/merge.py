@@ -4,7 +4,23 @@ python pipelines/merge.py --config FILE [base=... donor=... alpha=0.3 output=DIR
 ray job submit --working-dir . -- python pipelines/merge.py --config FILE alpha=0.3 output=/shared/merged
 """
 
-from adamms.cli import merge_job as main
+from __future__ import annotations
+
+from pathlib import Path
+
+from adamms.cli import program
+from adamms.commands.merge import merge
+from adamms.commands.settings import MergeJobSettings
+from adamms.support.ray_session import warn_if_temporary
+
+
+def run(settings: MergeJobSettings, force: bool) -> None:
+    output = Path(settings.output)
+    warn_if_temporary(output)
+    print(merge(settings, settings.alpha, output, smoke=settings.smoke, force=force))
+
+
+main = program(MergeJobSettings, run, __doc__)
 
 if __name__ == "__main__":
     main()

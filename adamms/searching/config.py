@@ -52,10 +52,6 @@ class SearchingConfig:
     """Where searches may stop: after every so many prompts of a task."""
     confidence: float = 0.95
     """For stop=confident: in what share of simulated remainders of the prompts the choice has to stay the same."""
-    groups: tuple[str, ...] = ()
-    """Afterwards, an alpha for each of these groups of weights: attention, mlp, early, late, layers:FIRST-LAST."""
-    passes: int = 1
-    """How often the groups are gone through, one after the other."""
     noise: int = 16
     """How many prompts the chosen candidate is asked twice more, to see how many answers differ by chance alone."""
     export: Export = Export.one

@@ -8,7 +8,7 @@ from adamms.runs.responses import Responses
 from adamms.runs.values import format_value
 from adamms.searching.candidates import CandidateBook
 from adamms.searching.goal import Goal
-from adamms.selecting.answer_table import answer_table
+from adamms.selecting.answer_table import AnswerTable
 from adamms.selecting.criteria import get_criterion
 from adamms.selecting.divergence import divergence_of
 from adamms.selecting.selection import Selection
@@ -37,11 +37,11 @@ def scores_of(
     selection: Selection, responses: Responses, parents: Sequence[Mapping[str, str]] = ()
 ) -> dict[float, dict[str, float]]:
     """Every candidate's; what is not there is left out."""
-    answers = answer_table(responses, parents)
+    answers = AnswerTable.of(responses, parents)
     table: dict[float, dict[str, float]] = {value: {} for value in answers.values}
-    for name in dict.fromkeys((*ALWAYS, selection.metric)):
+    for name in dict.fromkeys((*ALWAYS, selection.criterion)):
         divergence = divergence_of(answers, get_criterion(name), selection.endpoints)
-        for value, score in zip(divergence.values, divergence.score.sum(axis=1), strict=True):
+        for value, score in zip(answers.values, divergence.score.sum(axis=1), strict=True):
             table[value][name] = float(score)
     for value, numbers in table.items():
         sides = {"left": selection.left[value], "right": selection.right[value]}

@@ -187,7 +187,8 @@ def export(search: Search, engines: WarmEngines, outcome: Outcome, events: Event
     settings, study, merged = search.study.settings, search.study, search.run.merged
     chosen = {name: found.chosen for name, found in outcome.selections.items() if found.chosen is not None}
     each = settings.searching.export == Export.each and bool(outcome.tasks)
-    wanted = {name: merged / name for name in chosen if name} if each else {name: merged for name in chosen if not name}
+    folders = {name: merged / name if name else merged for name in chosen}
+    wanted = {name: folder for name, folder in folders.items() if bool(name) == each}
     for name, folder in wanted.items():
         winner = study.coefficient.candidate(chosen[name]).recipe
         if not was_merged_as(folder, study.pair.plan, winner):

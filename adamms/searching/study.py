@@ -1,4 +1,4 @@
-"""A study: everything that stays the same while candidates come and go. Built once, used by whatever asks for answers."""
+"""A study: everything that stays the same while candidates come and go; built once for whatever asks for answers."""
 
 from __future__ import annotations
 

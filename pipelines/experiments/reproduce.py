@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from adamms.cli import pipeline
+from adamms.cli import program
 from adamms.errors import UserError
 from adamms.judging.judgement import Judgement, judge
 from adamms.reporting.tables import Trust, judgement_markdown, methods_markdown
@@ -21,8 +21,7 @@ from pipelines.experiments.comparison import choose
 from pipelines.experiments.settings import ReproduceSettings
 
 
-@pipeline
-def main(settings: ReproduceSettings, force: bool) -> None:
+def run(settings: ReproduceSettings, force: bool) -> None:
     judgements: dict[tuple[int, str], Judgement] = {}
     trust: dict[tuple[int, str], Trust] = {}
     with ray_session(settings.ray.address):
@@ -53,6 +52,8 @@ def alpha_of(selection: Selection, task: str) -> float:
         raise UserError(f"{task}: {selection.verdict}")
     return selection.alpha
 
+
+main = program(ReproduceSettings, run, __doc__)
 
 if __name__ == "__main__":
     main()
