@@ -18,7 +18,7 @@ from adamms.judging.lmms_eval import check_lmms_eval, run_lmms_eval
 from adamms.prompts.tasks import Tasks, all_prompts, load_tasks
 from adamms.reporting.report import write_report
 from adamms.runs.run_folder import RunFolder
-from adamms.searching.coefficient import Coefficient
+from adamms.searching.coefficient import SearchedCoefficient
 from adamms.searching.study import Study
 from adamms.searching.warm_engines import WarmEngines
 from adamms.tracking import Tracking
@@ -65,7 +65,7 @@ def judge_tasks(
 ) -> dict[str, Judgement]:
     """Has candidates, donor and baselines answer the labelled prompts; answers are stored as the search's are."""
     prompts = all_prompts({task: tasks[task] for task in selections})
-    asked = Coefficient.of(settings.merging, settings.searching).check(settings.searching.alphas)
+    asked = SearchedCoefficient.of(settings.merging, settings.searching).check(settings.searching.alphas)
     values = sorted({*asked, *(selection["alpha"] for selection in selections.values())})
     methods = {method: study.of_method(method) for method in settings.baselines}
     with WarmEngines(settings.ray) as engines:

@@ -71,8 +71,8 @@ def carry_out(
             found = run_search(search, engines, budget, everybody, title)
             write_report(run, study.pair.plan, search.prompts, search.answers)
             events.say(Reported)
-            if found.outcome.selection.chosen is None:
-                raise UserError(f"searching.alphas: {found.outcome.selection.verdict}; try smaller or other alphas")
+    if found.outcome.selection.chosen is None:
+        raise UserError(f"searching.alphas: {found.outcome.selection.verdict}; try smaller or other alphas")
     return found
 
 

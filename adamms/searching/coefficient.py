@@ -22,14 +22,14 @@ FEWEST = 3
 
 
 @dataclass(frozen=True)
-class Coefficient:
+class SearchedCoefficient:
     """One recipe of which one coefficient varies: alpha, unless another one is named."""
 
     name: str
     recipe: Recipe
 
     @classmethod
-    def of(cls, merging: MergingConfig, searching: SearchingConfig) -> Coefficient:
+    def of(cls, merging: MergingConfig, searching: SearchingConfig) -> SearchedCoefficient:
         """The coefficient that settings name.
 
         Raises:

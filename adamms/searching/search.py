@@ -18,7 +18,7 @@ from adamms.runs.run_folder import RunFolder
 from adamms.searching.answering import Answering, answer_as_donor
 from adamms.searching.budget import UNLIMITED, Budget
 from adamms.searching.candidates import CandidateBook
-from adamms.searching.coefficient import Coefficient
+from adamms.searching.coefficient import SearchedCoefficient
 from adamms.searching.config import Export, StudySettings
 from adamms.searching.events import Began, Doing, Events, Exported, Listener, Selected
 from adamms.searching.goal import ChoiceRule, Goal, answers_without_saving, goals_of
@@ -76,7 +76,7 @@ def prepare(settings: StudySettings, force: bool = False) -> Search:
     Raises:
         UserError: the first thing to mend.
     """
-    values = Coefficient.of(settings.merging, settings.searching).check(settings.searching.alphas)
+    values = SearchedCoefficient.of(settings.merging, settings.searching).check(settings.searching.alphas)
     rule = ChoiceRule.of(settings.searching, values, in_blocks=Budget(settings.budget).limited)
     tasks = load_tasks(settings.prompts)
     costs = Costs(RunFolder(Path(settings.run_dir)).costs)

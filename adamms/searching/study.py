@@ -16,7 +16,7 @@ from adamms.merging.recipe import Recipe
 from adamms.merging.to_disk import check_ancestor
 from adamms.runs.answers import Answers
 from adamms.runs.run_folder import RunFolder
-from adamms.searching.coefficient import Coefficient
+from adamms.searching.coefficient import SearchedCoefficient
 from adamms.searching.config import StudySettings
 
 ITSELF = 0.0
@@ -31,7 +31,7 @@ class Study:
 
     settings: StudySettings
     pair: PlannedPair
-    coefficient: Coefficient
+    coefficient: SearchedCoefficient
     engine: EngineSpec
     run: RunFolder
 
@@ -42,7 +42,7 @@ class Study:
         Raises:
             UserError: a model cannot be had, the two cannot be merged, or the method has no such coefficient.
         """
-        return cls._planned(settings, Coefficient.of(settings.merging, settings.searching))
+        return cls._planned(settings, SearchedCoefficient.of(settings.merging, settings.searching))
 
     def of_method(self, method: str) -> Study:
         """The same pair merged by another method with its own defaults, both parents weighing the same.
@@ -50,14 +50,14 @@ class Study:
         Raises:
             UserError: an unknown method, or one that needs the ancestor where none is given.
         """
-        return self._planned(self.settings, Coefficient("alpha", Recipe(method, EVEN)))
+        return self._planned(self.settings, SearchedCoefficient("alpha", Recipe(method, EVEN)))
 
     def of_donor(self) -> Study:
         """The donor in its own architecture, nothing merged: for asking it the same prompts."""
         plan = plan_alone(self.pair.donor)
         engine = EngineSpec(plan, self.settings.engine, self.settings.mapping.donor_architecture)
         pair = PlannedPair(plan, self.pair.donor, self.pair.donor, None)
-        return replace(self, pair=pair, coefficient=Coefficient("alpha", Recipe()), engine=engine)
+        return replace(self, pair=pair, coefficient=SearchedCoefficient("alpha", Recipe()), engine=engine)
 
     def answers(self, name: str = "responses") -> Answers:
         """The stored answers in a folder of the run folder."""
@@ -82,7 +82,7 @@ class Study:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @classmethod
-    def _planned(cls, settings: StudySettings, coefficient: Coefficient) -> Study:
+    def _planned(cls, settings: StudySettings, coefficient: SearchedCoefficient) -> Study:
         check_ancestor(coefficient.recipe, settings.ancestor)
         pair = plan_pair(settings if coefficient.recipe.rule.needs_ancestor else replace(settings, ancestor=None))
         engine = EngineSpec(pair.plan, settings.engine, settings.mapping.base_architecture)

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from adamms.engines.config import EngineConfig
+from adamms.merging.candidate import Candidate
 from adamms.merging.config import Backend, MergeSettings, MergingConfig
 from adamms.merging.on_ray import run_on_ray
 from adamms.merging.recipe import Recipe
 from adamms.prompts.prompt import Prompt
-from adamms.searching.answering import Engines
+from adamms.searching.warm_engines import WarmEngines
 from adamms.support.ray_session import RayConfig
 from tests.support.fake_engine import FakeSpec
 
@@ -32,9 +33,9 @@ PROMPTS = [Prompt("p", "?")]
 def test_engines_that_hold_what_a_merge_needs_are_stopped(
     tmp_path: Path, cpus: int, merging: MergingConfig, stays: bool
 ) -> None:
-    with Engines(RayConfig()) as engines:
+    with WarmEngines(RayConfig()) as engines:
         engines.serve(EngineFor(EngineConfig(cpus=cpus), tmp_path))  # type: ignore[arg-type]
-        assert len(list(engines.pool.answer(Recipe(), {0.1: PROMPTS}, 1))) == 1
+        assert len(list(engines.pool.answer({Candidate(0.1, Recipe()): PROMPTS}, 1))) == 1
         engines.make_room(MergeSettings("base", "donor", merging=merging))
         assert engines.started == stays
         if merging.backend == Backend.ray and not merging.gpus_per_task:
