@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ from adamms.checkpoint.resolve import resolve
 from adamms.checkpoint.safetensors_file import no_duplicates
 from adamms.checkpoint.tensor_info import DTYPES, TensorInfo
 from adamms.errors import UserError
+from adamms.support.system import read_into
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -174,7 +174,7 @@ def _pread(info: TensorInfo, start: int, stop: int) -> Tensor:
     with info.path.open("rb", buffering=0) as file:
         done = 0
         while done < len(view):
-            count = os.preadv(file.fileno(), [view[done:]], position + done)
+            count = read_into(file.fileno(), view[done:], position + done)
             if count == 0:
                 raise UserError(f"{info.path}: ends within tensor {info.name!r}; download the file again")
             done += count

@@ -1,4 +1,4 @@
-"""How a plan is executed."""
+"""Settings of a merge."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ class MergingConfig:
     """Settings that an older file may have -> what they are called now."""
 
     method: str = "linear"
+    """How base and donor are combined: linear, slerp, ties, ... (an unknown name gets the list of all)."""
     options: dict[str, Any] = field(default_factory=dict)
     """The method's own coefficients besides alpha, such as merging.options.density=0.3; what is not given takes the
     method's default."""
     backend: Backend = Backend.auto
-    """auto: Ray tasks where `ray.address` (or RAY_ADDRESS) names a cluster, else threads of this process."""
+    """auto: Ray tasks if `ray.address` (or RAY_ADDRESS) names a cluster, else threads of this process."""
     workers: int = 0
     """Threads (of this process, or of each Ray task) that read, merge and write; 0: one a core, on Ray one."""
     gpus_per_task: float = 0.0

@@ -1,4 +1,4 @@
-"""The one function that executes a tensor's plan: for files and for live engines, on any device."""
+"""Executing the plan of a tensor: the same function for files and for live engines, on any device."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CHUNK_ELEMENTS = 1 << 17  # float32 temporaries of this size stay in a core's cache
 GPU_CHUNK_ELEMENTS = 1 << 24
-BLOCK_ELEMENTS = 1 << 21  # read and written at once: what a disk is fast with
+BLOCK_ELEMENTS = 1 << 21  # read and written at once: large enough for a disk's full speed
 
 
 class TensorSource(Protocol):
@@ -54,26 +54,26 @@ def merged_blocks(
     chunk: int = CHUNK_ELEMENTS,
     block: int = BLOCK_ELEMENTS,
 ) -> Iterator[Block]:
-    """What changes in one base tensor, in order, about `block` elements at a time; rows without a piece are not given.
+    """Merges one base tensor, in order, about `block` elements at a time; rows without a piece are left out.
 
     Arithmetic is float32 and rounded once, to the base's dtype, wherever it runs: so a weight merged inside an
-    engine has the same bits as the one written to disk. The values are overwritten when the next block is asked for.
+    engine has the same bits as the one written to disk. A block's values are overwritten by the next block.
 
     Args:
-        statistics: what `measure` found, for a method that needs it.
+        statistics: what `gather_statistics` returned, for a method that needs it.
         chunk: how many elements are computed at once.
     """
     rule = recipe.rule
     merged: Tensor | None = None
     for piece in tensor.pieces:
-        found = statistics.of(tensor.name, piece.donor) if rule.rounds else ()
+        statistic = statistics.of(tensor.name, piece.donor) if rule.rounds else ()
         for whole, parts in _blocks(tensor, piece, originals, rule, chunk, block):
             length = len(whole.stored_base)
             if merged is None or len(merged) < length:
                 merged = whole.stored_base.new_empty(length)
             for x in parts:
                 first = x.start - whole.start
-                merged[first : first + len(x.stored_base)] = rule.merge(x, found)
+                merged[first : first + len(x.stored_base)] = rule.merge(x, statistic)
             yield Block(whole.start, merged[:length])
 
 

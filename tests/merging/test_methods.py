@@ -8,7 +8,7 @@ import torch
 
 from adamms.errors import UserError
 from adamms.mapping import MergePlan, ModelIdentity, Piece, TensorPlan
-from adamms.merging import Originals, Recipe, measure, merged_tensor
+from adamms.merging import Originals, Recipe, gather_statistics, merged_tensor
 from adamms.merging.execute import merged_blocks
 from adamms.merging.methods import METHODS
 from tests.support import reference
@@ -51,7 +51,7 @@ def setting(shape, dtype, kind="random"):
 
 
 def merged(recipe, tensor, originals):
-    statistics = measure(plan_of(tensor), originals, recipe)
+    statistics = gather_statistics(plan_of(tensor), originals, recipe)
     return merged_tensor(tensor, originals, recipe, statistics)
 
 
@@ -126,7 +126,7 @@ def test_chunks_and_pieces_change_nothing(method, coefficients):
     """Whole, in chunks of 7 elements, and cut into pieces: the same bits."""
     tensor, originals = setting((16, 12), "BF16")
     recipe = Recipe(method, 0.3, **coefficients)
-    statistics = measure(plan_of(tensor), originals, recipe)
+    statistics = gather_statistics(plan_of(tensor), originals, recipe)
     whole = merged_tensor(tensor, originals, recipe, statistics).flatten()
     pieces = tuple(Piece(i, i + 4, NAME, i, NAME, i) for i in range(0, 16, 4))
     cut = TensorPlan(NAME, "BF16", (16, 12), "w", pieces)
@@ -201,19 +201,19 @@ def task_vectors(originals, whole):
 def test_ties_over_the_whole_model_equals_sorting_all_of_it(density):
     plan, originals, whole = model_setting()
     flat = [np.concatenate([t.ravel() for t in one]) for one in zip(*task_vectors(originals, whole), strict=True)]
-    found = measure(plan, originals, Recipe("ties", 0.5, density=density)).model
+    found = gather_statistics(plan, originals, Recipe("ties", 0.5, density=density)).model
     assert found == tuple(reference.kept_from(t, density) for t in flat)
 
 
 def test_metagpt_norms_are_of_the_whole_model():
     plan, originals, whole = model_setting()
     wanted = reference.metagpt_weight(list(task_vectors(originals, whole)))
-    assert measure(plan, originals, Recipe("metagpt")).model == (pytest.approx(wanted, rel=1e-6),)
+    assert gather_statistics(plan, originals, Recipe("metagpt")).model == (pytest.approx(wanted, rel=1e-6),)
 
 
 def test_a_part_is_what_comes_from_one_donor_tensor():
     plan, originals, _whole = model_setting()
-    parts = measure(plan, originals, Recipe("ties", 0.5, density=0.2, trim_over="tensor")).parts
+    parts = gather_statistics(plan, originals, Recipe("ties", 0.5, density=0.2, trim_over="tensor")).parts
     assert list(parts) == [("a", "a1"), ("a", "a2"), ("b", "b"), ("c", "c")]
     ours = reference.tau(np.asarray(originals.base["a"][25:]), np.asarray(originals.ancestor["a"][25:]))
     assert parts["a", "a2"][0] == reference.kept_from(ours, 0.2)

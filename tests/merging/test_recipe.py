@@ -13,7 +13,7 @@ from adamms.errors import UserError
 from adamms.merging import Originals, Recipe, merged_tensor
 from adamms.merging.candidate import Candidate
 from adamms.merging.config import MergingConfig
-from adamms.merging.methods import METHODS, Found, Method, Operands, describe_methods, register
+from adamms.merging.methods import METHODS, Method, Operands, Statistic, describe_methods, register
 from adamms.merging.methods.coefficient import choice, seed, share
 from adamms.merging.recipe import coefficients_of
 from tests.merging.test_methods import NAME, setting
@@ -95,7 +95,7 @@ def clipped() -> Iterator[type[Method]]:
         seed: int = seed()
         exact: bool = False
 
-        def merge(self, x: Operands, found: Found = ()) -> torch.Tensor:
+        def merge(self, x: Operands, statistic: Statistic = ()) -> torch.Tensor:
             factor = self.alpha * (2 if self.scale == "double" else 1)
             return x.base.add_(x.donor.sub_(x.base).clamp_(-self.reach, self.reach).mul_(factor))
 

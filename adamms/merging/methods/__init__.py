@@ -8,7 +8,7 @@ A new method is a file like these, and its name in the first import below.
 
 from adamms.merging.methods import breadcrumbs, dare, della, linear, slerp, task_arithmetic, ties  # noqa: F401
 from adamms.merging.methods.coefficient import Coefficient, coefficients
-from adamms.merging.methods.method import Found, Method, Operands
+from adamms.merging.methods.method import Method, Operands, Statistic
 from adamms.merging.methods.registry import METHODS, describe_methods, register
 
-__all__ = ["METHODS", "Coefficient", "Found", "Method", "Operands", "coefficients", "describe_methods", "register"]
+__all__ = ["METHODS", "Coefficient", "Method", "Operands", "Statistic", "coefficients", "describe_methods", "register"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from adamms.merging.methods.coefficient import scale, share
 from adamms.merging.methods.magnitudes import coarse_counts, fine_counts, locate, magnitude
-from adamms.merging.methods.method import Found, Method, Operands
+from adamms.merging.methods.method import Method, Operands, Statistic
 from adamms.merging.methods.registry import register
 from adamms.merging.methods.task_arithmetic import add_to_ancestor, weighted_sum
 
@@ -49,7 +49,7 @@ class Breadcrumbs(Method):
             ]
         )
 
-    def conclude(self, sums: Sequence[Tensor]) -> Found:
+    def conclude(self, sums: Sequence[Tensor]) -> Statistic:
         """Of the base's task vector, then of the donor's: the largest magnitude kept, and the smallest."""
         coarse, fine = sums
         found = []
@@ -61,9 +61,9 @@ class Breadcrumbs(Method):
             found += [magnitude(counts, fine[2 * model + i], rank) for i, rank in enumerate(ranks)]
         return tuple(found)
 
-    def merge(self, x: Operands, found: Found) -> Tensor:
+    def merge(self, x: Operands, statistic: Statistic) -> Tensor:
         base, donor = x.task_vectors()
-        masked = _between(base, *found[:2]), _between(donor, *found[2:])
+        masked = _between(base, *statistic[:2]), _between(donor, *statistic[2:])
         return add_to_ancestor(x, weighted_sum(*masked, self.alpha), self.scale)
 
     def _ranks(self, counts: Tensor) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adamms.merging.methods.coefficient import scale, seed, share
-from adamms.merging.methods.method import Found, Method, Operands
+from adamms.merging.methods.method import Method, Operands, Statistic
 from adamms.merging.methods.randomness import BITS, random_bits
 from adamms.merging.methods.registry import register
 from adamms.merging.methods.task_arithmetic import add_to_ancestor, weighted_sum
@@ -30,7 +30,7 @@ class DareLinear(Method):
 
     needs_ancestor = True
 
-    def merge(self, x: Operands, found: Found = ()) -> Tensor:
+    def merge(self, x: Operands, statistic: Statistic = ()) -> Tensor:
         return add_to_ancestor(x, weighted_sum(*self._dropped(x), self.alpha), self.scale)
 
     def _dropped(self, x: Operands) -> tuple[Tensor, Tensor]:
@@ -49,5 +49,5 @@ class DareLinear(Method):
 class DareTies(DareLinear):
     """DARE in place of TIES' trimming, then TIES' election of signs (arXiv 2311.03099 with 2306.01708)."""
 
-    def merge(self, x: Operands, found: Found = ()) -> Tensor:
+    def merge(self, x: Operands, statistic: Statistic = ()) -> Tensor:
         return add_to_ancestor(x, elected_mean(*self._dropped(x), self.alpha), self.scale)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adamms.merging.methods.coefficient import scale, seed, share
-from adamms.merging.methods.method import Found, Method, Operands
+from adamms.merging.methods.method import Method, Operands, Statistic
 from adamms.merging.methods.randomness import BITS, random_bits
 from adamms.merging.methods.registry import register
 from adamms.merging.methods.task_arithmetic import add_to_ancestor
@@ -36,7 +36,7 @@ class Della(Method):
     needs_ancestor = True
     whole_rows = True
 
-    def merge(self, x: Operands, found: Found = ()) -> Tensor:
+    def merge(self, x: Operands, statistic: Statistic = ()) -> Tensor:
         base, donor = x.task_vectors()
         dropped = self._drop(base, x, "base"), self._drop(donor, x, "donor")
         return add_to_ancestor(x, elected_mean(*dropped, self.alpha), self.scale)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adamms.merging.methods.coefficient import scale
-from adamms.merging.methods.method import Found, Method, Operands, Scope
+from adamms.merging.methods.method import Method, Operands, Scope, Statistic
 from adamms.merging.methods.registry import register
 from adamms.merging.methods.sums import as_float32, inner_products
 
@@ -29,7 +29,7 @@ class TaskArithmetic(Method):
 
     needs_ancestor = True
 
-    def merge(self, x: Operands, found: Found = ()) -> Tensor:
+    def merge(self, x: Operands, statistic: Statistic = ()) -> Tensor:
         return add_to_ancestor(x, weighted_sum(*x.task_vectors(), self.alpha), self.scale)
 
 
@@ -58,12 +58,12 @@ class MetaGpt(Method):
         base, donor = x.task_vectors()
         return inner_products((base, base), (donor, donor))
 
-    def conclude(self, sums: Sequence[Tensor]) -> Found:
+    def conclude(self, sums: Sequence[Tensor]) -> Statistic:
         base, donor = sums[0].tolist()
         return (as_float32(donor / (base + donor)) if base + donor > 0 else 0.0,)
 
-    def merge(self, x: Operands, found: Found) -> Tensor:
-        (weight,) = found
+    def merge(self, x: Operands, statistic: Statistic) -> Tensor:
+        (weight,) = statistic
         return add_to_ancestor(x, weighted_sum(*x.task_vectors(), weight), self.scale)
 
 
@@ -87,14 +87,14 @@ class ModelStock(Method):
         base, donor = x.task_vectors()
         return inner_products((base, donor), (base, base), (donor, donor))
 
-    def conclude(self, sums: Sequence[Tensor]) -> Found:
+    def conclude(self, sums: Sequence[Tensor]) -> Statistic:
         dot, base, donor = sums[0].tolist()
         lengths = math.sqrt(base) * math.sqrt(donor)
         cosine = max(0.0, min(1.0, dot / lengths)) if lengths > 0 else 0.0
         return (as_float32(2 * cosine / (1 + cosine)),)
 
-    def merge(self, x: Operands, found: Found) -> Tensor:
-        (ratio,) = found
+    def merge(self, x: Operands, statistic: Statistic) -> Tensor:
+        (ratio,) = statistic
         return add_to_ancestor(x, weighted_sum(*x.task_vectors(), 0.5), ratio)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from adamms.merging.methods.coefficient import choice, scale, share
 from adamms.merging.methods.magnitudes import NONE_KEPT, coarse_counts, fine_counts, locate, magnitude
-from adamms.merging.methods.method import Found, Method, Operands, Scope
+from adamms.merging.methods.method import Method, Operands, Scope, Statistic
 from adamms.merging.methods.registry import register
 from adamms.merging.methods.task_arithmetic import add_to_ancestor
 
@@ -49,17 +49,17 @@ class Ties(Method):
         bins = [locate(counts, max(1, self._kept(counts)))[0] for counts in sums[0]]
         return torch.stack([fine_counts(vector, bin_) for vector, bin_ in zip(x.task_vectors(), bins, strict=True)])
 
-    def conclude(self, sums: Sequence[Tensor]) -> Found:
+    def conclude(self, sums: Sequence[Tensor]) -> Statistic:
         """The smallest magnitude that is kept, of the base's task vector and of the donor's."""
         return tuple(
             magnitude(coarse, fine, self._kept(coarse)) if self._kept(coarse) else NONE_KEPT
             for coarse, fine in zip(*sums, strict=True)
         )
 
-    def merge(self, x: Operands, found: Found) -> Tensor:
+    def merge(self, x: Operands, statistic: Statistic) -> Tensor:
         base, donor = (
             vector.masked_fill_(vector.abs() < smallest, 0)
-            for vector, smallest in zip(x.task_vectors(), found, strict=True)
+            for vector, smallest in zip(x.task_vectors(), statistic, strict=True)
         )
         return add_to_ancestor(x, elected_mean(base, donor, self.alpha), self.scale)
 

@@ -1,4 +1,4 @@
-"""The passes over the weights that some methods need before they can merge."""
+"""Gathering statistics: the passes over the weights that some methods need before they can merge."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from adamms.mapping.plan import MergePlan, Piece, TensorPlan
 from adamms.merging.execute import Originals, operands
-from adamms.merging.methods import Found, Method
+from adamms.merging.executor import Executor, run_here
+from adamms.merging.methods import Method, Statistic
 from adamms.merging.recipe import Recipe
-from adamms.merging.run import Run, run_here
 from adamms.merging.statistics import NONE, Statistics
 
 if TYPE_CHECKING:
@@ -21,23 +21,29 @@ GROUP_ELEMENTS = 1 << 28
 Part = tuple[TensorPlan, tuple[Piece, ...]]  # the rows of a base tensor that come from one donor tensor
 
 
-def measure(plan: MergePlan, originals: Originals, recipe: Recipe, run: Run = run_here) -> Statistics:
-    """What the recipe's method has to know beforehand; nothing is read for a method that needs nothing."""
+def gather_statistics(
+    plan: MergePlan, originals: Originals, recipe: Recipe, execute: Executor = run_here
+) -> Statistics:
+    """Computes what the recipe's method needs to know before it merges; reads nothing for a method that needs nothing.
+
+    Args:
+        execute: where the weights are read and summed up.
+    """
     rule, parts = recipe.rule, list(parts_of(plan))
     if not rule.rounds or not parts:
         return NONE
     if rule.scope == "tensor":
-        found = run(partial(found_in, originals=originals, rule=rule), _grouped(parts))
+        found = execute(partial(statistic_of, originals=originals, rule=rule), _grouped(parts))
         return Statistics(parts={(t.name, pieces[0].donor): one for (t, pieces), one in zip(parts, found, strict=True)})
     sums: list[Tensor] = []
     for _ in range(rule.rounds):
         function = partial(sum_of, originals=originals, rule=rule, sums=tuple(sums))
-        sums.append(add_up(run(function, _grouped(parts), _joined)))
+        sums.append(add_up(execute(function, _grouped(parts), _reduced)))
     return Statistics(model=rule.conclude(sums))
 
 
 def parts_of(plan: MergePlan) -> Iterator[Part]:
-    """Every part of the plan, in its order."""
+    """Every part of the plan, in the plan's order."""
     for tensor in plan.tensors:
         by_donor: dict[str, list[Piece]] = {}
         for piece in tensor.pieces if prod(tensor.shape) else ():
@@ -47,13 +53,13 @@ def parts_of(plan: MergePlan) -> Iterator[Part]:
 
 
 def sum_of(part: Part, originals: Originals, rule: Method, sums: tuple[Tensor, ...]) -> Tensor:
-    """One round's sum over one part, chunk by chunk in order."""
+    """One round's sum over one part, chunk by chunk in order; `sums` are those of the rounds before."""
     tensor, pieces = part
     return add_up(rule.measure(x, sums) for x in operands(tensor, pieces, originals, rule)).cpu()
 
 
-def found_in(part: Part, originals: Originals, rule: Method) -> Found:
-    """All rounds over one part: what the method has to know of it."""
+def statistic_of(part: Part, originals: Originals, rule: Method) -> Statistic:
+    """What the method needs to know of one part: all rounds over it."""
     sums: list[Tensor] = []
     for _ in range(rule.rounds):
         sums.append(sum_of(part, originals, rule, tuple(sums)))
@@ -61,7 +67,7 @@ def found_in(part: Part, originals: Originals, rule: Method) -> Found:
 
 
 def add_up(terms: Iterable[Tensor]) -> Tensor:
-    """Their sum, in their order."""
+    """The sum of at least one tensor, added in the order given."""
     total: Tensor | None = None
     for term in terms:
         total = term.clone() if total is None else total.add_(term)
@@ -70,7 +76,7 @@ def add_up(terms: Iterable[Tensor]) -> Tensor:
 
 
 def _grouped(parts: Sequence[Part]) -> list[list[Part]]:
-    """Parts in a row, as many as make a task worth starting."""
+    """Consecutive parts in groups that are large enough to be worth a task."""
     groups: list[list[Part]] = [[]]
     size = 0
     for part in parts:
@@ -82,7 +88,8 @@ def _grouped(parts: Sequence[Part]) -> list[list[Part]]:
     return groups
 
 
-def _joined(sums: Iterable[Tensor]) -> list[Tensor]:
-    """The sums of one task: counts are added there, float64 only in the order of the whole plan."""
+def _reduced(sums: Iterable[Tensor]) -> list[Tensor]:
+    """What a task sends back: one total of integer counts, which add up the same in any order; floating-point sums one
+    by one, since only the driver can add them in the plan's order."""
     found = list(sums)
     return [add_up(found)] if found and not found[0].is_floating_point() else found
