@@ -11,8 +11,9 @@ from adamms.checkpoint import Checkpoint
 from adamms.commands.settings import MapSettings
 from adamms.errors import UserError
 from adamms.mapping import plan_pair
-from adamms.merging import Originals, Recipe, merged_tensor
+from adamms.merging import Originals, Recipe
 from adamms.merging.groups import belongs, layer_of, named_groups
+from tests.support.merged import merged_tensor
 from tests.support.tiny_models import TinyPair
 
 
