@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,9 +12,10 @@ from rich.table import Table
 
 from adamms.errors import UserError
 from adamms.reporting.figures import RankedPair, draw_ranking
-from adamms.runs.responses import format_alpha
+from adamms.runs.run_folder import RunFolder
+from adamms.runs.values import format_value
 
-FAILED = "failed"
+FAILED, WAITING = "failed", "waiting"
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Row:
 
     Attributes:
         name: pair/method.
-        status: finished, unchanged (it had been finished by an earlier run), stopped (by the budget), failed.
+        status: finished, unchanged (it had been finished by an earlier run), stopped (by the budget), failed; waiting
+            while the sweep goes on.
         alpha: for all prompts.
         divergence: of the chosen candidate, per prompt: with the metrics that count, the share of prompts whose
             answer changes to a neighbour. Comparable between searches over the same tasks only.
@@ -44,11 +45,11 @@ class Row:
     checkpoint: str = ""
 
 
-def row_of(name: str, status: str, run_dir: Path) -> Row:
+def row_of(name: str, status: str, run: RunFolder) -> Row:
     """A search that has chosen, from what it left in its folder."""
-    found: dict[str, Any] = json.loads((run_dir / "selection.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = run.read(run.selection)
     alpha, prompts = found["alpha"], found["prompts"]["used"]
-    chosen = "" if alpha is None else format_alpha(alpha)
+    chosen = "" if alpha is None else format_value(alpha)
     score = found["scores"].get(chosen)
     stopped = any(warning.startswith("stopped by") for warning in found["warnings"])
     return Row(
@@ -59,7 +60,7 @@ def row_of(name: str, status: str, run_dir: Path) -> Row:
         found["bootstrap"].get(chosen),
         {task: one["alpha"] for task, one in found.get("tasks", {}).items()},
         tuple(found["warnings"]),
-        str((run_dir / "merged").resolve()),
+        str(run.merged.resolve()),
     )
 
 
@@ -79,19 +80,18 @@ def to_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return [asdict(row) for row in rows]
 
 
-def to_table(rows: Sequence[Row]) -> tuple[list[str], list[list[Any]]]:
-    """Columns and rows for the dashboard, in the same order; values that a table cannot hold are spelled."""
+def to_table(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[Any]]]:
+    """Columns and rows of what `sweep.json` holds, in the same order; what a cell cannot hold is written as text."""
     found = [
         {
-            "place": None if row.divergence is None else place,
-            **asdict(row),
-            "tasks": ", ".join(f"{name} {'-' if a is None else format_alpha(a)}" for name, a in row.tasks.items()),
-            "warnings": "; ".join(row.warnings),
+            "place": None if row["divergence"] is None else place,
+            **row,
+            "tasks": _tasks(row["tasks"]),
+            "warnings": "; ".join(row["warnings"]),
         }
         for place, row in enumerate(rows, 1)
     ]
-    columns = list(found[0]) if found else []
-    return columns, [list(row.values()) for row in found]
+    return list(found[0]) if found else [], [list(row.values()) for row in found]
 
 
 def print_ranking(rows: Sequence[Row], metric: str) -> None:
@@ -103,10 +103,10 @@ def print_ranking(rows: Sequence[Row], metric: str) -> None:
         table.add_row(
             "" if row.divergence is None else str(place),
             row.name,
-            "-" if row.alpha is None else format_alpha(row.alpha),
+            "-" if row.alpha is None else format_value(row.alpha),
             "-" if row.divergence is None else f"{row.divergence:.3f}",
             "-" if row.support is None else f"{row.support:.0%}",
-            ", ".join(f"{name} {'-' if a is None else format_alpha(a)}" for name, a in row.tasks.items()),
+            _tasks(row.tasks),
             row.status,
         )
     console = Console()
@@ -124,3 +124,7 @@ def draw(rows: Sequence[Row], metric: str, folder: Path) -> list[Path]:
     if not pairs:
         return []
     return draw_ranking(pairs, f"{metric} per prompt", larger_is_better=False).write(folder)
+
+
+def _tasks(alphas: Mapping[str, float | None]) -> str:
+    return ", ".join(f"{name} {'-' if alpha is None else format_value(alpha)}" for name, alpha in alphas.items())

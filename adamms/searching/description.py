@@ -1,19 +1,23 @@
-"""What the dashboard shows of a search's settings."""
+"""What a run is called and which settings describe it, as `search.json` keeps them for the dashboard and the report."""
 
 from __future__ import annotations
 
 import re
+import shlex
+import sys
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from adamms.mapping.plan import MergePlan, ModelIdentity
+from adamms.config import settings_yaml
+from adamms.support.addresses import without_password
 
 if TYPE_CHECKING:
-    from adamms.commands.settings import SearchSettings
+    from adamms.mapping.plan import MergePlan, ModelIdentity
+    from adamms.searching.config import StudySettings
 
 
-def search_parameters(settings: SearchSettings, plan: MergePlan) -> dict[str, str]:
-    """The params of a search's run and of each of its candidates."""
+def search_parameters(settings: StudySettings, plan: MergePlan) -> dict[str, str]:
+    """The settings that one compares searches by: params of a search's MLflow run and of each of its candidates."""
     return {
         "base": settings.base,
         "donor": settings.donor,
@@ -34,6 +38,20 @@ def search_parameters(settings: SearchSettings, plan: MergePlan) -> dict[str, st
         "plan": plan.fingerprint,
         "run_dir": str(Path(settings.run_dir).resolve()),
     }
+
+
+def search_name(params: dict[str, str]) -> str:
+    """`DONOR into BASE, TASK`, by what `search_parameters` gives."""
+    task = f", {params['task']}" if params.get("task") else ""
+    return f"{short_name(params['donor'])} into {short_name(params['base'])}{task}"
+
+
+def settings_text(settings: Any) -> tuple[str, str]:
+    """The command that is running, as a person would type it, and all settings as YAML.
+
+    Passwords in addresses are left out: the texts go into the report, which people mail.
+    """
+    return without_password(shlex.join(["python", *sys.argv])), without_password(settings_yaml(settings))
 
 
 def task_name(prompts: str) -> str:
