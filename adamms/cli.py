@@ -112,7 +112,8 @@ def search(
     from adamms.reporting.tables import print_outcome
 
     found = run(given, force)
-    print_outcome(found.outcome, found.checkpoints, given.tracking.address(found.run.folder))
+    address = given.tracking.address(found.run.folder) if given.tracking.enabled else None
+    print_outcome(found.outcome, found.checkpoints, address)
     print(f"report:     {found.run.report}")
 
 
@@ -315,8 +316,8 @@ def _print_settings(kind: type[Any]) -> None:
     print("\nmerging.options, by merging.method:")
     for name, method in describe_methods().items():
         print(f"  {name}: {method.summary}")
-        for one in method.coefficients:
-            print(f"    {one.name}={one.default}  ({one.expected})")
+        for option in method.coefficients:
+            print(f"    {option.name}={option.default}  ({option.expected})  {option.description}")
 
 
 def _log_to_stderr() -> None:

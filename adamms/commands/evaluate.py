@@ -16,7 +16,7 @@ from adamms.judging.judgement import Judgement, judge, read_labels
 from adamms.judging.labelled import answer_by_baselines, answer_by_donor, answer_labelled
 from adamms.judging.lmms_eval import check_lmms_eval, run_lmms_eval
 from adamms.prompts.tasks import Tasks, all_prompts, load_tasks
-from adamms.reporting.report import write_report
+from adamms.reporting.report import Story, write_report
 from adamms.runs.run_folder import RunFolder
 from adamms.searching.coefficient import SearchedCoefficient
 from adamms.searching.study import Study
@@ -83,7 +83,8 @@ def save(settings: EvaluateSettings, study: Study, judgements: Mapping[str, Judg
     run = study.run
     found = {task: judgement.to_json() for task, judgement in judgements.items()}
     run.write(run.evaluation, found if settings.labelled.tasks else next(iter(found.values())))
-    write_report(run, study.pair.plan, all_prompts(load_tasks(settings.prompts)), study.answers())
+    prompts = all_prompts(load_tasks(settings.prompts))
+    write_report(Story.of(run, study.pair.plan, prompts, study.answers()), run)
 
 
 def read_selections(run: RunFolder, tasks: list[str]) -> dict[str, dict[str, Any]]:

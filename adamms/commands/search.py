@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from adamms.commands.settings import SearchSettings
-from adamms.config import settings_yaml
 from adamms.errors import UserError
-from adamms.reporting.report import write_report
+from adamms.reporting.report import Story, write_report
 from adamms.runs.run_folder import FAILED, FINISHED, KILLED, RUNNING, RunFolder
 from adamms.searching.budget import Budget
-from adamms.searching.description import search_name, search_parameters
+from adamms.searching.description import search_name, search_parameters, settings_text
 from adamms.searching.events import Ended, Events, Listener, Reported
 from adamms.searching.listeners import ProgressBars, count_in_ray, log_lines
 from adamms.searching.search import Found, Search, prepare, run_search
 from adamms.searching.warm_engines import WarmEngines
-from adamms.support.addresses import without_password
 from adamms.support.ray_session import warn_if_temporary
 from adamms.tracking import Tracking
 
@@ -61,15 +57,16 @@ def carry_out(
     run, study = search.run, search.study
     settings = study.settings
     sources = {task: settings.prompts.tasks[task] if task else settings.prompts.path for task in search.tasks}
-    run.describe(study.key, search_name(settings), search_parameters(settings, study.pair.plan), sweep)
+    params = search_parameters(settings, study.pair.plan)
+    run.describe(study.key, search_name(params), params, sweep)
     run.describe_prompts(search.tasks, sources, settings.prompts.seed)
     run.write_settings(*settings_text(settings))
     with Tracking(tracking, run) as tracked:
-        everybody = [log_lines, count_in_ray, ProgressBars(), *listeners, tracked]
+        everybody: list[Listener] = [log_lines, count_in_ray, ProgressBars(), *listeners, tracked]
         events = Events(everybody, run, title)
         with status_of(run, events):
             found = run_search(search, engines, budget, everybody, title)
-            write_report(run, study.pair.plan, search.prompts, search.answers)
+            write_report(Story.of(run, study.pair.plan, search.prompts, search.answers), run)
             events.say(Reported)
     if found.outcome.selection.chosen is None:
         raise UserError(f"searching.alphas: {found.outcome.selection.verdict}; try smaller or other alphas")
@@ -90,11 +87,3 @@ class status_of:
         status = FINISHED if kind is None else KILLED if stopped else FAILED
         self._run.set_status(status)
         self._events.say(Ended, status=status)
-
-
-def settings_text(settings: object) -> tuple[str, str]:
-    """The command that is running, as a person would type it, and its settings as a file that `--config` takes.
-
-    Passwords in addresses are left out: both are for the report, which people mail.
-    """
-    return without_password(shlex.join(["python", *sys.argv])), without_password(settings_yaml(settings))

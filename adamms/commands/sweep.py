@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
-from adamms.commands.search import carry_out, settings_text, status_of
+from adamms.commands.search import carry_out, status_of
 from adamms.commands.settings import SweepSettings
 from adamms.errors import UserError
 from adamms.reporting import ranking
 from adamms.runs.run_folder import RunFolder
 from adamms.searching.budget import Budget
+from adamms.searching.description import settings_text
 from adamms.searching.events import Events
 from adamms.searching.search import Found, Search
 from adamms.searching.warm_engines import WarmEngines
@@ -39,13 +41,14 @@ def sweep(settings: SweepSettings, force: bool = False) -> list[ranking.Row]:
     rows |= {name: ranking.row_of(name, "unchanged", searches[name].run) for name in unchanged}
     todo = {name: search for name, search in searches.items() if name not in unchanged}
 
+    tracking = replace(settings.tracking, uri=settings.tracking.address(run.folder))  # one for all searches
     run.describe(key_of(run.folder), run.folder.name, parameters(settings))
     run.write_settings(*settings_text(settings))
-    with Tracking(settings.tracking, run) as tracked, status_of(run, Events((tracked,), run)), ExitStack() as stack:
+    with Tracking(tracking, run) as tracked, status_of(run, Events((tracked,), run)), ExitStack() as stack:
         lanes = start(stack, settings) if todo else 0
 
         def carry(search: Search, engines: WarmEngines, name: str) -> Found:
-            return carry_out(search, engines, budget, settings.tracking, title=name, sweep=run)
+            return carry_out(search, engines, budget, tracking, title=name, sweep=run)
 
         for name, result in run_lanes(todo, min(lanes, len(todo)), settings.ray, budget, carry, wake_all):
             rows[name] = settle(name, todo[name], result)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from adamms.judging.judgement import Judgement
-from adamms.runs.responses import format_alpha
+from adamms.runs.values import format_value
 from adamms.selecting.selection import END_POINT, Selection
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def print_selection(selection: Selection, console: Console | None = None) -> Non
         table.add_column(column, justify="left" if column in ("", "not chosen because") else "right")
     for alpha, score in selection.scores.items():
         table.add_row(
-            format_alpha(alpha),
+            format_value(alpha),
             _number(score),
             _number(selection.left[alpha]),
             _number(selection.right[alpha]),
@@ -69,7 +69,7 @@ def tasks_table(outcome: Outcome) -> Table:
     for column in ("task", "alpha", "verdict"):
         table.add_column(column, justify="right" if column == "alpha" else "left")
     for name, selection in outcome.selections.items():
-        chosen = "-" if selection.alpha is None else format_alpha(selection.alpha)
+        chosen = "-" if selection.alpha is None else format_value(selection.alpha)
         notes = "; ".join([selection.verdict, *selection.warnings])
         table.add_row(name or "all", chosen, notes)
     return table
@@ -79,7 +79,7 @@ def judgement_table(judgements: Mapping[str, Judgement]) -> Table:
     """Accuracy of every candidate, by task; the chosen one marked with *."""
     first = next(iter(judgements.values()))
     table = Table(box=None, header_style="bold", pad_edge=False)
-    columns = ["task", *(f"{format_alpha(alpha)}" for alpha in first.accuracy), "donor", "chosen", "oracle", "regret"]
+    columns = ["task", *(f"{format_value(alpha)}" for alpha in first.accuracy), "donor", "chosen", "oracle", "regret"]
     for column in (*columns, "rank corr."):
         table.add_column(column, justify="left" if column == "task" else "right")
     for task, judgement in judgements.items():
@@ -102,7 +102,7 @@ def judgement_markdown(judgements: Mapping[tuple[int, str], Judgement], trust: M
     """Accuracies by seed and task as Markdown, the chosen one in bold, with the means of the choice beside others."""
     rows = list(judgements.values())
     alphas = list(rows[0].accuracy)
-    header = ["seed", "task", *map(format_alpha, alphas), "donor", "chosen", "oracle", "regret", "rank corr."]
+    header = ["seed", "task", *map(format_value, alphas), "donor", "chosen", "oracle", "regret", "rank corr."]
     header += ["confidence", "noise"]
     lines = [_row(header), _row(["---"] * len(header))]
     for (seed, task), judgement in judgements.items():
@@ -169,8 +169,8 @@ def _cells(judgement: Judgement, mark: str) -> list[str]:
     return [
         *accuracies,
         "-" if judgement.donor is None else f"{judgement.donor:.1f}",
-        format_alpha(judgement.chosen),
-        format_alpha(judgement.oracle),
+        format_value(judgement.chosen),
+        format_value(judgement.oracle),
         f"{judgement.regret:.1f}",
         "-" if correlation is None else f"{correlation:+.2f}",
     ]

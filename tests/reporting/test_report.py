@@ -8,7 +8,7 @@ import pytest
 
 from adamms.reporting.report.telling import SAME, STABLE, UNSTABLE, telling_prompts
 from adamms.runs.costs import read_costs
-from adamms.runs.responses import format_alpha
+from adamms.runs.values import format_value
 from adamms.tracking import Costs, write_report
 from tests.support.searches import ALPHAS, HOSTILE, made_up_prompts, made_up_story
 
@@ -49,7 +49,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
 def test_the_report_says_all_that_it_must(page: Page) -> None:
     for text in ("alpha = ", "resamples", "qwen2-vl", "llava-onevision", "vision encoder: the base keeps its own",
                  "2 of 3 tensors merge", "Time by phase", "2 min 26 s", "torch", "base: models/qwen2-vl",
-                 *map(format_alpha, ALPHAS), "47.5", "peak memory of an engine", "3.25 GB",
+                 *map(format_value, ALPHAS), "47.5", "peak memory of an engine", "3.25 GB",
                  "noise floor (same alpha twice): 1", "the donor alone reaches 22.0 %"):  # fmt: skip
         assert text in page.text, text
     assert len(page.pictures) >= 5, "the pictures of the prompts are shown"

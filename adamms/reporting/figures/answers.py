@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from adamms.reporting.figures.drawing import Drawing, new_figure, style
 from adamms.reporting.figures.palette import EQUAL, EQUAL_INK, GRID, VERMILION
-from adamms.runs.responses import format_alpha
+from adamms.runs.values import format_value
 from adamms.selecting.normalize import plain
 
 CELL_WIDTH, CELL_LINES = 17, 3
@@ -51,7 +51,7 @@ def draw_answers(prompts: Sequence[AnsweredPrompt], alphas: Sequence[float], cho
             axis.text(-0.08, middle, question, ha="right", va="center", fontsize=8, parse_math=False)
             for column, (answer, kind) in enumerate(zip(row, prompt.kinds, strict=True)):
                 colour = "none" if kind is None else EQUAL[kind % len(EQUAL)]
-                tip = drawing.tip(f"alpha {format_alpha(alphas[column])}: {prompt.answers[column][:400]}")
+                tip = drawing.tip(f"alpha {format_value(alphas[column])}: {prompt.answers[column][:400]}")
                 cell = Rectangle((column, top), 0.97, size - 0.04, facecolor=colour, edgecolor=GRID, lw=0.8, gid=tip)
                 axis.add_patch(cell)
                 ink = {} if kind is None else {"color": EQUAL_INK}
@@ -64,7 +64,7 @@ def draw_answers(prompts: Sequence[AnsweredPrompt], alphas: Sequence[float], cho
             axis.add_patch(Rectangle(place, 1.0, top, fill=False, edgecolor=VERMILION, lw=2.2, clip_on=False))
         axis.set_xlim(0, len(alphas))
         axis.set_ylim(top, 0)
-        heads = [f"{format_alpha(alpha)}{' (chosen)' if alpha == chosen else ''}" for alpha in alphas]
+        heads = [f"{format_value(alpha)}{' (chosen)' if alpha == chosen else ''}" for alpha in alphas]
         axis.set_xticks([column + 0.485 for column in range(len(alphas))], heads)
         axis.xaxis.tick_top()
         axis.set_yticks([])

@@ -8,7 +8,7 @@ from typing import Any
 
 from adamms.reporting.figures.drawing import Drawing, new_figure, style
 from adamms.reporting.figures.palette import BLUE, GREEN, INK, ORANGE, VERMILION
-from adamms.runs.responses import format_alpha
+from adamms.runs.values import format_value
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def draw_divergence(curve: Curve) -> Drawing:
             _accuracy(axes[1][0], curve, drawing)
         bottom = axes[-1][0]
         alphas = sorted(curve.scores)
-        bottom.set_xticks(alphas, [format_alpha(alpha) for alpha in alphas])
+        bottom.set_xticks(alphas, [format_value(alpha) for alpha in alphas])
         bottom.set_xlabel("alpha (weight of the donor)")
         figure.legend(
             *axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=9
@@ -84,7 +84,7 @@ def _divergence(axis: Any, curve: Curve, drawing: Drawing) -> None:
             mark = {"marker": "X", "color": INK, "markersize": 9}
             mark |= {"label": "degenerate: cannot be chosen"} if alpha == first_ill else {}
         elif chosen:
-            mark = {"marker": "D", "color": VERMILION, "markersize": 10, "label": f"chosen: {format_alpha(alpha)}"}
+            mark = {"marker": "D", "color": VERMILION, "markersize": 10, "label": f"chosen: {format_value(alpha)}"}
         axis.plot([alpha], [score], linestyle="", zorder=3, gid=drawing.tip(_tip(curve, alpha, score)), **mark)
     axis.set_ylim(bottom=0)
     axis.margins(x=0.03)
@@ -101,7 +101,7 @@ def _accuracy(axis: Any, curve: Curve, drawing: Drawing) -> None:
     best = max(curve.accuracy.values())
     for alpha in alphas:
         value = curve.accuracy[alpha]
-        tip = drawing.tip(f"alpha {format_alpha(alpha)}: {value:.1f} % right ({value - best:+.1f} from the best)")
+        tip = drawing.tip(f"alpha {format_value(alpha)}: {value:.1f} % right ({value - best:+.1f} from the best)")
         mark: dict[str, Any] = {"marker": "o", "color": GREEN, "markersize": 6}
         if alpha == curve.chosen:
             mark = {"marker": "D", "color": VERMILION, "markersize": 10}
@@ -116,7 +116,7 @@ def _accuracy(axis: Any, curve: Curve, drawing: Drawing) -> None:
 
 
 def _tip(curve: Curve, alpha: float, score: float) -> str:
-    lines = [f"alpha {format_alpha(alpha)}: {curve.metric} {score:g}"]
+    lines = [f"alpha {format_value(alpha)}: {curve.metric} {score:g}"]
     if alpha in curve.band:
         lines.append("95 % of resampled prompt sets: {:.1f} to {:.1f}".format(*curve.band[alpha]))
     if alpha in curve.excluded:
@@ -127,7 +127,7 @@ def _tip(curve: Curve, alpha: float, score: float) -> str:
 
 
 def _caption(curve: Curve) -> str:
-    chosen = "nothing" if curve.chosen is None else f"alpha {format_alpha(curve.chosen)}"
+    chosen = "nothing" if curve.chosen is None else f"alpha {format_value(curve.chosen)}"
     what = (
         "How much each candidate's answers differ from its neighbours'"
         if curve.by_neighbours

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from adamms.reporting.figures.drawing import Drawing, new_figure, style
 from adamms.reporting.figures.palette import VERMILION
-from adamms.runs.responses import format_alpha
+from adamms.runs.values import format_value
 
 NAME_WIDTH = 40
 
@@ -41,7 +41,7 @@ def draw_heatmap(
                 if value is None:
                     axis.text(column, row, "–", ha="center", va="center")
                     continue
-                tip = drawing.tip(f"{task}, alpha {format_alpha(alpha)}: {label} {value:g}")
+                tip = drawing.tip(f"{task}, alpha {format_value(alpha)}: {label} {value:g}")
                 axis.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, color=colours(scale(value)), lw=0, gid=tip))
                 ink = "#ffffff" if scale(value) < 0.5 else "#000000"
                 axis.text(column, row, f"{value:.{digits}f}", ha="center", va="center", color=ink, fontsize=9)
@@ -51,7 +51,7 @@ def draw_heatmap(
         axis.set_title(label)
         axis.set_xlim(-0.5, len(alphas) - 0.5)
         axis.set_ylim(len(values) - 0.5, -0.5)
-        axis.set_xticks(range(len(alphas)), [format_alpha(alpha) for alpha in alphas])
+        axis.set_xticks(range(len(alphas)), [format_value(alpha) for alpha in alphas])
         axis.set_yticks(range(len(values)), [task[:NAME_WIDTH] for task in values])
         axis.set_xlabel("alpha")
         axis.tick_params(length=0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from adamms.reporting.figures.drawing import Drawing, new_figure, style
 from adamms.reporting.figures.palette import BLUE, GREEN, GRID
-from adamms.runs.responses import format_alpha
+from adamms.runs.values import format_value
 
 NAME_WIDTH = 60
 
@@ -39,7 +39,7 @@ def draw_ranking(pairs: Sequence[RankedPair], label: str, *, larger_is_better: b
                 axis.plot([pair.base_value, pair.value], [row, row], color=GRID, linewidth=3, zorder=1)
                 axis.plot([pair.base_value], [row], marker="|", markersize=11, color=GREEN, zorder=2, linestyle="")
             axis.plot([pair.value], [row], marker="o", color=BLUE, markersize=8, zorder=3, gid=drawing.tip(_tip(pair)))
-            alpha = "–" if pair.alpha is None else format_alpha(pair.alpha)
+            alpha = "–" if pair.alpha is None else format_value(pair.alpha)
             axis.annotate(
                 f"{pair.value:.3g}  (alpha {alpha})", (1.01, row), xycoords=("axes fraction", "data"), va="center",
                 fontsize=9, annotation_clip=False,
@@ -59,6 +59,6 @@ def draw_ranking(pairs: Sequence[RankedPair], label: str, *, larger_is_better: b
 
 
 def _tip(pair: RankedPair) -> str:
-    alpha = "nothing chosen" if pair.alpha is None else f"alpha {format_alpha(pair.alpha)}"
+    alpha = "nothing chosen" if pair.alpha is None else f"alpha {format_value(pair.alpha)}"
     gain = "" if pair.base_value is None else f"\n{pair.value - pair.base_value:+.3g} against the base alone"
     return f"{pair.name}: {pair.value:.4g} at {alpha}{gain}"
