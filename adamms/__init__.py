@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adamms.errors import UserError
+from adamms.version import __version__
 
 if TYPE_CHECKING:
     from adamms.judging.judgement import Judgement
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
     from adamms.searching.outcome import Outcome
     from adamms.selecting.selection import Selection
 
-__all__ = ["SearchResult", "UserError", "evaluate", "merge", "plan", "search", "select", "sweep"]
-__version__ = "0.1.0"
+__all__ = ["SearchResult", "UserError", "__version__", "evaluate", "merge", "plan", "search", "select", "sweep"]
 
 
 class SearchResult:

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from adamms import __version__
 from adamms.errors import FULL, UserError
+from adamms.version import __version__
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adamms import __version__
+from adamms.version import __version__
 from adamms.checkpoint import Checkpoint
 from adamms.checkpoint.checkpoint import read_json
 from adamms.mapping.plan import MergePlan, ModelIdentity

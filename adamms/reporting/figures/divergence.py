@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from adamms.reporting.figures.drawing import Drawing, new_figure, style
-from adamms.reporting.figures.palette import BLUE, GREEN, INK, ORANGE, VERMILION
+from adamms.reporting.palette import BLUE, GREEN, INK, ORANGE, VERMILION
 from adamms.runs.values import format_value
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from adamms.reporting.figures.drawing import Drawing, new_figure, style
-from adamms.reporting.figures.palette import BLUE, GREEN, GRID
+from adamms.reporting.palette import BLUE, GREEN, GRID
 from adamms.runs.values import format_value
 
 NAME_WIDTH = 60

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from adamms.mapping.table import count
 from adamms.reporting.figures import Drawing, spell_seconds
-from adamms.reporting.figures.palette import EQUAL
+from adamms.reporting.palette import EQUAL
 from adamms.reporting.report.drawings import draw
 from adamms.reporting.report.story import Story, by_alpha, versions
 from adamms.reporting.report.telling import TellingPrompt
