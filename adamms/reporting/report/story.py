@@ -14,11 +14,13 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from adamms.config import settings_yaml
 from adamms.reporting.figures import Curve
 from adamms.runs.costs import read_costs
 from adamms.runs.responses import Responses
-from adamms.selecting.criteria.criterion import get_metric
+from adamms.selecting.criteria import get_criterion
 from adamms.tracking.server import without_password
 
 if TYPE_CHECKING:
@@ -39,9 +41,10 @@ class Story:
         settings: all settings, as YAML.
         command: that ran the search.
         seconds: by phase.
-        tokens: generated, by alpha.
+        method: of merging.
+        tokens: generated, by candidate.
         judgements: what `evaluation.json` holds, where labels exist: task -> judgement; the only task has no name.
-        noise_floor: the divergence between two runs at one alpha, where it was measured and the metric is one of
+        noise_floor: the divergence between two runs of one candidate, where it was measured and the criterion is one of
             differences between neighbours.
         further: whatever else was counted: name -> value.
         peaks: the most that was held at once: name -> value.
@@ -60,21 +63,22 @@ class Story:
     further: Mapping[str, float] = field(default_factory=dict)
     peaks: Mapping[str, float] = field(default_factory=dict)
     merged: str = ""
+    method: str = ""
 
     @classmethod
     def of(cls, run: RunFolder, plan: MergePlan, prompts: Sequence[Prompt]) -> Story:
         """What a search has left in its run folder."""
         selection = json.loads(run.selection_file.read_text(encoding="utf-8"))
         command, settings = read_settings(run.settings_file)
-        alphas = sorted(by_alpha(selection["scores"]))
-        wanted = {run.key(alpha, prompt) for alpha in alphas for prompt in prompts}
+        values = sorted(by_value(selection["scores"]))
+        wanted = {run.key(value, prompt) for value in values for prompt in prompts}
         tokens, responses = Counter[float](), Responses()
         for record in run.store.load():
             if record.key in wanted:
                 tokens[record.alpha] += record.tokens
                 responses.setdefault(record.alpha, {})[record.prompt_id] = record.response
         noise, effort = selection.get("noise"), selection.get("effort", {})
-        by_neighbours = get_metric(selection["metric"]).by_neighbours
+        by_neighbours = get_criterion(selection["metric"]).by_neighbours
         floor = selection["prompts"]["used"] * noise["differing"] / noise["asked"] if noise and by_neighbours else None
         return cls(
             plan=plan,
@@ -82,6 +86,7 @@ class Story:
             responses=responses,
             prompts=prompts,
             settings=settings,
+            method=method_of(settings),
             command=command,
             seconds=read_costs(run.costs_file),
             peaks=read_costs(run.costs_file, "peaks"),
@@ -93,20 +98,27 @@ class Story:
         )
 
     @property
-    def alphas(self) -> list[float]:
+    def values(self) -> list[float]:
+        """The candidates: values of `coefficient`, ascending."""
         return sorted(self.responses)
 
     @property
+    def coefficient(self) -> str:
+        """What was searched: alpha, or another coefficient of the method."""
+        return str(self.selection["coefficient"])
+
+    @property
     def chosen(self) -> float | None:
-        alpha = self.selection["alpha"]
-        return None if alpha is None else float(alpha)
+        """The chosen value, for all prompts."""
+        chosen = self.selection["alpha"]
+        return None if chosen is None else float(chosen)
 
     @property
     def accuracy(self) -> dict[float, float]:
-        """alpha -> percentage right, the mean of all judged tasks; empty without labels."""
-        found = [by_alpha(judgement["accuracy"]) for judgement in self.judgements.values()]
+        """Value of the coefficient -> percentage right, the mean of all judged tasks; empty without labels."""
+        found = [by_value(judgement["accuracy"]) for judgement in self.judgements.values()]
         common = set.intersection(*map(set, found)) if found else set()
-        return {alpha: mean(accuracy[alpha] for accuracy in found) for alpha in sorted(common)}
+        return {value: mean(accuracy[value] for accuracy in found) for value in sorted(common)}
 
     @property
     def donor_accuracy(self) -> float | None:
@@ -116,19 +128,21 @@ class Story:
 
     def curve(self) -> Curve:
         """The divergence figure's data."""
-        excluded = by_alpha(self.selection.get("excluded", {}))
+        excluded = by_value(self.selection.get("excluded", {}))
         return Curve(
             metric=self.selection["metric"],
-            scores=by_alpha(self.selection["scores"]),
+            scores=by_value(self.selection["scores"]),
             chosen=self.chosen,
             prompts=int(self.selection["prompts"]["used"]),
-            band={alpha: (low, high) for alpha, (low, high) in by_alpha(self.selection.get("intervals", {})).items()},
-            excluded={alpha: why for alpha, why in excluded.items() if not why.startswith("end point")},
+            band={value: (low, high) for value, (low, high) in by_value(self.selection.get("intervals", {})).items()},
+            excluded={value: why for value, why in excluded.items() if not why.startswith("end point")},
             noise_floor=self.noise_floor,
             accuracy=self.accuracy,
             donor_accuracy=self.donor_accuracy,
             judged_tasks=len(self.judgements),
-            by_neighbours=get_metric(self.selection["metric"]).by_neighbours,
+            coefficient=self.coefficient,
+            method=self.method,
+            by_neighbours=get_criterion(self.selection["metric"]).by_neighbours,
         )
 
 
@@ -145,9 +159,9 @@ def chose(selection: Mapping[str, Any]) -> bool:
     return any(one["alpha"] is not None for one in (selection, *selection.get("tasks", {}).values()))
 
 
-def by_alpha(table: Mapping[str, Any]) -> dict[float, Any]:
+def by_value(table: Mapping[str, Any]) -> dict[float, Any]:
     """`{"0.3": x}` as `selection.json` writes it -> `{0.3: x}`"""
-    return {float(alpha): value for alpha, value in table.items()}
+    return {float(value): entry for value, entry in table.items()}
 
 
 def settings_text(settings: Any) -> str:
@@ -164,6 +178,12 @@ def read_settings(file: Path) -> tuple[str, str]:
         return "", ""
     first, _, settings = file.read_text(encoding="utf-8").partition("\n")
     return first.removeprefix("# "), settings
+
+
+def method_of(settings: str) -> str:
+    """The merging method that such settings name."""
+    found = yaml.safe_load(settings) or {}
+    return str(found.get("merging", {}).get("method", ""))
 
 
 def versions() -> dict[str, str]:

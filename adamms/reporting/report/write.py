@@ -8,17 +8,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from adamms.mapping.table import count
 from adamms.reporting.figures import Drawing, draw_answers, draw_divergence, draw_heatmap, draw_phases, spell_seconds
 from adamms.reporting.figures.palette import EQUAL
-from adamms.reporting.report.story import Story, by_alpha, versions
+from adamms.reporting.report.story import Story, by_value, versions
 from adamms.reporting.report.telling import TellingPrompt, telling_prompts
+from adamms.reporting.tables import CHANGES, full_mean
 from adamms.reporting.templates import render
-from adamms.runs.responses import format_alpha
-from adamms.selecting.selection import END_POINT
+from adamms.runs.values import format_value
+from adamms.selecting.contest import END_POINT
 from adamms.support.files import write_whole
 from adamms.tracking.parameters import short_name
 
@@ -44,7 +44,7 @@ def draw(story: Story, telling: Sequence[TellingPrompt]) -> list[Drawing]:
     """The figures of one search that there is data for."""
     drawings = [draw_divergence(story.curve())]
     if telling:
-        drawings.append(draw_answers([one.answered for one in telling], story.alphas, story.chosen))
+        drawings.append(draw_answers([one.answered for one in telling], story.values, story.chosen, story.coefficient))
     drawings += draw_tasks(story)
     if story.seconds:
         drawings.append(draw_phases(story.seconds))
@@ -52,17 +52,18 @@ def draw(story: Story, telling: Sequence[TellingPrompt]) -> list[Drawing]:
 
 
 def draw_tasks(story: Story) -> list[Drawing]:
-    """Task by alpha: the divergence where several were searched, the accuracy where several were judged."""
-    drawings, metric = [], story.selection["metric"]
+    """Task by candidate: the divergence where several were searched, the accuracy where several were judged."""
+    drawings, searched = [], (story.coefficient, story.method)
     if tasks := story.selection.get("tasks"):
         # per prompt, so that tasks of different sizes can be compared
         scores = {name: _per_prompt(one) for name, one in tasks.items()}
         chosen = {name: one["alpha"] for name, one in tasks.items()}
-        drawings.append(draw_heatmap(scores, chosen, f"{metric} per prompt (smaller is better)"))
+        label = f"{story.selection['metric']} per prompt (smaller is better)"
+        drawings.append(draw_heatmap(scores, chosen, label, *searched))
     if len(story.judgements) > 1:
-        accuracy = {name: by_alpha(one["accuracy"]) for name, one in story.judgements.items()}
+        accuracy = {name: by_value(one["accuracy"]) for name, one in story.judgements.items()}
         chosen = {name: one["chosen"] for name, one in story.judgements.items()}
-        drawings.append(draw_heatmap(accuracy, chosen, "Accuracy on labelled prompts (% right)", "accuracy"))
+        drawings.append(draw_heatmap(accuracy, chosen, "Accuracy on labelled prompts (% right)", *searched, "accuracy"))
     return drawings
 
 
@@ -87,7 +88,8 @@ def render_report(story: Story, telling: Sequence[TellingPrompt], drawings: Sequ
         facts=_facts(story),
         figures={name: {"svg": drawing.svg(), "caption": drawing.caption} for name, drawing in figures.items()},
         groups=_groups(telling),
-        alphas=[(alpha, format_alpha(alpha)) for alpha in story.alphas],
+        changes=CHANGES,
+        values=[(value, format_value(value)) for value in story.values],
         tints=EQUAL,
         total=spell_seconds(sum(story.seconds.values())),
         phases=[(name, spell_seconds(value)) for name, value in story.seconds.items()],
@@ -100,18 +102,18 @@ def _candidates(story: Story) -> list[dict[str, Any]]:
     """A row a candidate."""
     selection = story.selection
     columns = {
-        "score": by_alpha(selection["scores"]),
-        "left": by_alpha(selection["left"]),
-        "right": by_alpha(selection["right"]),
-        "share": by_alpha(selection.get("bootstrap", {})),
+        "score": by_value(selection["scores"]),
+        "left": by_value(selection["left"]),
+        "right": by_value(selection["right"]),
+        "share": by_value(selection.get("bootstrap", {})),
         "accuracy": story.accuracy,
         "tokens": dict(story.tokens),
-        "why": {a: why.replace(END_POINT, "end point") for a, why in by_alpha(selection.get("excluded", {})).items()},
+        "why": {v: why.replace(END_POINT, "end point") for v, why in by_value(selection.get("excluded", {})).items()},
     }
     return [
-        {"alpha": format_alpha(alpha), "chosen": alpha == story.chosen}
-        | {name: values.get(alpha) for name, values in columns.items()}
-        for alpha in sorted(columns["score"])
+        {"value": format_value(value), "chosen": value == story.chosen}
+        | {name: column.get(value) for name, column in columns.items()}
+        for value in sorted(columns["score"])
     ]
 
 
@@ -119,15 +121,15 @@ def judged_rows(story: Story) -> list[dict[str, Any]]:
     """A row a judged task, and the means of several."""
     rows = []
     for task, one in story.judgements.items():
-        accuracy = by_alpha(one["accuracy"])
-        parents = {"base": accuracy.get(0.0), "donor": one["donor"]}
+        accuracy = by_value(one["accuracy"])
+        parents = {"base": accuracy.get(0.0) if story.coefficient == "alpha" else None, "donor": one["donor"]}
         values = {"chosen": accuracy[one["chosen"]], **parents, "oracle": accuracy[one["oracle"]]}
-        alphas = {"alpha": format_alpha(one["chosen"]), "best": format_alpha(one["oracle"])}
-        rows.append({"task": task, **alphas, **values, "regret": one["regret"], **_baselines(one)})
+        candidates = {"value": format_value(one["chosen"]), "best": format_value(one["oracle"])}
+        rows.append({"task": task, **candidates, **values, "regret": one["regret"], **_baselines(one)})
     if len(rows) > 1:
-        numbers = [name for name in rows[0] if name not in ("task", "alpha", "best")]
-        means = {name: _mean([row.get(name) for row in rows]) for name in numbers}
-        rows.append({"task": "mean", "alpha": "", "best": "", **means})
+        numbers = [name for name in rows[0] if name not in ("task", "value", "best")]
+        means = {name: full_mean([row.get(name) for row in rows]) for name in numbers}
+        rows.append({"task": "mean", "value": "", "best": "", **means})
     return rows
 
 
@@ -135,15 +137,10 @@ def _baselines(judgement: Mapping[str, Any]) -> dict[str, float]:
     return {f"baseline {name}": value for name, value in judgement.get("baselines", {}).items()}
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return mean(known) if len(known) == len(values) else None
-
-
 def _per_prompt(selection: Mapping[str, Any]) -> dict[float, float | None]:
     prompts = max(selection["prompts"]["used"], 1)
-    scores = by_alpha(selection["scores"]).items()
-    return {alpha: None if score is None else score / prompts for alpha, score in scores}
+    scores = by_value(selection["scores"]).items()
+    return {value: None if score is None else score / prompts for value, score in scores}
 
 
 def _facts(story: Story) -> list[tuple[str, str]]:
