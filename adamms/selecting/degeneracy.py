@@ -1,5 +1,5 @@
-"""The guard against collapsed candidates: where neighbours answer nothing, or always the same, no answer changes between
-them, so by divergence alone they would win.
+"""The guard against collapsed candidates: where neighbours answer nothing, or always the same, no answer changes
+between them, so by divergence alone they would win.
 
 Every answer is checked for faults. A candidate is degenerate, and cannot be chosen, when too many of its answers have
 one fault: more than half of them, or clearly more than in the candidate with the fewest, since the task itself may ask

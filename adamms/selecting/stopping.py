@@ -32,8 +32,8 @@ def confidence(
     """In what share of simulated remainders the choice made from the prompts so far is the final one.
 
     A remainder is drawn from the prompts so far, each with a random weight (uniform Dirichlet, as in the Bayesian
-    bootstrap): the fewer prompts there are, the more the remainders differ from them. Besides, answers may change between
-    two neighbours that no prompt has told apart so far.
+    bootstrap): the fewer prompts there are, the more the remainders differ from them. Besides, answers may change
+    between two neighbours that no prompt has told apart so far.
 
     Args:
         partial: responses so far; only prompts that every candidate has answered are used.

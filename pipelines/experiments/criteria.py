@@ -12,7 +12,7 @@ from pathlib import Path
 from adamms.cli import program
 from adamms.support.ray_session import ray_session
 from pipelines.experiments.cases import Case, answer_cases, make_pair
-from pipelines.experiments.comparison import compare, comparison_markdown
+from pipelines.experiments.regret import regrets_markdown, regrets_of
 from pipelines.experiments.settings import ReproduceSettings
 
 
@@ -21,7 +21,7 @@ def run(settings: ReproduceSettings, force: bool) -> None:
     with ray_session(settings.ray.address):
         for seed in settings.seeds:
             cases += answer_cases(settings, make_pair(Path(settings.folder), seed), seed)
-    table = comparison_markdown(compare(cases, settings.criteria))
+    table = regrets_markdown(regrets_of(cases, settings.criteria))
     Path(settings.folder, "criteria.md").write_text(table, encoding="utf-8")
     print(table)
 

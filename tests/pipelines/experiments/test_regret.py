@@ -11,7 +11,7 @@ from adamms.judging.judgement import Judgement, judge
 from adamms.prompts.prompt import Prompt
 from adamms.reporting.tables import methods_by_tasks, methods_markdown
 from pipelines.experiments.cases import Case
-from pipelines.experiments.comparison import choose, compare, comparison_markdown
+from pipelines.experiments.regret import regrets_markdown, regrets_of, selection_of
 from tests.support.simulated import drifting
 
 ALPHAS = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
@@ -38,11 +38,11 @@ def a_case(best: float, seed: int = 0) -> Case:
 
 def test_regret_is_counted_over_all_cases() -> None:
     cases = [a_case(0.3), a_case(0.3, 1), a_case(0.5, 2)]
-    chosen = [choose(case, "either").alpha for case in cases]
+    chosen = [selection_of(case, "either").chosen for case in cases]
     assert chosen == [0.3, 0.3, 0.5]
-    found = compare(cases, ["either", "sum~0.5", "plurality"])
+    found = regrets_of(cases, ["either", "sum", "plurality"])
     best = "(best by labels that is no end point)"
-    assert set(found) == {"either", "sum~0.5", "plurality", best, *(f"always {alpha:g}" for alpha in ALPHAS)}
+    assert set(found) == {"either", "sum", "plurality", best, *(f"always {alpha:g}" for alpha in ALPHAS)}
     assert found[best].regret == 0
     either = found["either"]
     assert (either.cases, either.close, either.worst, either.against) == (3, 2, 70.0, (0.0, 0.0))
@@ -51,15 +51,15 @@ def test_regret_is_counted_over_all_cases() -> None:
     assert found["always 0.3"].regret == 0
     # pairs (seeds) 0, 1 and 2 with one task each: regret 0, 0 and 70 of `either` against 30 of always 0.4
     assert found["always 0.4"].against == pytest.approx((30 - 70 / 3, 70 / 3), abs=1e-9)
-    rows = comparison_markdown(found).splitlines()
+    rows = regrets_markdown(found).splitlines()
     assert rows[2].startswith("| always 0.3 | 0.00 |")
     assert len(rows) == 2 + len(found)
 
 
-@pytest.mark.parametrize("criterion", ["either~much", "nothing"])
+@pytest.mark.parametrize("criterion", ["either~0.5", "nothing"])
 def test_what_is_no_criterion_is_refused(criterion: str) -> None:
     with pytest.raises(UserError):
-        choose(a_case(0.3), criterion)
+        selection_of(a_case(0.3), criterion)
 
 
 def judged(chosen: float, **changed: Any) -> Judgement:

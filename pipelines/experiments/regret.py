@@ -1,4 +1,6 @@
-"""Which criterion chooses best: regret over many cases, and whether the warnings mark the choices that fail."""
+"""Which criterion chooses best: its regret over many cases, and whether warnings come with the choices that fail.
+
+The regret of a choice is how many points of accuracy it is behind the best candidate."""
 
 from __future__ import annotations
 
@@ -6,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 
-from adamms.errors import UserError
 from adamms.judging.judgement import accuracy
-from adamms.selecting.criteria.criterion import get_metric
+from adamms.reporting.tables import markdown_row
+from adamms.selecting.criteria import get_criterion
 from adamms.selecting.selection import Selection, select
 from pipelines.experiments.cases import Case
 
@@ -27,12 +29,12 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """One criterion over all cases.
+class Regrets:
+    """The choices of one criterion over all cases.
 
     Attributes:
-        regret: mean, in points.
-        worst: the largest.
+        regret: mean regret, in points.
+        worst: the largest regret.
         close: in how many cases the choice was within `CLOSE` of the best.
         against: mean difference of its regret to that of the first criterion, and the standard error of this mean
             over pairs (seeds): tasks of one pair are alike.
@@ -50,35 +52,30 @@ class Comparison:
     false_alarms: int
 
 
-def choose(case: Case, criterion: str) -> Selection:
-    """The selection of a criterion, `metric` or `metric~smoothing`, with the donor's answers if it asks for them.
+def selection_of(case: Case, criterion: str) -> Selection:
+    """What a criterion chooses in one case; it is given the donor's answers if it uses them.
 
     Raises:
-        UserError: it is no criterion.
+        UserError: there is no such criterion.
     """
-    metric, _, smoothing = criterion.partition("~")
-    try:
-        weight = float(smoothing or 0)
-    except ValueError:
-        raise UserError(f"criteria: {criterion!r}: expected metric or metric~smoothing, such as either~0.5") from None
-    known = get_metric(metric)
+    known = get_criterion(criterion)
     parents = [case.donor] if case.donor and known.asks_donor else []
-    return select(case.responses, known, smoothing=weight, prompts=case.questions, parents=parents)
+    return select(case.responses, known, prompts=case.questions, parents=parents)
 
 
-def compare(cases: Sequence[Case], criteria: Sequence[str]) -> dict[str, Comparison]:
+def regrets_of(cases: Sequence[Case], criteria: Sequence[str]) -> dict[str, Regrets]:
     """Every criterion over the same cases, and beside them a fixed alpha, which needs no prompts at all."""
     scores = [{alpha: accuracy(answers, case.labels) for alpha, answers in case.judged.items()} for case in cases]
     pairs = list(zip(cases, scores, strict=True))
-    choices = {name: [_judged(choose(case, name), case, s) for case, s in pairs] for name in criteria}
+    choices = {name: [_choice(selection_of(case, name), case, s) for case, s in pairs] for name in criteria}
     for alpha in sorted(scores[0]):
         choices[f"{FIXED} {alpha:g}"] = [Choice(case.seed, max(s.values()) - s[alpha], False) for case, s in pairs]
     choices[BEST] = [Choice(case.seed, max(s.values()) - max(_inner(s)), False) for case, s in pairs]
     first = next(iter(choices.values()))
-    return {name: _compared(found, first) for name, found in choices.items()}
+    return {name: _regrets(found, first) for name, found in choices.items()}
 
 
-def comparison_markdown(found: Mapping[str, Comparison]) -> str:
+def regrets_markdown(found: Mapping[str, Regrets]) -> str:
     """A table, the criterion of the least regret first."""
     header = [
         "criterion",
@@ -89,12 +86,12 @@ def comparison_markdown(found: Mapping[str, Comparison]) -> str:
         "failures warned of",
         "false alarms",
     ]
-    lines = [_row(header), _row(["---"] + ["---:"] * (len(header) - 1))]
+    lines = [markdown_row(header), markdown_row(["---"] + ["---:"] * (len(header) - 1))]
     for name, one in sorted(found.items(), key=lambda item: item[1].regret):
         difference, error = one.against
         fixed = name.startswith(FIXED) or name == BEST
         lines.append(
-            _row(
+            markdown_row(
                 [
                     name,
                     f"{one.regret:.2f}",
@@ -114,21 +111,21 @@ def _inner(scores: Mapping[float, float]) -> list[float]:
     return [scores[alpha] for alpha in sorted(scores)[1:-1]]
 
 
-def _judged(selection: Selection, case: Case, scores: Mapping[float, float]) -> Choice:
+def _choice(selection: Selection, case: Case, scores: Mapping[float, float]) -> Choice:
     """A choice beside the labels; where nothing could be chosen, the base stands in."""
-    alpha = min(scores) if selection.alpha is None else selection.alpha
-    warned = selection.alpha is None or any("plateau" in warning for warning in selection.warnings)
+    alpha = min(scores) if selection.chosen is None else selection.chosen
+    warned = selection.chosen is None or any("plateau" in warning for warning in selection.warnings)
     return Choice(case.seed, max(scores.values()) - scores[alpha], warned)
 
 
-def _compared(choices: Sequence[Choice], first: Sequence[Choice]) -> Comparison:
+def _regrets(choices: Sequence[Choice], first: Sequence[Choice]) -> Regrets:
     by_pair: dict[int, list[float]] = {}
     for one, other in zip(choices, first, strict=True):
         by_pair.setdefault(one.seed, []).append(one.regret - other.regret)
     differences = list(map(mean, by_pair.values()))
     error = stdev(differences) / len(differences) ** 0.5 if len(differences) > 1 else 0.0
     failed = [one for one in choices if one.regret > CLOSE]
-    return Comparison(
+    return Regrets(
         cases=len(choices),
         regret=mean(one.regret for one in choices),
         worst=max(one.regret for one in choices),
@@ -138,7 +135,3 @@ def _compared(choices: Sequence[Choice], first: Sequence[Choice]) -> Comparison:
         missed=sum(not one.warned for one in failed),
         false_alarms=sum(one.warned for one in choices if one.regret <= CLOSE),
     )
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
