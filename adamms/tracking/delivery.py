@@ -16,7 +16,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from adamms.runs.run_folder import RunFolder
 from adamms.support.files import write_json
@@ -164,7 +163,9 @@ class Delivery:
         if run not in self._runs:
             tags = {"mlflow.parentRunId": self._runs[""], SEARCH_TAG: self._key, KIND_TAG: "candidate", "alpha": run}
             record = self._run.read(self._run.candidates / f"{run}.json")
-            begun = int(record["ended"] - 1000 * (record["move_seconds"] + record["generate_seconds"])) if record else None
+            begun = (
+                int(record["ended"] - 1000 * (record["move_seconds"] + record["generate_seconds"])) if record else None
+            )
             coefficient = self._run.read(self._run.about)["params"].get("coefficient", "alpha")
             made = self._server.client.create_run(
                 self._server.experiment(), start_time=begun, tags=tags, run_name=f"{coefficient} {run}"

@@ -39,7 +39,7 @@ def write_report(story: Story, run: RunFolder) -> list[Path]:
 
 
 def render_report(story: Story, drawings: Sequence[Drawing]) -> str:
-    """The report as HTML; whatever models answered is escaped. A figure that the template has no place for comes last."""
+    """The report as HTML; whatever models answered is escaped, and a figure without a place of its own comes last."""
     plan = story.plan
     return render(
         "report.html.jinja",
