@@ -22,7 +22,7 @@ from adamms.version import __version__
 if TYPE_CHECKING:
     from adamms.judging.judgement import Judgement
     from adamms.mapping.plan import MergePlan
-    from adamms.reporting.ranking import Row
+    from adamms.reporting.ranking import RankedSearch
     from adamms.searching.outcome import Outcome
     from adamms.selecting.selection import Selection
 
@@ -106,7 +106,7 @@ def search(
     return SearchResult(found.outcome, found.checkpoints)
 
 
-def sweep(pairs: Mapping[str, Any], *, run_dir: str | Path, force: bool = False, **settings: Any) -> list[Row]:
+def sweep(pairs: Mapping[str, Any], *, run_dir: str | Path, force: bool = False, **settings: Any) -> list[RankedSearch]:
     """Searches for many pairs and ranks them: as `adamms sweep`.
 
     Args:

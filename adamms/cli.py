@@ -165,7 +165,7 @@ def evaluate(
     from adamms.commands.evaluate import evaluate as run
     from adamms.reporting.tables import print_judgements
 
-    print_judgements(run(given), with_methods=bool(given.baselines))
+    print_judgements(run(given), given.searching.coefficient, with_methods=bool(given.baselines))
 
 
 @app.command()

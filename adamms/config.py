@@ -15,7 +15,7 @@ from adamms.errors import UserError
 
 Settings = TypeVar("Settings")
 SHIPPED = Path(__file__).parent / "demo"
-"""Where the pair that AdaMMS ships lies: `${shipped:NAME}` in YAML is a path in it, `--config NAME` is its NAME.yaml."""
+"""Where the pair that AdaMMS ships lies: `${shipped:NAME}` in YAML is a path in it, `--config NAME` its NAME.yaml."""
 
 
 def load_settings(kind: type[Settings], path: Path | None, overrides: list[str], *given: Mapping[str, Any]) -> Settings:

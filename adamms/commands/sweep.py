@@ -24,7 +24,7 @@ from adamms.sweeping.lanes import Result, lanes_of, run_lanes
 from adamms.tracking import Tracking, wake_all
 
 
-def sweep(settings: SweepSettings, force: bool = False) -> list[ranking.Row]:
+def sweep(settings: SweepSettings, force: bool = False) -> list[ranking.RankedSearch]:
     """Runs what is missing of a sweep, side by side within the cluster; gives the ranked rows.
 
     Raises:
@@ -36,9 +36,9 @@ def sweep(settings: SweepSettings, force: bool = False) -> list[ranking.Row]:
     if not searches:
         raise UserError("; ".join(f"{name}: {error}" for name, error in failed.items()))
     warn_if_temporary(run.folder)
-    rows = {name: ranking.failed_row(name, error) for name, error in failed.items()}
+    rows = {name: ranking.failed_search(name, error) for name, error in failed.items()}
     unchanged = {name for name, search in searches.items() if is_finished(search)}
-    rows |= {name: ranking.row_of(name, "unchanged", searches[name].run) for name in unchanged}
+    rows |= {name: ranking.finished_search(name, "unchanged", searches[name].run) for name in unchanged}
     todo = {name: search for name, search in searches.items() if name not in unchanged}
 
     tracking = replace(settings.tracking, uri=settings.tracking.address(run.folder))  # one for all searches
@@ -66,17 +66,19 @@ def start(stack: ExitStack, settings: SweepSettings) -> int:
     return lanes_of(settings.engine, settings.sweep.lanes, ray.cluster_resources())
 
 
-def settle(name: str, search: Search, result: Result) -> ranking.Row:
+def settle(name: str, search: Search, result: Result) -> ranking.RankedSearch:
     """A search's row; one that ended by itself need not be run again."""
     if isinstance(result, Exception):
-        return ranking.failed_row(name, result)
-    row = ranking.row_of(name, "finished", search.run)
+        return ranking.failed_search(name, result)
+    row = ranking.finished_search(name, "finished", search.run)
     if row.status == "finished":
         mark_finished(search)
     return row
 
 
-def write(run: RunFolder, rows: Iterable[ranking.Row], budget: Budget, searches: int) -> list[ranking.Row]:
+def write(
+    run: RunFolder, rows: Iterable[ranking.RankedSearch], budget: Budget, searches: int
+) -> list[ranking.RankedSearch]:
     """The ranked table so far, and what it took; gives the rows in their order."""
     order = ranking.ranked(rows)
     run.write(run.sweep, ranking.to_json(order))
@@ -101,7 +103,7 @@ def parameters(settings: SweepSettings) -> dict[str, str]:
     }
 
 
-def raise_failures(rows: list[ranking.Row]) -> None:
+def raise_failures(rows: list[ranking.RankedSearch]) -> None:
     """Raise UserError if a search failed; the others are finished all the same."""
     bad = [row.name for row in rows if row.status == ranking.FAILED]
     if bad:

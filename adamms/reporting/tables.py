@@ -20,7 +20,6 @@ from adamms.selecting.selection import Selection
 if TYPE_CHECKING:
     from adamms.engines.noise import Noise
     from adamms.searching.outcome import Outcome
-    from adamms.tracking.config import TrackingConfig
 
 
 CHANGES = "change to the next lower", "change to the next higher"
@@ -53,23 +52,25 @@ def print_selection(selection: Selection, console: Console | None = None) -> Non
         console.print(f"warning: {warning}")
 
 
-def print_outcome(outcome: Outcome, checkpoints: Sequence[Path], tracking: TrackingConfig) -> None:
-    """The end of a search: the table, the tasks, what was saved, the checkpoints, and how to look at all of it."""
+def print_outcome(outcome: Outcome, checkpoints: Sequence[Path], dashboard: str | None) -> None:
+    """The end of a search: the table, the tasks, what was saved, the checkpoints, and how to look at all of it.
+
+    Args:
+        dashboard: MLflow's address; None where nothing was tracked.
+    """
     console = Console(soft_wrap=True)
     print_selection(outcome.selection, console)
     if outcome.tasks:
         console.print(tasks_table(outcome))
     if outcome.noise is not None:
         console.print(f"noise:      {outcome.noise.differing} of {outcome.noise.asked} answers differ when asked again")
-    if outcome.effort.saved > 0:
-        console.print(
-            f"saved:      {outcome.effort.saved:.0%} of the answers "
-            f"({outcome.effort.answers} instead of {outcome.effort.full})"
-        )
+    saved = outcome.saved
+    if saved.share > 0:
+        console.print(f"saved:      {saved.share:.0%} of the answers ({saved.answers} instead of {saved.of})")
     for checkpoint in checkpoints:
         console.print(f"checkpoint: {checkpoint}")
-    if tracking.enabled:
-        console.print(f"dashboard:  {dashboard_command(tracking.uri)}")
+    if dashboard is not None:
+        console.print(f"dashboard:  {dashboard_command(dashboard)}")
 
 
 def tasks_table(outcome: Outcome) -> Table:
@@ -85,6 +86,16 @@ def tasks_table(outcome: Outcome) -> Table:
 
 JUDGED = "donor", "chosen", "oracle", "regret", "rank corr."
 """What stands beside the candidates' accuracies."""
+
+
+def print_judgements(judgements: Mapping[str, Judgement], coefficient: str, with_methods: bool) -> None:
+    """Every task's table, and methods beside each other where there are several tasks or baselines."""
+    if not judgements:
+        return
+    console = Console()
+    console.print(judgement_table(judgements))
+    if with_methods or len(judgements) > 1:
+        console.print(methods_table({(0, task): one for task, one in judgements.items()}, coefficient))
 
 
 def judgement_table(judgements: Mapping[str, Judgement]) -> Table:

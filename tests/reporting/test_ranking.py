@@ -1,15 +1,24 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 from adamms.errors import UserError
-from adamms.reporting.ranking import RankedSearch, draw, failed_search, finished_search, print_ranking, ranked, to_json
+from adamms.reporting.ranking import (
+    RankedSearch,
+    draw,
+    failed_search,
+    finished_search,
+    print_ranking,
+    ranked,
+    to_json,
+    to_table,
+)
+from adamms.runs.run_folder import RunFolder
 
 
-def selection(folder: Path, alpha: float | None, score: float, warnings: tuple[str, ...] = ()) -> Path:
+def selection(folder: Path, alpha: float | None, score: float, warnings: tuple[str, ...] = ()) -> RunFolder:
     found = {
         "coefficient": "density",
         "alpha": alpha,
@@ -19,9 +28,9 @@ def selection(folder: Path, alpha: float | None, score: float, warnings: tuple[s
         "warnings": list(warnings),
         "tasks": {"ocr": {"alpha": 0.2}},
     }
-    folder.mkdir()
-    (folder / "selection.json").write_text(json.dumps(found))
-    return folder
+    run = RunFolder(folder)
+    run.write(run.selection, found)
+    return run
 
 
 def test_a_row_is_what_the_search_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -59,3 +68,15 @@ def test_the_most_consistent_first_and_failures_last(tmp_path: Path, capsys: pyt
     assert {path.suffix for path in written} == {".png", ".html"}
     assert "c" in (tmp_path / "ranking.html").read_text()
     assert draw([rows[0]], "either", tmp_path / "none") == []
+
+
+def test_the_table_has_a_place_for_each_that_chose(tmp_path: Path) -> None:
+    rows = ranked(
+        [failed_search("z", UserError("no such folder")), RankedSearch("a", "finished", 0.1, 0.4, tasks={"ocr": None})]
+    )
+    columns, cells = to_table(to_json(rows))
+    assert columns[:3] == ["place", "name", "status"]
+    assert [row[:2] for row in cells] == [[1, "a"], [None, "z"]]
+    assert dict(zip(columns, cells[0], strict=True))["tasks"] == "ocr -"
+    assert dict(zip(columns, cells[1], strict=True))["warnings"] == "no such folder"
+    assert to_table([]) == ([], [])

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from adamms.reporting.figures.drawing import Drawing, new_figure, style
-from adamms.reporting.palette import EQUAL, EQUAL_INK, GRID, VERMILION
 from adamms.reporting.labels import candidate_label
+from adamms.reporting.palette import EQUAL, EQUAL_INK, GRID, VERMILION
 from adamms.runs.values import format_value
 from adamms.selecting.normalize import plain
 

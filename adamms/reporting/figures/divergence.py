@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from adamms.reporting.figures.drawing import Drawing, new_figure, style
-from adamms.reporting.palette import BLUE, GREEN, INK, ORANGE, VERMILION
 from adamms.reporting.labels import candidate_label, coefficient_label
+from adamms.reporting.palette import BLUE, GREEN, INK, ORANGE, VERMILION
 from adamms.runs.values import format_value
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from adamms.reporting.figures.drawing import Drawing, new_figure, style
-from adamms.reporting.palette import VERMILION
 from adamms.reporting.labels import candidate_label, coefficient_label
+from adamms.reporting.palette import VERMILION
 from adamms.runs.values import format_value
 
 NAME_WIDTH = 40

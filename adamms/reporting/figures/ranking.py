@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from adamms.reporting.figures.drawing import Drawing, new_figure, style
-from adamms.reporting.palette import BLUE, GREEN, GRID
 from adamms.reporting.labels import candidate_label
+from adamms.reporting.palette import BLUE, GREEN, GRID
 
 NAME_WIDTH = 60
 

@@ -39,7 +39,7 @@ def write_report(story: Story, run: RunFolder) -> list[Path]:
 
 
 def render_report(story: Story, drawings: Sequence[Drawing]) -> str:
-    """The report as HTML; whatever models answered is escaped. A figure that has no place in the template comes last."""
+    """The report as HTML; whatever models answered is escaped, and a figure without a place of its own comes last."""
     plan = story.plan
     return render(
         "report.html.jinja",
@@ -104,8 +104,6 @@ def judged_rows(story: Story) -> list[dict[str, Any]]:
 
 def _baselines(judgement: Mapping[str, Any]) -> dict[str, float]:
     return {f"baseline {name}": value for name, value in judgement.get("baselines", {}).items()}
-
-
 
 
 def _facts(story: Story) -> list[tuple[str, str]]:
