@@ -16,6 +16,7 @@ from adamms.searching.study import ITSELF, Study
 if TYPE_CHECKING:
     from adamms.prompts.prompt import Prompt
     from adamms.runs.answers import Answers
+    from adamms.runs.run_folder import RunFolder
     from adamms.searching.warm_engines import WarmEngines
 
 
@@ -25,6 +26,7 @@ class Answering:
     Args:
         prompts: all that a candidate may be asked.
         answers: where they are stored; `responses` unless another place is given.
+        records: keeps what each candidate cost; None for parents, and for labelled prompts.
         budget: when to stop asking.
     """
 
@@ -36,11 +38,12 @@ class Answering:
         answers: Answers | None = None,
         events: Events | None = None,
         budget: Budget = UNLIMITED,
+        records: RunFolder | None = None,
     ) -> None:
         self.answers, self.budget = answers or study.answers(), budget
         self.book = CandidateBook(self.answers, prompts)
         self._study, self._engines = study, engines
-        self._asked = False
+        self._asked, self._records = False, records
         self._events = events or Events((), study.run)
 
     def answer(self, work: Mapping[float, Sequence[Prompt]]) -> bool:
@@ -83,7 +86,9 @@ class Answering:
 
     def _tell(self, candidates: Iterable[CandidateRecord]) -> None:
         for candidate in candidates:
-            self._events.say(CandidateEnded, record=candidate)
+            if self._records is not None:
+                self._records.write_candidate(candidate)
+                self._events.say(CandidateEnded, record=candidate)
 
 
 def answer_all(

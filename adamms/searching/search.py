@@ -115,7 +115,7 @@ def run_search(
     search, books = with_donor(search, engines, budget, events)
     goals = goals_of(search.tasks, search.values, search.rule, study.settings.prompts.seed)
     with costs.phase(ENGINES):
-        answering = Answering(study, engines, search.prompts, search.answers, events, budget)
+        answering = Answering(study, engines, search.prompts, search.answers, events, budget, run)
         reach(goals, answering)
         noise = measure_noise(search, answering, goals[""])
     outcome = settle(search, goals, answering.book, noise)

@@ -16,7 +16,6 @@ from adamms.runs.record import ResponseRecord
 from adamms.runs.run_folder import RunFolder
 from adamms.runs.values import format_value
 from adamms.selecting.selection import select
-from adamms.tracking import Costs, write_report
 from tests.support.searches import ALPHAS, HOSTILE, SECONDS, made_up_prompts, made_up_story
 
 
