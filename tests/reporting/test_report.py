@@ -126,12 +126,12 @@ def test_a_report_of_nothing_chosen(tmp_path: Path) -> None:
 
 
 def test_a_report_names_the_coefficient_that_was_searched(tmp_path: Path) -> None:
-    story, _ = made_up_story(tmp_path)
+    story = made_up_story(tmp_path)
     selection = select(story.responses, coefficient="density").to_json()
     tasks = {"tasks": {"ocr": selection, "vqa": selection}}
     judgements = {"ocr": story.judgements[""], "vqa": story.judgements[""]}
     density = replace(story, selection=selection | tasks, judgements=judgements, method="ties", settings="")
-    report, *_ = write_report(density, tmp_path)
+    report, *_ = write_report(density, RunFolder(tmp_path))
     text = " ".join(Page(report).text.split())
     assert f"density = {density.chosen}" in text
     assert "density (ties)" in text

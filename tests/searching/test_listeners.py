@@ -21,7 +21,7 @@ TAGS = {"search": "pair/linear", "actor": "0"}
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a process saw that answered twelve prompts over a Ray of its own, and what it logged."""
-    program = "from tests.searching.test_observing import answer; answer()"
+    program = "from tests.searching.test_listeners import answer; answer()"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_metrics_report_interval_ms": "500"}
     environment.pop("RAY_ADDRESS", None)
     folder = tmp_path_factory.mktemp("answer")
@@ -41,9 +41,12 @@ def answer() -> None:
 
     from adamms.engines.config import EngineConfig
     from adamms.engines.pool import InferencePool
+    from adamms.merging.candidate import Candidate
     from adamms.merging.recipe import Recipe
     from adamms.prompts.prompt import Prompt
-    from adamms.searching.observing import Observer
+    from adamms.runs.run_folder import RunFolder
+    from adamms.searching.events import Events, UnitAnswered
+    from adamms.searching.listeners import count_in_ray, log_lines
     from adamms.support.logs import LogConfig, LogFormat, configure_logs
     from adamms.support.ray_session import ray_session
     from tests.support.fake_engine import FakeSpec
@@ -51,9 +54,10 @@ def answer() -> None:
     configure_logs(LogConfig(LogFormat.json, "info"))
     prompts = [Prompt(f"p{i}", "?") for i in range(6)]
     with ray_session(None), InferencePool(FakeSpec(EngineConfig(cpus=1), Path.cwd()), 1) as pool:  # type: ignore[arg-type]
-        observer = Observer(TAGS["search"])
-        for result in pool.answer(Recipe(), dict.fromkeys((0.1, 0.2), prompts), block_size=3):
-            observer.note(result)
+        events = Events((count_in_ray, log_lines), RunFolder(Path.cwd()), TAGS["search"])
+        work = {Candidate(value, Recipe(alpha=value)): prompts for value in (0.1, 0.2)}
+        for result in pool.answer(work, block_size=3):
+            events.say(UnitAnswered, result=result, coefficient="alpha")
         import ray
 
         (node,) = ray.nodes()
