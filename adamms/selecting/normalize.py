@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 ARTICLES = frozenset({"a", "an", "the"})
 _NUMBER_WORDS = (
@@ -39,6 +40,7 @@ def plain(text: str) -> str:
     return text.strip().casefold()
 
 
+@lru_cache(maxsize=16_384)  # neighbours mostly answer alike
 def normalize_answer(text: str) -> str:
     """`The cat.`, `cat` and `a Cat!` are one answer, and so are `Two` and `2`, `1,000` and `1000`.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 LEAST_LENGTH = 12
 """A shorter answer, in characters, is never endless: `no no no` may be meant."""
 LEAST_SHARE = 0.5
@@ -10,6 +12,7 @@ LONG_UNIT = 20
 """A text of this many characters has to come three times, a shorter one four times."""
 
 
+@lru_cache(maxsize=16_384)  # neighbours mostly answer alike
 def is_endless(answer: str) -> bool:
     """Whether the end of the answer repeats one piece of text again and again, the last one perhaps cut off."""
     text = " ".join(answer.casefold().split())
