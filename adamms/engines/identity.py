@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -31,10 +33,7 @@ class EngineIdentity:
             dtype: torch's, or its name.
             packages: the engine's own, besides torch and transformers.
         """
-        import importlib
-
-        names = sorted({"torch", "transformers", *packages})
-        versions = tuple((name, str(importlib.import_module(name).__version__)) for name in names)
+        versions = tuple((name, _version(name)) for name in sorted({"torch", "transformers", *packages}))
         return cls(kind, str(dtype).removeprefix("torch."), device, versions)
 
     def to_json(self) -> dict[str, Any]:
@@ -48,3 +47,11 @@ class EngineIdentity:
 
     def __str__(self) -> str:
         return f"{self.kind} in {self.dtype} on {self.device} ({', '.join(map(' '.join, self.versions))})"
+
+
+def _version(package: str) -> str:
+    """As it was installed; the CPU rebuild of vLLM goes by another name, so then as the module says."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return str(importlib.import_module(package).__version__)

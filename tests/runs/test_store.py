@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from adamms.errors import UserError
-from adamms.runs.responses import read_responses
 from adamms.runs.record import ResponseRecord
+from adamms.runs.responses import read_responses
 from adamms.runs.store import ResponseStore
 
 
