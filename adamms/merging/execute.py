@@ -96,7 +96,7 @@ def operands(tensor: TensorPlan, pieces: Iterable[Piece], originals: Originals, 
 def _blocks(
     tensor: TensorPlan, piece: Piece, originals: Originals, rule: Method, chunk: int, block: int
 ) -> Iterator[tuple[Operands, Iterator[Operands]]]:
-    """A piece of a tensor with its counterparts as it is read, each block with the chunks that it is computed by."""
+    """Reads a piece of a tensor with its counterparts; yields each block, and the chunks that it is computed in."""
     if rule.needs_ancestor and (originals.ancestor is None or piece.ancestor is None):
         raise UserError(f"{tensor.name!r} has no counterpart in an ancestor; this method needs one: --ancestor")
     row = prod(tensor.shape[1:])
