@@ -8,12 +8,12 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adamms import __version__
 from adamms.checkpoint import Checkpoint
 from adamms.checkpoint.checkpoint import read_json
 from adamms.mapping.plan import MergePlan, ModelIdentity
 from adamms.merging.recipe import Recipe
 from adamms.merging.statistics import Statistics
+from adamms.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

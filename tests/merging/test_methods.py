@@ -8,10 +8,11 @@ import torch
 
 from adamms.errors import UserError
 from adamms.mapping import MergePlan, ModelIdentity, Piece, TensorPlan
-from adamms.merging import Originals, Recipe, gather_statistics, merged_tensor
+from adamms.merging import Originals, Recipe, gather_statistics
 from adamms.merging.execute import merged_blocks
 from adamms.merging.methods import METHODS
 from tests.support import reference
+from tests.support.merged import merged_tensor
 
 DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
 NAME = "w"

@@ -18,12 +18,13 @@ from adamms.checkpoint import Checkpoint
 from adamms.errors import UserError
 from adamms.mapping import plan_merge
 from adamms.mapping.config import MappingConfig
-from adamms.merging import Originals, Recipe, gather_statistics, merged_tensor, spans, to_disk
+from adamms.merging import Originals, Recipe, gather_statistics, spans, to_disk
 from adamms.merging.config import MergingConfig
 from adamms.merging.layout import parse_size
 from adamms.merging.methods import METHODS
 from adamms.merging.to_disk import merge_to_disk
 from tests.merging.conftest import Models, make_models
+from tests.support.merged import merged_tensor
 from tests.support.test_system import LINUX_ONLY
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ from adamms.errors import UserError
 from adamms.prompts.config import PromptsConfig
 from adamms.prompts.prompt import Prompt, load_prompts
 from tests.support.specs import tiny_spec
-from tests.support.trained_models import picture, tiny_prompts
+from tests.support.tiny_models import picture, tiny_prompts
 
 
 def load(path: Path | str, **config: Any) -> list[Prompt]:

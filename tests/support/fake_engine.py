@@ -11,6 +11,7 @@ from pathlib import Path
 
 from adamms.engines.config import EngineConfig
 from adamms.engines.engine import Answer, Effort, Engine
+from adamms.engines.identity import EngineIdentity
 from adamms.engines.peak import PeakMemory
 from adamms.errors import UserError
 from adamms.merging.recipe import Recipe
@@ -26,23 +27,35 @@ class FakePlan:
 
 @dataclass(frozen=True)
 class FakeSpec:
-    """In place of an `EngineSpec`. `start`: what building does: 'raise', 'user error', 'die', 'hang'."""
+    """In place of an `EngineSpec`.
+
+    Attributes:
+        folder: gets a file `tried-...` for every start and `pid-...` for every engine.
+        start: what building does: 'raise', 'user error', 'die', 'hang', 'die once'.
+        padding: makes it as large as a real model's plan.
+        dtypes: what engines say they compute in, one after the other.
+    """
 
     config: EngineConfig
     folder: Path
     start: str = ""
     seconds: float = 0.0
     plan: FakePlan = field(default_factory=lambda: FakePlan("one"))
+    padding: bytes = b""
+    dtypes: tuple[str, ...] = ("float32",)
 
     def build(self) -> Engine:
-        _misbehave(self.start)
+        (self.folder / f"tried-{time.monotonic_ns()}").touch()
+        _misbehave(self.start, self.folder)
+        before = len(list(self.folder.glob("pid-*")))
         (self.folder / f"pid-{os.getpid()}").touch()
-        return FakeEngine(self)
+        return FakeEngine(self, self.dtypes[before % len(self.dtypes)])
 
 
 class FakeEngine:
-    def __init__(self, spec: FakeSpec) -> None:
+    def __init__(self, spec: FakeSpec, dtype: str = "float32") -> None:
         self.effort = Effort()
+        self.identity = EngineIdentity("fake", dtype, "cpu", ())
         self._spec, self._alpha, self._peak = spec, -1.0, 0
         self.adopt(spec.plan)
 

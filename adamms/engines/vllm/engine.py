@@ -1,4 +1,4 @@
-"""An engine on vLLM: started once, moved from alpha to alpha inside its workers."""
+"""An engine on vLLM: started once, moved from candidate to candidate inside its workers."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from adamms.engines.chat import Chat
 from adamms.engines.config import EngineConfig
 from adamms.engines.devices import pick_device, pick_dtype
 from adamms.engines.engine import Answer, Effort, EngineSpec
+from adamms.engines.identity import EngineIdentity
 from adamms.engines.lengths import model_length
 from adamms.engines.memory import preflight
 from adamms.engines.peak import PeakMemory, take_peak
@@ -55,6 +56,8 @@ class VllmEngine:
             raise UserError(
                 f"vLLM refuses {base.location}: {_one_line(error)}; change the settings engine.*"
             ) from error
+        dtype = self._llm.llm_engine.vllm_config.model_config.dtype
+        self.identity = EngineIdentity.of("vllm", dtype, device.type, "vllm")
         self.adopt(spec.plan)
 
     def adopt(self, plan: MergePlan) -> None:

@@ -1,0 +1,66 @@
+"""What one engine reserves of the cluster: cores, and GPUs where there are any."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adamms.engines.config import EngineConfig
+
+
+class Reservation:
+    """Cores and GPUs of one engine.
+
+    An engine over several GPUs gets a placement group on one node (STRICT_PACK): the actor sits in it, and vLLM
+    starts its ranks there.
+
+    Args:
+        actors: engines that share the cluster, each with an even share of its cores.
+    """
+
+    def __init__(self, config: EngineConfig, actors: int) -> None:
+        import ray
+
+        total = ray.cluster_resources()
+        wanted = config.device == "cuda" or (config.device == "auto" and total.get("GPU", 0) > 0)
+        self.gpus = config.tensor_parallel_size if wanted else 0
+        share = 1 if self.gpus else max(1, int(total.get("CPU", 1)) // actors)
+        self.cpus = config.cpus or share
+        self._group: Any = None
+        if config.tensor_parallel_size > 1:
+            self._group = self._packed_group(config.tensor_parallel_size)
+
+    @property
+    def ranks_apart(self) -> bool:
+        """Whether the GPUs are reserved for ranks that run beside the actor."""
+        return self.gpus > 0 and self._group is not None
+
+    def options(self) -> dict[str, Any]:
+        """For `ray.remote(...).options`."""
+        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+        if self._group is None:
+            return {"num_cpus": self.cpus, "num_gpus": self.gpus}
+        strategy = PlacementGroupSchedulingStrategy(
+            self._group, placement_group_bundle_index=0, placement_group_capture_child_tasks=True
+        )
+        # The GPUs of the group are for vLLM's ranks, which run in it as Ray workers.
+        return {"num_cpus": self.cpus, "num_gpus": 0, "scheduling_strategy": strategy}
+
+    def free(self) -> None:
+        """Gives the placement group back."""
+        if self._group is not None:
+            from ray.util import remove_placement_group
+
+            remove_placement_group(self._group)
+            self._group = None
+
+    def __str__(self) -> str:
+        return f"{self.cpus} CPU" + (f" and {self.gpus} GPU" if self.gpus else "")
+
+    def _packed_group(self, ranks: int) -> Any:
+        from ray.util import placement_group
+
+        gpu = {"GPU": 1} if self.gpus else {}
+        first = {"CPU": self.cpus if self.gpus else max(self.cpus, ranks), **gpu}
+        others = [dict(gpu) for _ in range(ranks - 1)] if self.gpus else []
+        return placement_group([first, *others], strategy="STRICT_PACK")
