@@ -1,4 +1,4 @@
-"""Read and write Hugging Face checkpoints tensor by tensor, without loading a model."""
+"""Reading Hugging Face checkpoints tensor by tensor, without loading a model."""
 
 from adamms.checkpoint.checkpoint import Checkpoint
 from adamms.checkpoint.tensor_info import DTYPES, TensorInfo

@@ -209,7 +209,7 @@ def _sentencepiece(path: Path) -> Vocabulary:
 
     try:
         processor = SentencePieceProcessor(model_file=str(path))
-    except Exception as error:  # the library raises RuntimeError and OSError as it likes
+    except Exception as error:  # the library raises RuntimeError or OSError
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path}: not a sentencepiece model ({reason}); set mapping.embeddings=keep") from None
     return {processor.id_to_piece(row): row for row in range(processor.get_piece_size())}

@@ -1,7 +1,7 @@
 """The merge methods, one file a family; alpha weighs the donor, everywhere.
 
-Base and donor are both taken as fine-tunes of the ancestor; what fine-tuning added to it is a task vector. A `density`
-is always the share that is kept, `scale` always multiplies the merged task vector (lambda in the papers).
+Base and donor are both fine-tunes of the ancestor; what fine-tuning added to it is a task vector. `density` is always
+the share of a task vector that is kept, `scale` always multiplies the merged task vector (lambda in the papers).
 
 A new method is a file like these, and its name in the first import below.
 """

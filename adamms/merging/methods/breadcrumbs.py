@@ -50,13 +50,13 @@ class Breadcrumbs(Method):
         )
 
     def conclude(self, sums: Sequence[Tensor]) -> Statistic:
-        """Of the base's task vector, then of the donor's: the largest magnitude kept, and the smallest."""
+        """The largest and the smallest magnitude that is kept of the base's task vector, then of the donor's."""
         coarse, fine = sums
         found = []
         for model, counts in enumerate(coarse):
             ranks = self._ranks(counts)
             if ranks[0] > ranks[1]:
-                found += [-1.0, -1.0]  # no magnitude is as small
+                found += [-1.0, -1.0]  # no magnitude is negative: nothing is kept
                 continue
             found += [magnitude(counts, fine[2 * model + i], rank) for i, rank in enumerate(ranks)]
         return tuple(found)
@@ -67,7 +67,7 @@ class Breadcrumbs(Method):
         return add_to_ancestor(x, weighted_sum(*masked, self.alpha), self.scale)
 
     def _ranks(self, counts: Tensor) -> tuple[int, int]:
-        """Of the largest and the smallest value kept; the second is below the first where nothing is kept."""
+        """The ranks of the largest and the smallest value kept; if nothing is kept, the second is 0."""
         total = int(counts.sum())
         outliers = round(self.gamma * total)
         first, last = outliers + 1, min(outliers + round(self.density * total), total)

@@ -47,7 +47,11 @@ class Della(Method):
         return vector.div_(kept).masked_fill_(bits.float().div_(1 << BITS) >= kept, 0)
 
     def _probabilities(self, magnitudes: Tensor) -> Tensor:
-        """Of being kept, for each value by its rank within its row; equal ones rank by their index."""
+        """The probability of each value to be kept, by its rank within its row; equal values rank by their index.
+
+        Args:
+            magnitudes: [rows, columns].
+        """
         import torch
 
         length = magnitudes.shape[1]

@@ -17,7 +17,7 @@ Statistic = tuple[float, ...]  # what a method knows of a tensor, or of the whol
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Operands:
-    """The same elements of both models (and of their ancestor), as they are stored; 1-D.
+    """The same elements of both models (and of their ancestor) in their stored dtypes, 1-D.
 
     Attributes:
         name: the base tensor.
@@ -34,7 +34,7 @@ class Operands:
 
     @property
     def base(self) -> Tensor:
-        """In float32, a copy that may be overwritten; so are the others."""
+        """The base's elements as a float32 copy, which may be overwritten; `donor` and `ancestor` likewise."""
         return _float32(self.stored_base)
 
     @property
@@ -47,7 +47,7 @@ class Operands:
         return _float32(self.stored_ancestor)
 
     def cut(self, step: int) -> Iterator[Operands]:
-        """The same, `step` elements at a time."""
+        """These operands in chunks of `step` elements."""
         ancestor = self.stored_ancestor
         for first in range(0, len(self.stored_base), step):
             part = slice(first, first + step)
@@ -61,7 +61,7 @@ class Operands:
             )
 
     def task_vectors(self) -> tuple[Tensor, Tensor]:
-        """What fine-tuning added: base - ancestor and donor - ancestor."""
+        """What fine-tuning added, base - ancestor and donor - ancestor, as float32 copies that may be overwritten."""
         ancestor = self.ancestor
         return self.base.sub_(ancestor), self.donor.sub_(ancestor)
 

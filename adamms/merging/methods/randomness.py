@@ -29,7 +29,7 @@ def random_bits(like: Tensor, seed: int, model: str, name: str, start: int) -> T
 
 
 def _shift(z: Tensor, bits: int) -> Tensor:
-    """To the right, with zeros coming in (torch's own shift keeps the sign)."""
+    """Shifts to the right and fills with zeros, where torch's own shift fills with the sign."""
     return (z >> bits).bitwise_and_((1 << 64 - bits) - 1)
 
 

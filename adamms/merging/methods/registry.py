@@ -38,7 +38,7 @@ class Description:
 
 
 def describe_methods() -> dict[str, Description]:
-    """Every method by name, in the order of the alphabet."""
+    """Describes every method, by name in alphabetical order."""
     found = {}
     for name, method in sorted(METHODS.items()):
         summary = " ".join((method.__doc__ or "").split("\n\n")[0].split())

@@ -26,5 +26,5 @@ def _sum(values: Tensor) -> Tensor:
 
 
 def as_float32(value: float) -> float:
-    """Rounded: the last bits of a float64 sum depend on the processor's vector width."""
+    """Rounds to float32, since the last bits of a float64 sum depend on the processor's vector width."""
     return float(struct.unpack("<f", struct.pack("<f", value))[0])
