@@ -1,10 +1,9 @@
-"""A Hugging Face checkpoint folder: its config, what tensors it has, and reading any part of any of them."""
+"""A Hugging Face checkpoint folder: its config, its tensors, and reading any part of them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ from adamms.checkpoint.resolve import resolve
 from adamms.checkpoint.safetensors_file import no_duplicates
 from adamms.checkpoint.tensor_info import DTYPES, TensorInfo
 from adamms.errors import UserError
+from adamms.support.system import read_into
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +29,7 @@ WEIGHT_FILES = (
 
 
 class Checkpoint:
-    """A local checkpoint folder, opened by its headers alone.
+    """A local checkpoint folder; opening it reads headers only.
 
     Attributes:
         location: what the user named (folder or Hub id with revision).
@@ -48,10 +48,10 @@ class Checkpoint:
         """Opens a local folder, a Hub id with optional `@revision`, or a URL that fsspec knows (s3://...).
 
         Args:
-            weights: False fetches of a remote checkpoint's weights only what is read: headers and samples.
+            weights: False to fetch, of a remote checkpoint's weights, only the headers and samples that are read.
 
         Raises:
-            UserError: nothing is there, or it is no checkpoint.
+            UserError: there is nothing at the location, or it is not a checkpoint.
         """
         from adamms.checkpoint.remote import RemoteCheckpoint
         from adamms.checkpoint.remote_files import RemoteFiles
@@ -77,7 +77,7 @@ class Checkpoint:
 
     @cached_property
     def digest(self) -> str:
-        """Identifies the model wherever its folder lies: config, headers, and a sample of every file's bytes."""
+        """Identifies the model on any machine: a hash of its config and of samples of every weights file."""
         hasher = hashlib.sha256(json.dumps(self.config, sort_keys=True).encode())
         for path in self.weight_files:
             _hash_sample(hasher, path)
@@ -136,10 +136,10 @@ def read_json(path: Path, hook: Callable[[list[tuple[str, Any]]], Any] | None = 
     """A JSON object from a file.
 
     Args:
-        hook: makes an object of its pairs, as `json.loads` takes it.
+        hook: as `object_pairs_hook` of `json.loads`.
 
     Raises:
-        UserError: the file is missing or holds something else (NaN, for one, is no JSON).
+        UserError: the file is missing or is not a JSON object (NaN is not JSON).
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=hook, parse_constant=_constant)
@@ -174,7 +174,7 @@ def _pread(info: TensorInfo, start: int, stop: int) -> Tensor:
     with info.path.open("rb", buffering=0) as file:
         done = 0
         while done < len(view):
-            count = os.preadv(file.fileno(), [view[done:]], position + done)
+            count = read_into(file.fileno(), view[done:], position + done)
             if count == 0:
                 raise UserError(f"{info.path}: ends within tensor {info.name!r}; download the file again")
             done += count

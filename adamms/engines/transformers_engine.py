@@ -13,15 +13,15 @@ from adamms.engines.answer_reader import AnswerReader
 from adamms.engines.chat import Chat
 from adamms.engines.config import EngineConfig
 from adamms.engines.devices import pick_device, pick_dtype
-from adamms.engines.digest import WeightsDigest
 from adamms.engines.engine import Answer, Effort, EngineSpec
 from adamms.engines.identity import EngineIdentity
+from adamms.engines.live_merge import LiveMerge
 from adamms.engines.memory import MemoryNeed, ModelSizes, check_before_loading
 from adamms.engines.originals import nearby_originals
 from adamms.engines.peak import PeakMemory, take_peak
 from adamms.mapping.live_names import live_names
 from adamms.mapping.plan import MergePlan
-from adamms.merging import Originals, measure, merged_tensor
+from adamms.merging import Originals
 from adamms.merging.recipe import Recipe
 from adamms.prompts.prompt import Prompt
 
@@ -112,16 +112,11 @@ class TransformersEngine:
 
     def move(self, recipe: Recipe) -> str:
         """See `Engine.move`. Every weight is computed from the originals, so nothing accumulates."""
-        digest = WeightsDigest()
         assert self._originals is not None
-        statistics = measure(self._plan, self._originals, recipe)
-        with torch.no_grad():
-            for tensor in self._plan.merged:
-                weight = merged_tensor(tensor, self._originals, recipe, statistics)
-                digest.add(tensor.name, weight)
-                self._parameters[tensor.name].copy_(weight)
-                self._moved[tensor.name] = self._parameters[tensor.name]
-        return digest.hex()
+        merge = LiveMerge(self._plan, self._originals, recipe, self._model.device)
+        for tensor, _ in merge.into(self._plan.merged, lambda tensor: self._parameters[tensor.name].view(-1)):
+            self._moved[tensor.name] = self._parameters[tensor.name]
+        return merge.digest()
 
     def generate(self, prompts: Sequence[Prompt], drafts: Mapping[str, Sequence[int]] | None = None) -> list[Answer]:
         """See `Engine.generate`; drafts are not used, and images are encoded anew for every candidate."""

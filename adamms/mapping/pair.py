@@ -1,4 +1,4 @@
-"""The one way from settings to a plan: what `adamms map`, a merge and a search all start with."""
+"""From settings to a plan: the first step of `adamms map`, of a merge and of a search."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def plan_pair(settings: PairSettings, *, weights: bool = True) -> PlannedPair:
     """Opens the models, plans the merge, and checks that they share an ancestor.
 
     Args:
-        weights: False where they are only looked at: of a remote model, headers and samples are fetched.
+        weights: False to fetch of a remote model's weights only headers and samples, which is enough to plan.
 
     Raises:
-        UserError: a model cannot be had, or the two cannot be merged.
+        UserError: a model cannot be found or fetched, or the two cannot be merged.
     """
     base = Checkpoint.open(settings.base, weights=weights)
     donor = Checkpoint.open(settings.donor, weights=weights)
@@ -41,7 +41,7 @@ def plan_pair(settings: PairSettings, *, weights: bool = True) -> PlannedPair:
 
 
 def plan_alone(model: Checkpoint) -> MergePlan:
-    """The plan that leaves a model as it is: for asking a parent the same questions as the candidates."""
+    """A plan that keeps every tensor of a model, so that an engine can answer with a parent alone."""
     identity = identify(model, view_of(model, None, "donor"))
     tensors = tuple(TensorPlan(t.name, t.dtype, t.shape, "", reason="alone") for t in model.tensors.values())
     return MergePlan(identity, identity, None, tensors)

@@ -1,4 +1,4 @@
-"""One candidate of a search: a value of the coefficient that is searched, and the recipe that it stands for."""
+"""One candidate of a search."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from adamms.merging.recipe import Recipe
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Candidate:
-    """Sorted by value; equal where value and recipe are."""
+    """A recipe, called by the value of the coefficient that is searched (alpha, or density, ...).
+
+    Candidates are ordered by that value; two are equal only where their recipes are, too.
+    """
 
     value: float
     recipe: Recipe

@@ -177,7 +177,7 @@ def synthetic_pair(folder: Path, n: int) -> tuple[Path, Path, Path]:
     """A base, a donor and a file of prompts."""
     from safetensors.torch import load_file, save_file
 
-    from tests.support import trained_models as tiny_models
+    from tests.support import tiny_models
 
     size = tiny_models.Size(hidden=256, layers=4, intermediate=768, vision=2)
     base = tiny_models.save_qwen2_vl(folder / "base", seed=0, size=size)

@@ -15,7 +15,7 @@ from adamms.engines.pool import InferencePool
 from adamms.merging.candidate import Candidate
 from adamms.merging.recipe import Recipe
 from tests.support.specs import tiny_spec
-from tests.support.trained_models import tiny_prompts
+from tests.support.tiny_models import tiny_prompts
 
 ALPHAS = (0.0, 0.2, 0.4)
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,12 +18,16 @@ from adamms.checkpoint import Checkpoint
 from adamms.errors import UserError
 from adamms.mapping import plan_merge
 from adamms.mapping.config import MappingConfig
-from adamms.merging import Originals, Recipe, measure, merged_tensor, spans, to_disk
+from adamms.merging import Originals, Recipe, gather_statistics, spans, to_disk
 from adamms.merging.config import MergingConfig
 from adamms.merging.layout import parse_size
 from adamms.merging.methods import METHODS
 from adamms.merging.to_disk import merge_to_disk
 from tests.merging.conftest import Models, make_models
+from tests.support.merged import merged_tensor
+from tests.support.test_system import LINUX_ONLY
+
+ROOT = Path(__file__).parents[2]
 
 
 def merge(models, output, recipe, config=None, **options):
@@ -37,7 +45,7 @@ def in_memory(models, recipe):
     """What an engine does with the same plan, by the same function, from whole tensors."""
     plan = models.plan(recipe.rule.needs_ancestor)
     originals = Originals(models.base, models.donor, models.ancestor)
-    statistics = measure(plan, originals, recipe)
+    statistics = gather_statistics(plan, originals, recipe)
     return {tensor.name: merged_tensor(tensor, originals, recipe, statistics) for tensor in plan.tensors}
 
 
@@ -278,7 +286,6 @@ def test_sizes():
 def test_copying_across_file_systems(models, tmp_path, monkeypatch):
     """Where the kernel cannot copy between the two files, a buffer does."""
     import errno
-    import os
 
     def refuse(*_):
         raise OSError(errno.EXDEV, "cross-device")
@@ -286,3 +293,31 @@ def test_copying_across_file_systems(models, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "copy_file_range", refuse)
     output = merge(models, tmp_path / "out", Recipe("linear", 0.3))
     assert_same(weights(output), in_memory(models, Recipe("linear", 0.3)))
+
+
+WITHOUT_LINUX = """
+import os, sys
+for name in sys.argv.pop(1).split(","):
+    delattr(os, name)
+import torch, safetensors, yaml
+sys.platform = "darwin"
+from adamms.cli import main
+main()
+"""
+
+
+def test_the_same_bytes_without_linux(models, tmp_path):
+    """The whole command, where Python and the C library have none of what only Linux has."""
+    arguments = ("merge", models.base.folder, models.donor.folder, "--ancestor", models.ancestor.folder)
+    options = ("--method", "ties", "--alpha", "0.3", "--force", "--output")
+    absent = ",".join(name for name in LINUX_ONLY if hasattr(os, name))
+    for output in (tmp_path / "out", tmp_path / "out"):  # the second one replaces the first
+        command = (sys.executable, "-c", WITHOUT_LINUX, absent, *arguments, *options, output)
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        ended = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, check=False)
+        assert (ended.returncode, ended.stderr) == (0, "")
+    wanted = merge(models, tmp_path / "wanted", Recipe("ties", 0.3))
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["out", "wanted"]
+    for path in sorted(wanted.glob("*.safetensors*")):
+        assert (tmp_path / "out" / path.name).read_bytes() == path.read_bytes()
+    assert {path.name for path in wanted.iterdir()} == {path.name for path in (tmp_path / "out").iterdir()}

@@ -1,4 +1,4 @@
-"""Random numbers that belong to an element, not to the order it is visited in.
+"""Random numbers that depend on the element, not on the order in which elements are visited.
 
 SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) as a counter-based generator: the number depends on the seed, the
 tensor's name, which model it is for, and the element's index. Chunks, threads, tasks and devices change nothing.

@@ -1,4 +1,4 @@
-"""Sums that have the same bits however many threads torch has."""
+"""Sums whose bits do not depend on the number of torch's threads."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from adamms.merging.recipe import Recipe
 from adamms.merging.to_disk import merge_to_disk
 from adamms.prompts.prompt import Prompt
 from tests.support.specs import tiny_spec, without
-from tests.support.trained_models import tiny_prompts
+from tests.support.tiny_models import tiny_prompts
 
 Tiny = Callable[[str], Path]
 ALPHAS = (0.3, 0.6)
