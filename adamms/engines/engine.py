@@ -107,6 +107,6 @@ class EngineSpec:
 
     def build(self) -> Engine:
         """Starts the engine of the configured kind; it stands at the base's own weights."""
-        from adamms.engines.registry import engine_class
+        from adamms.engines.registry import engine_class, fitting_kind
 
-        return engine_class(self)(self)
+        return engine_class(fitting_kind(self))(self)

@@ -277,8 +277,9 @@ class InferencePool:
         loading = [call for call in calls if call.doing == _Doing.starting]
         since = min(call.since for call in loading or calls)
         if loading:
-            names = ", ".join(str(index) for index in sorted(call.actor for call in loading))
-            self._waiting.say(f"engine {names} is loading", since)
+            names = ", ".join(map(str, sorted(call.actor for call in loading)))
+            many = len(loading) > 1
+            self._waiting.say(f"engine{'s' * many} {names} {'are' if many else 'is'} loading", since)
         elif time.monotonic() - since < PROCESS_SECONDS:
             self._waiting.say("starting the engines' processes", since)
         else:

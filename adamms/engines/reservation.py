@@ -5,6 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from adamms.engines.config import EngineConfig
+from adamms.engines.registry import needed_gpus
+
+
+def threads(cpus: int) -> dict[str, str]:
+    """Environment of a process that computes on so many cores of a machine that it shares.
+
+    OpenMP's libraries read it when they are loaded, so it has to be there when the process starts. By default their
+    threads spin where they wait for each other; where another process wants the core, all of them wait for it.
+    """
+    return {
+        "OMP_NUM_THREADS": str(cpus),
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "GOMP_SPINCOUNT": "0",  # GNU's, which torch brings
+        "KMP_BLOCKTIME": "0",  # Intel's and LLVM's
+    }
 
 
 class Reservation:
@@ -22,12 +37,12 @@ class Reservation:
 
         total = ray.cluster_resources()
         wanted = config.device == "cuda" or (config.device == "auto" and total.get("GPU", 0) > 0)
-        self.gpus = config.tensor_parallel_size if wanted else 0
+        self.gpus = needed_gpus(config) if wanted else 0
         share = 1 if self.gpus else max(1, int(total.get("CPU", 1)) // actors)
         self.cpus = config.cpus or share
         self._group: Any = None
-        if config.tensor_parallel_size > 1:
-            self._group = self._packed_group(config.tensor_parallel_size)
+        if (ranks := needed_gpus(config)) > 1:
+            self._group = self._packed_group(ranks)
 
     @property
     def ranks_apart(self) -> bool:
@@ -38,13 +53,14 @@ class Reservation:
         """For `ray.remote(...).options`."""
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+        environment = {"runtime_env": {"env_vars": threads(self.cpus)}}
         if self._group is None:
-            return {"num_cpus": self.cpus, "num_gpus": self.gpus}
+            return {"num_cpus": self.cpus, "num_gpus": self.gpus, **environment}
         strategy = PlacementGroupSchedulingStrategy(
             self._group, placement_group_bundle_index=0, placement_group_capture_child_tasks=True
         )
         # The GPUs of the group are for vLLM's ranks, which run in it as Ray workers.
-        return {"num_cpus": self.cpus, "num_gpus": 0, "scheduling_strategy": strategy}
+        return {"num_cpus": self.cpus, "num_gpus": 0, "scheduling_strategy": strategy, **environment}
 
     def free(self) -> None:
         """Gives the placement group back."""

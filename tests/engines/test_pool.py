@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import threading
 import time
@@ -18,6 +19,7 @@ from adamms.engines.config import EngineConfig
 from adamms.engines.identity import EngineIdentity
 from adamms.engines.noise import Noise, noise_floor
 from adamms.engines.pool import InferencePool, UnitResult
+from adamms.engines.reservation import Reservation
 from adamms.errors import UserError
 from adamms.merging.candidate import Candidate
 from adamms.merging.recipe import Recipe
@@ -178,6 +180,41 @@ def test_a_cluster_without_room_is_an_error(tmp_path: Path) -> None:
         InferencePool(spec, 1) as pool,  # type: ignore[arg-type]
     ):
         list(pool.answer(work(prompts(), 0.0), block_size=2))
+
+
+def test_nothing_is_waited_for_in_silence(tmp_path: Path) -> None:
+    told: list[str] = []
+    spec = FakeSpec(EngineConfig(cpus=64, start_timeout_s=8.0), tmp_path)
+    with pytest.raises(UserError), InferencePool(spec, 1, told.append) as pool:  # type: ignore[arg-type]
+        pool.identity()
+    assert any(
+        re.fullmatch(r"waiting for the cluster: each engine needs 64 CPU, [34] CPU and 0 GPU free \(\d+ s\)", one)
+        for one in told
+    ), told
+    told.clear()
+    spec = FakeSpec(EngineConfig(cpus=1, start_timeout_s=15.0), tmp_path, start="hang")
+    with pytest.raises(UserError), InferencePool(spec, 2, told.append) as pool:  # type: ignore[arg-type]
+        pool.identity()
+    assert any(re.fullmatch(r"engines 0, 1 are loading \(\d+ s\)", one) for one in told), told
+    told.clear()
+    with InferencePool(FakeSpec(EngineConfig(cpus=1), tmp_path), 1, told.append) as pool:  # type: ignore[arg-type]
+        list(pool.answer(work(prompts(p2="0.1:die once")), block_size=2))
+    assert any(one.startswith("restarting engine 0: its process died (out of memory?)") for one in told), told
+
+
+def test_an_engines_process_computes_with_its_share_of_the_cores_and_does_not_spin() -> None:
+    @ray.remote
+    class Threads:
+        def found(self) -> tuple[int, str]:
+            import torch
+
+            return torch.get_num_threads(), os.environ["GOMP_SPINCOUNT"]
+
+    actor = Threads.options(**Reservation(EngineConfig(cpus=1), 1).options()).remote()
+    try:
+        assert ray.get(actor.found.remote(), timeout=60) == (1, "0")
+    finally:
+        ray.kill(actor)
 
 
 def test_an_engine_over_several_ranks_has_a_placement_group_that_goes_with_the_pool(tmp_path: Path) -> None:

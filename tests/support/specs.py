@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from adamms.checkpoint import Checkpoint
-from adamms.engines.config import EngineConfig, EngineKind
+from adamms.engines.config import EngineConfig
 from adamms.engines.engine import EngineSpec
 from adamms.mapping import MergePlan, plan_merge
 from adamms.mapping.config import MappingConfig
@@ -18,7 +18,7 @@ SMALL = {"max_model_len": 512, "kv_cache_gb": 0.02}
 def tiny_spec(base: Path, donor: Path, **config: Any) -> EngineSpec:
     """A spec with a small engine; `config` goes over it."""
     plan = plan_merge(Checkpoint.open(str(base)), Checkpoint.open(str(donor)), MappingConfig())
-    settings = {"kind": EngineKind.transformers, "max_tokens": 12, **SMALL, **config}
+    settings = {"kind": "transformers", "max_tokens": 12, **SMALL, **config}
     return EngineSpec(plan, EngineConfig(**settings))
 
 
