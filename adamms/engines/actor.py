@@ -10,6 +10,7 @@ from typing import Any
 
 from adamms.engines.engine import NO_EFFORT, Answer, Effort, Engine
 from adamms.engines.identity import EngineIdentity
+from adamms.engines.registry import build
 from adamms.engines.peak import NO_MEMORY, PeakMemory
 from adamms.merging.candidate import Candidate
 from adamms.prompts.prompt import Prompt
@@ -83,7 +84,7 @@ class EngineActor:
         import ray
 
         if self._engine is None:
-            self._engine, self._plan = ray.get(adopted.spec[0]).build(), adopted.plan
+            self._engine, self._plan = build(ray.get(adopted.spec[0])), adopted.plan
         return self._engine.identity
 
     def answer(

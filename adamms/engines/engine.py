@@ -104,9 +104,3 @@ class EngineSpec:
     def engine_key(self) -> str:
         """Equal for specs that one engine can serve, one after the other: the same base, asked in the same way."""
         return repr((self.plan.base, self.config, self.base_architecture))
-
-    def build(self) -> Engine:
-        """Starts the engine of the configured kind; it stands at the base's own weights."""
-        from adamms.engines.registry import engine_class, fitting_kind
-
-        return engine_class(fitting_kind(self))(self)

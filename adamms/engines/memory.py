@@ -154,40 +154,6 @@ def check_memory(need: MemoryNeed, free: int, config: EngineConfig, device: str 
     return f"each GPU: {need} GB of {_gb(budget)}; original weights ({_gb(need.originals)} GB) {held}"
 
 
-def preflight(plan: MergePlan, config: EngineConfig, free: Iterable[int], device: str = "cuda") -> str | None:
-    """Checks an engine against the smallest of the places that it may get; None without one.
-
-    Args:
-        free: bytes of each GPU or machine.
-        device: which of these they are: 'cuda' or 'cpu'.
-
-    Raises:
-        UserError: it does not fit.
-    """
-    smallest = min(free, default=None)
-    if smallest is None:
-        return None
-    likely = "vllm" if device == "cuda" else "transformers"  # what `auto` is known for sure only where it runs
-    kind = likely if config.kind == AUTO else config.kind
-    base, donor = Checkpoint.open(plan.base.location), Checkpoint.open(plan.donor.location)
-    need = engine_class(kind).memory(plan, base, donor, config, device)
-    return check_memory(need, smallest, config, device)
-
-
-def check_before_loading(kind: str, spec: EngineSpec, device: torch.device) -> None:
-    """The same, in the process that is about to load the models onto its device; the log says what they will take.
-
-    Raises:
-        UserError: they do not fit.
-    """
-    import torch
-
-    on_gpu = device.type == "cuda"
-    free = torch.cuda.get_device_properties(device).total_memory if on_gpu else free_host_memory()
-    if free is not None:
-        log.info(preflight(spec.plan, replace(spec.config, kind=kind), [free], device.type))
-
-
 def free_host_memory() -> int | None:
     """Bytes that this process can still get: of the machine, or of its container; None where nobody says."""
     found = []

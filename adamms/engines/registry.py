@@ -1,10 +1,11 @@
-"""The kinds of engine. A new one is a file with a class that fits `EngineClass`, and a line in `ENGINES`."""
+"""Which class is which kind of engine, and which kind fits a base on a device."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
+from adamms.engines.kinds import AUTO, ENGINES, check_kind
 from adamms.errors import UserError
 
 if TYPE_CHECKING:
@@ -13,12 +14,6 @@ if TYPE_CHECKING:
     from adamms.engines.engine import Engine, EngineSpec
     from adamms.engines.memory import MemoryNeed
     from adamms.mapping.plan import MergePlan
-
-AUTO = "auto"
-ENGINES = {  # kind -> where its class is, imported when it is needed; `auto` takes the first that fits
-    "vllm": "adamms.engines.vllm.engine:VllmEngine",
-    "transformers": "adamms.engines.transformers_engine:TransformersEngine",
-}
 
 
 class EngineClass(Protocol):
@@ -45,12 +40,6 @@ class EngineClass(Protocol):
     ) -> MemoryNeed:
         """What one engine needs of each of its GPUs or, on 'cpu', of its machine."""
         ...
-
-
-def check_kind(kind: str) -> None:
-    """Raises UserError for a kind that is not registered."""
-    if kind != AUTO and kind not in ENGINES:
-        raise UserError(f"engine.kind={kind}: unknown; known are {', '.join([AUTO, *ENGINES])}")
 
 
 def engine_class(kind: str) -> EngineClass:
@@ -94,3 +83,8 @@ def needed_gpus(config: EngineConfig) -> int:
     """GPUs of one engine, where there are any; the most of any kind while it is not known which one it will be."""
     kinds = ENGINES if config.kind == AUTO else [config.kind]
     return max(engine_class(kind).gpus(config) for kind in kinds)
+
+
+def build(spec: EngineSpec) -> Engine:
+    """Starts an engine of the kind that fits; it stands at the base's own weights."""
+    return engine_class(fitting_kind(spec))(spec)

@@ -16,7 +16,8 @@ from adamms.engines.devices import pick_device, pick_dtype
 from adamms.engines.engine import Answer, Effort, EngineSpec
 from adamms.engines.identity import EngineIdentity
 from adamms.engines.live_merge import LiveMerge
-from adamms.engines.memory import MemoryNeed, ModelSizes, check_before_loading
+from adamms.engines.memory import MemoryNeed, ModelSizes
+from adamms.engines.preflight import check_before_loading
 from adamms.engines.originals import nearby_originals
 from adamms.engines.peak import PeakMemory, take_peak
 from adamms.mapping.live_names import live_names

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from adamms.engines import devices
-from adamms.engines import registry as kinds
+from adamms.engines import registry
 from adamms.engines.config import EngineConfig
 from adamms.engines.engine import EngineSpec
 from adamms.engines.pool import InferencePool
@@ -26,8 +26,8 @@ from tests.support.specs import tiny_spec
 
 def test_auto_is_transformers_where_there_is_no_gpu(tiny: Callable[[str], Path]) -> None:
     spec = tiny_spec(tiny("qwen2-vl"), tiny("llava-onevision"), kind="auto", device="cpu")
-    assert kinds.engine_class(kinds.fitting_kind(spec)) is TransformersEngine
-    assert spec.build().identity.kind == "transformers", "what was resolved, not what was asked for"
+    assert registry.engine_class(registry.fitting_kind(spec)) is TransformersEngine
+    assert registry.build(spec).identity.kind == "transformers", "what was resolved, not what was asked for"
 
 
 @pytest.mark.parametrize(("gpu", "advice"), [(False, "make setup"), (True, r"adamms\[vllm\]")])
@@ -38,7 +38,7 @@ def test_vllm_that_is_not_installed_is_said_with_what_to_do(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     spec = tiny_spec(tiny("qwen2-vl"), tiny("llava-onevision"), kind="vllm")
     with pytest.raises(UserError, match=rf"engine.kind=vllm: .*{advice}.*engine.kind=transformers"):
-        kinds.fitting_kind(spec)
+        registry.fitting_kind(spec)
 
 
 def test_an_unknown_kind_is_refused_with_those_that_are_known() -> None:
@@ -58,11 +58,11 @@ def test_a_new_kind_is_a_class_and_a_line(tmp_path: Path) -> None:
 
 def test_auto_takes_the_first_that_is_installed_and_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = EngineSpec(echo_engine.EchoPlan("echo"), EngineConfig(device="cpu"))  # type: ignore[arg-type]
-    monkeypatch.setattr(kinds, "ENGINES", {"echo": echo_engine.WHERE})
-    assert kinds.fitting_kind(spec) == "echo"
+    monkeypatch.setattr(registry, "ENGINES", {"echo": echo_engine.WHERE})
+    assert registry.fitting_kind(spec) == "echo"
     monkeypatch.setattr(echo_engine.EchoEngine, "unfit", staticmethod(lambda spec, device: f"not on {device}"))
     with pytest.raises(UserError, match=r"no engine fits \(echo: not on cpu\)"):
-        kinds.fitting_kind(spec)
+        registry.fitting_kind(spec)
 
 
 def test_a_cpu_computes_in_float32_unless_told_otherwise() -> None:

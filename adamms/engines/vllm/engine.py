@@ -21,7 +21,8 @@ from adamms.engines.devices import pick_device, pick_dtype
 from adamms.engines.engine import Answer, Effort, EngineSpec
 from adamms.engines.identity import EngineIdentity
 from adamms.engines.lengths import model_length
-from adamms.engines.memory import GB, MemoryNeed, ModelSizes, check_before_loading
+from adamms.engines.memory import GB, MemoryNeed, ModelSizes
+from adamms.engines.preflight import check_before_loading
 from adamms.engines.peak import PeakMemory, take_peak
 from adamms.errors import UserError
 from adamms.mapping.plan import MergePlan
