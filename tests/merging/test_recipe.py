@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from adamms.errors import UserError
-from adamms.merging import Originals, Recipe, merged_tensor
+from adamms.merging import Originals, Recipe
 from adamms.merging.candidate import Candidate
 from adamms.merging.config import MergingConfig
 from adamms.merging.methods import METHODS, Method, Operands, Statistic, describe_methods, register
 from adamms.merging.methods.coefficient import choice, seed, share
 from adamms.merging.recipe import coefficients_of
 from tests.merging.test_methods import NAME, setting
+from tests.support.merged import merged_tensor
 
 
 def test_coefficients_are_checked_all_together() -> None:
