@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adamms.checkpoint import safetensors_file, torch_file
-from adamms.checkpoint.resolve import resolve
+from adamms.checkpoint.json_file import read_json
 from adamms.checkpoint.safetensors_file import no_duplicates
 from adamms.checkpoint.tensor_info import DTYPES, TensorInfo
 from adamms.errors import UserError
@@ -42,24 +42,6 @@ class Checkpoint:
         self.folder = folder
         self.location = location or str(folder)
         self.config = read_json(folder / "config.json")
-
-    @classmethod
-    def open(cls, location: str, *, weights: bool = True) -> Checkpoint:
-        """Opens a local folder, a Hub id with optional `@revision`, or a URL that fsspec knows (s3://...).
-
-        Args:
-            weights: False to fetch, of a remote checkpoint's weights, only the headers and samples that are read.
-
-        Raises:
-            UserError: there is nothing at the location, or it is not a checkpoint.
-        """
-        from adamms.checkpoint.remote import RemoteCheckpoint
-        from adamms.checkpoint.remote_files import RemoteFiles
-
-        place = resolve(location, weights)
-        checkpoint = RemoteCheckpoint(place, location) if isinstance(place, RemoteFiles) else cls(place, location)
-        _ = checkpoint.tensors
-        return checkpoint
 
     @cached_property
     def tensors(self) -> dict[str, TensorInfo]:
@@ -130,32 +112,6 @@ class Checkpoint:
 def read_header(path: Path) -> dict[str, TensorInfo]:
     """Every tensor of one weights file."""
     return safetensors_file.read_header(path) if path.suffix == ".safetensors" else torch_file.read_header(path)
-
-
-def read_json(path: Path, hook: Callable[[list[tuple[str, Any]]], Any] | None = None) -> dict[str, Any]:
-    """A JSON object from a file.
-
-    Args:
-        hook: as `object_pairs_hook` of `json.loads`.
-
-    Raises:
-        UserError: the file is missing or is not a JSON object (NaN is not JSON).
-    """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=hook, parse_constant=_constant)
-    except FileNotFoundError:
-        raise UserError(f"{path}: not found; is {path.parent} a Hugging Face checkpoint folder?") from None
-    except (ValueError, RecursionError, OSError) as error:
-        raise UserError(f"{path}: not readable as JSON ({error}); download it again") from None
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: expected a JSON object, found {type(value).__name__}")
-    return value
-
-
-def _constant(name: str) -> float:
-    if name == "NaN":
-        raise ValueError("it holds a NaN")
-    return float(name)
 
 
 def total_bytes(tensors: Iterable[TensorInfo]) -> int:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from adamms.checkpoint.json_file import read_json
 from adamms.checkpoint.remote_files import RemoteFiles, from_url
 from adamms.errors import UserError
 
@@ -101,8 +102,6 @@ def _snapshot(location: str, **options: Any) -> Path:
 
 
 def _has_weights(folder: Path) -> bool:
-    from adamms.checkpoint.checkpoint import read_json
-
     for index in _INDICES:
         if (folder / index).is_file():
             shards = read_json(folder / index).get("weight_map")

@@ -6,6 +6,7 @@ import socket
 from typing import Protocol
 
 from adamms.checkpoint.checkpoint import Checkpoint
+from adamms.checkpoint.opening import open_checkpoint
 from adamms.errors import UserError
 
 
@@ -30,7 +31,7 @@ def stage(model: Identified) -> Checkpoint:
         UserError: this machine cannot get it, or has another model at that location than the plan was made from.
     """
     try:
-        checkpoint = Checkpoint.open(model.location)
+        checkpoint = open_checkpoint(model.location)
     except UserError as error:
         raise UserError(f"{error} (seen from {socket.gethostname()})") from None
     if checkpoint.digest != model.digest:

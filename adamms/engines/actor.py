@@ -10,8 +10,8 @@ from typing import Any
 
 from adamms.engines.engine import NO_EFFORT, Answer, Effort, Engine
 from adamms.engines.identity import EngineIdentity
-from adamms.engines.registry import build
 from adamms.engines.peak import NO_MEMORY, PeakMemory
+from adamms.engines.registry import build
 from adamms.merging.candidate import Candidate
 from adamms.prompts.prompt import Prompt
 

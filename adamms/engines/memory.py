@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,16 +12,13 @@ from adamms.checkpoint import DTYPES, Checkpoint
 from adamms.checkpoint.checkpoint import total_bytes
 from adamms.engines.config import EngineConfig
 from adamms.engines.devices import pick_dtype
-from adamms.engines.registry import AUTO, engine_class
 from adamms.errors import UserError
 from adamms.mapping.architecture import EMBED_TOKENS, LM_HEAD, named_architecture
 from adamms.mapping.numbers import LanguageModelNumbers, text_config
 from adamms.mapping.plan import MergePlan
 
 if TYPE_CHECKING:
-    import torch
-
-    from adamms.engines.engine import EngineSpec
+    pass
 
 GB = 1 << 30
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "half": 2, "float": 4}

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from adamms.checkpoint import Checkpoint
+from adamms.checkpoint import open_checkpoint
 from adamms.engines.config import EngineConfig
 from adamms.engines.kinds import AUTO
 from adamms.engines.memory import check_memory, free_host_memory
@@ -37,7 +37,7 @@ def preflight(plan: MergePlan, config: EngineConfig, free: Iterable[int], device
         return None
     likely = "vllm" if device == "cuda" else "transformers"  # what `auto` is known for sure only where it runs
     kind = likely if config.kind == AUTO else config.kind
-    base, donor = Checkpoint.open(plan.base.location), Checkpoint.open(plan.donor.location)
+    base, donor = open_checkpoint(plan.base.location), open_checkpoint(plan.donor.location)
     need = engine_class(kind).memory(plan, base, donor, config, device)
     return check_memory(need, smallest, config, device)
 

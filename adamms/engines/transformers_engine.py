@@ -17,9 +17,9 @@ from adamms.engines.engine import Answer, Effort, EngineSpec
 from adamms.engines.identity import EngineIdentity
 from adamms.engines.live_merge import LiveMerge
 from adamms.engines.memory import MemoryNeed, ModelSizes
-from adamms.engines.preflight import check_before_loading
 from adamms.engines.originals import nearby_originals
 from adamms.engines.peak import PeakMemory, take_peak
+from adamms.engines.preflight import check_before_loading
 from adamms.mapping.live_names import live_names
 from adamms.mapping.plan import MergePlan
 from adamms.merging import Originals

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from adamms.checkpoint import Checkpoint
+from adamms.checkpoint import Checkpoint, open_checkpoint
 from adamms.mapping.ancestry import check_ancestry
 from adamms.mapping.plan import MergePlan, TensorPlan
 from adamms.mapping.planner import identify, plan_merge, view_of
@@ -32,9 +32,9 @@ def plan_pair(settings: PairSettings, *, weights: bool = True) -> PlannedPair:
     Raises:
         UserError: a model cannot be found or fetched, or the two cannot be merged.
     """
-    base = Checkpoint.open(settings.base, weights=weights)
-    donor = Checkpoint.open(settings.donor, weights=weights)
-    ancestor = Checkpoint.open(settings.ancestor, weights=weights) if settings.ancestor else None
+    base = open_checkpoint(settings.base, weights=weights)
+    donor = open_checkpoint(settings.donor, weights=weights)
+    ancestor = open_checkpoint(settings.ancestor, weights=weights) if settings.ancestor else None
     plan = plan_merge(base, donor, settings.mapping, ancestor)
     ancestry = check_ancestry(plan, base, donor, settings.mapping.ancestry_check)
     return PlannedPair(replace(plan, notes=(*plan.notes, ancestry)), base, donor, ancestor)

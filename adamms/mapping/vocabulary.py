@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adamms.checkpoint.checkpoint import read_json
+from adamms.checkpoint.json_file import read_json
 from adamms.errors import UserError
 
 if TYPE_CHECKING:

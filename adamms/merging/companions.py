@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adamms.checkpoint import Checkpoint
-from adamms.checkpoint.checkpoint import read_json
+from adamms.checkpoint.json_file import read_json
 from adamms.mapping.plan import MergePlan, ModelIdentity
 from adamms.merging.recipe import Recipe
 from adamms.merging.statistics import Statistics

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from adamms.checkpoint import Checkpoint
+from adamms.checkpoint import Checkpoint, open_checkpoint
 from adamms.engines import memory
 from adamms.engines.config import EngineConfig
 from adamms.engines.engine import EngineSpec
@@ -122,7 +122,7 @@ def test_numbers_are_found_wherever_a_config_keeps_them(
         (tmp_path / file.name).symlink_to(file)
     (tmp_path / "config.json").unlink()
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "own", nested: base.config}))
-    moved = Checkpoint.open(str(tmp_path))
+    moved = open_checkpoint(str(tmp_path))
     assert memory_need(plan, moved, donor, EngineConfig()) == memory_need(plan, base, donor, EngineConfig())
 
 
@@ -160,4 +160,4 @@ def _write_headers(folder: Path) -> Checkpoint:
         "tie_word_embeddings": False,
     }  # fmt: skip
     (folder / "config.json").write_text(json.dumps(config))
-    return Checkpoint.open(str(folder))
+    return open_checkpoint(str(folder))

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from adamms.engines import devices
-from adamms.engines import registry
+from adamms.engines import devices, registry
 from adamms.engines.config import EngineConfig
 from adamms.engines.engine import EngineSpec
 from adamms.engines.pool import InferencePool

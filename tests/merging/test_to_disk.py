@@ -14,7 +14,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from adamms.checkpoint import Checkpoint
+from adamms.checkpoint import open_checkpoint
 from adamms.errors import UserError
 from adamms.mapping import plan_merge
 from adamms.mapping.config import MappingConfig
@@ -116,7 +116,7 @@ def test_pickled_base_with_tied_tensors_becomes_safetensors(tmp_path):
     state["lm_head.weight"] = state["model.embed_tokens.weight"]  # one storage under two names
     (folder / "model.safetensors").unlink()
     torch.save(state, folder / "pytorch_model.bin")
-    models = Models(Checkpoint.open(str(folder)), models.donor, models.ancestor)
+    models = Models(open_checkpoint(str(folder)), models.donor, models.ancestor)
     output = merge(models, tmp_path / "out", Recipe("linear", 0.3))
     assert not list(output.glob("*.bin"))
     assert_same(weights(output), in_memory(models, Recipe("linear", 0.3)))
@@ -163,7 +163,7 @@ def test_companion_files(models, tmp_path):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("not of the model")
     (folder / "linked.txt").symlink_to(folder / "LICENSE")
-    copy = Models(Checkpoint.open(str(folder)), models.donor, models.ancestor)
+    copy = Models(open_checkpoint(str(folder)), models.donor, models.ancestor)
     output = merge(copy, tmp_path / "out", Recipe("ties", 0.3))
     there = {str(path.relative_to(output)) for path in output.rglob("*") if path.is_file()}
     assert there == {
@@ -203,7 +203,7 @@ def spoil(models, name, value, which="donor"):
     state = weights(folder)
     state[name].view(-1)[5] = value
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-    return Models(*(Checkpoint.open(str(getattr(models, w).folder)) for w in ("base", "donor", "ancestor")))
+    return Models(*(open_checkpoint(str(getattr(models, w).folder)) for w in ("base", "donor", "ancestor")))
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_values_that_the_base_has_not_finite_are_reported(tmp_path, caplog):
 
 def test_what_the_check_refuses_does_not_appear(models, tmp_path):
     def refuse(folder):
-        assert Checkpoint.open(str(folder)).tensors.keys() == models.base.tensors.keys()
+        assert open_checkpoint(str(folder)).tensors.keys() == models.base.tensors.keys()
         raise RuntimeError("no answer")
 
     with pytest.raises(RuntimeError, match="no answer"):

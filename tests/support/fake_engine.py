@@ -11,8 +11,8 @@ from pathlib import Path
 
 from adamms.engines.config import EngineConfig
 from adamms.engines.engine import Answer, Effort
-from adamms.engines.kinds import ENGINES
 from adamms.engines.identity import EngineIdentity
+from adamms.engines.kinds import ENGINES
 from adamms.engines.peak import PeakMemory
 from adamms.errors import UserError
 from adamms.merging.recipe import Recipe

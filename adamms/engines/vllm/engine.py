@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from adamms.checkpoint import Checkpoint
+from adamms.checkpoint import Checkpoint, open_checkpoint
 from adamms.checkpoint.stage import stage
 from adamms.engines.answer_reader import AnswerReader
 from adamms.engines.chat import Chat
@@ -22,8 +22,8 @@ from adamms.engines.engine import Answer, Effort, EngineSpec
 from adamms.engines.identity import EngineIdentity
 from adamms.engines.lengths import model_length
 from adamms.engines.memory import GB, MemoryNeed, ModelSizes
-from adamms.engines.preflight import check_before_loading
 from adamms.engines.peak import PeakMemory, take_peak
+from adamms.engines.preflight import check_before_loading
 from adamms.errors import UserError
 from adamms.mapping.plan import MergePlan
 from adamms.merging.recipe import Recipe
@@ -61,7 +61,7 @@ class VllmEngine:
             return f"vLLM on {device} has to be asked for by engine.kind=vllm"
         from vllm import ModelRegistry
 
-        classes = Checkpoint.open(spec.plan.base.location).config.get("architectures") or []
+        classes = open_checkpoint(spec.plan.base.location).config.get("architectures") or []
         known = set(classes) & set(ModelRegistry.get_supported_archs())
         return None if known else f"vLLM does not know {', '.join(classes) or 'a model without `architectures`'}"
 

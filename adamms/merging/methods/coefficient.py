@@ -5,10 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, fields
 from numbers import Real
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from adamms.merging.methods.method import Method
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +49,8 @@ class Coefficient:
         raise ValueError(f"expected {self.expected}")
 
 
-def coefficients(method: type[Method]) -> dict[str, Coefficient]:
-    """A method's coefficients by name, alpha first."""
+def coefficients(method: type[Any]) -> dict[str, Coefficient]:
+    """The coefficients of a class of methods by name, alpha first."""
     return {one.name: Coefficient(one.name, one.default, **one.metadata) for one in fields(method)}
 
 
