@@ -11,7 +11,8 @@ from adamms.checkpoint import Checkpoint, open_checkpoint
 from adamms.engines import memory
 from adamms.engines.config import EngineConfig
 from adamms.engines.engine import EngineSpec
-from adamms.engines.memory import GB, MemoryNeed, check_memory, free_host_memory, preflight
+from adamms.engines.memory import GB, MemoryNeed, check_memory, free_host_memory
+from adamms.engines.preflight import preflight
 from adamms.engines.transformers_engine import TransformersEngine
 from adamms.engines.vllm.engine import VllmEngine
 from adamms.errors import UserError
