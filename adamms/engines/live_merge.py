@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from adamms.checkpoint import DTYPES
 from adamms.engines.digest import WeightsDigest, checksum
 from adamms.mapping.plan import MergePlan, TensorPlan
-from adamms.merging import Originals, Recipe, Statistics, measure
+from adamms.merging import Originals, Recipe, Statistics, gather_statistics
 from adamms.merging.execute import BLOCK_ELEMENTS, CHUNK_ELEMENTS, GPU_CHUNK_ELEMENTS, Cut, cuts_of, merge_cut
-from adamms.merging.run import Run, run_here, run_on_threads
+from adamms.merging.executor import Executor, run_here, run_on_threads
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +45,7 @@ class LiveMerge:
                 rounded to the tensor's first.
         """
         with self._threads() as run:
-            statistics = measure(self._plan, self._originals, self._recipe, run)
+            statistics = gather_statistics(self._plan, self._originals, self._recipe, run)
             before: Iterator[tuple[TensorPlan, Tensor]] = iter(())
             for batch in _batches(tensors):
                 started = self._start(batch, target, statistics, run)
@@ -57,14 +57,14 @@ class LiveMerge:
         """Of all merged weights so far, as they were rounded to the tensors' dtypes."""
         return self._digest.hex()
 
-    def _threads(self) -> AbstractContextManager[Run]:
+    def _threads(self) -> AbstractContextManager[Executor]:
         """As many as the engine computes with; a GPU has parallelism enough by itself."""
         import torch
 
         return run_on_threads(torch.get_num_threads()) if self._device.type == "cpu" else nullcontext(run_here)
 
     def _start(
-        self, batch: Sequence[TensorPlan], target: Target, statistics: Statistics, run: Run
+        self, batch: Sequence[TensorPlan], target: Target, statistics: Statistics, run: Executor
     ) -> Iterator[tuple[TensorPlan, Tensor]]:
         targets = [target(tensor) for tensor in batch]
         chunk, block = (

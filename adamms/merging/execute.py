@@ -1,4 +1,4 @@
-"""The one function that executes a tensor's plan: for files and for live engines, on any device."""
+"""Executing the plan of a tensor: the same function for files and for live engines, on any device."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CHUNK_ELEMENTS = 1 << 17  # float32 temporaries of this size stay in a core's cache
 GPU_CHUNK_ELEMENTS = 1 << 24
-BLOCK_ELEMENTS = 1 << 21  # read and written at once: what a disk is fast with
+BLOCK_ELEMENTS = 1 << 21  # read and written at once: large enough for a disk's full speed
 
 
 class TensorSource(Protocol):
@@ -69,16 +69,16 @@ def merged_blocks(
     chunk: int = CHUNK_ELEMENTS,
     block: int = BLOCK_ELEMENTS,
 ) -> Iterator[Block]:
-    """What changes in one base tensor, in order, about `block` elements at a time; rows without a piece are not given.
+    """Merges one base tensor, in order, about `block` elements at a time; rows without a piece are left out.
 
     Arithmetic is float32 and rounded once, to the base's dtype, wherever it runs: so a weight merged inside an
-    engine has the same bits as the one written to disk. The values are overwritten when the next block is asked for.
+    engine has the same bits as the one written to disk. A block's values are overwritten by the next block.
 
     Args:
-        statistics: what `measure` found, for a method that needs it.
+        statistics: what `gather_statistics` returned, for a method that needs it.
         chunk: how many elements are computed at once.
     """
-    rule = recipe.rule_of(tensor)
+    rule = recipe.rule
     merged: Tensor | None = None
     for cut in _cuts(tensor, tensor.pieces, rule, chunk, block):
         whole = _read(cut, originals, rule)
@@ -96,7 +96,7 @@ def cuts_of(tensor: TensorPlan, recipe: Recipe, chunk: int, block: int) -> list[
     Args:
         chunk, block: as for `merged_blocks`.
     """
-    found, rule, position = [], recipe.rule_of(tensor), 0
+    found, rule, position = [], recipe.rule, 0
     row = prod(tensor.shape[1:])
     for piece in sorted(tensor.pieces, key=lambda piece: piece.start):
         found += _kept(tensor, position, piece.start * row, block)
@@ -113,7 +113,7 @@ def merge_cut(
     if cut.piece is None:
         target.copy_(originals.base.read(cut.tensor.name, cut.start, cut.stop))
         return iter([Block(cut.start, target)])
-    rule = recipe.rule_of(cut.tensor)
+    rule = recipe.rule
     return _merge(_read(cut, originals, rule), cut, rule, statistics, target)
 
 

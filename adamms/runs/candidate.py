@@ -1,4 +1,4 @@
-"""What is known of one candidate once it has answered all its prompts."""
+"""What is known of one candidate once it has answered all its prompts, beside the answers themselves."""
 
 from __future__ import annotations
 
@@ -8,31 +8,23 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class CandidateRecord:
-    """One alpha's answers and what they cost.
+    """One candidate, and what its answers cost.
 
     Attributes:
-        answers: prompt id -> response.
-        questions: prompt id -> prompt text.
+        value: of the coefficient that is searched.
+        answers: how many prompts it has answered.
         tokens: generated in all.
         digest: of the live merged weights.
         move_seconds, generate_seconds: summed over the actors that worked on it, in this run of the command.
-        measured: whatever else was counted (tokens not decoded, vision forwards, bytes of memory): name -> value.
+        measured: whatever else was counted (tokens not decoded, images encoded, GB of memory): name -> value.
         error: why it failed; None if it did not.
     """
 
-    alpha: float
-    answers: Mapping[str, str] = field(default_factory=dict)
-    questions: Mapping[str, str] = field(default_factory=dict)
+    value: float
+    answers: int = 0
     tokens: int = 0
     digest: str = ""
     move_seconds: float = 0.0
     generate_seconds: float = 0.0
     measured: Mapping[str, float] = field(default_factory=dict)
     error: str | None = None
-
-    @property
-    def seconds(self) -> dict[str, float]:
-        """What it took; nothing for a candidate that was finished before this run of the command."""
-        if not self.generate_seconds:
-            return {}
-        return {"move_seconds": self.move_seconds, "generate_seconds": self.generate_seconds}

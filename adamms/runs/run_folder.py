@@ -1,130 +1,126 @@
-"""The folder of one search: its plan, its responses, what is still to be done, and where results go."""
+"""The folder of one search or sweep: what is in it, and where. Nothing else knows the names of its files."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
 import json
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from adamms.engines.config import EngineConfig
-from adamms.errors import UserError
+from adamms.runs.candidate import CandidateRecord
+from adamms.runs.values import format_value
 from adamms.support.files import write_json, write_whole
-from adamms.engines.engine import Answer
-from adamms.prompts.prompt import Prompt
-from adamms.mapping.plan import MergePlan
-from adamms.searching.coefficient import Line
-from adamms.runs.responses import format_alpha, normalize_alpha
-from adamms.runs.store import ResponseRecord, ResponseStore
 
+if TYPE_CHECKING:
+    from adamms.prompts.prompt import Prompt
 
-def answer_identity(plan: MergePlan, line: Line, engine: EngineConfig) -> dict[str, Any]:
-    """All that an answer depends on but alpha and the prompt: models and plan, method, decoding, engine, versions."""
-    stop = {"stop": list(engine.stop)} if engine.stop else {}
-    return {
-        **stop,
-        "plan": plan.fingerprint,
-        "recipe": line.fixed(),
-        "engine": [engine.kind.value, engine.dtype, engine.max_tokens],
-        "versions": {name: importlib.metadata.version(name) for name in ("torch", "transformers")},
-    }
+RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
 
 
 class RunFolder:
-    """What a search keeps in `run_dir`.
+    """Reads and writes a run's files; each appears whole or not at all.
 
-    Args:
-        identity: everything that an answer depends on but alpha and the prompt (`answer_identity`). Answers stored
-            under another identity are not taken for this search's.
-        responses: name of the subfolder of responses; judging keeps its own.
+    Attributes:
+        plan: the merge plan.
+        settings: all settings, below the command that ran, as a file that `--config` takes.
+        about: what the run is (`describe`).
+        prompts: what is asked, by task.
+        status: how far it is (`set_status`).
+        selection, noise, scores, evaluation, lmms_eval: what was found.
+        costs: seconds by phase, and peaks of memory.
+        candidates: a file for each candidate that has answered everything, or failed.
+        report, figures, merged: results.
+        tracking: what the dashboard's deliveries keep for themselves.
+        finished: what a search that a sweep has finished depended on.
+        sweep: the ranked table, in the folder of a sweep.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any], responses: str = "responses") -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._identity = json.dumps(identity, sort_keys=True)
-        self.store = ResponseStore(folder / responses)
+        self.plan = folder / "plan.json"
+        self.settings = folder / "settings.yaml"
+        self.about = folder / "search.json"
+        self.prompts = folder / "prompts.json"
+        self.status = folder / "status.json"
+        self.selection = folder / "selection.json"
+        self.noise = folder / "noise.json"
+        self.scores = folder / "scores.json"
+        self.evaluation = folder / "evaluation.json"
+        self.lmms_eval = folder / "lmms-eval.json"
+        self.costs = folder / "costs.json"
+        self.candidates = folder / "candidates"
+        self.report = folder / "report.html"
+        self.figures = folder / "figures"
+        self.merged = folder / "merged"
+        self.tracking = folder / "tracking"
+        self.finished = folder / "finished.json"
+        self.sweep = folder / "sweep.json"
 
-    @property
-    def plan_file(self) -> Path:
-        return self.folder / "plan.json"
+    def describe(self, key: str, name: str, params: Mapping[str, str], parent: RunFolder | None = None) -> None:
+        """Says what the run is.
 
-    @property
-    def selection_file(self) -> Path:
-        return self.folder / "selection.json"
-
-    @property
-    def settings_file(self) -> Path:
-        return self.folder / "settings.yaml"
-
-    @property
-    def evaluation_file(self) -> Path:
-        return self.folder / "evaluation.json"
-
-    @property
-    def costs_file(self) -> Path:
-        return self.folder / "costs.json"
-
-    @property
-    def noise_file(self) -> Path:
-        return self.folder / "noise.json"
-
-    @property
-    def merged_folder(self) -> Path:
-        return self.folder / "merged"
-
-    def key(self, alpha: float, prompt: Prompt) -> str:
-        """Identifies one answer: equal keys, equal work."""
-        text = f"{self._identity}\n{format_alpha(alpha)}\n{prompt.digest}"
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-    @property
-    def search_key(self) -> str:
-        """Identifies the search among all that ever logged to one dashboard."""
-        return hashlib.sha256(f"{self.folder.resolve()}\n{self._identity}".encode()).hexdigest()[:16]
-
-    def save(self, alpha: float, prompts: Sequence[Prompt], answers: Sequence[Answer]) -> list[ResponseRecord]:
-        """Appends answers to the store; they survive a kill from here on."""
-        records = [
-            ResponseRecord(
-                alpha=alpha,
-                prompt_id=prompt.id,
-                response=answer.text,
-                key=self.key(alpha, prompt),
-                tokens=len(answer.tokens),
-                finish_reason=answer.finish_reason,
-                logprobs=answer.logprobs,
-            )
-            for prompt, answer in zip(prompts, answers, strict=True)
-        ]
-        self.store.append(records)
-        return records
-
-    def check_owner(self, alphas: Sequence[float], prompts: Sequence[Prompt], force: bool) -> None:
-        """Refuses a folder that holds another search's answers to these prompts, or sets them aside with `force`.
-
-        Raises:
-            UserError: such answers are there, and `force` is not given.
+        Args:
+            key: identifies it among all that ever went to one dashboard.
+            name: for people.
+            params: settings that one compares runs by.
+            parent: the folder of the sweep that a search is part of.
         """
-        ours = {(normalize_alpha(alpha), p.id): self.key(alpha, p) for alpha in alphas for p in prompts}
-        others = [r for r in self.store.load() if ours.get((r.alpha, r.prompt_id), r.key) != r.key]
-        if not others:
+        found = {"key": key, "name": name, "params": dict(params)}
+        self.write(self.about, found | {"parent": str(parent.folder.resolve()) if parent else None})
+
+    def describe_prompts(self, tasks: Mapping[str, Sequence[Prompt]], sources: Mapping[str, str], seed: int) -> None:
+        """What each task asks, without the pictures; the only task of a search has no name.
+
+        Args:
+            sources: task -> where its prompts were drawn from.
+            seed: of the draw.
+        """
+        rows = {
+            task: [{"id": p.id, "prompt": p.text, "images": len(p.images), "digest": p.digest} for p in prompts]
+            for task, prompts in tasks.items()
+        }
+        found = {task: {"source": sources[task], "seed": seed, "prompts": rows[task]} for task in tasks}
+        self.write(self.prompts, found)
+
+    def set_status(self, status: str) -> None:
+        """RUNNING, FINISHED, FAILED or KILLED, with the time at which the run first began and that of its end, in
+        milliseconds since 1970."""
+        now = int(time.time() * 1000)
+        before = self.read(self.status) or {}
+        found = {"status": status, "started": before.get("started", now), "ended": None if status == RUNNING else now}
+        self.write(self.status, found)
+
+    def write_candidate(self, record: CandidateRecord) -> None:
+        """Keeps what a candidate cost. One that was finished before this run of the command keeps what it cost then."""
+        file = self.candidates / f"{format_value(record.value)}.json"
+        before = self.read(file)
+        if before and not record.generate_seconds and record.error is None:
             return
-        if not force:
-            raise UserError(
-                f"{self.store.folder}: holds {len(others)} answers of another search (other models, method, prompts, "
-                "engine or versions); choose another run_dir, or --force to set them aside"
-            )
-        number = 1
-        while (aside := self.folder / f"{self.store.folder.name}.old-{number}").exists():
-            number += 1
-        self.store.folder.rename(aside)
+        self.write(file, asdict(record) | {"ended": int(time.time() * 1000)})
 
-    def write_json(self, path: Path, data: Any) -> None:
-        """Writes a result file in one step, so that a reader never sees half of it."""
-        write_json(path, data)
+    def read_candidates(self) -> dict[str, dict[str, Any]]:
+        """Candidate's value as `format_value` writes it -> what `write_candidate` kept."""
+        return {
+            file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted(self.candidates.glob("*.json"))
+        }
 
-    def write_text(self, path: Path, text: str) -> None:
-        """Likewise, of text."""
-        write_whole(path, text)
+    def read(self, file: Path) -> Any:
+        """The content of one of the JSON files; None where it is not there."""
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+    def write(self, file: Path, data: Any) -> None:
+        """Writes one of the JSON files in one step, so that a reader never sees half of it."""
+        write_json(file, data)
+
+    def write_settings(self, command: str, yaml: str) -> None:
+        """Keeps the settings as a file that `--config` takes, below the command."""
+        write_whole(self.settings, f"# {command}\n{yaml}")
+
+    def read_settings(self) -> tuple[str, str]:
+        """The command and the settings that `write_settings` kept; both empty where there are none."""
+        if not self.settings.is_file():
+            return "", ""
+        first, _, settings = self.settings.read_text(encoding="utf-8").partition("\n")
+        return first.removeprefix("# "), settings

@@ -6,90 +6,27 @@ same one, and the only line that a kill can tear is the last of a file, which re
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
 import uuid
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from adamms.runs.jsonl import Row, raise_problems, read_rows
-from adamms.runs.responses import Responses, normalize_alpha
-
-LOGPROB_DIGITS = 4
-
-
-@dataclass(frozen=True)
-class ResponseRecord:
-    """One answer of one candidate, and what it cost."""
-
-    alpha: float
-    prompt_id: str
-    response: str
-    key: str
-    """Hex; identifies the work: base, donor, plan, method, alpha, prompt content, sampling, engine, versions."""
-    tokens: int = 0
-    finish_reason: str = ""
-    logprobs: tuple[float, ...] | None = field(default=None, compare=False)
-    """Of the generated tokens; rounded when they are written."""
-    extra: Mapping[str, Any] | None = field(default=None, compare=False)
-
-    def to_line(self) -> bytes:
-        """One line of JSONL, newline included."""
-        fields: dict[str, Any] = {
-            "alpha": normalize_alpha(self.alpha),
-            "prompt_id": self.prompt_id,
-            "response": self.response,
-            "key": self.key,
-            "tokens": self.tokens,
-            "finish_reason": self.finish_reason,
-        }
-        if self.logprobs is not None:
-            fields["logprobs"] = [round(value, LOGPROB_DIGITS) for value in self.logprobs]
-        if self.extra:
-            fields["extra"] = dict(self.extra)
-        try:
-            return json.dumps(fields, ensure_ascii=False).encode() + b"\n"
-        except UnicodeEncodeError:  # a lone surrogate, as a cut byte-level token may leave
-            return json.dumps(fields).encode() + b"\n"
-
-    @classmethod
-    def from_row(cls, row: Row) -> ResponseRecord:
-        """Read what `to_line` wrote.
-
-        Raises:
-            ValueError: a field is missing or of another type.
-        """
-        fields = row.fields
-        try:
-            return cls(
-                alpha=normalize_alpha(fields["alpha"]),
-                prompt_id=str(fields["prompt_id"]),
-                response=str(fields["response"]),
-                key=str(fields["key"]),
-                tokens=int(fields.get("tokens", 0)),
-                finish_reason=str(fields.get("finish_reason", "")),
-                logprobs=tuple(map(float, fields["logprobs"])) if fields.get("logprobs") is not None else None,
-                extra=fields.get("extra"),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{row.where}: not a stored response ({type(error).__name__}: {error})") from error
+from adamms.runs.jsonl import raise_problems, read_rows
+from adamms.runs.record import ResponseRecord
 
 
 class ResponseStore:
     """Responses in a folder. Any number of stores, in any processes, may share it."""
 
-    def __init__(self, folder: str | Path, *, fsync: bool = False) -> None:
+    def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self._fsync = fsync
         self._lock = threading.Lock()
         self._writer: tuple[int, int] | None = None  # (process, file descriptor)
 
     def append(self, records: Iterable[ResponseRecord]) -> None:
-        """Add records: whole lines, in one write. With `fsync` they also survive a power cut once this returns.
+        """Add records: whole lines, in one write.
 
         Raises:
             OSError: the disk is full or gone; what was written of the batch is not counted as stored.
@@ -103,8 +40,6 @@ class ResponseStore:
                 written = os.write(descriptor, batch)
                 while written < len(batch):
                     written += os.write(descriptor, batch[written:])
-                if self._fsync:
-                    os.fsync(descriptor)
             except OSError as error:  # a torn line must stay the last of its file
                 self._close()
                 error.filename = str(self.folder)
@@ -129,19 +64,6 @@ class ResponseStore:
         raise_problems(problems)
         return list(first.values())
 
-    def finished(self, keys: Iterable[str]) -> set[str]:
-        """Those of `keys` that are stored: work not to be done again."""
-        return set(keys) & {record.key for record in self.load()}
-
-    def responses(self, keys: Collection[str] | None = None) -> Responses:
-        """The stored answers as a table; with `keys` only those, so that other searches in the folder do not mix in."""
-        table: Responses = {}
-        wanted = None if keys is None else set(keys)
-        for record in self.load():
-            if wanted is None or record.key in wanted:
-                table.setdefault(record.alpha, {}).setdefault(record.prompt_id, record.response)
-        return table
-
     def close(self) -> None:
         """Close the file; a later `append` begins a new one."""
         with self._lock:
@@ -152,12 +74,6 @@ class ResponseStore:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"folder": self.folder, "fsync": self._fsync}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        ResponseStore.__init__(self, state["folder"], fsync=state["fsync"])
 
     def _descriptor(self) -> int:
         """The file of this process, begun when first needed; a forked child begins its own."""

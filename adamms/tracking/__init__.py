@@ -1,19 +1,5 @@
-"""What a search leaves to look at: an MLflow run for it and for every candidate, figures, and a report."""
+"""MLflow: a run folder becomes a run with a child run for each candidate; nothing here knows how a search works."""
 
-from adamms.reporting.report import Story, settings_text, write_report
-from adamms.runs.candidate import CandidateRecord
-from adamms.runs.costs import Costs
-from adamms.tracking.parameters import search_parameters
-from adamms.tracking.sweep_tracker import SweepTracker
-from adamms.tracking.tracker import SearchTracker
+from adamms.tracking.listener import Tracking, deliver_run, wake_all
 
-__all__ = [
-    "CandidateRecord",
-    "Costs",
-    "SearchTracker",
-    "Story",
-    "SweepTracker",
-    "search_parameters",
-    "settings_text",
-    "write_report",
-]
+__all__ = ["Tracking", "deliver_run", "wake_all"]

@@ -1,199 +1,207 @@
-"""Telling MLflow what a journal holds: every kind of operation once, in order, safe to repeat.
+"""Bringing what a run folder holds to an MLflow server, as often as one likes: only what is new or changed is sent.
 
-Delivery may be cut anywhere, also between an operation and the note that it was delivered. So each one is made such
-that doing it again changes nothing: runs are found by their tags, metrics carry the time at which they were measured,
-files replace themselves.
+A delivery may be cut anywhere, also after the server did what it was asked and before this is noted. So sending an item
+twice changes nothing: runs are found by their tags, metrics carry the time at which they were measured, files and
+tables replace themselves.
 """
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
-from typing import Any
 
-from adamms.tracking.journal import Journal, Operation
+from adamms.runs.run_folder import RunFolder
+from adamms.support.files import write_json
+from adamms.tracking.contents import Item, items_of
+from adamms.tracking.registry import register
 from adamms.tracking.server import Server, Unreachable
 
 logger = logging.getLogger(__name__)
-SEARCH_TAG = "adamms.search"
-KIND_TAG = "adamms.kind"
-LONGEST_PARAM = 6000
-LONGEST_TAG = 5000
+SEARCH_TAG, KIND_TAG = "adamms.search", "adamms.kind"
+LONGEST_PARAM, LONGEST_TAG = 6000, 5000
+BATCHED, BATCH = ("param", "metric", "tag"), 100
 
 
 class Delivery:
-    """Brings one search's journal to one server.
+    """Delivers one run folder to one server. What was delivered is remembered in the folder, for each server."""
 
-    Args:
-        files: the folder that the paths of files in the journal start from.
-    """
-
-    def __init__(self, journal: Journal, server: Server, files: Path) -> None:
-        self._journal, self._server, self._files = journal, server, files
-        self._runs: dict[str | None, str] = {}
-
-    def deliver(self) -> int:
-        """Delivers what is waiting; gives how many operations the server took.
-
-        An operation that the server refuses is told of and left out; it never holds up the others.
-
-        Raises:
-            Unreachable: the server did not answer; what is left stays in the journal.
-        """
-        target, taken = self._server.name, 0
-        with self._journal.delivering():
-            start = self._journal.delivered(target)
-            for number, operation in enumerate(self._journal.operations()):
-                if number < start:
-                    continue
-                with self._server.answering():
-                    try:
-                        self._do(operation)
-                        taken += 1
-                    except Exception as error:
-                        if self._server.is_down(error):
-                            self._runs.clear()  # it may have made a run and died before it could say so
-                            raise
-                        reason = str(error).splitlines()[:1]
-                        logger.warning(
-                            "MLflow did not take a record (%s, %s: %s)", operation.kind, type(error).__name__, reason
-                        )
-                self._journal.mark_delivered(target, number + 1)
-        return taken
-
-    def _do(self, operation: Operation) -> None:
-        kinds: Mapping[str, Callable[[Operation], None]] = {
-            "open": self._open,
-            "metrics": self._metrics,
-            "tags": self._tags,
-            "inputs": self._inputs,
-            "file": self._file,
-            "table": self._table,
-            "status": self._status,
-            "model": self._model,
-        }
-        kinds[operation.kind](operation)
+    def __init__(self, run: RunFolder, server: Server) -> None:
+        self._run, self._server = run, server
+        name = hashlib.sha256(server.name.encode()).hexdigest()[:12]
+        self._memory = run.tracking / f"delivered-{name}.json"
+        self._runs: dict[str, str] = {}
 
     @property
-    def _client(self) -> Any:
-        return self._server.client
+    def run_id(self) -> str | None:
+        """MLflow's id of the run itself, once it is known."""
+        return self._runs.get("")
 
-    def _run(self, operation: Operation) -> str:
-        """The id of the run that an operation is about; a candidate's is made when it is first spoken of."""
-        if not self._runs:
-            self._find_runs()
-        if operation.run not in self._runs:
-            opened = next(found for found in self._journal.operations() if found.kind == "open")
-            if None not in self._runs:
-                self._runs[None] = self._create_parent(opened)
-            if operation.run is not None:
-                started = operation.time - int(1000 * operation.fields.get("seconds", 0))
-                self._runs[operation.run] = self._create_child(operation.run, started, opened)
-        return self._runs[operation.run]
+    def waiting(self) -> int:
+        """How many items the server has not been told yet."""
+        return len(self._undelivered(self._delivered()))
+
+    def deliver(self) -> int:
+        """Sends what is new or changed; returns how many items the server took.
+
+        An item that the server refuses is logged and left out until it changes.
+
+        Raises:
+            Unreachable: the server did not answer; what is left is sent the next time.
+        """
+        with _locked(self._run):
+            delivered, taken = self._delivered(), 0
+            if not self._undelivered(delivered):
+                return 0
+            try:
+                with self._server.answering():
+                    self._find_runs()
+                if "" not in self._runs:
+                    delivered.clear()  # a new database behind the same address
+                for (run, batched), items in groupby(
+                    self._undelivered(delivered), key=lambda item: (item.run, item.kind in BATCHED)
+                ):
+                    for batch in _split(list(items), BATCH if batched else 1):
+                        taken += self._send(run, batch)
+                        delivered |= {item.key: item.digest for item in batch}
+                    write_json(self._memory, delivered)
+            except Unreachable:
+                write_json(self._memory, delivered)
+                self._runs.clear()  # the server may have made a run and died before it could say so
+                raise
+            return taken
+
+    def _delivered(self) -> dict[str, str]:
+        return self._run.read(self._memory) or {}
+
+    def _undelivered(self, delivered: dict[str, str]) -> list[Item]:
+        """New and changed items; but a param never changes in MLflow."""
+        return [
+            item
+            for item in items_of(self._run)
+            if (item.key not in delivered if item.kind == "param" else delivered.get(item.key) != item.digest)
+        ]
+
+    def _send(self, run: str, items: Sequence[Item]) -> int:
+        """Returns how many of the items the server took; where it refuses some of several, they are sent singly."""
+        try:
+            with self._server.answering():
+                self._log(self._id_of(run), items)
+            return len(items)
+        except Unreachable:
+            raise
+        except Exception as error:
+            if len(items) > 1:
+                return sum(self._send(run, [item]) for item in items)
+            reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+            logger.warning("MLflow did not take a record (%s %s, %s)", items[0].kind, items[0].name, reason)
+            return 0
+
+    def _log(self, run_id: str, items: Sequence[Item]) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+
+        client, (first, *_) = self._server.client, items
+        match first.kind:
+            case "dataset":
+                tags = [InputTag("mlflow.data.context", "search")]
+                client.log_inputs(run_id, datasets=[DatasetInput(dataset=Dataset(**first.value), tags=tags)])
+            case "file":
+                folder = str(Path(first.name).parent)
+                client.log_artifact(run_id, str(self._run.folder / first.name), None if folder == "." else folder)
+            case "table":
+                self._log_table(run_id, first)
+            case "model":
+                register(self._server, self._key, run_id, first.name, **first.value)
+            case "status":
+                if first.value["ended"] is None:
+                    client.update_run(run_id, status=first.value["status"])
+                else:
+                    client.set_terminated(run_id, first.value["status"], end_time=first.value["ended"])
+            case _:
+                of = {kind: [item for item in items if item.kind == kind] for kind in BATCHED}
+                client.log_batch(
+                    run_id,
+                    metrics=[Metric(item.name, item.value, item.time, 0) for item in of["metric"]],
+                    params=[Param(item.name, item.value[:LONGEST_PARAM]) for item in of["param"]],
+                    tags=[RunTag(item.name, item.value[:LONGEST_TAG]) for item in of["tag"]],
+                )
+
+    def _log_table(self, run_id: str, item: Item) -> None:
+        """As `mlflow.log_table` does, but replacing what is there: that one would append."""
+        assert item.table is not None
+        columns, rows = item.table()
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, item.name)
+            file.write_text(json.dumps({"columns": columns, "data": rows}), encoding="utf-8")
+            self._server.client.log_artifact(run_id, str(file))
+        listed = json.dumps([{"path": item.name, "type": "table"}])
+        self._server.client.set_tag(run_id, "mlflow.loggedArtifacts", listed)
+
+    @property
+    def _key(self) -> str:
+        key: str = self._run.read(self._run.about)["key"]
+        return key
 
     def _find_runs(self) -> None:
-        search = f"tags.`{SEARCH_TAG}` = '{self._journal.key}'"
-        for run in self._client.search_runs([self._server.experiment()], search, max_results=1000):
-            child = run.data.tags.get(KIND_TAG) == "candidate"
-            alpha = run.data.tags.get("alpha") or run.data.params.get("alpha")
-            self._runs[alpha if child else None] = run.info.run_id
-
-    def _create_parent(self, opened: Operation) -> str:
-        kind, note = opened.fields.get("role", "search"), opened.fields["note"]
-        tags = {SEARCH_TAG: self._journal.key, KIND_TAG: kind, "mlflow.note.content": note}
-        if opened.fields.get("parent"):
-            tags["mlflow.parentRunId"] = self._sweep(opened)
-        run = self._client.create_run(
-            self._server.experiment(), start_time=opened.time, tags=tags, run_name=opened.fields["name"]
-        )
-        return str(run.info.run_id)
-
-    def _sweep(self, opened: Operation) -> str:
-        """The run of the sweep that the search belongs to; whichever of its searches comes first makes it."""
-        parent = opened.fields["parent"]
-        with Journal(Path(parent["folder"]), parent["key"]).delivering():
-            known = f"tags.`{SEARCH_TAG}` = '{parent['key']}'"
-            for run in self._client.search_runs([self._server.experiment()], known, max_results=1):
-                return str(run.info.run_id)
-            tags = {SEARCH_TAG: parent["key"], KIND_TAG: "sweep"}
-            run = self._client.create_run(
-                self._server.experiment(), start_time=opened.time, tags=tags, run_name=parent["name"]
-            )
-            return str(run.info.run_id)
-
-    def _create_child(self, alpha: str, time: int, opened: Operation) -> str:
-        tags = {
-            "mlflow.parentRunId": self._runs[None],
-            SEARCH_TAG: self._journal.key,
-            KIND_TAG: "candidate",
-            "alpha": alpha,
-            "chosen": "false",
+        """The runs that MLflow has of this folder, by candidate's value; the run itself has none."""
+        of_search = f"tags.`{SEARCH_TAG}` = '{self._key}'"
+        found = self._server.client.search_runs([self._server.experiment()], of_search, max_results=10_000)
+        self._runs = {
+            run.data.tags["alpha"] if run.data.tags[KIND_TAG] == "candidate" else "": run.info.run_id for run in found
         }
-        name = f"alpha {alpha}"
-        run = self._client.create_run(self._server.experiment(), start_time=time, tags=tags, run_name=name)
-        run_id = str(run.info.run_id)
-        self._client.log_batch(run_id, params=_params({**opened.fields["params"], "alpha": alpha}))
-        return run_id
 
-    def _open(self, operation: Operation) -> None:
-        run = self._run(operation)
-        known = self._client.get_run(run).data.params
-        new = {name: value for name, value in operation.fields["params"].items() if name not in known}
-        self._client.log_batch(run, params=_params(new))
-        self._client.update_run(run, status="RUNNING")
+    def _id_of(self, run: str) -> str:
+        """The id of the run itself or of a candidate's, which is made where it is missing."""
+        if "" not in self._runs:
+            self._runs[""] = self._create(self._run)
+        if run not in self._runs:
+            tags = {"mlflow.parentRunId": self._runs[""], SEARCH_TAG: self._key, KIND_TAG: "candidate", "alpha": run}
+            record = self._run.read(self._run.candidates / f"{run}.json")
+            begun = (
+                int(record["ended"] - 1000 * (record["move_seconds"] + record["generate_seconds"])) if record else None
+            )
+            coefficient = self._run.read(self._run.about)["params"].get("coefficient", "alpha")
+            made = self._server.client.create_run(
+                self._server.experiment(), start_time=begun, tags=tags, run_name=f"{coefficient} {run}"
+            )
+            self._runs[run] = str(made.info.run_id)
+        return self._runs[run]
 
-    def _metrics(self, operation: Operation) -> None:
-        from mlflow.entities import Metric
-
-        step = operation.fields.get("step", 0)
-        values = operation.fields["values"].items()
-        metrics = [Metric(name, float(value), operation.time, step) for name, value in values]
-        self._client.log_batch(self._run(operation), metrics=metrics)
-
-    def _tags(self, operation: Operation) -> None:
-        from mlflow.entities import RunTag
-
-        tags = [RunTag(name, str(value)[:LONGEST_TAG]) for name, value in operation.fields["values"].items()]
-        self._client.log_batch(self._run(operation), tags=tags)
-
-    def _inputs(self, operation: Operation) -> None:
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
-        dataset = Dataset(**operation.fields["dataset"])
-        tags = [InputTag("mlflow.data.context", operation.fields["context"])]
-        self._client.log_inputs(self._run(operation), datasets=[DatasetInput(dataset=dataset, tags=tags)])
-
-    def _file(self, operation: Operation) -> None:
-        path = self._files / operation.fields["path"]
-        self._client.log_artifact(self._run(operation), str(path), operation.fields.get("folder"))
-
-    def _table(self, operation: Operation) -> None:
-        """As `mlflow.log_table` does, but replacing: on repeat that one would append."""
-        run, name = self._run(operation), operation.fields["name"]
-        with tempfile.TemporaryDirectory() as folder:
-            copy = Path(folder, name)
-            copy.write_bytes((self._files / operation.fields["path"]).read_bytes())
-            self._client.log_artifact(run, str(copy))
-        listed = json.dumps([{"path": name, "type": "table"}])
-        self._client.set_tag(run, "mlflow.loggedArtifacts", listed)
-
-    def _status(self, operation: Operation) -> None:
-        self._client.set_terminated(self._run(operation), operation.fields["status"], end_time=operation.time)
-
-    def _model(self, operation: Operation) -> None:
-        """A version of a registered model that points at the checkpoint, and the alias `champion` on it."""
-        from adamms.tracking.registry import register
-
-        register(self._server, self._journal.key, self._run(operation), **operation.fields)
+    def _create(self, run: RunFolder) -> str:
+        """Makes the run of a search or sweep; that of the sweep which a search belongs to is found or made first."""
+        about, status = run.read(run.about), run.read(run.status) or {}
+        tags = {SEARCH_TAG: about["key"], KIND_TAG: "sweep" if "pairs" in about["params"] else "search"}
+        sweep = RunFolder(Path(about["parent"])) if about["parent"] else None
+        if sweep is not None and sweep.about.is_file():
+            with _locked(sweep):  # whichever of its searches comes first makes it
+                known = f"tags.`{SEARCH_TAG}` = '{sweep.read(sweep.about)['key']}'"
+                found = self._server.client.search_runs([self._server.experiment()], known, max_results=1)
+                tags["mlflow.parentRunId"] = str(found[0].info.run_id) if found else self._create(sweep)
+        made = self._server.client.create_run(
+            self._server.experiment(), start_time=status.get("started"), tags=tags, run_name=about["name"]
+        )
+        return str(made.info.run_id)
 
 
-def _params(values: Mapping[str, str]) -> list[Any]:
-    from mlflow.entities import Param
+def deliver(run: RunFolder, server: Server) -> int:
+    """Brings everything that a run folder holds to a server (`Delivery.deliver`)."""
+    return Delivery(run, server).deliver()
 
-    return [Param(name, value[:LONGEST_PARAM]) for name, value in values.items()]
+
+@contextmanager
+def _locked(run: RunFolder) -> Iterator[None]:
+    """Only one thread of one process at a time delivers a folder."""
+    run.tracking.mkdir(parents=True, exist_ok=True)
+    with (run.tracking / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
-__all__ = ["SEARCH_TAG", "Delivery", "Unreachable"]
+def _split(items: list[Item], size: int) -> Iterator[list[Item]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,4 +1,4 @@
-"""The winner in MLflow's model registry: a version that points at the checkpoint folder, nothing is copied."""
+"""The winner in MLflow's model registry: a version that points at the checkpoint's folder; nothing is copied."""
 
 from __future__ import annotations
 
@@ -12,11 +12,20 @@ CHAMPION = "champion"
 
 
 def register(server: Server, search: str, run: str, name: str, checkpoint: str, params: Mapping[str, str]) -> None:
-    """Makes `checkpoint` the champion of the registered model `name`; a version that stands there is used again."""
+    """Makes `checkpoint` the champion of the registered model `name`; a version that stands there is used again.
+
+    Args:
+        search: key of the search, and `run` the id of its run in MLflow.
+    """
     import mlflow
+    from mlflow.exceptions import MlflowException
 
     client = server.client
-    _ensure_model(server, name)
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
     # set on creation, so that a version found by it is complete; the same winner of the same search is one version
     tags = {"checkpoint": checkpoint, "adamms.search": search, "alpha": params["alpha"]}
     same = [v for v in client.search_model_versions(f"name = '{name}'") if tags.items() <= v.tags.items()]
@@ -35,18 +44,3 @@ def register(server: Server, search: str, run: str, name: str, checkpoint: str, 
             name, source, run_id=run, tags=tags, model_id=model.model_id, description=f"Checkpoint: {checkpoint}"
         ).version
     client.set_registered_model_alias(name, CHAMPION, version)
-
-
-def _ensure_model(server: Server, name: str) -> None:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        server.client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-
-
-def registered_name(text: str) -> str:
-    """A text as MLflow takes it for the name of a registered model."""
-    return "".join("-" if char in "/:.%\"'" else char for char in text)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -12,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from adamms.errors import UserError
+from adamms.support.addresses import without_password
 
-# MLflow's own client would try for minutes; what it cannot deliver the journal keeps, so one short try is enough.
+# MLflow's own client would try for minutes; what cannot be delivered stays in the run folder: one short try will do.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "15"}
 BUSY = 429
 
@@ -34,15 +33,14 @@ class Server:
             os.environ.setdefault(name, value)
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-        logging.getLogger("alembic").setLevel(logging.WARNING)
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
         self.uri, self._experiment_name = uri, experiment
         self._experiment: str | None = None
 
     @property
     def name(self) -> str:
-        """Identifies the place that operations are delivered to."""
-        return f"{self.uri} {self._experiment_name}"
+        """Identifies the place that runs are delivered to; no password is part of it."""
+        return f"{without_password(self.uri)} {self._experiment_name}"
 
     @cached_property
     def client(self) -> Any:
@@ -126,11 +124,6 @@ class Server:
             f"tracking.uri={without_password(self.uri)}: MLflow cannot be used there ({_first_line(error)}); "
             "mend it, or go without with tracking.enabled=false"
         )
-
-
-def without_password(text: str) -> str:
-    """A text with the passwords of the addresses in it left out."""
-    return re.sub(r"(://[^/@\s:]*):[^/@\s]+@", r"\1:***@", text)
 
 
 def _first_line(error: BaseException) -> str:

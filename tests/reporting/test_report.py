@@ -6,11 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from adamms.prompts.prompt import Prompt
+from adamms.reporting.figures.drawing import Drawing, new_figure, style
+from adamms.reporting.report import Story, drawings, write_report
+from adamms.reporting.report.story import method_of
 from adamms.reporting.report.telling import SAME, STABLE, UNSTABLE, telling_prompts
-from adamms.runs.costs import read_costs
-from adamms.runs.responses import format_alpha
-from adamms.tracking import Costs, write_report
-from tests.support.searches import ALPHAS, HOSTILE, made_up_prompts, made_up_story
+from adamms.runs.costs import Costs, read_costs
+from adamms.runs.record import ResponseRecord
+from adamms.runs.run_folder import RunFolder
+from adamms.runs.values import format_value
+from adamms.selecting.selection import select
+from tests.support.searches import ALPHAS, HOSTILE, SECONDS, made_up_prompts, made_up_story
 
 
 class Page(HTMLParser):
@@ -38,7 +44,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
     folder = tmp_path_factory.mktemp("report")
-    report, *figures = write_report(made_up_story(folder)[0], folder)
+    report, *figures = write_report(made_up_story(folder), RunFolder(folder))
     assert report == folder / "report.html"
     assert {path.name for path in figures} == {
         f"{name}.{form}" for name in ("divergence", "answers", "phases") for form in ("png", "html")
@@ -49,7 +55,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
 def test_the_report_says_all_that_it_must(page: Page) -> None:
     for text in ("alpha = ", "resamples", "qwen2-vl", "llava-onevision", "vision encoder: the base keeps its own",
                  "2 of 3 tensors merge", "Time by phase", "2 min 26 s", "torch", "base: models/qwen2-vl",
-                 *map(format_alpha, ALPHAS), "47.5", "peak memory of an engine", "3.25 GB",
+                 *map(format_value, ALPHAS), "47.5", "peak memory of an engine", "3.25 GB",
+                 "change to the next lower", "chosen in resamples",
                  "noise floor (same alpha twice): 1", "the donor alone reaches 22.0 %"):  # fmt: skip
         assert text in page.text, text
     assert len(page.pictures) >= 5, "the pictures of the prompts are shown"
@@ -80,19 +87,17 @@ def test_telling_prompts_speak_for_and_against() -> None:
 
 @pytest.fixture(scope="module")
 def tasks_page(tmp_path_factory: pytest.TempPathFactory) -> Page:
-    """Of two tasks, judged by labels beside a baseline, and with alphas of groups of weights."""
+    """Of two tasks, judged by labels beside a baseline."""
     folder = tmp_path_factory.mktemp("tasks")
-    story, _ = made_up_story(folder)
+    story = made_up_story(folder)
     accuracy, unsettled = story.judgements[""]["accuracy"], {**story.selection, "alpha": None, "verdict": "unsettled"}
     judged = {
         "ocr": {"chosen": 0.2, "accuracy": accuracy, "donor": 20.0, "oracle": 0.3, "regret": 3.5},
         "vqa": {"chosen": 0.1, "accuracy": {**accuracy, "0.0": 11.0}, "donor": 30.0, "oracle": 0.3, "regret": 9.0},
     }
     judged["ocr"]["baselines"] = {"ties": 33.25}
-    steps = [{"group": "attention", "alpha": 0.4, "score": 7, "verdict": "0.4 is chosen in 77 % of resamples"}]
-    groups = {"groups": {"attention": 0.4}, "group_steps": steps}
-    selection = {**story.selection, "tasks": {"ocr": story.selection, "vqa": unsettled}, **groups}
-    report, *figures = write_report(replace(story, selection=selection, judgements=judged), folder)
+    selection = {**story.selection, "tasks": {"ocr": story.selection, "vqa": unsettled}}
+    report, *figures = write_report(replace(story, selection=selection, judgements=judged), RunFolder(folder))
     assert {"tasks.png", "accuracy.png"} <= {path.name for path in figures}
     return Page(report)
 
@@ -108,21 +113,35 @@ def test_every_task_is_told_of_by_itself(tasks_page: Page) -> None:
     assert "points from the best" not in text
 
 
-def test_alphas_of_groups_are_told(tasks_page: Page) -> None:
-    text = " ".join(tasks_page.text.split())
-    assert "1 attention 0.4 7 0.4 is chosen in 77 % of resamples" in text
-    assert "Exported: attention 0.4, all other weights 0.3." in text
-
-
 def test_a_report_of_nothing_chosen(tmp_path: Path) -> None:
-    story, _ = made_up_story(tmp_path)
+    story = made_up_story(tmp_path)
     nothing = {**story.selection, "alpha": None, "verdict": "nothing can be chosen"}
-    report, *_ = write_report(replace(story, selection=nothing, judgements={}, seconds={}, merged=""), tmp_path)
+    story = replace(story, selection=nothing, judgements={}, seconds={}, merged="")
+    report, *_ = write_report(story, RunFolder(tmp_path))
     text = Page(report).text
     assert "Nothing was chosen" in text
     assert "Try smaller or other searching.alphas" in text
-    assert "The chosen alpha is framed" not in text
+    assert "The chosen one is framed" not in text
     assert "% right" not in text
+
+
+def test_a_report_names_the_coefficient_that_was_searched(tmp_path: Path) -> None:
+    story = made_up_story(tmp_path)
+    selection = select(story.responses, coefficient="density").to_json()
+    tasks = {"tasks": {"ocr": selection, "vqa": selection}}
+    judgements = {"ocr": story.judgements[""], "vqa": story.judgements[""]}
+    density = replace(story, selection=selection | tasks, judgements=judgements, method="ties", settings="")
+    report, *_ = write_report(density, RunFolder(tmp_path))
+    text = " ".join(Page(report).text.split())
+    assert f"density = {density.chosen}" in text
+    assert "density (ties)" in text
+    assert "alpha" not in text
+    assert "ocr 0.3 47.5 – 22.0 47.5 0.3 0.0" in text, "the lowest density is not the base"
+
+
+@pytest.mark.parametrize(("settings", "method"), [("", ""), ("base: x\nmerging:\n  method: ties\n", "ties")])
+def test_the_method_is_read_from_the_settings(settings: str, method: str) -> None:
+    assert method_of(settings) == method
 
 
 def test_costs_add_up_over_runs_of_the_command(tmp_path: Path) -> None:
@@ -136,3 +155,51 @@ def test_costs_add_up_over_runs_of_the_command(tmp_path: Path) -> None:
     found = read_costs(file)
     assert found["answering"] == 5.0
     assert list(found) == ["answering", "exporting"]
+
+
+def test_a_figure_that_the_page_has_no_place_for_comes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def tokens(story: Story) -> Drawing | None:
+        with style():
+            figure, axis = new_figure(4, 2)
+            axis.plot(list(story.tokens), list(story.tokens.values()))
+        return Drawing("tokens", "How long the answers are.", figure)
+
+    monkeypatch.setattr(drawings, "FIGURES", [*drawings.FIGURES, tokens, lambda story: None])
+    report, *figures = write_report(made_up_story(tmp_path), RunFolder(tmp_path))
+    page = report.read_text(encoding="utf-8")
+    assert tmp_path / "figures" / "tokens.html" in figures
+    for name in ("divergence", "answers", "phases"):
+        assert page.count(f'<g id="{name}-tip0"') == 1, "the others stand in their places, once"
+    assert page.index("<h2>Cost</h2>") < page.index("<h2>More figures</h2>") < page.index("How long the answers are.")
+    assert page.count('aria-label="How long the answers are."') == 1
+
+
+def test_a_page_without_further_figures_does_not_speak_of_them(page: Page) -> None:
+    assert "More figures" not in page.text
+
+
+def test_a_story_is_what_the_run_folder_holds(tmp_path: Path) -> None:
+    made, run = made_up_story(tmp_path), RunFolder(tmp_path)
+    run.write(run.selection, made.selection | {"coefficient": "density"})
+    run.write(run.costs, {"seconds": SECONDS, "peaks": {"peak_memory_gb": 3.25}})
+    run.write(run.evaluation, {**made.judgements[""], "lmms_eval": {"ocrbench/accuracy": 0.5}})
+    run.write_settings("python search.py", made.settings)
+    run.merged.mkdir()
+
+    class Stored:
+        """Answers by value and prompt."""
+
+        def get(self, value: float, prompt: Prompt) -> ResponseRecord | None:
+            text = made.responses[value].get(prompt.id)
+            return None if text is None else ResponseRecord(value, prompt.id, text, "", tokens=5)
+
+    story = Story.of(run, made.plan, made.prompts, Stored())  # type: ignore[arg-type]
+    assert story.responses == made.responses
+    assert story.tokens == dict.fromkeys(ALPHAS, 5 * len(made.prompts))
+    assert (story.seconds, story.peaks) == (made.seconds, made.peaks)
+    assert (story.command, story.settings) == ("python search.py", made.settings)
+    assert story.judgements == made.judgements
+    assert story.noise_floor == made.noise_floor == 1.0
+    assert story.merged == str(tmp_path / "merged")
+    report, *_ = write_report(story, run)
+    assert "density = 0.3" in Page(report).text

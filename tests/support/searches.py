@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from adamms.mapping.plan import MergePlan, ModelIdentity, Piece, TensorPlan
-from adamms.prompts.config import PromptsConfig
+from adamms.merging.companions import RECORD
 from adamms.prompts.prompt import Prompt
+from adamms.reporting.report import Story, write_report
+from adamms.reporting.report.story import noise_floor
+from adamms.runs.candidate import CandidateRecord
+from adamms.runs.record import ResponseRecord
 from adamms.runs.responses import Responses
-from adamms.selecting.selection import Selection, select
-from adamms.tracking import CandidateRecord, SearchTracker, Story, write_report
+from adamms.runs.run_folder import FINISHED, RUNNING, RunFolder
+from adamms.runs.store import ResponseStore
+from adamms.searching.description import search_name
+from adamms.selecting.selection import select
+from adamms.tracking import Tracking
 from adamms.tracking.config import TrackingConfig
 from tests.conftest import data_uri
 
@@ -54,53 +63,64 @@ def made_up_responses(count: int = 40) -> Responses:
     return {alpha: {f"fruit-{i:03d}": answer(alpha, i) for i in range(count)} for alpha in ALPHAS}
 
 
-def made_up_story(run_dir: Path) -> tuple[Story, Selection]:
+def made_up_selection() -> dict[str, Any]:
+    """What `selection.json` holds of it."""
+    texts = {prompt.id: prompt.text for prompt in made_up_prompts()}
+    return select(made_up_responses(), prompts=texts).to_json() | {"noise": {"asked": 40, "differing": 1}}
+
+
+def made_up_story(run_dir: Path) -> Story:
     """All of it, judged by labels too."""
-    responses, prompts = made_up_responses(), made_up_prompts()
-    selection = select(responses, prompts={prompt.id: prompt.text for prompt in prompts})
     judged = dict(zip(map(str, ALPHAS), (31.0, 38.5, 44.0, 47.5, 46.0, 40.0, 33.0), strict=True))
-    story = Story(
+    selection = made_up_selection()
+    return Story(
         plan=made_up_plan(),
-        selection=selection.to_json(),
-        responses=responses,
-        prompts=prompts,
+        selection=selection,
+        responses=made_up_responses(),
+        prompts=made_up_prompts(),
         settings="base: models/qwen2-vl\n",
         seconds=SECONDS,
         tokens={alpha: 200 + int(100 * alpha) for alpha in ALPHAS},
         judgements={"": {"chosen": 0.3, "accuracy": judged, "donor": 22.0, "oracle": 0.3, "regret": 0.0}},
-        noise_floor=1.0,
+        noise_floor=noise_floor(selection),
         peaks={"peak_memory_gb": 3.25},
         merged=str(run_dir / "merged"),
     )
-    return story, selection
 
 
 def track_made_up_search(
     config: TrackingConfig, run_dir: Path, key: str = "made-up", donor: str = "models/llava-onevision"
-) -> Selection:
-    """Logs it as a search does."""
-    story, selection = made_up_story(run_dir)
-    merged = run_dir / "merged"
-    merged.mkdir(parents=True, exist_ok=True)
+) -> RunFolder:
+    """Leaves in its run folder what a search does, step by step, and tracks it meanwhile."""
+    story, run = made_up_story(run_dir), RunFolder(run_dir)
     params = {"base": "models/qwen2-vl", "donor": donor, "method": "linear", "task": "fruit", "metric": "either"}
-    with SearchTracker(config, key, params, run_dir) as tracker:
-        tracker.log_prompts(PromptsConfig(path="tasks/fruit.jsonl"), {"": story.prompts})
-        questions = {prompt.id: prompt.text for prompt in story.prompts}
+    run.describe(key, search_name(params), params)
+    run.describe_prompts({"": story.prompts}, {"": "tasks/fruit.jsonl"}, seed=0)
+    run.set_status(RUNNING)
+    with Tracking(config, run) as told:
         for alpha, answers in story.responses.items():
-            tracker.log_candidate(
-                CandidateRecord(
-                    alpha, answers, questions, story.tokens[alpha], "0" * 16, 0.5, 9 + alpha, {"tokens_saved": 50.0}
-                )
-            )
-        scores = {
-            alpha: {"rate_constant": 0.2} | ({} if score is None else {"either": score})
-            for alpha, score in selection.scores.items()
-        }
-        tracker.log_scores(scores)
-        tracker.log_selection(selection)
-        tracker.log_metrics({f"seconds_{name.replace(' ', '_')}": value for name, value in SECONDS.items()})
-        tracker.log_winner(selection, merged)
-        page, *figures = write_report(story, run_dir)
-        tracker.log_files([page])
-        tracker.log_files(figures, "figures")
-    return selection
+            write_candidate(run, alpha, answers, story.tokens[alpha], 9 + alpha)
+            told(alpha)
+        write_choice(run, story.selection)
+        run.write(run.costs, {"seconds": SECONDS, "peaks": {}})
+        write_report(story, run)
+        run.set_status(FINISHED)
+    return run
+
+
+def write_candidate(
+    run: RunFolder, alpha: float, answers: Mapping[str, str], tokens: int = 9, seconds: float = 1.5
+) -> None:
+    """A candidate that has answered, and its answers."""
+    records = [ResponseRecord(alpha, name, text, f"{alpha} {name}") for name, text in answers.items()]
+    with ResponseStore(run.folder / "responses") as store:
+        store.append(records)
+    run.write_candidate(CandidateRecord(alpha, len(answers), tokens, "0" * 16, 0.5, seconds, {"tokens_saved": 4.0}))
+
+
+def write_choice(run: RunFolder, selection: Mapping[str, Any]) -> None:
+    """The choice, the scores of all candidates, and the checkpoint, without weights."""
+    run.write(run.selection, selection)
+    scores = {value: {"rate_constant": 0.2, "either": score} for value, score in selection["scores"].items()}
+    run.write(run.scores, scores)
+    run.write(run.merged / RECORD, {"plan": "p", "recipe": {"method": "linear", "alpha": selection["alpha"]}})

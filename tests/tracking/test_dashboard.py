@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from adamms.tracking import write_report
+from adamms.reporting.report import write_report
+from adamms.runs.run_folder import RunFolder
 from adamms.tracking.config import TrackingConfig
 from tests.support.searches import ALPHAS, HOSTILE, made_up_story, track_made_up_search
 from tests.tracking.conftest import SCREENSHOTS, Browser
@@ -21,7 +22,7 @@ EXPAND = "document.querySelectorAll('button[data-component-id*=runnamecellrender
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
-    return write_report(made_up_story(folder)[0], folder)[0]
+    return write_report(made_up_story(folder), RunFolder(folder))[0]
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from adamms.tracking import SearchTracker
+from adamms.runs.run_folder import FINISHED, RUNNING
+from adamms.tracking import Tracking, deliver_run
 from adamms.tracking.config import TrackingConfig
-from adamms.tracking.courier import deliver_run
+from adamms.tracking.server import Server
 from tests.support.forwarder import Forwarder
 from tests.support.searches import ALPHAS, track_made_up_search
+from tests.tracking.searched import described
 
 QWEN, ONEVISION, LLAVA = "models/qwen2-vl", "models/llava-onevision", "models/llava-1.5"
 
@@ -69,7 +71,7 @@ def test_what_a_search_leaves_on_a_server(client: Any, pairs: str) -> None:
         [pairs], "tags.`adamms.search` = 'llava-onevision' and tags.`adamms.kind` = 'search'"
     )
     files = {file.path for file in client.list_artifacts(parent.info.run_id)}
-    assert files == {"report.html", "figures"}
+    assert files == {"report.html", "selection.json", "figures"}
     figures = {file.path for file in client.list_artifacts(parent.info.run_id, "figures")}
     assert {"figures/divergence.png", "figures/divergence.html"} <= figures
     assert parent.data.metrics["seconds_answering"] == 96
@@ -92,30 +94,36 @@ def test_answers_that_are_lost_on_the_way_make_no_duplicates(
 ) -> None:
     """The server did what it was asked, but we are not told; asked again, it must not do it again."""
     config = TrackingConfig(uri=network.address, experiment=f"lost {lost}", system_metrics=False)
-    with SearchTracker(config, "first", {"base": "b", "donor": "d"}, tmp_path / "other"):
-        pass  # the experiment is there
+    Server(config.uri, config.experiment).check()  # the experiment is there
     network.lost = lost
     track_made_up_search(config, tmp_path / "run", key=f"lost-{lost}")
     network.lost = 0
     deliver_run(tmp_path / "run")
     runs = client.search_runs([str(client.get_experiment_by_name(f"lost {lost}").experiment_id)])
-    alphas = sorted(run.data.params.get("alpha", "") for run in runs if run.data.tags["adamms.search"] != "first")
+    alphas = sorted(run.data.params.get("alpha", "") for run in runs)
     assert alphas == ["", *(str(alpha) for alpha in ALPHAS)]
 
 
 def test_a_server_that_goes_away_and_comes_back(network: Forwarder, client: Any, tmp_path: Path) -> None:
     config = TrackingConfig(uri=network.address, experiment="away", system_metrics=False)
-    params = {"base": "b", "donor": "d"}
-    with SearchTracker(config, "away", params, tmp_path) as tracker:
-        tracker.log_metrics({"before": 1.0})
+    run = described(tmp_path)
+    run.set_status(RUNNING)
+
+    def measure(**found: float) -> None:
+        run.write(run.costs, {"peaks": {**(run.read(run.costs) or {"peaks": {}})["peaks"], **found}})
+        told("measured")
+
+    with Tracking(config, run) as told:
+        measure(before=1.0)
         network.down = True
-        tracker.log_metrics({"during": 2.0})
+        measure(during=2.0)
         time.sleep(0.5)
         network.down = False
-        tracker.log_metrics({"after": 3.0})
-    (run,) = client.search_runs([str(client.get_experiment_by_name("away").experiment_id)])
-    assert run.info.status == "FINISHED"
-    assert run.data.metrics == {"before": 1.0, "during": 2.0, "after": 3.0}
+        measure(after=3.0)
+        run.set_status(FINISHED)
+    (found,) = client.search_runs([str(client.get_experiment_by_name("away").experiment_id)])
+    assert found.info.status == "FINISHED"
+    assert found.data.metrics == {"before": 1.0, "during": 2.0, "after": 3.0}
 
 
 def test_a_server_that_never_answers_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,6 +134,6 @@ def test_a_server_that_never_answers_is_not_waited_for(tmp_path: Path, monkeypat
     with socket.create_server(("127.0.0.1", 0)) as silent:
         config = TrackingConfig(uri=f"http://127.0.0.1:{silent.getsockname()[1]}", system_metrics=False)
         started = time.monotonic()
-        with SearchTracker(config, "key", {"base": "b", "donor": "d"}, tmp_path) as tracker:
-            tracker.log_metrics({"fine": 1.0})
+        with Tracking(config, described(tmp_path)) as told:
+            told("fine")
         assert time.monotonic() - started < 20

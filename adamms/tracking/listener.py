@@ -1,0 +1,174 @@
+"""Delivering to MLflow while a run goes on, in a thread that the run never waits for, and later by a command."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from adamms.errors import FULL, UserError
+from adamms.runs.run_folder import RunFolder
+from adamms.support.addresses import without_password
+from adamms.tracking.contents import TARGET
+from adamms.tracking.delivery import Delivery, deliver
+from adamms.tracking.server import Server, Unreachable
+
+if TYPE_CHECKING:
+    from adamms.tracking.config import TrackingConfig
+
+logger = logging.getLogger(__name__)
+FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
+REST = 4.0
+"""After a delivery the thread rests this many times as long as it took, so that large runs are not slowed down."""
+_OPEN: set[Tracking] = set()
+
+
+class Tracking:
+    """A context manager around a search or sweep that delivers its run folder whenever something happens.
+
+    It is a listener of the run's events, and may be called with anything else: it looks into the folder only. The run
+    has to be described (`RunFolder.describe`) before anything is delivered. With `enabled=false` it does nothing.
+
+    Raises (on entering):
+        UserError: the tracking URI is none that MLflow can use. A server that only does not answer is waited for.
+    """
+
+    def __init__(self, config: TrackingConfig, run: RunFolder) -> None:
+        self._config, self._run = config, run
+        self._address = config.address(run.folder)
+        self._uri = without_password(self._address)
+        self._news, self._hurry, self._last = threading.Event(), threading.Event(), threading.Event()
+        self._monitor: Any = None
+
+    def __enter__(self) -> Self:
+        if not self._config.enabled:
+            return self
+        self._server = Server(self._address, self._config.experiment)
+        try:
+            self._server.check()
+        except Unreachable as error:
+            logger.warning("tracking.uri=%s does not answer (%s); the run goes on", self._uri, error)
+        _write_target(self._run, self._config, self._address)
+        self._delivery = Delivery(self._run, self._server)
+        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+        self._thread.start()
+        _OPEN.add(self)
+        return self
+
+    def __call__(self, event: object) -> None:
+        """Something happened; what, is in the run folder."""
+        self._news.set()
+
+    def wake(self) -> None:
+        """Delivers at once what is new, because the process may be killed soon."""
+        self._hurry.set()
+        self._news.set()
+
+    def __exit__(self, *exc: object) -> None:
+        if not self._config.enabled:
+            return
+        _OPEN.discard(self)
+        self._last.set()
+        self.wake()
+        self._thread.join()
+        if self._monitor is not None:
+            self._monitor.finish()
+        waiting = self._delivery.waiting()
+        if waiting:
+            logger.warning(
+                "%d records could not be delivered to %s; deliver them with: adamms track %s",
+                waiting,
+                self._uri,
+                self._run.folder,
+            )
+
+    def _work(self) -> None:
+        wait, told = FIRST_WAIT, False
+        while True:
+            self._news.clear()
+            self._hurry.clear()
+            last = self._last.is_set()
+            started = time.monotonic()
+            try:
+                self._delivery.deliver()
+                self._watch_machine()
+                wait, rest = FIRST_WAIT, REST * (time.monotonic() - started)
+            except Unreachable as error:
+                if not told:
+                    logger.warning("tracking.uri=%s does not answer (%s); the run goes on", self._uri, error)
+                told, rest, wait = True, wait, min(2 * wait, LONGEST_WAIT)
+                self._news.set()
+            except Exception as error:  # whatever the dashboard's trouble is, the run goes on without it
+                if isinstance(error, OSError) and error.errno in FULL:
+                    logger.warning("delivering to MLflow ended: %s: %s", self._run.folder, error.strerror)
+                else:
+                    logger.exception("delivering to MLflow failed; everything stays in %s", self._run.folder)
+                return
+            if last:
+                return
+            self._hurry.wait(rest)
+            self._news.wait()
+
+    def _watch_machine(self) -> None:
+        """Has MLflow log how busy this machine is, to the run itself; a search in a sweep leaves it to the sweep."""
+        if self._monitor is not None or not self._config.system_metrics or self._delivery.run_id is None:
+            return
+        if self._run.read(self._run.about)["parent"] is None:
+            from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+            uri = self._address
+            with self._server.answering():
+                self._monitor = SystemMetricsMonitor(self._delivery.run_id, resume_logging=True, tracking_uri=uri)
+            self._monitor.start()
+
+
+def wake_all() -> None:
+    """Somebody stops this process: all runs that are tracked in it, in whichever thread, are delivered at once."""
+    for tracking in list(_OPEN):
+        tracking.wake()
+
+
+def deliver_run(run_dir: Path, uri: str | None = None, experiment: str | None = None) -> tuple[int, str]:
+    """Delivers what the search in a folder holds, or a sweep and all its searches.
+
+    Args:
+        uri, experiment: another server than the run was told; it gets everything.
+
+    Returns:
+        How many items the server took, and its address without a password.
+
+    Raises:
+        UserError: there is no run, nobody knows where to, or the server does not answer.
+    """
+    found = [file.parent for pattern in ("search.json", "*/*/search.json") for file in sorted(run_dir.glob(pattern))]
+    runs = [RunFolder(folder) for folder in found]
+    targets = [run.read(run.tracking / TARGET) or {} for run in runs]
+    told = [(run, target) for run, target in zip(runs, targets, strict=True) if uri or target]
+    if not told:
+        raise UserError(
+            f"{run_dir}: no tracked search in it; give the run_dir of a search with tracking.enabled=true, or --uri"
+        )
+    taken, shown = 0, ""
+    for run, target in told:
+        server = Server(uri or target["uri"], experiment or target.get("experiment") or "adamms")
+        shown = without_password(server.uri)
+        try:
+            server.check()
+            taken += deliver(run, server)
+        except Unreachable as error:
+            raise UserError(f"tracking.uri={shown}: no answer ({error}); run this again when it does") from None
+    return taken, shown
+
+
+def _write_target(run: RunFolder, config: TrackingConfig, address: str) -> None:
+    """Keeps where to deliver, for its owner only: the address may hold a password."""
+    target = {"uri": address, "experiment": config.experiment, "model": config.model}
+    run.tracking.mkdir(parents=True, exist_ok=True)
+    temporary = run.tracking / f".{TARGET}.tmp"
+    with open(temporary, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+        json.dump(target, file)
+    temporary.replace(run.tracking / TARGET)
