@@ -13,7 +13,7 @@ from adamms.engines import live_merge
 from adamms.engines.live_merge import LiveMerge
 from adamms.engines.originals import nearby_originals
 from adamms.mapping.plan import MergePlan
-from adamms.merging import Originals, Recipe, measure
+from adamms.merging import Originals, Recipe, gather_statistics
 from adamms.merging.methods import METHODS
 from tests.merging.conftest import Models, make_models
 from tests.support.merged import merged_tensor
@@ -45,7 +45,7 @@ def test_bits_and_digest_do_not_depend_on_threads_blocks_or_the_live_dtype(
 ) -> None:
     plan, recipe = whole_plan(models), Recipe(method, 0.3)
     checkpoints = Originals(models.base, models.donor, models.ancestor)
-    statistics = measure(plan, checkpoints, recipe)
+    statistics = gather_statistics(plan, checkpoints, recipe)
     wanted = {tensor.name: merged_tensor(tensor, checkpoints, recipe, statistics) for tensor in plan.tensors}
     digests = set()
     for threads, block, ahead in ((1, 1 << 21, 1 << 27), (3, 1 << 21, 4000), (3, 256, 4000)):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from adamms.checkpoint import Checkpoint
+from adamms.checkpoint import open_checkpoint
 from adamms.mapping import plan_merge
 from adamms.mapping.ancestry import compare_ancestry
 from adamms.mapping.config import MappingConfig
@@ -30,7 +30,7 @@ def test_published_shapes_merge(size: str, tmp_path: Path, monkeypatch: pytest.M
     folders = write_real_pair(tmp_path, size)
     for file in (file for folder in folders for file in folder.glob("*.safetensors")):
         _lengthen(file)
-    base, donor = (Checkpoint.open(str(folder)) for folder in folders)
+    base, donor = (open_checkpoint(str(folder)) for folder in folders)
     plan = plan_merge(base, donor, MappingConfig(ancestry_check="off"))
     whole = sum(info.elements for info in base.tensors.values()) / 1e6
     merged = sum((piece.stop - piece.start) * _row(tensor.shape) for tensor in plan.merged for piece in tensor.pieces)
@@ -45,7 +45,7 @@ def test_a_pair_has_one_ancestor_and_loads(tmp_path: Path, monkeypatch: pytest.M
 
     small = replace(SIZES["0.5b"], hidden=64, layers=2, heads=4, kv_heads=2, intermediate=96, vocabulary=(300, 310))
     monkeypatch.setitem(SIZES, "small", replace(small, shard=10**9))
-    base, donor = (Checkpoint.open(str(folder)) for folder in write_real_pair(tmp_path, "small", noise=0.1))
+    base, donor = (open_checkpoint(str(folder)) for folder in write_real_pair(tmp_path, "small", noise=0.1))
     assert len(base.weight_files) == 2
     plan = plan_merge(base, donor, MappingConfig())
     assert 0.99 < (compare_ancestry(plan, base, donor).cosine or 0) < 0.999
