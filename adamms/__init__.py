@@ -1,7 +1,162 @@
 """AdaMMS: merge multimodal language models of different architecture, and find the coefficient without labels.
 
-The packages are the method's three steps (`mapping`, `merging`, `searching`) and what they stand on
-(`checkpoint`, `generation`, `tracking`). Nothing heavy is imported here.
+    import adamms
+
+    found = adamms.search("BASE", "DONOR", prompts="prompts.jsonl", run_dir="runs/first", n=100)
+    print(found.alpha, found.verdict, found.checkpoint)
+
+Every function takes further settings as keyword arguments, grouped as in YAML: `engine={"max_tokens": 16}`. Errors that
+can be mended are `adamms.UserError`. Nothing goes to MLflow unless `tracking={"enabled": True}`. Nothing heavy is
+imported before a function is called.
 """
 
-__version__ = "0.1.0"
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adamms.errors import UserError
+from adamms.version import __version__
+
+if TYPE_CHECKING:
+    from adamms.judging.judgement import Judgement
+    from adamms.mapping.plan import MergePlan
+    from adamms.reporting.ranking import RankedSearch
+    from adamms.searching.outcome import Outcome
+    from adamms.selecting.selection import Selection
+
+__all__ = ["SearchResult", "UserError", "__version__", "evaluate", "merge", "plan", "search", "select", "sweep"]
+
+
+class SearchResult:
+    """What a search has found.
+
+    Attributes:
+        alpha: the value that was chosen (of the coefficient that was searched).
+        verdict: how far the choice is supported, in words.
+        scores: candidate's value -> score; None where it has none.
+        checkpoint: the winner's folder.
+        outcome: everything else, the choices of several tasks among it.
+    """
+
+    def __init__(self, outcome: Outcome, checkpoints: Sequence[Path]) -> None:
+        assert outcome.selection.chosen is not None, "a search that chooses nothing raises"
+        self.alpha: float = outcome.selection.chosen
+        self.verdict: str = outcome.selection.verdict
+        self.scores: dict[float, float | None] = dict(outcome.selection.scores)
+        self.checkpoint: Path = checkpoints[0]
+        self.outcome = outcome
+
+    def __repr__(self) -> str:
+        return f"SearchResult(alpha={self.alpha}, checkpoint={str(self.checkpoint)!r}, verdict={self.verdict!r})"
+
+
+def plan(base: str | Path, donor: str | Path, **settings: Any) -> MergePlan:
+    """What would merge into what: as `adamms map`."""
+    from adamms.commands.map import map_pair
+    from adamms.commands.settings import MapSettings
+
+    return map_pair(_settings(MapSettings, settings, base=str(base), donor=str(donor)))
+
+
+def merge(
+    base: str | Path,
+    donor: str | Path,
+    *,
+    output: str | Path,
+    alpha: float | None = None,
+    force: bool = False,
+    **settings: Any,
+) -> Path:
+    """Merges with one alpha and writes a complete checkpoint: as `adamms merge`. Gives its folder."""
+    from adamms.commands.merge import merge as run
+    from adamms.merging.config import MergeSettings
+
+    given = _settings(MergeSettings, settings, base=str(base), donor=str(donor))
+    return run(given, alpha, Path(output), force=force)
+
+
+def search(
+    base: str | Path,
+    donor: str | Path,
+    *,
+    prompts: str | Path | Sequence[str | Mapping[str, Any]],
+    run_dir: str | Path,
+    n: int = 100,
+    force: bool = False,
+    **settings: Any,
+) -> SearchResult:
+    """Finds alpha without labels and exports the winner: as `adamms search`. Leaves nothing outside `run_dir`.
+
+    Args:
+        prompts: a file, data set or folder, or the prompts themselves: texts, or mappings with `prompt` and `images`,
+            which are kept in `run_dir`.
+        n: how many are drawn.
+
+    Raises:
+        UserError: something that can be mended, or nothing could be chosen.
+    """
+    from adamms.commands.search import search as run
+    from adamms.commands.settings import SearchSettings
+
+    path = _stored(prompts, Path(run_dir)) if not isinstance(prompts, str | Path) else str(prompts)
+    own = {"base": str(base), "donor": str(donor), "run_dir": str(run_dir), "prompts": {"path": path, "n": n}}
+    found = run(_settings(SearchSettings, settings, **own), force)
+    return SearchResult(found.outcome, found.checkpoints)
+
+
+def sweep(pairs: Mapping[str, Any], *, run_dir: str | Path, force: bool = False, **settings: Any) -> list[RankedSearch]:
+    """Searches for many pairs and ranks them: as `adamms sweep`.
+
+    Args:
+        pairs: name -> a pair's YAML file, or its settings: `{"base": ..., "donor": ...}`.
+    """
+    from adamms.commands.settings import SweepSettings
+    from adamms.commands.sweep import sweep as run
+
+    own = {"sweep": {"pairs": {name: pair if isinstance(pair, str) else dict(pair) for name, pair in pairs.items()}}}
+    return run(_settings(SweepSettings, settings, run_dir=str(run_dir), **own), force)
+
+
+def evaluate(
+    base: str | Path, donor: str | Path, *, labelled: str | Path, run_dir: str | Path, **settings: Any
+) -> dict[str, Judgement]:
+    """Judges the search in `run_dir` by labelled prompts: as `adamms evaluate`, with the search's other settings.
+
+    Args:
+        labelled: JSONL with `prompt`, `answer`, and perhaps `images`.
+    """
+    from adamms.commands.evaluate import evaluate as run
+    from adamms.commands.settings import EvaluateSettings
+
+    own = {"base": str(base), "donor": str(donor), "run_dir": str(run_dir), "labelled": {"path": str(labelled)}}
+    return run(_settings(EvaluateSettings, settings, **own))
+
+
+def select(responses: str | Path, metric: str = "either", **options: Any) -> Selection:
+    """Chooses from answers, however they were made: as `adamms select`."""
+    from adamms.commands.select import select as run
+
+    return run(Path(responses), metric, **options)
+
+
+def _settings(kind: type[Any], given: Mapping[str, Any], **own: Any) -> Any:
+    from dataclasses import fields
+
+    from adamms.config import load_settings
+
+    quiet = [{"tracking": {"enabled": False}}] if "tracking" in {field.name for field in fields(kind)} else []
+    return load_settings(kind, None, [], *quiet, own, given)
+
+
+def _stored(prompts: Sequence[str | Mapping[str, Any]], run_dir: Path) -> str:
+    """Prompts as a file in the run folder, so that the search can go on later."""
+    import json
+
+    from adamms.support.files import write_whole
+
+    rows = [{"prompt": one} if isinstance(one, str) else dict(one) for one in prompts]
+    file = run_dir / "asked.jsonl"
+    write_whole(file, "".join(json.dumps(row) + "\n" for row in rows))
+    return str(file)

@@ -1,27 +1,27 @@
-"""The `adamms` command: each subcommand only arranges what the packages do."""
+"""The `adamms` command: each subcommand reads its settings, calls one function of `adamms.commands`, and prints."""
 
 from __future__ import annotations
 
 import gc
-import inspect
 import json
 import logging
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal
 
 import typer
 
 from adamms.errors import FULL, UserError
+from adamms.version import __version__
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Merge two multimodal language models that grew from the same language model, and find alpha without labels.",
+    help="Merge two multimodal language models that grew from the same language model, and find alpha without labels. "
+    "Every command with settings lists them with --settings.",
 )
 
 Overrides = Annotated[
@@ -29,9 +29,22 @@ Overrides = Annotated[
 ]
 Base = Annotated[str, typer.Argument(metavar="BASE", help="Folder or Hub id[@revision]; its architecture is kept")]
 Donor = Annotated[str, typer.Argument(metavar="DONOR", help="Folder or Hub id[@revision]; merged into the base")]
+Config = Annotated[Path | None, typer.Option(help="YAML file of settings; `demo` is shipped")]
 Endpoints = Literal["exclude", "one_sided"]
 AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON")]
+Force = Annotated[bool, typer.Option("--force", help="Set results that are in the way aside, or replace them")]
+PrintConfig = Annotated[bool, typer.Option("--print-config", help="Print all settings as they would be used, and stop")]
+ListSettings = Annotated[bool, typer.Option("--settings", help="List all settings with defaults and what they do")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error")]
+
+
+@app.callback()
+def version(
+    show: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version, and stop")] = False,
+) -> None:
+    if show:
+        print(__version__)
+        raise typer.Exit
 
 
 @app.command("map")
@@ -39,13 +52,11 @@ def map_models(
     base: Base, donor: Donor, overrides: Overrides = None, as_json: AsJson = False, debug: Debug = False
 ) -> None:
     """Show which donor weights would merge into which base weights, and why the rest is kept."""
+    from adamms.commands.map import map_pair
     from adamms.commands.settings import MapSettings
-    from adamms.config import load_settings
-    from adamms.mapping import plan_pair
     from adamms.mapping.table import print_plan
 
-    settings = load_settings(MapSettings, None, overrides or [], {"base": base, "donor": donor})
-    plan = plan_pair(settings, weights=False).plan
+    plan = map_pair(_load(MapSettings, None, overrides, {"base": base, "donor": donor}))
     if as_json:
         print(json.dumps(plan.to_dict()))
     else:
@@ -70,30 +81,101 @@ def merge(
     debug: Debug = False,
 ) -> None:
     """Merge DONOR into BASE with one alpha and write a complete checkpoint."""
-    from adamms.config import load_settings
+    from adamms.commands.merge import merge as run
     from adamms.merging.config import MergeSettings
-    from adamms.merging.pair import merge_models
 
     given: dict[str, Any] = {"base": base, "donor": donor}
-    if ancestor is not None:
-        given["ancestor"] = ancestor
-    if method is not None:
-        given["merging"] = {"method": method}
-    settings = load_settings(MergeSettings, None, overrides or [], given)
-    print(merge_models(settings, alpha, output, smoke=smoke, force=force))
+    given |= {"ancestor": ancestor} if ancestor is not None else {}
+    given |= {"merging": {"method": method}} if method is not None else {}
+    settings = _load(MergeSettings, None, overrides, given)
+    print(run(settings, alpha, output, smoke=smoke, force=force))
+
+
+@app.command()
+def search(
+    config: Config = None,
+    overrides: Overrides = None,
+    force: Force = False,
+    print_config: PrintConfig = False,
+    settings: ListSettings = False,
+    debug: Debug = False,
+) -> None:
+    """Search alpha for one pair and unlabelled prompts of one task or several, and export the winner.
+
+    The same command run again goes on where it stopped: no finished (alpha, prompt) is answered twice.
+    """
+    from adamms.commands.settings import SearchSettings
+
+    if (given := _configured(SearchSettings, config, overrides, print_config, settings)) is None:
+        return
+    from adamms.commands.search import search as run
+    from adamms.reporting.tables import print_outcome
+
+    found = run(given, force)
+    address = given.tracking.address(found.run.folder) if given.tracking.enabled else None
+    print_outcome(found.outcome, found.checkpoints, address)
+    print(f"report:     {found.run.report}")
+
+
+@app.command()
+def sweep(
+    config: Config = None,
+    overrides: Overrides = None,
+    force: Force = False,
+    print_config: PrintConfig = False,
+    settings: ListSettings = False,
+    debug: Debug = False,
+) -> None:
+    """Search for many pairs, with one method or several, over the same tasks; ends with one ranked table.
+
+    Pairs run side by side within the cluster; searches with the same base share engines; one that fails leaves the
+    others alone. The same command run again does what is missing.
+    """
+    from adamms.commands.settings import SweepSettings
+
+    if (given := _configured(SweepSettings, config, overrides, print_config, settings)) is None:
+        return
+    from adamms.commands.sweep import raise_failures
+    from adamms.commands.sweep import sweep as run
+    from adamms.reporting.ranking import print_ranking
+
+    rows = run(given, force)
+    print_ranking(rows, given.searching.metric)
+    print(f"ranking:    {Path(given.run_dir) / 'sweep.json'}")
+    raise_failures(rows)
+
+
+@app.command()
+def evaluate(
+    config: Config = None,
+    overrides: Overrides = None,
+    print_config: PrintConfig = False,
+    settings: ListSettings = False,
+    debug: Debug = False,
+) -> None:
+    """Judge a finished search by labelled prompts (labelled.path=FILE.jsonl), or by lmms-eval (lmms_eval.tasks=[...]).
+
+    Shows every alpha, the donor, the best alpha as the labels see it, and how far the choice stays behind it. Labels
+    are read here and nowhere else; a search never sees them.
+    """
+    from adamms.commands.settings import EvaluateSettings
+
+    if (given := _configured(EvaluateSettings, config, overrides, print_config, settings)) is None:
+        return
+    from adamms.commands.evaluate import evaluate as run
+    from adamms.reporting.tables import print_judgements
+
+    print_judgements(run(given), given.searching.coefficient, with_methods=bool(given.baselines))
 
 
 @app.command()
 def select(
-    responses: Annotated[Path, typer.Argument(metavar="RESPONSES", help="JSONL file or folder of them")],
+    responses: Annotated[Path, typer.Argument(metavar="RESPONSES", help="JSONL file, folder of them, or RUN_DIR")],
     metric: Annotated[
         str,
-        typer.Option(
-            help="either, sum, answer, edit, chrf, plurality, logprob, donor, kl, embedding[:MODEL]; a+b: mean"
-        ),
+        typer.Option(help="either, sum, edit, plurality, logprob, donor, kl, embedding[:MODEL]; a+b: mean"),
     ] = "either",
     endpoints: Annotated[Endpoints, typer.Option(help="Whether the smallest and largest alpha may win")] = "exclude",
-    smoothing: Annotated[float, typer.Option(help="How much of a score is its neighbours' average, 0 to 1")] = 0.0,
     bootstrap: Annotated[int, typer.Option(help="How many resamples of the prompts; 0: none")] = 1000,
     task: Annotated[str, typer.Option(help="Only prompts of this task, whose ids begin with TASK/")] = "",
     donor: Annotated[
@@ -103,68 +185,69 @@ def select(
     debug: Debug = False,
 ) -> None:
     """Choose alpha from answers, however they were made: lines with `alpha`, `prompt_id`, `response`."""
+    from adamms.commands.select import select as run
     from adamms.reporting.tables import print_selection
-    from adamms.runs.responses import of_task, read_responses
-    from adamms.searching.donor import read_donor
-    from adamms.selecting.criteria.criterion import get_metric
-    from adamms.selecting.selection import select as select_alpha
 
-    answers = of_task(read_responses(responses), task)
-    known = get_metric(metric)
-    parents = [read_donor(donor)] if donor and known.asks_donor else []
-    selection = select_alpha(answers, known, endpoints, smoothing=smoothing, bootstrap=bootstrap, parents=parents)
+    selection = run(responses, metric, endpoints, bootstrap=bootstrap, task=task, donor=donor)
     if as_json:
         print(json.dumps(selection.to_json()))
     else:
         print_selection(selection)
-    if selection.alpha is None:
+    if selection.chosen is None:
         raise UserError(f"{responses}: {selection.verdict}")
 
 
 @app.command()
 def track(
-    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Folder of a search")],
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Folder of a search or a sweep")],
     uri: Annotated[str | None, typer.Option(help="Another MLflow database or server than the search was told")] = None,
     experiment: Annotated[str | None, typer.Option(help="Another experiment")] = None,
     debug: Debug = False,
 ) -> None:
-    """Deliver to MLflow what a search could not, each record once and in order; or all of it to another server."""
-    from adamms.tracking.courier import deliver_run
+    """Deliver to MLflow what a search could not; or all of it to another server."""
+    from adamms.tracking import deliver_run
 
     taken, target = deliver_run(run_dir, uri, experiment)
     print(f"{taken} records delivered to {target}")
 
 
-def pipeline(function: Callable[[Any, bool], None]) -> Callable[[], None]:
-    """Makes `function(settings, force)` a pipeline: `--config FILE [key=value ...] [--force] [--debug]`.
+def program(kind: type[Any], run: Callable[[Any, bool], None], text: str) -> Callable[[], None]:
+    """A program of its own that takes settings only: `--config FILE [key=value ...]`.
 
-    The settings' type is the annotation of the first parameter.
+    Args:
+        kind: the class of its settings, which have `log`.
+        run: gets the settings, and whether `--force` was given.
+        text: what `--help` says.
     """
-    kind = get_type_hints(function)["settings"]
+    entry = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
+    @entry.command(help=text)
     def command(
-        config: Annotated[Path | None, typer.Option(help="YAML file of settings, e.g. conf/demo.yaml")] = None,
+        config: Config = None,
         overrides: Overrides = None,
-        force: Annotated[bool, typer.Option("--force", help="Replace results that are in the way")] = False,
+        force: Force = False,
+        print_config: PrintConfig = False,
+        settings: ListSettings = False,
         debug: Debug = False,
     ) -> None:
-        from adamms.config import load_settings
-        from adamms.support.logs import configure_logs
+        if (given := _configured(kind, config, overrides, print_config, settings)) is not None:
+            run(given, force)
 
-        settings = load_settings(kind, config, overrides or [])
-        configure_logs(settings.log)
-        signal.signal(signal.SIGTERM, _interrupt)
-        function(settings, force)
-
-    command.__doc__ = inspect.getmodule(function).__doc__
-    entry = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    entry.command()(command)
-
-    def run() -> None:
+    def main() -> None:
         _log_to_stderr()
         run_as_command(entry)
 
-    return run
+    return main
+
+
+def pipeline(command: str) -> Callable[[], None]:
+    """A subcommand as a program of its own, for `ray job submit`: the same arguments, the same exit statuses."""
+
+    def main() -> None:
+        _log_to_stderr()
+        run_as_command(lambda: app([command, *sys.argv[1:]]))
+
+    return main
 
 
 def main() -> None:
@@ -174,17 +257,8 @@ def main() -> None:
     run_as_command(app)
 
 
-def _log_to_stderr() -> None:
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-
-
-def _interrupt(number: int, frame: Any) -> None:
-    """`ray job stop`, Slurm and Kubernetes send SIGTERM: the same end as Ctrl-C."""
-    raise KeyboardInterrupt
-
-
-def run_as_command(entry: Any) -> None:
-    """Runs a command or pipeline and turns its errors into the exit statuses of the contract."""
+def run_as_command(entry: Callable[[], Any]) -> None:
+    """Runs a command and turns its errors into the exit statuses of the contract."""
     debug = "--debug" in sys.argv
     try:
         entry()
@@ -202,6 +276,57 @@ def run_as_command(entry: Any) -> None:
     except KeyboardInterrupt:
         print("interrupted; the same command goes on where it stopped", file=sys.stderr)
         sys.exit(130)
+
+
+def _load(kind: type[Any], config: Path | None, overrides: list[str] | None, *given: dict[str, Any]) -> Any:
+    from adamms.config import load_settings
+
+    return load_settings(kind, config, overrides or [], *given)
+
+
+def _configured(
+    kind: type[Any], config: Path | None, overrides: list[str] | None, print_config: bool, list_settings: bool
+) -> Any:
+    """The settings of a command; None where they were only asked for, and are printed."""
+    if list_settings:
+        _print_settings(kind)
+        return None
+    settings = _load(kind, config, overrides)
+    if print_config:
+        from adamms.config import settings_yaml
+
+        print(settings_yaml(settings), end="")
+        return None
+    from adamms.support.logs import configure_logs
+
+    configure_logs(settings.log)
+    signal.signal(signal.SIGTERM, _interrupt)
+    return settings
+
+
+def _print_settings(kind: type[Any]) -> None:
+    """Every setting of a command, then the coefficients of every merge method."""
+    from adamms.config import describe
+    from adamms.merging.methods import describe_methods
+
+    for one in describe(kind):
+        print(f"{one.key}={one.default}  ({one.kind})")
+        if one.text:
+            print(f"    {one.text}")
+    print("\nmerging.options, by merging.method:")
+    for name, method in describe_methods().items():
+        print(f"  {name}: {method.summary}")
+        for option in method.coefficients:
+            print(f"    {option.name}={option.default}  ({option.expected})  {option.description}")
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    """`ray job stop`, Slurm and Kubernetes send SIGTERM: the same end as Ctrl-C."""
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

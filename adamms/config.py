@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from textwrap import dedent
+from typing import Any, TypeVar, get_type_hints
 
 from adamms.errors import UserError
 
 Settings = TypeVar("Settings")
+SHIPPED = Path(__file__).parent / "demo"
+"""Where the pair that AdaMMS ships lies: `${shipped:NAME}` in YAML is a path in it, `--config NAME` its NAME.yaml."""
 
 
-def load_settings(kind: type[Settings], path: Path | None, overrides: list[str], *given: dict[str, Any]) -> Settings:
+def load_settings(kind: type[Settings], path: Path | None, overrides: list[str], *given: Mapping[str, Any]) -> Settings:
     """Defaults, then a YAML file, then what is given, in order, then what the command line says; checked once.
 
     Raises:
@@ -19,33 +27,40 @@ def load_settings(kind: type[Settings], path: Path | None, overrides: list[str],
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    OmegaConf.register_resolver("shipped", lambda name: str(SHIPPED / name), replace=True, annotation_validation="off")
     bad = [text for text in overrides if "=" not in text or text.startswith("=")]
     if bad:
         raise UserError(f"{bad[0]!r}: expected key=value")
-    layers = [load_yaml(path)] if path is not None else []
+    layers: list[tuple[str, Any]] = [(str(path), load_yaml(path))] if path is not None else []
+    layers += [("settings", layer) for layer in given]
+    settings, where = OmegaConf.structured(kind), str(path or "settings")
     try:
-        found = [OmegaConf.create(layer) for layer in (*layers, *given)]
-        found = [_off_is_a_word(layer) for layer in (*found, OmegaConf.from_dotlist(overrides))]
-        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), *found))  # type: ignore[return-value]
+        for source, layer in [*layers, *((text, None) for text in overrides)]:
+            where = source
+            found = OmegaConf.from_dotlist([source]) if layer is None else OmegaConf.create(layer)
+            settings = OmegaConf.merge(settings, _off_is_a_word(found))
+        where = str(path or "settings")
+        return OmegaConf.to_object(settings)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
-        raise UserError(f"{path or 'settings'}: {_explain(error)}") from None
+        raise UserError(f"{where}: {_explain(error)}") from None
     except Exception as error:  # YAML syntax errors in key=value come from the parser
-        raise UserError(f"{path or 'settings'}: {str(error).splitlines()[0]}") from None
+        raise UserError(f"{where}: {str(error).splitlines()[0]}") from None
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
-    """The settings in a file, as they stand there.
+    """The settings in a file, as they stand there; a name without a suffix is a file that AdaMMS ships.
 
     Raises:
         UserError: no such file, or not YAML.
     """
     from omegaconf import OmegaConf
 
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; give a YAML file such as conf/demo.yaml")
+    shipped = SHIPPED / f"{path}.yaml"
+    file = shipped if not path.exists() and path.name == str(path) and shipped.is_file() else path
+    if not file.is_file():
+        raise UserError(f"{path}: no such file; give a YAML file such as conf/demo.yaml, or `demo`, which is shipped")
     try:
-        found = OmegaConf.load(path)
-        plain = OmegaConf.to_container(found)
+        plain = OmegaConf.to_container(OmegaConf.load(file))
     except Exception as error:  # of the YAML parser, of OmegaConf
         raise UserError(f"{path}: {str(error).splitlines()[0]}") from None
     if not isinstance(plain, dict):
@@ -69,6 +84,70 @@ def settings_yaml(settings: Any) -> str:
     return OmegaConf.to_yaml(OmegaConf.structured(settings))
 
 
+@dataclass(frozen=True)
+class Setting:
+    """One setting as a person looks it up.
+
+    Attributes:
+        key: as it is given, such as `prompts.n`.
+        kind: its type, or the words it may be.
+        default: as it would be given; empty where it has to be given.
+    """
+
+    key: str
+    kind: str
+    default: str
+    text: str
+
+
+def describe(kind: type, prefix: str = "") -> Iterator[Setting]:
+    """Every setting of a command, from the classes themselves: the text below each field says what it does."""
+    hints, texts = get_type_hints(kind), _texts(kind)
+    for field in fields(kind):
+        hint, key = hints[field.name], prefix + field.name
+        if is_dataclass(hint) and isinstance(hint, type):
+            yield from describe(hint, f"{key}.")
+            continue
+        default = field.default_factory() if field.default_factory is not MISSING else field.default
+        yield Setting(key, _kind(hint), "" if default is MISSING else _spelled(default), texts.get(field.name, ""))
+
+
+def _texts(kind: type) -> dict[str, str]:
+    """Field -> the text below it, in a class and those that it extends."""
+    found: dict[str, str] = {}
+    for one in reversed(kind.__mro__):
+        if not is_dataclass(one):
+            continue
+        (tree,) = ast.parse(dedent(inspect.getsource(one))).body
+        assert isinstance(tree, ast.ClassDef)
+        for field, below in zip(tree.body, tree.body[1:], strict=False):
+            if (
+                isinstance(field, ast.AnnAssign)
+                and isinstance(below, ast.Expr)
+                and isinstance(below.value, ast.Constant)
+            ):
+                assert isinstance(field.target, ast.Name)
+                found[field.target.id] = " ".join(str(below.value.value).split())
+    return found
+
+
+def _kind(hint: Any) -> str:
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return " | ".join(hint)
+    return (
+        hint.__name__ if isinstance(hint, type) and not hasattr(hint, "__args__") else str(hint).replace("typing.", "")
+    )
+
+
+def _spelled(default: Any) -> str:
+    """A value as it would be given on the command line."""
+    if isinstance(default, tuple):
+        return f"[{','.join(map(_spelled, default))}]"
+    if default is None or isinstance(default, bool):
+        return {None: "null", True: "true", False: "false"}[default]
+    return str(default) if default != "" else '""'
+
+
 def _off_is_a_word(layer: Any) -> Any:
     """YAML reads `off` as false; where a check is meant, it is a word again."""
     from omegaconf import DictConfig
@@ -83,4 +162,7 @@ def _off_is_a_word(layer: Any) -> Any:
 def _explain(error: Any) -> str:
     lines = str(error).splitlines()
     key = getattr(error, "full_key", None)
+    moved = getattr(getattr(error, "object_type", None), "MOVED", {}).get(getattr(error, "key", None))
+    if moved:
+        return f"{key}: is now called {moved}"
     return f"{key}: {lines[0]}" if key else lines[0]

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from adamms.cli import pipeline
+from adamms.cli import program
+from adamms.commands.merge import merge
 from adamms.commands.settings import MergeJobSettings
-from adamms.merging.pair import merge_models
 from adamms.support.ray_session import warn_if_temporary
 
 
-@pipeline
-def main(settings: MergeJobSettings, force: bool) -> None:
+def run(settings: MergeJobSettings, force: bool) -> None:
     output = Path(settings.output)
     warn_if_temporary(output)
-    print(merge_models(settings, settings.alpha, output, smoke=settings.smoke, force=force))
+    print(merge(settings, settings.alpha, output, smoke=settings.smoke, force=force))
 
+
+main = program(MergeJobSettings, run, __doc__)
 
 if __name__ == "__main__":
     main()

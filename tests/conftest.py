@@ -6,14 +6,14 @@ import base64
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from PIL import Image
 
-from tests.support.tiny_models import TinyPair, write_tiny_pair
+from tests.support.tiny_models import MAKERS, TinyPair, write_tiny_pair
 
 settings.register_profile("adamms", deadline=None)  # a shared machine has slow moments
 settings.load_profile("adamms")
@@ -29,6 +29,19 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 def tiny_pair(tmp_path_factory: pytest.TempPathFactory) -> TinyPair:
     """A random Qwen2-VL base and LLaVA-OneVision donor, grown from one Qwen2."""
     return write_tiny_pair(tmp_path_factory.mktemp("tiny_pair"))
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A model's folder by its name in `MAKERS`, written on first use."""
+    root = tmp_path_factory.mktemp("tiny")
+
+    def folder(name: str) -> Path:
+        if not (root / name).exists():
+            MAKERS[name](root / name)
+        return root / name
+
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -101,24 +101,29 @@ def test_select_can_be_asked_for_one_task(
     assert "tasks are: early, late" in capsys.readouterr().err
 
 
-def test_select_smooths_and_resamples_as_it_is_told(
+def test_select_resamples_as_it_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A lone quiet candidate amid changes against a quiet region: smoothing prefers the region."""
     file = tmp_path / "answers.jsonl"
     texts = {f"t{n}": list(letters) for n, letters in enumerate(["abbbcdef", "abbbcdee", "abbbccde", "abcccdee"])}
     file.write_text(rows(**texts))
     plain = chosen(monkeypatch, capsys, file, "--bootstrap", 0)
-    scores = {alpha: score for alpha, score in plain["scores"].items() if score is not None}
     assert plain["bootstrap"] == {}
     assert plain["interval"] is None
-    smoothed = chosen(monkeypatch, capsys, file, "--smoothing", 0.5, "--bootstrap", 50)
-    assert sum(smoothed["bootstrap"].values()) == pytest.approx(1)
-    alphas = sorted(scores, key=float)
-    for place in range(1, len(alphas) - 1):
-        around = (scores[alphas[place - 1]] + scores[alphas[place + 1]]) / 2
-        expected = 0.5 * scores[alphas[place]] + 0.5 * around
-        assert smoothed["smoothed"][alphas[place]] == pytest.approx(expected)
+    resampled = chosen(monkeypatch, capsys, file, "--bootstrap", 50)
+    assert sum(resampled["bootstrap"].values()) == pytest.approx(1)
+    assert resampled["scores"] == plain["scores"]
+
+
+def test_select_takes_the_folder_of_a_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "responses").mkdir()
+    (tmp_path / "responses" / "a.jsonl").write_text(rows(a=["a", "b", "b", "b", "c", "d"]))
+    (tmp_path / "tracking").mkdir()
+    (tmp_path / "tracking" / "journal.jsonl").write_text('{"kind": "open"}\n')
+    (tmp_path / "plan.json").write_text("{}")
+    assert chosen(monkeypatch, capsys, tmp_path)["alpha"] == 0.2
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,20 @@
-"""A Hugging Face checkpoint folder: its config, what tensors it has, and reading any part of any of them."""
+"""A Hugging Face checkpoint folder: its config, its tensors, and reading any part of them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adamms.checkpoint import safetensors_file, torch_file
-from adamms.checkpoint.resolve import resolve
+from adamms.checkpoint.json_file import read_json
 from adamms.checkpoint.safetensors_file import no_duplicates
 from adamms.checkpoint.tensor_info import DTYPES, TensorInfo
 from adamms.errors import UserError
+from adamms.support.system import read_into
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +29,7 @@ WEIGHT_FILES = (
 
 
 class Checkpoint:
-    """A local checkpoint folder, opened by its headers alone.
+    """A local checkpoint folder; opening it reads headers only.
 
     Attributes:
         location: what the user named (folder or Hub id with revision).
@@ -42,24 +42,6 @@ class Checkpoint:
         self.folder = folder
         self.location = location or str(folder)
         self.config = read_json(folder / "config.json")
-
-    @classmethod
-    def open(cls, location: str, *, weights: bool = True) -> Checkpoint:
-        """Opens a local folder, a Hub id with optional `@revision`, or a URL that fsspec knows (s3://...).
-
-        Args:
-            weights: False fetches of a remote checkpoint's weights only what is read: headers and samples.
-
-        Raises:
-            UserError: nothing is there, or it is no checkpoint.
-        """
-        from adamms.checkpoint.remote import RemoteCheckpoint
-        from adamms.checkpoint.remote_files import RemoteFiles
-
-        place = resolve(location, weights)
-        checkpoint = RemoteCheckpoint(place, location) if isinstance(place, RemoteFiles) else cls(place, location)
-        _ = checkpoint.tensors
-        return checkpoint
 
     @cached_property
     def tensors(self) -> dict[str, TensorInfo]:
@@ -77,7 +59,7 @@ class Checkpoint:
 
     @cached_property
     def digest(self) -> str:
-        """Identifies the model wherever its folder lies: config, headers, and a sample of every file's bytes."""
+        """Identifies the model on any machine: a hash of its config and of samples of every weights file."""
         hasher = hashlib.sha256(json.dumps(self.config, sort_keys=True).encode())
         for path in self.weight_files:
             _hash_sample(hasher, path)
@@ -132,32 +114,6 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
     return safetensors_file.read_header(path) if path.suffix == ".safetensors" else torch_file.read_header(path)
 
 
-def read_json(path: Path, hook: Callable[[list[tuple[str, Any]]], Any] | None = None) -> dict[str, Any]:
-    """A JSON object from a file.
-
-    Args:
-        hook: makes an object of its pairs, as `json.loads` takes it.
-
-    Raises:
-        UserError: the file is missing or holds something else (NaN, for one, is no JSON).
-    """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=hook, parse_constant=_constant)
-    except FileNotFoundError:
-        raise UserError(f"{path}: not found; is {path.parent} a Hugging Face checkpoint folder?") from None
-    except (ValueError, RecursionError, OSError) as error:
-        raise UserError(f"{path}: not readable as JSON ({error}); download it again") from None
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: expected a JSON object, found {type(value).__name__}")
-    return value
-
-
-def _constant(name: str) -> float:
-    if name == "NaN":
-        raise ValueError("it holds a NaN")
-    return float(name)
-
-
 def total_bytes(tensors: Iterable[TensorInfo]) -> int:
     """Bytes of data in all the tensors."""
     return sum(info.nbytes for info in tensors)
@@ -174,7 +130,7 @@ def _pread(info: TensorInfo, start: int, stop: int) -> Tensor:
     with info.path.open("rb", buffering=0) as file:
         done = 0
         while done < len(view):
-            count = os.preadv(file.fileno(), [view[done:]], position + done)
+            count = read_into(file.fileno(), view[done:], position + done)
             if count == 0:
                 raise UserError(f"{info.path}: ends within tensor {info.name!r}; download the file again")
             done += count

@@ -1,4 +1,4 @@
-"""safetensors' dtype names and torch's, the one place where they meet (imports torch)."""
+"""safetensors' names of torch's dtypes (imports torch)."""
 
 from __future__ import annotations
 

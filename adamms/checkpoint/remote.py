@@ -1,4 +1,4 @@
-"""A checkpoint whose weights stay where they are."""
+"""A checkpoint whose weights are not downloaded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEAD_BYTES = 1 << 17  # nearly every header is smaller: one request a file
 
 
 class RemoteCheckpoint(Checkpoint):
-    """Read by headers and ranges: good for planning, slow for merging."""
+    """Fetches headers and byte ranges when they are read: enough for planning, slow for merging."""
 
     def __init__(self, files: RemoteFiles, location: str) -> None:
         super().__init__(files.folder, location)
@@ -28,7 +28,7 @@ class RemoteCheckpoint(Checkpoint):
 
     @cached_property
     def digest(self) -> str:
-        """Of config and headers alone: no bytes of weights are fetched for it, so it differs from a local copy's."""
+        """A hash of config and headers, so that no weights are fetched; it differs from a local copy's."""
         tensors = [(name, info.dtype, info.shape, info.offset) for name, info in self.tensors.items()]
         return hashlib.sha256(json.dumps([self.config, tensors], sort_keys=True).encode()).hexdigest()[:32]
 
@@ -49,7 +49,7 @@ class RemoteCheckpoint(Checkpoint):
         return name in self.files.sizes
 
     def _read_header(self, path: Path) -> dict[str, TensorInfo]:
-        """A safetensors header by its bytes; a pickled file has none, and is fetched."""
+        """Reads the header of a safetensors file; a pickled file has none, so it is fetched whole."""
         if path.suffix != ".safetensors":
             return super()._read_header(self.files.fetch(path.name))
         size = self.files.sizes[path.name]

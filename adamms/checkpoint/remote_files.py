@@ -22,7 +22,7 @@ class RemoteFiles:
     Attributes:
         filesystem: an fsspec file system.
         root: the folder's path in it.
-        read_options: what the file system takes to read just the bytes that are asked for.
+        read_options: arguments that make the file system read no more bytes than asked for.
     """
 
     filesystem: Any
@@ -46,7 +46,7 @@ class RemoteFiles:
             self._fail(error)
 
     def fetch(self, name: str) -> Path:
-        """The file's local copy, fetched unless it is there and unchanged; it appears complete or not at all."""
+        """The local copy of a file, fetched first if it is missing or outdated; it appears complete or not at all."""
         target, mark = self.folder / name, self.folder / f".{name}.version"
         part = self.folder / f".{name}.{os.getpid()}.part"
         try:
@@ -65,7 +65,7 @@ class RemoteFiles:
         return target
 
     def fetch_all(self, patterns: Sequence[str]) -> Path:
-        """The local folder with all files of these patterns; says so first."""
+        """Fetches all files of these patterns, after a line on stderr; returns the local folder."""
         names = self._matching(patterns)
         size = sum(self.sizes[name] for name in names)
         print(f"{self.root}: fetching {len(names)} files ({size / 1e9:.2f} GB) into {self.folder}", file=sys.stderr)
@@ -74,7 +74,7 @@ class RemoteFiles:
         return self.folder
 
     def fetch_small(self, patterns: Sequence[str]) -> RemoteFiles:
-        """These, with the files of these patterns fetched; says so first."""
+        """Fetches the files of these patterns, after a line on stderr; returns this object."""
         print(f"{self.root}: reading headers and samples; small files go into {self.folder}", file=sys.stderr)
         for name in self._matching(patterns):
             self.fetch(name)
@@ -89,7 +89,7 @@ class RemoteFiles:
 
 
 def _bar(name: str) -> Any:
-    """Shows how far a large file is, where someone looks."""
+    """A progress bar for a large file, if stderr is a terminal."""
     from fsspec.callbacks import TqdmCallback
 
     options = {"desc": name, "unit": "B", "unit_scale": True, "delay": 2, "disable": not sys.stderr.isatty()}
@@ -97,10 +97,10 @@ def _bar(name: str) -> Any:
 
 
 def from_url(url: str) -> RemoteFiles:
-    """The folder behind a URL, with a cache folder of its own.
+    """The files of the folder at a URL, with a local cache folder of their own.
 
     Raises:
-        UserError: no such protocol, or its package is not installed.
+        UserError: the protocol is unknown, or its package is not installed.
     """
     import fsspec
 

@@ -1,4 +1,4 @@
-"""From what the user names (a folder, a Hub id with optional `@revision`, a URL) to where its files are."""
+"""Finding a model's files from what the user gave: a folder, a Hub id with optional `@revision`, or a URL."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from adamms.checkpoint.json_file import read_json
 from adamms.checkpoint.remote_files import RemoteFiles, from_url
 from adamms.errors import UserError
 
@@ -23,33 +24,36 @@ _URL = re.compile(r"[a-z][a-z0-9+]+://.+")
 # What a merge needs of a repository: weights, configuration, tokenizer and processor, remote code.
 SMALL_FILES = ["*.json", "*.model", "*.txt", "*.jinja", "*.py", "*.tiktoken"]
 WEIGHTS = ["*.safetensors", "*.bin"]
-_ASIDE = ["original/*", "onnx/*", "gguf/*"]  # the same weights in other formats
+_OTHER_FORMATS = ["original/*", "onnx/*", "gguf/*"]  # the same weights in other formats
 _INDICES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _SINGLE = ("model.safetensors", "pytorch_model.bin")
 
 
 def resolve(location: str, weights: bool = True) -> Path | RemoteFiles:
-    """The local folder of `location`, fetched first if it lies elsewhere; without `weights`, all but those.
+    """The local folder of `location`, fetched first if it is remote.
+
+    Args:
+        weights: False to fetch everything but the weights; these can then be read through the returned `RemoteFiles`.
 
     Raises:
-        UserError: neither a folder nor a Hub id or URL that can be had.
+        UserError: it is neither a folder nor a Hub id or URL that can be fetched.
     """
     if _URL.fullmatch(location):
         files = from_url(location)
-        with only_one(location):
+        with fetch_lock(location):
             return files.fetch_all([*SMALL_FILES, *WEIGHTS]) if weights else files.fetch_small(SMALL_FILES)
     folder = Path(location).expanduser()
     if folder.is_dir():
         return folder.resolve()
     if folder.is_absolute() or location.startswith((".", "~")) or not _HUB_ID.fullmatch(location):
         raise UserError(f"{location}: no such folder, and not a Hub id like owner/name[@revision]")
-    with only_one(location):
+    with fetch_lock(location):
         return _from_hub(location, weights)
 
 
 @contextmanager
-def only_one(location: str) -> Iterator[None]:
-    """One process of this machine fetches a model; the others wait, and find it there."""
+def fetch_lock(location: str) -> Iterator[None]:
+    """Lets one process of this machine fetch a model, while others wait and then find it in the cache."""
     folder = Path(tempfile.gettempdir(), f"adamms-locks-{os.getuid()}")
     folder.mkdir(mode=0o700, exist_ok=True)
     with (folder / hashlib.sha256(location.encode()).hexdigest()[:16]).open("w") as lock:
@@ -89,7 +93,7 @@ def _snapshot(location: str, **options: Any) -> Path:
 
     repo, _, revision = location.partition("@")
     try:
-        return Path(snapshot_download(repo, revision=revision or None, ignore_patterns=_ASIDE, **options))
+        return Path(snapshot_download(repo, revision=revision or None, ignore_patterns=_OTHER_FORMATS, **options))
     except Exception as error:  # the Hub's client, its HTTP library and the disk each raise their own
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
@@ -98,8 +102,6 @@ def _snapshot(location: str, **options: Any) -> Path:
 
 
 def _has_weights(folder: Path) -> bool:
-    from adamms.checkpoint.checkpoint import read_json
-
     for index in _INDICES:
         if (folder / index).is_file():
             shards = read_json(folder / index).get("weight_map")

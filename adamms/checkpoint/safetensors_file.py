@@ -1,4 +1,4 @@
-"""The header of a safetensors file, checked before anything trusts it.
+"""The header of a safetensors file, checked before it is used.
 
 Format: https://huggingface.co/docs/safetensors (8 bytes little-endian header length, JSON header, data).
 """
@@ -23,8 +23,8 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
     """Every tensor of the file, by name.
 
     Raises:
-        UserError: the file is truncated, its header is no valid header, or a tensor's bytes lie outside
-            the file or overlap another tensor's.
+        UserError: the file is truncated, its header is malformed, or a tensor's bytes lie outside the file or overlap
+            another tensor's.
     """
     try:
         with path.open("rb") as file:
@@ -39,7 +39,7 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
 
 
 def parse_header(path: Path, size: int, read: ReadBytes) -> dict[str, TensorInfo]:
-    """As `read_header`, for a file of `size` bytes that lies anywhere; `path` is what it is called."""
+    """As `read_header`, for a file of `size` bytes that `read` reads; `path` is its name."""
     header, data_start = _parse_json(path, size, read)
     data_bytes = size - data_start
     tensors, spans, problems = {}, [], []
@@ -84,7 +84,7 @@ def _parse_json(path: Path, size: int, read: ReadBytes) -> tuple[dict[str, Any],
 
 
 def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object, unless it has a name twice."""
+    """A JSON object from its pairs; ValueError if a name appears twice."""
     result = dict(pairs)
     if len(result) != len(pairs):
         names = [key for key, _ in pairs]

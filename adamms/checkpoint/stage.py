@@ -1,4 +1,4 @@
-"""A plan's models on this machine: fetched once, however many processes ask, and the very ones of the plan."""
+"""Opening the models of a plan on another machine than the one it was made on."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import socket
 from typing import Protocol
 
 from adamms.checkpoint.checkpoint import Checkpoint
+from adamms.checkpoint.opening import open_checkpoint
 from adamms.errors import UserError
 
 
@@ -19,18 +20,18 @@ class Identified(Protocol):
 
     @property
     def digest(self) -> str:
-        """Of the checkpoint that the plan was made from."""
+        """The digest of the checkpoint that the plan was made from."""
         ...
 
 
 def stage(model: Identified) -> Checkpoint:
-    """Opens a model on this machine, where its files are fetched first unless they lie here or on a shared disk.
+    """Opens a model on this machine; its files are fetched first unless they are here or on a shared disk.
 
     Raises:
-        UserError: it cannot be had from here, or is another one than where the plan was made.
+        UserError: this machine cannot get it, or has another model at that location than the plan was made from.
     """
     try:
-        checkpoint = Checkpoint.open(model.location)
+        checkpoint = open_checkpoint(model.location)
     except UserError as error:
         raise UserError(f"{error} (seen from {socket.gethostname()})") from None
     if checkpoint.digest != model.digest:

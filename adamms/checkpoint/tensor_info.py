@@ -1,4 +1,4 @@
-"""What a header says of one tensor: enough to plan a merge without reading a byte of its data."""
+"""What a header says about a tensor, which is enough to plan a merge without reading any data."""
 
 from __future__ import annotations
 

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 @lru_cache(maxsize=64)
 def load_mapped(path: Path) -> dict[str, Tensor]:
-    """All tensors of the file as views of a memory map: no bytes are read until they are used.
+    """All tensors of the file as views of a memory map, which reads nothing until they are used.
 
     Raises:
-        UserError: the file is no torch checkpoint, or holds more than tensors.
+        UserError: the file is not a torch checkpoint, or holds more than tensors.
     """
     import torch
 

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
-
-class EngineKind(StrEnum):
-    """Which engine answers prompts; `auto` is vllm where there is a GPU, else transformers."""
-
-    auto = "auto"
-    transformers = "transformers"
-    vllm = "vllm"
+from adamms.engines.kinds import check_kind
 
 
 @dataclass(frozen=True)
 class EngineConfig:
-    kind: EngineKind = EngineKind.auto
-    """auto: vllm where there is an NVIDIA GPU and vllm knows the base's architecture, else transformers."""
+    kind: str = "auto"
+    """vllm, transformers, or auto: vllm where there is an NVIDIA GPU and vllm knows the base's architecture."""
     actors: int = 1
-    """Engines that work side by side, each in its own Ray actor."""
+    """Engines that work side by side, each in its own Ray actor with its own copy of the base."""
     tensor_parallel_size: int = 1
     """GPUs of one engine (vllm)."""
     cpus: int = 0
@@ -45,7 +38,7 @@ class EngineConfig:
     kv_cache_gb: float = 0.0
     """KV cache of an engine (vllm); 0: what is left of the GPU's share, or 1 GB on a CPU."""
     vision_cache_tokens: int = 65536
-    """Image embeddings kept from one alpha to the next (vllm), at best as many as all prompts have; 0: none."""
+    """Image embeddings kept from one candidate to the next (vllm), at best as many as all prompts have; 0: none."""
     batch_invariant: bool = False
     """Kernels whose results do not depend on the batch (vllm on CUDA): slower, but greedy answers repeat exactly."""
     enforce_eager: bool = False
@@ -56,3 +49,7 @@ class EngineConfig:
     """How long to wait for the first engine to be ready; 0: for ever."""
     trust_remote_code: bool = False
     """Run Python code that the checkpoint brings along."""
+
+    def __post_init__(self) -> None:
+        """Raises UserError for a kind of engine that is not registered."""
+        check_kind(self.kind)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from adamms.engines.identity import EngineIdentity
 from adamms.engines.peak import PeakMemory
 from adamms.mapping.plan import MergePlan
 from adamms.merging.recipe import Recipe
@@ -66,9 +67,11 @@ class Engine(Protocol):
 
     Attributes:
         effort: what all answers so far cost.
+        identity: what it is: kind, dtype, device and versions, all resolved.
     """
 
     effort: Effort
+    identity: EngineIdentity
 
     def adopt(self, plan: MergePlan) -> None:
         """Goes over to another donor (or other rules) for the same base; what is not merged any more becomes the
@@ -101,9 +104,3 @@ class EngineSpec:
     def engine_key(self) -> str:
         """Equal for specs that one engine can serve, one after the other: the same base, asked in the same way."""
         return repr((self.plan.base, self.config, self.base_architecture))
-
-    def build(self) -> Engine:
-        """Starts the engine of the configured kind; it stands at the base's own weights."""
-        from adamms.engines.registry import engine_class
-
-        return engine_class(self)(self)

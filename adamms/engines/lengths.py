@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from adamms.checkpoint import Checkpoint
+from adamms.checkpoint import open_checkpoint
 from adamms.engines.chat import Chat
 from adamms.engines.config import EngineConfig
 from adamms.engines.engine import EngineSpec
@@ -23,7 +23,7 @@ def fitting_prompts(prompts: Sequence[Prompt], spec: EngineSpec, on_error: str =
         UserError: some do not, or do not pass the processor (with `on_error=skip`: none does), all reported together;
             or the base has no processor.
     """
-    folder = Checkpoint.open(spec.plan.base.location).folder
+    folder = open_checkpoint(spec.plan.base.location).folder
     chat = Chat(folder, spec.config.trust_remote_code)
     limit = model_length(spec.config, folder)
     problems, fitting = [], []

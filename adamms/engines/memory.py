@@ -1,130 +1,189 @@
-"""Whether an engine fits its GPUs, from headers and settings alone, before anything is started."""
+"""Whether an engine fits, from headers and settings alone, before anything is loaded."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import logging
 from dataclasses import dataclass
-from typing import Any
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from adamms.checkpoint import DTYPES, Checkpoint
 from adamms.checkpoint.checkpoint import total_bytes
-from adamms.engines.config import EngineConfig, EngineKind
+from adamms.engines.config import EngineConfig
+from adamms.engines.devices import pick_dtype
 from adamms.errors import UserError
+from adamms.mapping.architecture import EMBED_TOKENS, LM_HEAD, named_architecture
+from adamms.mapping.numbers import LanguageModelNumbers, text_config
 from adamms.mapping.plan import MergePlan
+
+if TYPE_CHECKING:
+    pass
 
 GB = 1 << 30
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "half": 2, "float": 4}
-LOGITS_ROWS = 1024  # rows of logits that vLLM holds at once when it looks at a draft, or samples
-ACTIVATION_TOKENS = 8192  # tokens of one forward pass
+MEMINFO, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class MemoryNeed:
-    """Bytes on each GPU of one engine.
+    """Bytes on each GPU of one engine or, on a CPU, of its process.
 
     Attributes:
+        runtime: what the process holds before any model: Python, torch, the engine's own libraries.
+        weights: of the base, in the dtype that is computed with.
+        copies: second copies of weights that the engine keeps in a layout of its own.
         kv_cache_token: of the KV cache, for one token.
         kv_cache: asked for, or the least that one longest prompt needs.
-        originals: of both models' merged weights; they may lie elsewhere.
+        activations: of the largest forward pass, and its logits.
+        vision_cache: image embeddings that are kept from one candidate to the next.
+        originals: of both models' merged weights; they may lie elsewhere, and on a CPU they are page cache.
+        share: of what is free that the engine takes.
     """
 
     weights: int
     kv_cache_token: int
     kv_cache: int
     activations: int
-    vision_cache: int
-    originals: int
+    vision_cache: int = 0
+    originals: int = 0
+    copies: int = 0
+    runtime: int = 0
+    share: float = 1.0
 
     @property
     def least(self) -> int:
         """Without which the engine does not start."""
-        return self.weights + self.kv_cache + self.activations + self.vision_cache
+        return self.runtime + self.weights + self.copies + self.kv_cache + self.activations + self.vision_cache
+
+    def __str__(self) -> str:
+        parts = {
+            "process": self.runtime,
+            "weights": self.weights,
+            "packed copies": self.copies,
+            "KV cache": self.kv_cache,
+            "activations": self.activations,
+            "image embeddings": self.vision_cache,
+        }
+        return ", ".join(f"{name} {_gb(count)}" for name, count in parts.items() if count)
 
 
-def memory_need(plan: MergePlan, base: Checkpoint, donor: Checkpoint, config: EngineConfig) -> MemoryNeed:
-    """What an engine needs of each of its GPUs; a close estimate from above for decoders of the LLaMA kind."""
-    text = text_config(base.config)
-    ranks = config.tensor_parallel_size
-    stored = sum(info.elements * _width(config, info.dtype) for info in base.tensors.values())
-    width = _width(config, next(iter(plan.merged)).dtype)
-    hidden, layers = int(text["hidden_size"]), int(text["num_hidden_layers"])
-    heads = int(text["num_attention_heads"])
-    kv_heads = int(text.get("num_key_value_heads") or heads)
-    head = int(text.get("head_dim") or hidden // heads)
-    per_token = 2 * layers * max(kv_heads // ranks, 1) * head * width
-    longest = min(config.max_model_len, int(text.get("max_position_embeddings") or config.max_model_len))
-    asked = int(config.kv_cache_gb * GB)
-    inner = int(text.get("intermediate_size") or 4 * hidden)
-    forward = ACTIVATION_TOKENS * (4 * hidden + 2 * inner // ranks) * width
-    logits = 3 * 4 * LOGITS_ROWS * int(text.get("vocab_size") or 0) // ranks
-    names = {piece.donor for tensor in plan.merged for piece in tensor.pieces}
-    return MemoryNeed(
-        weights=stored // ranks,
-        kv_cache_token=per_token,
-        kv_cache=asked or longest * per_token,
-        activations=forward + logits,
-        vision_cache=config.vision_cache_tokens * hidden * width,
-        originals=total_bytes(base.tensors[tensor.name] for tensor in plan.merged)
-        + total_bytes(donor.tensors[name] for name in names),
-    )
+@dataclass(frozen=True)
+class ModelSizes:
+    """What of a base an engine's memory follows from.
+
+    Attributes:
+        weights: bytes of all its tensors in the dtype that is computed with.
+        width: bytes of one number in that dtype.
+        vocabulary: rows of the embeddings.
+        head: bytes of the output head, tied or not.
+        longest: tokens of the longest prompt and answer together.
+        originals: bytes, as stored, of what is merged: the base's tensors and the donor's.
+    """
+
+    numbers: LanguageModelNumbers
+    weights: int
+    width: int
+    vocabulary: int
+    head: int
+    longest: int
+    originals: int
+
+    @classmethod
+    def of(cls, plan: MergePlan, base: Checkpoint, donor: Checkpoint, config: EngineConfig, device: str) -> ModelSizes:
+        """From headers and configs; the dtype is the one that an engine on this device would compute with."""
+        architecture = named_architecture(plan.base.architecture)
+        numbers = LanguageModelNumbers.of(base.config, architecture, f"{base.location}/config.json")
+        dtype = pick_dtype(config.dtype, device)
+
+        def width(stored: str) -> int:
+            return DTYPES[stored] if dtype == "auto" else BYTES.get(dtype, 2)
+
+        embeddings = [tensor for tensor in plan.tensors if tensor.role in (EMBED_TOKENS, LM_HEAD)]
+        head = max(embeddings, key=lambda tensor: prod(tensor.shape), default=None)
+        own = text_config(base.config).get("max_position_embeddings") or base.config.get("max_position_embeddings")
+        donors = {piece.donor for tensor in plan.merged for piece in tensor.pieces}
+        computed = width(next(iter(plan.merged)).dtype)
+        return cls(
+            numbers=numbers,
+            weights=sum(info.elements * width(info.dtype) for info in base.tensors.values()),
+            width=computed,
+            vocabulary=head.shape[0] if head else 0,
+            head=prod(head.shape) * computed if head else 0,
+            longest=min(config.max_model_len, int(own or config.max_model_len)),
+            originals=total_bytes(base.tensors[tensor.name] for tensor in plan.merged)
+            + total_bytes(donor.tensors[name] for name in donors),
+        )
+
+    def kv_cache_token(self, ranks: int = 1) -> int:
+        """Bytes of the KV cache for one token, on each of the ranks that share its heads."""
+        return 2 * self.numbers.layers * max(self.numbers.kv_heads // ranks, 1) * self.numbers.head_dim * self.width
+
+    def forward(self, tokens: int, ranks: int = 1) -> int:
+        """Bytes of the activations of a forward pass over so many tokens, on each rank."""
+        return tokens * (4 * self.numbers.hidden_size + 2 * self.numbers.intermediate_size // ranks) * self.width
+
+    def logits(self, rows: int, copies: int, ranks: int = 1) -> int:
+        """Bytes of so many rows of logits in float32, of which several copies are held at once."""
+        return copies * rows * self.vocabulary * 4 // ranks
 
 
-def check_memory(need: MemoryNeed, free: int, config: EngineConfig) -> str:
-    """A sentence that says how the GPU's memory will be used.
+def check_memory(need: MemoryNeed, free: int, config: EngineConfig, device: str = "cuda") -> str:
+    """A sentence that says how memory will be used.
 
     Args:
-        free: bytes of one GPU.
+        free: bytes of one GPU, or of the machine.
 
     Raises:
         UserError: the engine does not fit; says by how much, and what to change.
     """
-    budget = int(free * config.gpu_memory_utilization)
-    parts = (
-        f"weights {_gb(need.weights)}, KV cache {_gb(need.kv_cache)}, activations {_gb(need.activations)}, "
-        f"image embeddings {_gb(need.vision_cache)}"
-    )
+    budget, place = int(free * need.share), "on each GPU" if device == "cuda" else "of memory"
     if need.least > budget:
-        raise UserError(
-            f"engine: needs {_gb(need.least)} GB on each GPU ({parts}), has {_gb(budget)} of {_gb(free)} "
-            f"(engine.gpu_memory_utilization={config.gpu_memory_utilization:g}); {'; or '.join(_ways(need, config))}"
-        )
-    room = free - budget
-    place = "on the GPU" if need.originals <= room else "in host memory, or read from the files"
-    return f"each GPU: {parts} GB of {_gb(budget)}; original weights ({_gb(need.originals)} GB) {place}"
+        of = f" of {_gb(free)} (engine.gpu_memory_utilization={need.share:g})" if need.share < 1 else ""
+        ways = "; or ".join(_ways(need, config, device))
+        raise UserError(f"engine: needs {_gb(need.least)} GB {place} ({need}), has {_gb(budget)}{of} free; {ways}")
+    if device != "cuda":
+        return f"each engine: {need} GB of {_gb(budget)} free"
+    held = "on the GPU" if need.originals <= free - budget else "in host memory, or read from the files"
+    return f"each GPU: {need} GB of {_gb(budget)}; original weights ({_gb(need.originals)} GB) {held}"
 
 
-def preflight(plan: MergePlan, config: EngineConfig, gpus: Iterable[int]) -> str | None:
-    """Checks the smallest of the GPUs that engines may get (their memory in bytes); None without one."""
-    smallest = min(gpus, default=None)
-    if smallest is None or config.kind == EngineKind.transformers:
+def free_host_memory() -> int | None:
+    """Bytes that this process can still get: of the machine, or of its container; None where nobody says."""
+    found = []
+    try:
+        lines = dict(line.split(":", 1) for line in MEMINFO.read_text(encoding="ascii").splitlines())
+        found.append(int(lines["MemAvailable"].split()[0]) << 10)
+    except (OSError, KeyError, ValueError):
         return None
-    need = memory_need(plan, Checkpoint.open(plan.base.location), Checkpoint.open(plan.donor.location), config)
-    return check_memory(need, smallest, config)
+    try:
+        limit, used = ((CGROUP / f"memory.{name}").read_text(encoding="ascii") for name in ("max", "current"))
+        statistics = dict(line.split() for line in (CGROUP / "memory.stat").read_text(encoding="ascii").splitlines())
+        reclaimable = int(statistics["inactive_file"]) + int(statistics["active_file"])  # page cache
+        found.append(int(limit) - int(used) + reclaimable)
+    except (OSError, KeyError, ValueError):  # no cgroup, or no limit ("max")
+        pass
+    return min(found)
 
 
-def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The language model's part of a config: nested, or the whole where it is flat."""
-    for name in ("text_config", "llm_config", "language_config"):
-        if isinstance(config.get(name), dict):
-            return {**config, **config[name]}
-    return config
-
-
-def _ways(need: MemoryNeed, config: EngineConfig) -> list[str]:
+def _ways(need: MemoryNeed, config: EngineConfig, device: str) -> list[str]:
     """What a user can change, the likeliest first."""
-    ways = [f"engine.tensor_parallel_size={2 * config.tensor_parallel_size} (more GPUs for one engine)"]
-    if need.kv_cache > need.weights // 4:
-        shorter = "lower engine.kv_cache_gb" if config.kv_cache_gb else "lower engine.max_model_len"
-        ways.insert(0, shorter)
+    ways = []
     if need.vision_cache > need.weights // 4:
-        ways.insert(0, "lower engine.vision_cache_tokens")
-    if config.gpu_memory_utilization < 0.9:
+        ways.append("lower engine.vision_cache_tokens")
+    if need.kv_cache > need.weights // 4:
+        ways.append("lower engine.kv_cache_gb" if config.kv_cache_gb else "lower engine.max_model_len")
+    if device == "cuda":
+        ways.append(f"engine.tensor_parallel_size={2 * config.tensor_parallel_size} (more GPUs for one engine)")
+    elif pick_dtype(config.dtype, device) == "float32":
+        ways.append("engine.dtype=bfloat16 (half the weights)")
+    if device == "cuda" and need.share < 0.9:
         ways.append("engine.gpu_memory_utilization=0.92")
-    return ways
-
-
-def _width(config: EngineConfig, stored: str) -> int:
-    return DTYPES[stored] if config.dtype == "auto" else BYTES.get(config.dtype, 2)
+    if device != "cuda" and config.actors > 1:
+        ways.append("lower engine.actors")
+    return ways or ["a machine with more memory"]
 
 
 def _gb(count: int) -> str:

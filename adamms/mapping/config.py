@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Duplicates(StrEnum):
-    """What a weight that the base duplicated becomes, where the donor has no duplicate."""
+    """What happens to a duplicated weight of the base if the donor has only one such weight."""
 
     merge = "merge"
     keep = "keep"
@@ -23,7 +23,7 @@ class Embeddings(StrEnum):
 
 
 class Check(StrEnum):
-    """What a check that fails does: nothing, a note in the plan, or it refuses to merge."""
+    """What a failed check leads to: nothing (it is not made), a note in the plan, or an error."""
 
     off = "off"
     warn = "warn"
@@ -46,7 +46,7 @@ class MappingConfig:
     ancestry_check: Check = Check.error
     """Whether the two language models grew from one ancestor, by sampled weights."""
     rope_check: Check = Check.error
-    """Whether both place positions alike (rope_theta, rope_scaling)."""
+    """Whether both encode positions in the same way (rope_theta, rope_scaling)."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from adamms.errors import UserError
-from adamms.mapping.architecture import EMBED_TOKENS, LM_HEAD, Architecture, Layout, Rule, RuleMatcher
+from adamms.mapping.architecture import EMBED_TOKENS, LM_HEAD, Architecture, Layout, NameRule, RuleMatcher
 from adamms.mapping.numbers import LanguageModelNumbers
 
 EMBEDDINGS = frozenset({EMBED_TOKENS, LM_HEAD})
@@ -31,8 +31,8 @@ class LanguageModelView:
 
     Attributes:
         segments: by checkpoint tensor name, in order of rows; they tile the tensor.
-        roles: of the tensors that no rule names: 'vision', 'projector', ..., 'dropped', 'other'.
-        tied: lm_head is embed_tokens, by the config or since there is none.
+        roles: of the tensors that no rule matches: 'vision', 'projector', ..., 'dropped', 'other'.
+        tied: lm_head is embed_tokens, as the config says or because the checkpoint has no lm_head.
     """
 
     architecture: Architecture
@@ -90,11 +90,11 @@ class LanguageModelView:
 
 
 def layer_of(canonical: str) -> int | None:
-    """The layer's number in a canonical name; None for what belongs to no layer."""
+    """The number of the layer in a canonical name; None for tensors outside the layers."""
     return int(canonical.split(".", 2)[1]) if canonical.startswith("layers.") else None
 
 
-def _cut(name: str, rows: int, rule: Rule, numbers: LanguageModelNumbers) -> Iterator[Segment]:
+def _cut(name: str, rows: int, rule: NameRule, numbers: LanguageModelNumbers) -> Iterator[Segment]:
     if len(rule.parts) == 1:
         yield Segment(name, 0, rows, rule.parts[0], 0, rule.expert)
         return
@@ -108,14 +108,14 @@ def _cut(name: str, rows: int, rule: Rule, numbers: LanguageModelNumbers) -> Ite
             start += height
 
 
-def _expected_rows(rule: Rule, numbers: LanguageModelNumbers) -> int | None:
-    """Rows of a tensor by the config's numbers; None where they do not tell."""
+def _expected_rows(rule: NameRule, numbers: LanguageModelNumbers) -> int | None:
+    """How many rows a tensor should have by the config's numbers; None if they do not determine it."""
     sizes = [_rows(part, numbers) for part in rule.parts]
     return None if None in sizes else sum(size for size in sizes if size)
 
 
 def _rows(canonical: str, numbers: LanguageModelNumbers) -> int | None:
-    """Rows of a canonical tensor by the config's numbers; None where they do not tell."""
+    """How many rows a canonical tensor has by the config's numbers; None if they do not determine it."""
     part = canonical.rsplit(".", 2)[-2] if canonical.count(".") > 1 else ""
     if part == "q_proj":
         return numbers.heads * numbers.head_dim

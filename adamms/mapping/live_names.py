@@ -1,4 +1,4 @@
-"""What a checkpoint's tensors are called in a live model, whose library may have renamed them on loading."""
+"""The names of a checkpoint's tensors in a live model, whose library may have renamed them on loading."""
 
 from __future__ import annotations
 

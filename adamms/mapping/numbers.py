@@ -1,4 +1,4 @@
-"""The language model's numbers from a `config.json`: what has to agree before two models can be merged."""
+"""The numbers of a language model in its `config.json`, which two models have to share before they can be merged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from adamms.mapping.architecture import Architecture, text_defaults
 
 # Sub-configurations in which a multimodal config keeps its language model's numbers.
 TEXT_CONFIGS = ("text_config", "llm_config", "language_config", "language_model_config")
-# How each number is called in a config: what errors name, since it is what a person can look up.
+# The name of each number in a config, which errors use.
 SIZES = {
     "layers": "num_hidden_layers",
     "hidden_size": "hidden_size",
@@ -27,7 +27,7 @@ MROPE = "mrope"  # Qwen's positions in time, height and width; for text all thre
 
 @dataclass(frozen=True, slots=True)
 class LanguageModelNumbers:
-    """Sizes of one language model, and how it computes; None where the config does not say and no default is known."""
+    """Sizes of a language model, and how it computes; None where the config has no number and no default is known."""
 
     layers: int
     hidden_size: int
@@ -45,7 +45,7 @@ class LanguageModelNumbers:
         """Reads them from a model's config.
 
         Raises:
-            UserError: a number is missing or no number; `where` names the file.
+            UserError: a number is missing or malformed; `where` names the file.
         """
         text = _Text(config, architecture)
         problems: list[str] = []
@@ -78,13 +78,14 @@ class LanguageModelNumbers:
         return numbers
 
     def differing_sizes(self, other: LanguageModelNumbers) -> list[str]:
-        """What keeps tensors of the two from corresponding, each as 'name a != b'."""
+        """The sizes that differ, each as 'name a != b'."""
         pairs = [(key, getattr(self, name), getattr(other, name)) for name, key in SIZES.items()]
         return [f"{key} {a} != {b}" for key, a, b in pairs if a != b]
 
 
 class _Text:
-    """Looking a number up: in the nested text configuration, its class's defaults, the family's, the whole config."""
+    """Looks numbers up in the nested text configuration, then in the defaults of its `model_type`, then in those of the
+    architecture, then in the whole config."""
 
     def __init__(self, config: Mapping[str, Any], architecture: Architecture) -> None:
         self.config, self.architecture = config, architecture
@@ -95,19 +96,19 @@ class _Text:
             self.defaults = text_defaults().get(model_type, {})
 
     def get(self, key: str) -> Any:
-        rule = self.architecture.numbers.get(key, key)
+        name = self.architecture.numbers.get(key, key)
         divide_by = 1
-        if isinstance(rule, Mapping):
-            rule, divide_by = rule.get("key", key), rule.get("divide_by", 1)
+        if isinstance(name, Mapping):
+            name, divide_by = name.get("key", key), name.get("divide_by", 1)
         for source in (self.text, self.defaults, self.architecture.defaults, self.config):
-            value = source.get(rule)
+            value = source.get(name)
             value = source.get(key) if value is None and divide_by == 1 else value
             if value is not None:
                 return value // divide_by if type(value) is int and type(divide_by) is int and divide_by > 1 else value
         return None
 
     def rope(self, key: str) -> Any:
-        """transformers 5 moved `rope_theta` into `rope_parameters`, by kind of layer where a model has several."""
+        """A number of the rope; transformers 5 has them in `rope_parameters`, by kind of layer if there are several."""
         parameters = self.text.get("rope_parameters")
         if isinstance(parameters, Mapping):
             full = parameters.get("full_attention")
@@ -125,7 +126,7 @@ class _Text:
 
 
 def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The part of a config that describes the language model: a sub-configuration, or the whole."""
+    """The part of a config that describes the language model: one of `TEXT_CONFIGS`, or the whole config."""
     for key in TEXT_CONFIGS:
         if isinstance(config.get(key), Mapping):
             return config[key]  # type: ignore[no-any-return]
@@ -133,7 +134,7 @@ def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _scaling(text: _Text) -> str | None:
-    """How positions are stretched, in a word or two; None for plain rope."""
+    """How positions are scaled, such as 'linear x4' or MROPE; None for plain rope."""
     for key in ("rope_parameters", "rope_scaling"):
         value = text.text.get(key)
         if isinstance(value, Mapping):

@@ -1,11 +1,11 @@
-"""The one way from settings to a plan: what `adamms map`, a merge and a search all start with."""
+"""From settings to a plan: the first step of `adamms map`, of a merge and of a search."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from adamms.checkpoint import Checkpoint
+from adamms.checkpoint import Checkpoint, open_checkpoint
 from adamms.mapping.ancestry import check_ancestry
 from adamms.mapping.plan import MergePlan, TensorPlan
 from adamms.mapping.planner import identify, plan_merge, view_of
@@ -27,21 +27,21 @@ def plan_pair(settings: PairSettings, *, weights: bool = True) -> PlannedPair:
     """Opens the models, plans the merge, and checks that they share an ancestor.
 
     Args:
-        weights: False where they are only looked at: of a remote model, headers and samples are fetched.
+        weights: False to fetch of a remote model's weights only headers and samples, which is enough to plan.
 
     Raises:
-        UserError: a model cannot be had, or the two cannot be merged.
+        UserError: a model cannot be found or fetched, or the two cannot be merged.
     """
-    base = Checkpoint.open(settings.base, weights=weights)
-    donor = Checkpoint.open(settings.donor, weights=weights)
-    ancestor = Checkpoint.open(settings.ancestor, weights=weights) if settings.ancestor else None
+    base = open_checkpoint(settings.base, weights=weights)
+    donor = open_checkpoint(settings.donor, weights=weights)
+    ancestor = open_checkpoint(settings.ancestor, weights=weights) if settings.ancestor else None
     plan = plan_merge(base, donor, settings.mapping, ancestor)
     ancestry = check_ancestry(plan, base, donor, settings.mapping.ancestry_check)
     return PlannedPair(replace(plan, notes=(*plan.notes, ancestry)), base, donor, ancestor)
 
 
 def plan_alone(model: Checkpoint) -> MergePlan:
-    """The plan that leaves a model as it is: for asking a parent the same questions as the candidates."""
+    """A plan that keeps every tensor of a model, so that an engine can answer with a parent alone."""
     identity = identify(model, view_of(model, None, "donor"))
     tensors = tuple(TensorPlan(t.name, t.dtype, t.shape, "", reason="alone") for t in model.tensors.values())
     return MergePlan(identity, identity, None, tensors)

@@ -1,7 +1,7 @@
 """The merge plan: plain data that says, for every base tensor, what is merged into it or why it is kept.
 
-Everything hangs on it: it is printed (`adamms map`), hashed (the fingerprint of a run), sent to Ray tasks,
-logged to MLflow, and executed by the one function that merges, on disk and inside a live engine.
+It is printed (`adamms map`), hashed (the fingerprint of a run), sent to Ray tasks, logged to MLflow, and executed by
+the same function on disk and inside a live engine.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from adamms.checkpoint import DTYPES
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Rows `start` to `stop` of a base tensor, and the same number of rows of the donor that merge into them.
+    """Rows `start` to `stop` of a base tensor, and the rows of a donor tensor that merge into them.
 
-    With an ancestor, its rows come along (task-vector methods need them).
+    As many rows, from `donor_start` on; likewise of an ancestor's tensor, for methods on task vectors.
     """
 
     start: int
@@ -39,7 +39,7 @@ class TensorPlan:
     Attributes:
         dtype: safetensors name; the output's too.
         role: what the tensor is, in canonical terms ('self_attn.q_proj.weight') or outside them ('vision').
-        experts: which duplicate of the language model's weights its rows are, '' where it has none.
+        expert: which duplicate of a duplicated weight it is ('vision', 'text'); '' where there is one weight.
     """
 
     name: str
@@ -57,7 +57,7 @@ class TensorPlan:
 
 @dataclass(frozen=True, slots=True)
 class ModelIdentity:
-    """Which model a plan was made from; `digest` identifies it wherever it lies."""
+    """Which model a plan was made from; `digest` identifies it on any machine."""
 
     location: str
     architecture: str
@@ -71,7 +71,7 @@ class MergePlan:
 
     Attributes:
         unused: donor tensors that nothing was merged from, with the reason.
-        notes: what a person should know of how the plan came about, in plain sentences.
+        notes: sentences for the user about how the plan was made.
     """
 
     base: ModelIdentity
@@ -93,18 +93,18 @@ class MergePlan:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of what the plan does and to which models; where they lie and why it does so do not matter."""
+        """Hash of what the plan does to which models; their locations and the reasons do not count."""
         models = [model.digest if model else None for model in (self.base, self.donor, self.ancestor)]
         tensors = [(t.name, t.dtype, t.shape, [_values(piece) for piece in t.pieces]) for t in self.tensors]
         return hashlib.sha256(json.dumps([models, tensors]).encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it; `from_dict` gives the same plan back."""
+        """The plan as JSON-compatible data, from which `from_dict` makes the same plan."""
         return {**asdict(self), "fingerprint": self.fingerprint}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> MergePlan:
-        """A plan from what `to_dict` gave."""
+        """The plan that `to_dict` was called on."""
         tensors = [
             TensorPlan(**{**t, "shape": tuple(t["shape"]), "pieces": tuple(Piece(**p) for p in t["pieces"])})
             for t in data["tensors"]

@@ -91,7 +91,7 @@ def _recognise(checkpoint: Checkpoint, title: str) -> Architecture:
 
 
 class _Planner:
-    """Holds what planning every tensor needs; `problems` are collected, to be reported together."""
+    """Plans one tensor after the other; collects `problems`, to be reported together."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class _Planner:
 
     @property
     def embedding_unused(self) -> str:
-        """Why an embedding of the donor has no part in the result."""
+        """Why an embedding of the donor that is not merged is unused."""
         return "lm_head is embed_tokens in the base" if self.vocabularies.merges else self.vocabularies.reason
 
     def plan_tensor(self, name: str) -> TensorPlan:
@@ -196,8 +196,8 @@ class _Planner:
 
 
 def _counterpart(index: CanonicalIndex, segment: Segment, duplicates: str) -> Sequence[Segment]:
-    """Where the other model keeps a segment's weight (paper, section 3.1): its own duplicate for the same expert
-    (vision to vision, text to text), else the weight that was duplicated."""
+    """The segments of another model that hold a segment's weight (paper, section 3.1): the duplicate for the same
+    expert (vision to vision, text to text), else the weight that was duplicated."""
     experts: list[str | None] = [segment.expert]
     if segment.expert is None:
         experts.append("text")
@@ -283,7 +283,7 @@ def _unused(view: LanguageModelView, tensors: Sequence[TensorPlan], embedding_re
 
 
 def identify(checkpoint: Checkpoint, view: LanguageModelView) -> ModelIdentity:
-    """Which model it is, for a plan."""
+    """The identity that a plan records of a model."""
     return ModelIdentity(checkpoint.location, view.architecture.name, view.layout.origin, checkpoint.digest)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -35,7 +35,7 @@ class Counts:
 
 
 def print_plan(plan: MergePlan, console: Console | None = None) -> None:
-    """Prints the models, the table of parts, why tensors are kept or unused, and the notes."""
+    """Prints the models, the table of parts, why tensors are kept or unused, and the notes; no reason twice."""
     console = console or Console()
     for title, model in (("base", plan.base), ("donor", plan.donor), ("ancestor", plan.ancestor)):
         if model is not None:
@@ -43,10 +43,14 @@ def print_plan(plan: MergePlan, console: Console | None = None) -> None:
             console.print(Text(text), soft_wrap=True)
     console.print()
     console.print(_table(plan))
-    _print_reasons(console, "kept", Counter((_part(t), t.reason) for t in plan.tensors if not t.merges))
-    _print_reasons(console, "kept in part", Counter((_part(t), t.reason) for t in plan.merged if t.reason))
-    _print_reasons(console, "unused in the donor", Counter(("", reason) for reason in plan.unused.values()))
-    _print_lines(console, "notes", plan.notes)
+    printed: dict[str, str] = {}
+    for title, reasons in (
+        ("kept", [(_part(tensor), tensor.reason) for tensor in plan.tensors if not tensor.merges]),
+        ("kept in part", [(_part(tensor), tensor.reason) for tensor in plan.merged if tensor.reason]),
+        ("unused in the donor", [("", reason) for reason in plan.unused.values()]),
+    ):
+        _print_lines(console, title, _reason_lines(reasons, printed))
+    _print_lines(console, "notes", [note for note in plan.notes if note.partition(": ")[2] not in printed])
     console.print()
     console.print(_summary(plan), highlight=False)
 
@@ -106,19 +110,29 @@ def _table(plan: MergePlan) -> Table:
     return table
 
 
-def _print_reasons(console: Console, title: str, reasons: Counter[tuple[str, str]]) -> None:
-    width = max((len(str(number)) for number in reasons.values()), default=0)
-    _print_lines(console, title, _reason_lines(reasons, width))
+def _reason_lines(reasons: Iterable[tuple[str, str]], printed: dict[str, str]) -> list[str]:
+    """A line for each reason: how many tensors it holds for, of which parts.
+
+    Args:
+        reasons: the part and the reason of each tensor.
+        printed: the reasons of earlier sections, with the parts named there; those of this one are added.
+    """
+    parts: dict[str, Counter[str]] = {}
+    for part, reason in reasons:
+        parts.setdefault(reason, Counter())[part] += 1
+    width = max((len(str(found.total())) for found in parts.values()), default=0)
+    lines = []
+    for reason, found in parts.items():
+        names = ", ".join(part for part in found if part and not reason.startswith(part))
+        text = f"{names}: {reason}" if names else reason
+        if printed.get(reason):
+            text = f"for the same reason as {printed[reason]} above"
+        printed.setdefault(reason, names)
+        lines.append(f"{found.total():{width}} {text}")
+    return lines
 
 
-def _reason_lines(reasons: Counter[tuple[str, str]], width: int) -> Iterator[str]:
-    for (part, reason), number in reasons.items():
-        named = reason if not part or reason.startswith(part) else f"{part}: {reason}"
-        yield f"{number:{width}} {named}"
-
-
-def _print_lines(console: Console, title: str, lines: Iterable[str]) -> None:
-    lines = list(lines)
+def _print_lines(console: Console, title: str, lines: Sequence[str]) -> None:
     if lines:
         console.print()
         console.print(title, style="bold")

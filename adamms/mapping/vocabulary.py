@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adamms.checkpoint.checkpoint import read_json
+from adamms.checkpoint.json_file import read_json
 from adamms.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ TOKENIZERS = "tokenizer.json, vocab.json or tokenizer.model"
 
 @dataclass(frozen=True, slots=True)
 class RowRun:
-    """`length` rows from `start` in the base correspond to as many in the donor, and perhaps in the ancestor."""
+    """`length` rows from `start` on correspond to rows of the donor, and of the ancestor if there is one."""
 
     start: int
     donor_start: int
@@ -33,10 +33,10 @@ class RowRun:
 
 @dataclass(frozen=True)
 class VocabularyMatch:
-    """Which rows of the embeddings merge, and a sentence that says why these.
+    """Which rows of the embeddings merge, and the reason as a sentence.
 
     Attributes:
-        pairs: base row -> donor row; None where every row is itself.
+        pairs: base row -> donor row; None if each row corresponds to the row of the same number.
         ancestor: base row -> ancestor row; None likewise.
     """
 
@@ -46,9 +46,9 @@ class VocabularyMatch:
     ancestor: Mapping[int, int] | None = None
 
     def runs(self, rows: int, donor_rows: int, ancestor_rows: int | None = None) -> list[RowRun]:
-        """The corresponding rows of matrices of these heights, joined where all sides go on by one.
+        """The corresponding rows of matrices with so many rows, joined into runs that are consecutive in all of them.
 
-        Never a row that one of them does not have: matrices may be padded, or shorter than the tokenizer.
+        Rows that a matrix does not have are left out: matrices may be padded, or shorter than the tokenizer.
         """
         if not self.merges:
             return []
@@ -66,7 +66,7 @@ class VocabularyMatch:
                 continue
             origin = row if self.ancestor is None else self.ancestor.get(row, -1)
             if ancestor_rows is None:
-                yield row, donor_row, row  # goes on by one as the base does, so that it never ends a run
+                yield row, donor_row, row  # consecutive wherever the base is, so that it never ends a run
             elif 0 <= origin < ancestor_rows:
                 yield row, donor_row, origin
 
@@ -131,7 +131,7 @@ def _ancestor_rows(ours: Vocabulary | None, ancestor: Checkpoint) -> Mapping[int
 
 
 def _one_each(pairs: Iterable[tuple[int, int]]) -> dict[int, int]:
-    """Corresponding rows by base row, one each, also where a tokenizer gives two tokens one row."""
+    """Corresponding rows by base row; of several (a tokenizer may give two tokens one row) the first."""
     found: dict[int, int] = {}
     for row, other in pairs:
         found.setdefault(row, other)
@@ -209,7 +209,7 @@ def _sentencepiece(path: Path) -> Vocabulary:
 
     try:
         processor = SentencePieceProcessor(model_file=str(path))
-    except Exception as error:  # the library raises RuntimeError and OSError as it likes
+    except Exception as error:  # the library raises RuntimeError or OSError
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path}: not a sentencepiece model ({reason}); set mapping.embeddings=keep") from None
     return {processor.id_to_piece(row): row for row in range(processor.get_piece_size())}

@@ -1,4 +1,4 @@
-"""Everything in the output that is not weights: the base's own files, the record of the merge, and the model card."""
+"""What the output has beside weights: the base's own files, a record of the merge, and a model card."""
 
 from __future__ import annotations
 
@@ -8,33 +8,34 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adamms import __version__
 from adamms.checkpoint import Checkpoint
-from adamms.checkpoint.checkpoint import read_json
+from adamms.checkpoint.json_file import read_json
 from adamms.mapping.plan import MergePlan, ModelIdentity
 from adamms.merging.recipe import Recipe
+from adamms.merging.statistics import Statistics
+from adamms.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 RECORD = "adamms.json"
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".onnx", ".msgpack", ".h5", ".index.json")
-_OURS = ("README.md", RECORD)  # written anew: what they say of the base does not hold for the merge
-_NOT_A_MODELS = ("__pycache__", "runs", "logs", "checkpoint-", "global_step")
+_WRITTEN_ANEW = ("README.md", RECORD)  # the base's own would describe the base
+_TRAINING_FOLDERS = ("__pycache__", "runs", "logs", "checkpoint-", "global_step")
 
 
 def copy_companions(source: Path, target: Path) -> None:
-    """Configuration, tokenizer, processor, chat template, remote code, licence: all that is not weights.
+    """Copies configuration, tokenizer, processor, chat template, remote code, licence: all that is not weights.
 
-    Links (as in the Hub's cache) are resolved, hidden files left. Of folders, those with remote code or templates
-    come along.
+    Symbolic links (as in the Hub's cache) are resolved and hidden files left out. Of subfolders, only code, templates
+    and small data files are copied.
     """
     for path in sorted(source.iterdir()):
-        if path.name.startswith(".") or path.name in _OURS:
+        if path.name.startswith(".") or path.name in _WRITTEN_ANEW:
             continue
         if path.is_file() and not path.name.endswith(_WEIGHTS):
             shutil.copyfile(path, target / path.name)
-        elif path.is_dir() and not path.name.startswith(_NOT_A_MODELS):
+        elif path.is_dir() and not path.name.startswith(_TRAINING_FOLDERS):
             _copy_small(path, target / path.name)
 
 
@@ -48,9 +49,12 @@ def _copy_small(source: Path, target: Path) -> None:
 
 
 def write_record(
-    plan: MergePlan, models: Iterable[Checkpoint], recipe: Recipe, found: Mapping[str, Any], folder: Path
+    plan: MergePlan, models: Iterable[Checkpoint], recipe: Recipe, statistics: Statistics, folder: Path
 ) -> None:
-    """`adamms.json`: what was merged how, and by which versions."""
+    """Writes `adamms.json`: what was merged how, and by which versions.
+
+    Of the statistics only those of the whole model are recorded; single tensors' can be hundreds.
+    """
     import torch
 
     revisions = {checkpoint.location: revision_of(checkpoint.folder) for checkpoint in models}
@@ -60,7 +64,7 @@ def write_record(
         "python": platform.python_version(),
         "plan": plan.fingerprint,
         "recipe": recipe.to_dict(),
-        "statistics": found,
+        "statistics": {"model": statistics.model, "tensors": len(statistics.parts)},
         **{
             role: _identity(model, revisions)
             for role, model in (("base", plan.base), ("donor", plan.donor), ("ancestor", plan.ancestor))
@@ -72,7 +76,7 @@ def write_record(
 
 
 def was_merged_as(folder: Path, plan: MergePlan, recipe: Recipe) -> bool:
-    """Whether the folder is what this plan and recipe give; folders appear complete or not at all."""
+    """Whether a folder holds the merge of this plan by this recipe; such a folder is never incomplete."""
     path = folder / RECORD
     record = read_json(path) if path.is_file() else {}
     return (record.get("plan"), record.get("recipe")) == (plan.fingerprint, recipe.to_dict())
@@ -88,12 +92,12 @@ def _identity(model: ModelIdentity, revisions: Mapping[str, str | None]) -> dict
 
 
 def revision_of(folder: Path) -> str | None:
-    """The commit of a folder in the Hub's cache (.../snapshots/COMMIT)."""
+    """The commit of a folder in the Hub's cache (.../snapshots/COMMIT), None for other folders."""
     return folder.name if folder.parent.name == "snapshots" else None
 
 
 def write_model_card(plan: MergePlan, base: Checkpoint, recipe: Recipe, folder: Path) -> None:
-    """README.md with the metadata by which the Hub shows a merge."""
+    """Writes README.md, with the metadata by which the Hub shows a merge."""
     merged = len(plan.merged)
     coefficients = "\n".join(f"| {name} | {value} |" for name, value in recipe.to_dict().items())
     card = f"""---
@@ -138,7 +142,7 @@ def _metadata(plan: MergePlan, base: Checkpoint) -> str:
 
 
 def _metadata_of(card: Path) -> dict[str, Any]:
-    """What the base's own card says in its header; nothing where it has none that can be read."""
+    """The metadata of a model card; empty where there is none that can be read."""
     import yaml
 
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
@@ -152,7 +156,7 @@ def _metadata_of(card: Path) -> dict[str, Any]:
 
 
 def _card_name(location: str) -> str:
-    """A Hub id without its revision; of a local folder, which the Hub cannot link to, the name."""
+    """What a model card calls a model: its Hub id without revision, or a local folder's name."""
     return Path(location).name if Path(location).is_dir() else location.partition("@")[0]
 
 

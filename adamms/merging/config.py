@@ -1,9 +1,10 @@
-"""How a plan is executed."""
+"""Settings of a merge."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any, ClassVar
 
 from adamms.mapping.config import PairSettings
 from adamms.support.ray_session import RayConfig
@@ -19,21 +20,18 @@ class Backend(StrEnum):
 
 @dataclass(frozen=True)
 class MergingConfig:
+    MOVED: ClassVar[dict[str, str]] = {
+        name: f"merging.options.{name}" for name in ("density", "scale", "trim_over", "gamma", "epsilon", "seed")
+    }
+    """Settings that an older file may have -> what they are called now."""
+
     method: str = "linear"
-    density: float | None = None
-    """Share of each task vector that is kept, 0 to 1 (ties, dare_*, della, breadcrumbs); None: the method's own."""
-    scale: float | None = None
-    """What the merged task vector is multiplied with before it is added to the ancestor (lambda in the papers)."""
-    trim_over: str | None = None
-    """ties: what the density is a share of: the whole `model` (as its authors do) or each `tensor`."""
-    gamma: float | None = None
-    """breadcrumbs: share of each task vector, of the largest magnitudes, that is dropped."""
-    epsilon: float | None = None
-    """della: the share kept goes from density - epsilon (smallest magnitude) to density + epsilon (largest)."""
-    seed: int | None = None
-    """dare_*, della: of what is dropped at random."""
+    """How base and donor are combined: linear, slerp, ties, ... (an unknown name gets the list of all)."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """The method's own coefficients besides alpha, such as merging.options.density=0.3; what is not given takes the
+    method's default."""
     backend: Backend = Backend.auto
-    """auto: Ray tasks where `ray.address` (or RAY_ADDRESS) names a cluster, else threads of this process."""
+    """auto: Ray tasks if `ray.address` (or RAY_ADDRESS) names a cluster, else threads of this process."""
     workers: int = 0
     """Threads (of this process, or of each Ray task) that read, merge and write; 0: one a core, on Ray one."""
     gpus_per_task: float = 0.0

@@ -1,4 +1,4 @@
-"""The one function that executes a tensor's plan: for files and for live engines, on any device."""
+"""Executing the plan of a tensor: the same function for files and for live engines, on any device."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CHUNK_ELEMENTS = 1 << 17  # float32 temporaries of this size stay in a core's cache
 GPU_CHUNK_ELEMENTS = 1 << 24
-BLOCK_ELEMENTS = 1 << 21  # read and written at once: what a disk is fast with
+BLOCK_ELEMENTS = 1 << 21  # read and written at once: large enough for a disk's full speed
 
 
 class TensorSource(Protocol):
@@ -46,6 +46,21 @@ class Block:
     values: Tensor
 
 
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Elements `start` to `stop` of a flattened base tensor, read at once and computed `step` at a time.
+
+    Attributes:
+        piece: which part of the plan they belong to; None for rows that stay the base's own.
+    """
+
+    tensor: TensorPlan
+    piece: Piece | None
+    start: int
+    stop: int
+    step: int
+
+
 def merged_blocks(
     tensor: TensorPlan,
     originals: Originals,
@@ -54,66 +69,104 @@ def merged_blocks(
     chunk: int = CHUNK_ELEMENTS,
     block: int = BLOCK_ELEMENTS,
 ) -> Iterator[Block]:
-    """What changes in one base tensor, in order, about `block` elements at a time; rows without a piece are not given.
+    """Merges one base tensor, in order, about `block` elements at a time; rows without a piece are left out.
 
     Arithmetic is float32 and rounded once, to the base's dtype, wherever it runs: so a weight merged inside an
-    engine has the same bits as the one written to disk. The values are overwritten when the next block is asked for.
+    engine has the same bits as the one written to disk. A block's values are overwritten by the next block.
 
     Args:
-        statistics: what `measure` found, for a method that needs it.
+        statistics: what `gather_statistics` returned, for a method that needs it.
         chunk: how many elements are computed at once.
     """
-    rule = recipe.rule_of(tensor)
+    rule = recipe.rule
     merged: Tensor | None = None
-    for piece in tensor.pieces:
-        found = statistics.of(tensor.name, piece.donor) if rule.rounds else ()
-        for whole, parts in _blocks(tensor, piece, originals, rule, chunk, block):
-            length = len(whole.stored_base)
-            if merged is None or len(merged) < length:
-                merged = whole.stored_base.new_empty(length)
-            for x in parts:
-                first = x.start - whole.start
-                merged[first : first + len(x.stored_base)] = rule.merge(x, found)
-            yield Block(whole.start, merged[:length])
+    for cut in _cuts(tensor, tensor.pieces, rule, chunk, block):
+        whole = _read(cut, originals, rule)
+        length = len(whole.stored_base)
+        if merged is None or len(merged) < length:
+            merged = whole.stored_base.new_empty(length)
+        for _ in _merge(whole, cut, rule, statistics, merged):
+            pass
+        yield Block(cut.start, merged[:length])
 
 
-def merged_tensor(tensor: TensorPlan, originals: Originals, recipe: Recipe, statistics: Statistics = NONE) -> Tensor:
-    """One whole base tensor after the merge, of the plan's shape and dtype; the base's own where nothing merges."""
-    values = originals.base.read(tensor.name).clone()
-    chunk = CHUNK_ELEMENTS if values.device.type == "cpu" else GPU_CHUNK_ELEMENTS
-    for block in merged_blocks(tensor, originals, recipe, statistics, chunk):
-        values[block.start : block.start + len(block.values)] = block.values
-    return values.reshape(tensor.shape)
+def cuts_of(tensor: TensorPlan, recipe: Recipe, chunk: int, block: int) -> list[Cut]:
+    """All elements of a base tensor, those that stay the base's included, in parts that can be merged in any order.
+
+    Args:
+        chunk, block: as for `merged_blocks`.
+    """
+    found, rule, position = [], recipe.rule, 0
+    row = prod(tensor.shape[1:])
+    for piece in sorted(tensor.pieces, key=lambda piece: piece.start):
+        found += _kept(tensor, position, piece.start * row, block)
+        found += _cuts(tensor, (piece,), rule, chunk, block)
+        position = piece.stop * row
+    return [*found, *_kept(tensor, position, prod(tensor.shape), block)]
+
+
+def merge_cut(
+    cut: Cut, originals: Originals, recipe: Recipe, statistics: Statistics, target: Tensor
+) -> Iterator[Block]:
+    """Writes the merged elements of a cut to `target` (of its length, in the base's dtype); gives each chunk as it is
+    finished, while it is still in the processor's cache."""
+    if cut.piece is None:
+        target.copy_(originals.base.read(cut.tensor.name, cut.start, cut.stop))
+        return iter([Block(cut.start, target)])
+    rule = recipe.rule
+    return _merge(_read(cut, originals, rule), cut, rule, statistics, target)
 
 
 def operands(tensor: TensorPlan, pieces: Iterable[Piece], originals: Originals, rule: Method) -> Iterator[Operands]:
     """The elements of some pieces of a tensor with their counterparts, chunk by chunk."""
+    for cut in _cuts(tensor, pieces, rule, CHUNK_ELEMENTS, BLOCK_ELEMENTS):
+        yield from _read(cut, originals, rule).cut(cut.step)
+
+
+def _cuts(tensor: TensorPlan, pieces: Iterable[Piece], rule: Method, chunk: int, block: int) -> Iterator[Cut]:
+    row = prod(tensor.shape[1:])
     for piece in pieces:
-        for _, parts in _blocks(tensor, piece, originals, rule, CHUNK_ELEMENTS, BLOCK_ELEMENTS):
-            yield from parts
+        length = _row_length(tensor, piece)
+        step = max(chunk // length, 1) * length if rule.whole_rows and length else chunk
+        size = step * max(block // step, 1)
+        for start in range(piece.start * row, piece.stop * row, size):
+            yield Cut(tensor, piece, start, min(start + size, piece.stop * row), step)
 
 
-def _blocks(
-    tensor: TensorPlan, piece: Piece, originals: Originals, rule: Method, chunk: int, block: int
-) -> Iterator[tuple[Operands, Iterator[Operands]]]:
-    """A piece of a tensor with its counterparts as it is read, each block with the chunks that it is computed by."""
+def _kept(tensor: TensorPlan, start: int, stop: int, block: int) -> list[Cut]:
+    return [Cut(tensor, None, first, min(first + block, stop), block) for first in range(start, stop, block)]
+
+
+def _row_length(tensor: TensorPlan, piece: Piece) -> int:
+    """Elements in a row; a vector is one row."""
+    return prod(tensor.shape[1:]) if len(tensor.shape) > 1 else piece.stop - piece.start
+
+
+def _read(cut: Cut, originals: Originals, rule: Method) -> Operands:
+    """The elements of a cut with their counterparts."""
+    tensor, piece = cut.tensor, cut.piece
+    assert piece is not None
     if rule.needs_ancestor and (originals.ancestor is None or piece.ancestor is None):
         raise UserError(f"{tensor.name!r} has no counterpart in an ancestor; this method needs one: --ancestor")
     row = prod(tensor.shape[1:])
-    length = row if len(tensor.shape) > 1 else piece.stop - piece.start
-    step = max(chunk // length, 1) * length if rule.whole_rows and length else chunk
     to_donor, to_ancestor = (piece.donor_start - piece.start) * row, (piece.ancestor_start - piece.start) * row
-    size = step * max(block // step, 1)
-    for start in range(piece.start * row, piece.stop * row, size):
-        stop = min(start + size, piece.stop * row)
-        whole = Operands(
-            tensor.name,
-            start,
-            length,
-            originals.base.read(tensor.name, start, stop),
-            originals.donor.read(piece.donor, start + to_donor, stop + to_donor),
-            originals.ancestor.read(piece.ancestor, start + to_ancestor, stop + to_ancestor)
-            if rule.needs_ancestor and originals.ancestor is not None and piece.ancestor is not None
-            else None,
-        )
-        yield whole, whole.cut(step)
+    return Operands(
+        tensor.name,
+        cut.start,
+        _row_length(tensor, piece),
+        originals.base.read(tensor.name, cut.start, cut.stop),
+        originals.donor.read(piece.donor, cut.start + to_donor, cut.stop + to_donor),
+        originals.ancestor.read(piece.ancestor, cut.start + to_ancestor, cut.stop + to_ancestor)
+        if rule.needs_ancestor and originals.ancestor is not None and piece.ancestor is not None
+        else None,
+    )
+
+
+def _merge(whole: Operands, cut: Cut, rule: Method, statistics: Statistics, target: Tensor) -> Iterator[Block]:
+    assert cut.piece is not None
+    found = statistics.of(cut.tensor.name, cut.piece.donor) if rule.rounds else ()
+    for x in whole.cut(cut.step):
+        first = x.start - whole.start
+        part = target[first : first + len(x.stored_base)]
+        part.copy_(rule.merge(x, found))
+        yield Block(x.start, part)

@@ -1,4 +1,4 @@
-"""Where every output tensor lies: which file, and where in it. Decided before a byte is written."""
+"""The layout of the output: which file each tensor is in, and at which offset. Decided before a byte is written."""
 
 from __future__ import annotations
 
@@ -13,20 +13,16 @@ from pathlib import Path
 from adamms.checkpoint import DTYPES, Checkpoint
 from adamms.errors import UserError
 from adamms.mapping.plan import MergePlan, TensorPlan
-from adamms.merging.linux import preallocate
+from adamms.support.system import preallocate
 
 INDEX = "model.safetensors.index.json"
-_PAGE = 4096  # bytes that a file system can share between files (reflink) start at such multiples
+_PAGE = 4096  # file systems that share bytes between files (reflink) do so in blocks of this size
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A tensor's place in the output.
-
-    Attributes:
-        offset: of its first byte in the file.
-    """
+class OutputTensor:
+    """A tensor of the output, whose first byte is at `offset` in the file `path`."""
 
     tensor: TensorPlan
     path: Path
@@ -39,19 +35,19 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One output file."""
+    """One output file: its header (with the 8 bytes of its length) and its tensors, one after the other."""
 
     path: Path
     header: bytes
-    places: tuple[Place, ...]
+    tensors: tuple[OutputTensor, ...]
 
     @property
     def nbytes(self) -> int:
-        return len(self.header) + sum(place.nbytes for place in self.places)
+        return len(self.header) + sum(output.nbytes for output in self.tensors)
 
 
 def lay_out(plan: MergePlan, base: Checkpoint, folder: Path, max_shard_size: str | None = None) -> list[Shard]:
-    """The output files in `folder`: sharded as the base is, or as large as `max_shard_size` allows."""
+    """The output files in `folder`: sharded as the base is, or each as large as `max_shard_size` allows."""
     if max_shard_size is None:
         groups = [
             [tensor for tensor in plan.tensors if base.tensors[tensor.name].path == path] for path in base.weight_files
@@ -65,7 +61,7 @@ def lay_out(plan: MergePlan, base: Checkpoint, folder: Path, max_shard_size: str
 
 
 def start_files(shards: Sequence[Shard]) -> None:
-    """Writes headers and index, and sets the space for all tensors aside.
+    """Writes headers and index, and reserves the disk space of all tensors.
 
     Raises:
         OSError: the disk is full.
@@ -75,10 +71,10 @@ def start_files(shards: Sequence[Shard]) -> None:
             preallocate(file.fileno(), shard.nbytes)
             file.write(shard.header)
     if len(shards) > 1:
-        places = [place for shard in shards for place in shard.places]
+        outputs = [output for shard in shards for output in shard.tensors]
         index = {
-            "metadata": {"total_size": sum(place.nbytes for place in places)},
-            "weight_map": {place.tensor.name: place.path.name for place in places},
+            "metadata": {"total_size": sum(output.nbytes for output in outputs)},
+            "weight_map": {output.tensor.name: output.path.name for output in outputs},
         }
         (shards[0].path.parent / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
@@ -87,7 +83,7 @@ def parse_size(text: str) -> int:
     """Bytes of '5GB', '500 MB', '2GiB' or '1000000'.
 
     Raises:
-        UserError: it is none of these.
+        UserError: the text is no such size.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]?i?B?)\s*", text, re.IGNORECASE)
     unit = match.group(2).upper() if match else "?"
@@ -125,8 +121,8 @@ def _shard(path: Path, tensors: Sequence[TensorPlan], base: Checkpoint) -> Shard
     raw = json.dumps(entries, separators=(",", ":")).encode()
     raw += b" " * (-len(raw) % 8)  # data starts aligned, as the safetensors library writes it
     source = base.tensors[tensors[0].name].offset if tensors else None
-    if source is not None:  # within a page, bytes lie as in the base's file, so that they can be shared
+    if source is not None:  # bytes start as far into a block as in the base's file, so that blocks can be shared
         raw += b" " * ((source - 8 - len(raw)) % _PAGE)
     header = struct.pack("<Q", len(raw)) + raw
-    places = (Place(tensor, path, len(header) + start) for tensor, start in zip(tensors, starts, strict=True))
-    return Shard(path, header, tuple(places))
+    outputs = (OutputTensor(tensor, path, len(header) + start) for tensor, start in zip(tensors, starts, strict=True))
+    return Shard(path, header, tuple(outputs))

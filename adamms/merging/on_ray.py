@@ -1,4 +1,4 @@
-"""A `Run` whose groups are Ray tasks. No tensor passes through the driver: tasks read and write the shared disk."""
+"""An executor whose groups are Ray tasks. No tensor passes through the driver: tasks read and write the shared disk."""
 
 from __future__ import annotations
 
@@ -7,31 +7,35 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from adamms.errors import UserError
-from adamms.merging.run import After, Run, device_of, run_on_threads
+from adamms.merging.executor import Executor, Reduce, device_of, run_on_threads
 from adamms.support.ray_session import ray_session
 
 if TYPE_CHECKING:
     from adamms.merging.config import MergingConfig
     from adamms.support.ray_session import RayConfig
 
-RETRIES = 10  # of a task whose worker or machine died; it writes the same bytes to the same places again
+RETRIES = 10  # of a task whose worker or machine died; it writes the same bytes to the same offsets again
 
 
 @contextmanager
-def run_on_ray(merging: MergingConfig, ray_config: RayConfig) -> Iterator[Run]:
-    """Tasks on the cluster that `ray.address` names, that this job runs in, or on a new one on this machine."""
+def run_on_ray(merging: MergingConfig, ray_config: RayConfig) -> Iterator[Executor]:
+    """An executor on the cluster that `ray.address` names, else on this job's, else on a new one on this machine.
+
+    Raises:
+        UserError: no machine of the cluster is large enough for a task.
+    """
     threads = merging.workers or 1
     resources = {"num_cpus": threads, "num_gpus": merging.gpus_per_task}
     device = device_of(merging)
 
-    def run(
-        function: Callable[[Any], Any], groups: Sequence[Sequence[Any]], after: After | None = None, /
+    def execute(
+        function: Callable[[Any], Any], groups: Sequence[Sequence[Any]], reduce: Reduce | None = None, /
     ) -> Iterator[Any]:
         import ray
 
         task = ray.remote(_run_group).options(**resources, max_retries=RETRIES)
         shared = ray.put(function)
-        pending = [task.remote(shared, group, after, threads, device) for group in groups]
+        pending = [task.remote(shared, group, reduce, threads, device) for group in groups]
         try:
             while pending:
                 yield from ray.get(pending.pop(0))
@@ -45,13 +49,14 @@ def run_on_ray(merging: MergingConfig, ray_config: RayConfig) -> Iterator[Run]:
 
     with ray_session(ray_config.address):
         _check_resources(resources)
-        yield run
+        yield execute
 
 
 def has_room(merging: MergingConfig) -> bool:
-    """Whether some machine has what a task needs beside all that runs there; rather no than yes.
+    """Whether some machine certainly has free what a merge task needs, beside everything that runs on the cluster now.
 
-    Ray tells what is free of the whole cluster only: if that is as much as if every machine had enough, one has.
+    Ray reports free CPUs for the whole cluster only. With m machines and w CPUs a task, m * w free CPUs mean that at
+    least one machine has w free; with fewer the answer is False, though there may be such a machine.
     """
     import ray
 
@@ -62,7 +67,7 @@ def has_room(merging: MergingConfig) -> bool:
 
 
 def _check_resources(wanted: dict[str, float]) -> None:
-    """A task that fits nowhere would wait for ever."""
+    """Raises UserError for a task that is larger than any machine, since Ray would let it wait for ever."""
     import ray
 
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -75,8 +80,8 @@ def _check_resources(wanted: dict[str, float]) -> None:
 
 
 def _run_group(
-    function: Callable[[Any], Any], group: Sequence[Any], after: After | None, threads: int, device: str
+    function: Callable[[Any], Any], group: Sequence[Any], reduce: Reduce | None, threads: int, device: str
 ) -> list[Any]:
-    with run_on_threads(threads, device) as run:
-        results = run(function, [group])
-        return list(after(results) if after else results)
+    with run_on_threads(threads, device) as execute:
+        results = execute(function, [group])
+        return list(reduce(results) if reduce else results)

@@ -1,39 +1,15 @@
-"""What `adamms merge` does, in order."""
+"""Merging a pair whose plan is made, with a progress bar."""
 
 from __future__ import annotations
 
-import logging
-import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
-from adamms.mapping import PlannedPair, plan_pair
+from adamms.mapping import PlannedPair
 from adamms.merging.config import MergeSettings
 from adamms.merging.recipe import Recipe
-from adamms.merging.staging import check_output
-from adamms.merging.to_disk import check_ancestor, merge_to_disk
+from adamms.merging.to_disk import merge_to_disk
 from adamms.support.progress import bytes_bar
-
-LOG = logging.getLogger(__name__)
-
-
-def merge_models(
-    settings: MergeSettings, alpha: float | None, output: Path, *, smoke: bool = False, force: bool = False
-) -> Path:
-    """Opens the models, plans, and merges to `output`.
-
-    Args:
-        alpha: None for a method that finds the donor's weight by itself.
-        smoke: load the result and ask it one question; it appears only if it answers.
-    """
-    recipe = Recipe.of(settings.merging, alpha)
-    if alpha is not None and not recipe.rule.uses_alpha:
-        LOG.warning("%s finds the donor's weight by itself; alpha is not used", recipe.method)
-    check_output(output, force)
-    check_ancestor(recipe, settings.ancestor)
-    pair = plan_pair(settings if recipe.rule.needs_ancestor else replace(settings, ancestor=None))
-    return merge_pair(settings, pair, recipe, output, force=force, check=_smoke if smoke else _no_check)
 
 
 def merge_pair(
@@ -43,10 +19,15 @@ def merge_pair(
     output: Path,
     *,
     force: bool = False,
-    check: Callable[[Path], None] = lambda _: None,
+    check: Callable[[Path], None] | None = None,
     title: str = "merging",
 ) -> Path:
-    """Merges a pair whose plan is made to `output`, with a progress bar; as `merge_to_disk`."""
+    """Writes the merged checkpoint to `output`, as `merge_to_disk` does, and shows on stderr how far it is.
+
+    Args:
+        settings: of which `merging` and `ray` say where and how the merge runs.
+        title: of the progress bar.
+    """
     with bytes_bar(title, pair.plan.bytes) as progress:
         return merge_to_disk(
             pair.plan,
@@ -61,13 +42,3 @@ def merge_pair(
             progress=progress,
             check=check,
         )
-
-
-def _smoke(folder: Path) -> None:
-    from adamms.merging.smoke import ask
-
-    print(f"smoke test, the merged model answers: {ask(folder)!r}", file=sys.stderr)
-
-
-def _no_check(folder: Path) -> None:
-    pass

@@ -1,4 +1,4 @@
-"""A checkpoint read into buffers that are used again and again, and from there onto a device."""
+"""Reading a checkpoint's tensors through reused buffers, onto any device."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from typing import TYPE_CHECKING, Any
 
 from adamms.checkpoint import DTYPES, Checkpoint, TensorInfo
 from adamms.errors import UserError
-from adamms.merging import linux
+from adamms.support import system
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-_FORGET = 1 << 24  # bytes that are taken out of memory at once
+_DROP_BYTES = 1 << 24  # this much of a file is dropped from the page cache at once
 _READ_AHEAD = 1 << 23  # how far the kernel reads ahead, at most
-_LOOK_AHEAD = 1 << 26  # how much of a row says whether it was in memory before
+_PROBE_BYTES = 1 << 26  # this much of what will be read tells whether the file was in the page cache before
 
 
 class Reader:
-    """A `TensorSource` over a checkpoint: what `read` gave holds until the same thread reads again.
+    """A `TensorSource` over a checkpoint; a tensor that `read` returned is valid until the same thread reads again.
 
-    Every thread has its own buffer, open files and (on a GPU) stream, so one reader serves them all; threads overlap
-    each other's reading, copying and computing. It can be sent to another process.
+    Every thread has its own buffer, open file and (on a GPU) stream, so many threads can share one reader and overlap
+    their reading, copying and computing. A reader can be pickled.
 
     Args:
-        last: nobody here reads this again soon, so what comes from the disk need not be kept in memory.
+        last: this process will not read the weights again soon, so the pages that it brings into the page cache are
+            dropped from there; pages that were there before stay.
     """
 
     def __init__(self, checkpoint: Checkpoint, device: str = "cpu", *, last: bool = False) -> None:
@@ -36,7 +37,7 @@ class Reader:
         self._own = threading.local()
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> Tensor:
-        """Elements `start` to `stop` of the flattened tensor, 1-D, in its own dtype."""
+        """Elements `start` to `stop` of the flattened tensor, 1-D, in its own dtype, on the reader's device."""
         info = self.checkpoint.tensors[name]
         stop = info.elements if stop is None else stop
         if info.offset is None:
@@ -52,7 +53,7 @@ class Reader:
         return partial(Reader, last=self._last), (self.checkpoint, self.device)
 
     def _buffer(self, size: int) -> torch.Tensor:
-        """The first `size` bytes of this thread's buffer: page-locked where it is copied to a GPU from."""
+        """The first `size` bytes of this thread's buffer, uint8; page-locked if they are to be copied to a GPU."""
         import torch
 
         copied: torch.cuda.Event | None = getattr(self._own, "copied", None)
@@ -65,7 +66,7 @@ class Reader:
         return buffer[:size]
 
     def _on_device(self, values: Tensor) -> Tensor:
-        """A copy on the GPU, under way on this thread's stream; on a CPU the buffer itself."""
+        """On a GPU a copy, which this thread's stream still may have to make; on a CPU the buffer itself."""
         if not self.device.startswith("cuda"):
             return values
         import torch
@@ -85,7 +86,7 @@ class Reader:
             done += count
 
     def _open(self, path: Path) -> _OpenFile:
-        """This thread's open file; only the last one is kept, since tensors are read file by file."""
+        """This thread's open file; only the latest stays open, since tensors are read file by file."""
         opened: _OpenFile | None = getattr(self._own, "opened", None)
         if opened is None or opened.path != path:
             opened = self._own.opened = _OpenFile(path, self._last)
@@ -93,42 +94,43 @@ class Reader:
 
 
 class _OpenFile:
-    """A file that is read in long rows, one block after the other.
+    """A file that is read mostly in sequence: each read begins where the one before ended, until one jumps elsewhere.
 
     Args:
-        last: what a row brings into memory is taken out again behind it. On data larger than memory that is twice as
-            fast. It is done some way behind, since the kernel reads ahead into large pages that go as a whole.
+        last: drop the pages of a sequence from the page cache after they were read, unless they were there before it
+            began. On data larger than memory that reads twice as fast. Pages are dropped some distance behind the
+            reading: the kernel reads ahead into large pages, and drops a large page only as a whole.
     """
 
     def __init__(self, path: Path, last: bool) -> None:
         self.path, self._last = path, last
-        self._row: int | None = None  # where it began; None if its bytes are to stay in memory
-        self._forgotten = self._end = -1
+        self._begin: int | None = None  # where the sequence began; None if its pages stay in the page cache
+        self._dropped = self._end = -1
         self._descriptor = os.open(path, os.O_RDONLY)
-        os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        system.expect_sequential(self._descriptor)
 
     def read(self, buffer: memoryview, offset: int) -> int:
-        """Reads into a buffer, at least a byte unless the file ends; gives how many."""
+        """Reads at least a byte into a buffer, unless the file ends; returns how many."""
         if offset != self._end:
-            self._forget(self._end)
-            self._begin(offset)
-        count = os.preadv(self._descriptor, [buffer], offset)
+            self._drop_until(self._end)
+            self._begin_sequence(offset)
+        count = system.read_into(self._descriptor, buffer, offset)
         self._end = offset + count
-        if self._end - self._forgotten > _FORGET + _READ_AHEAD:
-            self._forget(self._end - _READ_AHEAD)
+        if self._end - self._dropped > _DROP_BYTES + _READ_AHEAD:
+            self._drop_until(self._end - _READ_AHEAD)
         return count
 
-    def _begin(self, offset: int) -> None:
-        ahead = min(_LOOK_AHEAD, os.fstat(self._descriptor).st_size - offset)
-        stays = not self._last or linux.mostly_cached(self._descriptor, offset, ahead)
-        self._row, self._forgotten = None if stays else offset, offset
+    def _begin_sequence(self, offset: int) -> None:
+        ahead = min(_PROBE_BYTES, os.fstat(self._descriptor).st_size - offset)
+        stays = not self._last or system.mostly_cached(self._descriptor, offset, ahead)
+        self._begin, self._dropped = None if stays else offset, offset
 
-    def _forget(self, end: int) -> None:
-        """From the row's beginning, not from where it last ended: a large page there was still in use then."""
-        if self._row is not None and end > self._row:
-            linux.forget(self._descriptor, self._row, end - self._row)
-        self._forgotten = end
+    def _drop_until(self, end: int) -> None:
+        """From the beginning, not from where the last drop ended: a large page there was still in use then."""
+        if self._begin is not None and end > self._begin:
+            system.drop_from_cache(self._descriptor, self._begin, end - self._begin)
+        self._dropped = end
 
     def __del__(self) -> None:
-        self._forget(self._end)
+        self._drop_until(self._end)
         os.close(self._descriptor)

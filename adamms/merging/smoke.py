@@ -1,4 +1,4 @@
-"""Whether a merged checkpoint loads and answers: one question, asked through transformers."""
+"""The smoke test of a merged checkpoint: it loads in transformers and answers one question."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def ask(folder: Path, trust_remote_code: bool = False) -> str:
 
 
 def _auto_class(transformers: Any, config: Any) -> Any:
-    """The auto class that knows the model: for images and text, or for text alone."""
+    """The auto class that loads the model: for images and text, or for text alone."""
     remote = getattr(config, "auto_map", None) or {}
     multimodal = type(config) in transformers.AutoModelForImageTextToText._model_mapping
     if multimodal or "AutoModelForImageTextToText" in remote:
@@ -46,7 +46,7 @@ def _auto_class(transformers: Any, config: Any) -> Any:
 
 
 def _inputs(transformers: Any, folder: Path, config: Any, trust_remote_code: bool) -> dict[str, Any]:
-    """What `generate` takes, and what decodes its answer; a folder without tokenizer is asked by token numbers."""
+    """The arguments of `generate`, and what decodes its answer; without a tokenizer, the prompt is three token ids."""
     import torch
 
     if (folder / "preprocessor_config.json").is_file() or (folder / "processor_config.json").is_file():

@@ -1,6 +1,6 @@
-"""Units of work: a span is a part of one output file, a stretch some spans in a row that one thread writes.
+"""Units of work: a span is a part of one output file, a stretch is consecutive spans that one thread writes.
 
-Writing a span twice gives the same bytes at the same place, so a task that was killed can simply be run again.
+Writing a span twice gives the same bytes at the same offset, so a task that was killed can simply be run again.
 """
 
 from __future__ import annotations
@@ -16,40 +16,40 @@ from typing import TYPE_CHECKING
 from adamms.checkpoint import DTYPES, Checkpoint
 from adamms.errors import UserError
 from adamms.mapping.plan import Piece, TensorPlan
-from adamms.merging import linux
 from adamms.merging.execute import CHUNK_ELEMENTS, Originals, merged_blocks
-from adamms.merging.layout import Place, Shard
+from adamms.merging.layout import OutputTensor, Shard
 from adamms.merging.recipe import Recipe
 from adamms.merging.statistics import Statistics
+from adamms.support import system
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-SPAN_BYTES = 1 << 26  # a tensor is cut into such parts
-STRETCH_BYTES = 1 << 28  # what a thread takes at a time: a disk, and its reading ahead, is fastest with long rows
+SPAN_BYTES = 1 << 26  # a span is at most as large, or one row of a tensor
+STRETCH_BYTES = 1 << 28  # what a thread takes at a time: disks, and reading ahead, are fastest in long sequences
 _NO_COPY_RANGE = {errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 
 
 @dataclass(frozen=True, slots=True)
 class MergeSpan:
-    """Some of a tensor's pieces, merged and written to the tensor's place."""
+    """Rows of one piece of a tensor (the plan in `output` holds no other piece), which are merged."""
 
-    place: Place
+    output: OutputTensor
 
     @property
     def path(self) -> Path:
-        return self.place.path
+        return self.output.path
 
     @property
     def nbytes(self) -> int:
-        tensor = self.place.tensor
+        tensor = self.output.tensor
         rows = sum(piece.stop - piece.start for piece in tensor.pieces)
         return rows * prod(tensor.shape[1:]) * DTYPES[tensor.dtype]
 
 
 @dataclass(frozen=True, slots=True)
 class CopySpan:
-    """Bytes of the base that stay as they are; they may be of several tensors in a row."""
+    """Bytes of the base that are copied; they may be of several consecutive tensors."""
 
     source: Path
     source_offset: int
@@ -60,19 +60,19 @@ class CopySpan:
 
 @dataclass(frozen=True, slots=True)
 class DecodeSpan:
-    """Elements of a base tensor that stay as they are, from a file whose bytes are not those of the tensor (.bin)."""
+    """Elements of a base tensor that are copied from a file which does not hold them as plain bytes (.bin)."""
 
-    place: Place
+    output: OutputTensor
     start: int
     stop: int
 
     @property
     def path(self) -> Path:
-        return self.place.path
+        return self.output.path
 
     @property
     def nbytes(self) -> int:
-        return (self.stop - self.start) * DTYPES[self.place.tensor.dtype]
+        return (self.stop - self.start) * DTYPES[self.output.tensor.dtype]
 
 
 Span = MergeSpan | CopySpan | DecodeSpan
@@ -80,7 +80,7 @@ Span = MergeSpan | CopySpan | DecodeSpan
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a stretch came to.
+    """What was written for one stretch.
 
     Attributes:
         not_finite: tensors whose merged values are not finite because the base's own are not.
@@ -92,15 +92,15 @@ class Written:
 
 
 def stretch_bytes(total: int, workers: int) -> int:
-    """How long stretches should be: so many that no worker is left alone at the end."""
+    """How many bytes a stretch should have, so that there are enough of them to keep all workers busy to the end."""
     return max(SPAN_BYTES, min(STRETCH_BYTES, total // (8 * workers)))
 
 
 def stretches_of(shard: Shard, base: Checkpoint, limit: int, whole_pieces: bool = False) -> list[list[Span]]:
-    """All work for one output file, in its order, in stretches of at most `limit` bytes (or one span).
+    """All work for one output file, in the file's order, in stretches of at most `limit` bytes or one span.
 
     Args:
-        whole_pieces: pieces of 1-D tensors are not cut (a method looks at all of it at once).
+        whole_pieces: do not cut pieces of 1-D tensors, since the method looks at whole rows.
     """
     found: list[list[Span]] = []
     size = limit
@@ -115,8 +115,8 @@ def stretches_of(shard: Shard, base: Checkpoint, limit: int, whole_pieces: bool 
 
 def _spans_of(shard: Shard, base: Checkpoint, whole_pieces: bool) -> list[Span]:
     found: list[Span] = []
-    for place in shard.places:
-        for span in _of_tensor(place, base, whole_pieces):
+    for output in shard.tensors:
+        for span in _of_tensor(output, base, whole_pieces):
             last = found[-1] if found else None
             if isinstance(last, CopySpan) and isinstance(span, CopySpan) and _continues(last, span):
                 found[-1] = replace(last, nbytes=last.nbytes + span.nbytes)
@@ -127,7 +127,11 @@ def _spans_of(shard: Shard, base: Checkpoint, whole_pieces: bool) -> list[Span]:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What every span of a merge needs; sent to each Ray task once."""
+    """What writing any span of a merge needs; each Ray task gets it once.
+
+    Attributes:
+        chunk: elements that are computed at once.
+    """
 
     base: Checkpoint
     originals: Originals
@@ -137,14 +141,18 @@ class Job:
 
 
 def write_stretch(stretch: Sequence[Span], job: Job) -> Written:
-    """Writes spans of one (preallocated) output file."""
+    """Writes the spans of a stretch into their output file, which exists in its full size.
+
+    Raises:
+        UserError: the file cannot be seen from this machine, or merged values are not finite.
+    """
     path = stretch[0].path
     try:
         descriptor = os.open(path, os.O_WRONLY)
     except FileNotFoundError:
         raise UserError(
-            f"{path.parent}: not to be seen from here; the output, base and donor have to lie on a disk that all "
-            "machines share"
+            f"{path.parent}: cannot be seen from this machine; the output, base and donor have to lie on a disk that "
+            "all machines share"
         ) from None
     try:
         found = [_write(span, descriptor, job) for span in stretch]
@@ -154,21 +162,22 @@ def write_stretch(stretch: Sequence[Span], job: Job) -> Written:
 
 
 def _write(span: Span, descriptor: int, job: Job) -> str:
-    """Gives the tensor's name if its merged values are not finite."""
+    """Writes one span; returns the tensor's name if its merged values are not finite, else ''."""
     match span:
         case CopySpan():
             _copy(span, descriptor)
         case DecodeSpan():
-            tensor = span.place.tensor
+            tensor = span.output.tensor
             values = job.base.read(tensor.name, span.start, span.stop)
-            _pwrite(descriptor, _as_bytes(values), span.place.offset + span.start * DTYPES[tensor.dtype])
+            _pwrite(descriptor, _as_bytes(values), span.output.offset + span.start * DTYPES[tensor.dtype])
         case MergeSpan() if not _merge(span, descriptor, job):
-            return span.place.tensor.name
+            return span.output.tensor.name
     return ""
 
 
-def _of_tensor(place: Place, base: Checkpoint, whole_pieces: bool) -> Iterator[Span]:
-    tensor, info = place.tensor, base.tensors[place.tensor.name]
+def _of_tensor(output: OutputTensor, base: Checkpoint, whole_pieces: bool) -> Iterator[Span]:
+    """The spans of one tensor, by rows: what merges, and what is copied before, between and after."""
+    tensor, info = output.tensor, base.tensors[output.tensor.name]
     size, row, position = DTYPES[tensor.dtype], info.row_elements, 0
     if info.elements == 0:
         return
@@ -176,14 +185,14 @@ def _of_tensor(place: Place, base: Checkpoint, whole_pieces: bool) -> Iterator[S
         start = piece.start if piece else info.rows
         if position < start and info.offset is not None:
             first, length = position * row * size, (start - position) * row * size
-            yield CopySpan(info.path, info.offset + first, place.path, place.offset + first, length)
+            yield CopySpan(info.path, info.offset + first, output.path, output.offset + first, length)
         elif position < start:
-            yield DecodeSpan(place, position * row, start * row)
+            yield DecodeSpan(output, position * row, start * row)
         if piece:
             uncut = whole_pieces and len(tensor.shape) < 2
             rows = piece.stop - piece.start if uncut else max(1, SPAN_BYTES // (row * size))
             for begin in range(piece.start, piece.stop, rows):
-                yield MergeSpan(replace(place, tensor=replace(tensor, pieces=(_cut(piece, begin, rows),))))
+                yield MergeSpan(replace(output, tensor=replace(tensor, pieces=(_cut(piece, begin, rows),))))
             position = piece.stop
 
 
@@ -219,9 +228,9 @@ def _cut_copy(span: CopySpan) -> Iterator[CopySpan]:
 
 
 def _copy(span: CopySpan, target: int) -> None:
-    """Inside the kernel (which shares the blocks where the file system can), else through a buffer."""
+    """Copies inside the kernel (which shares blocks where the file system can), else through a buffer."""
     source = os.open(span.source, os.O_RDONLY)
-    done, copy = 0, _copy_range
+    done, copy = 0, system.copy_range
     try:
         while done < span.nbytes:
             try:
@@ -234,13 +243,9 @@ def _copy(span: CopySpan, target: int) -> None:
             if count == 0:
                 raise UserError(f"{span.source}: ends too early; download the file again")
             done += count
-        linux.start_writeback(target, span.offset, span.nbytes)
+        system.start_writeback(target, span.offset, span.nbytes)
     finally:
         os.close(source)
-
-
-def _copy_range(source: int, target: int, count: int, source_offset: int, offset: int) -> int:
-    return os.copy_file_range(source, target, count, source_offset, offset)
 
 
 def _copy_plain(source: int, target: int, count: int, source_offset: int, offset: int) -> int:
@@ -250,8 +255,12 @@ def _copy_plain(source: int, target: int, count: int, source_offset: int, offset
 
 
 def _merge(span: MergeSpan, descriptor: int, job: Job) -> bool:
-    """Gives whether all merged values are finite."""
-    tensor, offset = span.place.tensor, span.place.offset
+    """Merges and writes one span; returns whether all merged values are finite.
+
+    Raises:
+        UserError: a value is not, though the base's own is.
+    """
+    tensor, offset = span.output.tensor, span.output.offset
     size, row, finite = DTYPES[tensor.dtype], prod(tensor.shape[1:]), True
     for block in merged_blocks(tensor, job.originals, job.recipe, job.statistics, job.chunk):
         values = block.values.cpu()
@@ -259,12 +268,12 @@ def _merge(span: MergeSpan, descriptor: int, job: Job) -> bool:
             _check_base(tensor, block.start, values, job)
             finite = False
         _pwrite(descriptor, _as_bytes(values), offset + block.start * size)
-    linux.start_writeback(descriptor, offset + tensor.pieces[0].start * row * size, span.nbytes)
+    system.start_writeback(descriptor, offset + tensor.pieces[0].start * row * size, span.nbytes)
     return finite
 
 
 def _check_base(tensor: TensorPlan, start: int, values: Tensor, job: Job) -> None:
-    """A merged value may be NaN or infinite only where the base's own is."""
+    """Raises UserError where a merged value is NaN or infinite and the base's own is finite."""
     values = values.clone()  # the next read may use its memory
     new = ~values.isfinite() & job.base.read(tensor.name, start, start + len(values)).isfinite()
     if new.any():
@@ -286,4 +295,4 @@ def _as_bytes(values: Tensor) -> memoryview:
 def _pwrite(descriptor: int, data: memoryview, offset: int) -> None:
     done = 0
     while done < len(data):
-        done += linux.write_once(descriptor, data[done:], offset + done)
+        done += system.write_once(descriptor, data[done:], offset + done)

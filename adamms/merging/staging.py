@@ -12,17 +12,17 @@ from glob import escape
 from pathlib import Path
 
 from adamms.errors import UserError
-from adamms.merging import linux
+from adamms.support import system
 
 _MARK = ".adamms-staging-"
 
 
 @contextmanager
 def staged_folder(output: Path, force: bool = False) -> Iterator[Path]:
-    """A new folder beside `output`, renamed to it when the block ends well and removed when it does not.
+    """Yields a new folder beside `output`, which becomes `output` when the block succeeds and is removed if it fails.
 
-    The folder is locked while this process lives; the kernel drops the lock of a killed one, whose folder the next
-    run for the same output removes.
+    The folder is locked while this process lives. The kernel releases the lock of a killed process, whose folder the
+    next merge to the same output then removes.
 
     Raises:
         UserError: `output` exists and `force` is not given.
@@ -47,17 +47,17 @@ def staged_folder(output: Path, force: bool = False) -> Iterator[Path]:
 
 
 def check_output(output: Path, force: bool) -> None:
-    """Raises UserError where a result may not be written."""
+    """Raises UserError if a result may not be written to `output`."""
     if os.path.lexists(output) and not force:
         raise UserError(f"{output}: already exists; give another folder, or --force to replace it")
     if force and output.is_symlink():
         raise UserError(f"{output}: is a symbolic link; give the folder itself to replace it")
     if output.exists() and not output.is_dir():
-        raise UserError(f"{output}: is no folder; give another path")
+        raise UserError(f"{output}: is not a folder; give another path")
 
 
 def remove_stale(output: Path) -> None:
-    """Removes what killed runs for the same output left beside it."""
+    """Removes the folders that killed merges to the same output left beside it."""
     for path in output.parent.glob(f".{escape(output.name)}{_MARK}*"):
         lock = _lock(path)
         if lock is not None:
@@ -66,7 +66,7 @@ def remove_stale(output: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Every file of the folder on the disk, before its name says that it is complete."""
+    """Flushes every file of a folder to the disk, before the folder gets the name of a complete one."""
     for path in folder.rglob("*"):
         if path.is_file():
             _fsync(path)
@@ -74,10 +74,13 @@ def sync_folder(folder: Path) -> None:
 
 
 def _put_in_place(staging: Path, output: Path) -> None:
-    """In one step; what stood there before is then the staging folder, and removed as such."""
+    """Renames `staging` to `output`, in one step where the system can swap an existing `output` for it.
+
+    A swapped `output` is then called `staging`, and is removed with it.
+    """
     if not output.exists():
         staging.rename(output)
-    elif not linux.exchange(staging, output):
+    elif not system.exchange(staging, output):
         replaced = staging.with_name(f"{staging.name}-replaced")
         output.rename(replaced)
         staging.rename(output)
@@ -85,7 +88,7 @@ def _put_in_place(staging: Path, output: Path) -> None:
 
 
 def _lock(folder: Path) -> int | None:
-    """A descriptor that holds the folder's lock, or None where another process holds it."""
+    """Locks a folder: returns the descriptor that holds the lock, or None if another process has it."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:

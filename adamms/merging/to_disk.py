@@ -1,4 +1,4 @@
-"""Executing a plan on disk: a complete Hugging Face folder with the base's names, shapes and dtypes."""
+"""Executing a plan on disk: writes a complete Hugging Face folder with the base's names, shapes and dtypes."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from adamms.mapping.plan import MergePlan
 from adamms.merging.companions import copy_companions, write_model_card, write_record
 from adamms.merging.config import Backend, MergingConfig
 from adamms.merging.execute import CHUNK_ELEMENTS, GPU_CHUNK_ELEMENTS, Originals
+from adamms.merging.executor import Executor, device_of, run_on_threads
+from adamms.merging.gather import gather_statistics
 from adamms.merging.layout import Shard, lay_out, start_files
-from adamms.merging.measure import measure
 from adamms.merging.reader import Reader
 from adamms.merging.recipe import Recipe
-from adamms.merging.run import Run, cores, device_of, run_on_threads
 from adamms.merging.spans import Job, Written, stretch_bytes, stretches_of, write_stretch
 from adamms.merging.staging import remove_stale, staged_folder
-from adamms.merging.statistics import Statistics
 from adamms.support.ray_session import RayConfig
+from adamms.support.system import cores
 
-Progress = Callable[[int], None]  # called with bytes written since the last call
+Progress = Callable[[int], None]
 LOG = logging.getLogger(__name__)
-MERGING, RAY = MergingConfig(), RayConfig()  # the defaults
+MERGING, RAY = MergingConfig(), RayConfig()
 
 
 def merge_to_disk(
@@ -44,13 +44,14 @@ def merge_to_disk(
     ray: RayConfig = RAY,
     force: bool = False,
     progress: Progress = lambda _: None,
-    check: Callable[[Path], None] = lambda _: None,
+    check: Callable[[Path], None] | None = None,
 ) -> Path:
     """Writes the merged checkpoint to `output`, which appears complete or not at all.
 
     Args:
         plan: made with `ancestor`, if the recipe's method needs one.
-        check: looks at the finished folder before it appears; what it raises, the merge raises.
+        progress: is called with the bytes that were written since its last call.
+        check: is called with the finished folder before that appears as `output`; if it raises, nothing appears.
 
     Raises:
         UserError: `output` exists (without `force`), the disk is too small, the method needs an ancestor and there is
@@ -64,16 +65,17 @@ def merge_to_disk(
     remove_stale(output)
     _check_space(output, base)
     try:
-        with staged_folder(output, force) as staging, _runner(config, ray) as run:
+        with staged_folder(output, force) as staging, _executor(config, ray) as execute:
             copy_companions(base.folder, staging)
             shards = lay_out(plan, base, staging, config.max_shard_size)
             start_files(shards)
-            job = _job(plan, models, recipe, device_of(config), run)
-            _write(shards, job, run, config.workers or cores(), progress)
-            write_record(plan, models, recipe, _readable(job.statistics), staging)
+            job = _job(plan, models, recipe, device_of(config), execute)
+            _write(shards, job, execute, config.workers or cores(), progress)
+            write_record(plan, models, recipe, job.statistics, staging)
             write_model_card(plan, base, recipe, staging)
             _verify(staging, base)
-            check(staging)
+            if check is not None:
+                check(staging)
     except OSError as error:
         if error.errno not in FULL:
             raise
@@ -90,19 +92,19 @@ def check_ancestor(recipe: Recipe, ancestor: Any) -> None:
         )
 
 
-def _job(plan: MergePlan, models: Sequence[Checkpoint], recipe: Recipe, device: str, run: Run) -> Job:
+def _job(plan: MergePlan, models: Sequence[Checkpoint], recipe: Recipe, device: str, execute: Executor) -> Job:
     chunk = CHUNK_ELEMENTS if device == "cpu" else GPU_CHUNK_ELEMENTS
-    statistics = measure(plan, Originals(*(Reader(model, device) for model in models)), recipe, run)
+    statistics = gather_statistics(plan, Originals(*(Reader(model, device) for model in models)), recipe, execute)
     originals = Originals(*(Reader(model, device, last=True) for model in models))
     return Job(models[0], originals, recipe, statistics, chunk)
 
 
-def _write(shards: Sequence[Shard], job: Job, run: Run, workers: int, progress: Progress) -> None:
-    """All stretches; each shard's are one group, so on Ray one task writes a file."""
+def _write(shards: Sequence[Shard], job: Job, execute: Executor, workers: int, progress: Progress) -> None:
+    """Writes all stretches; those of a shard are one group, so on Ray one task writes a file."""
     limit = stretch_bytes(sum(shard.nbytes for shard in shards), workers)
     groups = [stretches_of(shard, job.base, limit, job.recipe.rule.whole_rows) for shard in shards]
     bad = []
-    for written in run(partial(write_stretch, job=job), groups, _synced):
+    for written in execute(partial(write_stretch, job=job), groups, _synced):
         progress(written.nbytes)
         bad += written.not_finite
     for name in dict.fromkeys(bad):
@@ -110,7 +112,7 @@ def _write(shards: Sequence[Shard], job: Job, run: Run, workers: int, progress: 
 
 
 def _synced(written: Iterable[Written]) -> Sequence[Written]:
-    """What one task wrote, on the disk: another machine cannot see to that."""
+    """Flushes what one task wrote to the disk: only the machine that wrote it can do so."""
     found = list(written)
     for path in {one.path for one in found}:
         descriptor = os.open(path, os.O_RDONLY)
@@ -121,7 +123,7 @@ def _synced(written: Iterable[Written]) -> Sequence[Written]:
     return found
 
 
-def _runner(config: MergingConfig, ray: RayConfig) -> AbstractContextManager[Run]:
+def _executor(config: MergingConfig, ray: RayConfig) -> AbstractContextManager[Executor]:
     if runs_on_ray(config, ray):
         from adamms.merging.on_ray import run_on_ray
 
@@ -130,13 +132,13 @@ def _runner(config: MergingConfig, ray: RayConfig) -> AbstractContextManager[Run
 
 
 def runs_on_ray(config: MergingConfig, ray: RayConfig) -> bool:
-    """Whether a merge is done by Ray tasks."""
+    """Whether Ray tasks do the merge, rather than threads of this process."""
     cluster = ray.address or os.environ.get("RAY_ADDRESS")  # the latter in a job of `ray job submit`
     return config.backend == Backend.ray or (config.backend == Backend.auto and bool(cluster))
 
 
 def _check_gpu(config: MergingConfig, ray: RayConfig) -> None:
-    """On Ray the cluster's machines are asked instead."""
+    """Raises UserError where this machine has no GPU to merge on; on Ray, the cluster's machines are checked."""
     import torch
 
     if config.gpus_per_task and not runs_on_ray(config, ray) and not torch.cuda.is_available():
@@ -144,7 +146,7 @@ def _check_gpu(config: MergingConfig, ray: RayConfig) -> None:
 
 
 def _check_apart(output: Path, models: Iterable[Checkpoint]) -> None:
-    """--force may not remove what is merged."""
+    """Raises UserError where --force would remove one of the models that are merged."""
     for model in models:
         folder = model.folder.resolve()
         if output.resolve() == folder or output.resolve() in folder.parents:
@@ -165,13 +167,8 @@ def _size(count: int) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
-def _readable(statistics: Statistics) -> dict[str, Any]:
-    """For the record: what was found of the whole model (of single tensors there would be hundreds)."""
-    return {"model": statistics.model, "tensors": len(statistics.parts)}
-
-
 def _verify(folder: Path, base: Checkpoint) -> None:
-    """The output has exactly the base's names, shapes and dtypes, or the run fails."""
+    """Raises RuntimeError unless the output has exactly the base's tensor names, shapes and dtypes."""
     written = {name: (info.dtype, info.shape) for name, info in Checkpoint(folder).tensors.items()}
     expected = {name: (info.dtype, info.shape) for name, info in base.tensors.items()}
     if written != expected:

@@ -12,72 +12,75 @@ from rich.table import Table
 
 from adamms.errors import UserError
 from adamms.reporting.figures import RankedPair, draw_ranking
+from adamms.reporting.labels import value_label
 from adamms.runs.run_folder import RunFolder
-from adamms.runs.values import format_value
 
 FAILED, WAITING = "failed", "waiting"
 
 
 @dataclass(frozen=True)
-class Row:
-    """One search.
+class RankedSearch:
+    """One search of a sweep.
 
     Attributes:
         name: pair/method.
         status: finished, unchanged (it had been finished by an earlier run), stopped (by the budget), failed; waiting
             while the sweep goes on.
-        alpha: for all prompts.
-        divergence: of the chosen candidate, per prompt: with the metrics that count, the share of prompts whose
-            answer changes to a neighbour. Comparable between searches over the same tasks only.
-        support: how often the same alpha is chosen from resampled prompts, 0 to 1.
-        tasks: each task's own alpha.
+        chosen: the chosen value of the coefficient, for all prompts.
+        divergence: of the chosen candidate, per prompt: with `either`, the share of prompts whose answer changes to a
+            neighbour. Comparable between searches over the same tasks only.
+        support: in what share of the resamples of the prompts the same candidate is chosen, 0 to 1.
+        tasks: each task's own chosen value.
         warnings: what speaks against the choice, or why it failed.
         checkpoint: the winner's folder.
+        coefficient: what was searched.
     """
 
     name: str
     status: str
-    alpha: float | None = None
+    chosen: float | None = None
     divergence: float | None = None
     support: float | None = None
     tasks: Mapping[str, float | None] = field(default_factory=dict)
     warnings: Sequence[str] = ()
     checkpoint: str = ""
+    coefficient: str = "alpha"
 
 
-def row_of(name: str, status: str, run: RunFolder) -> Row:
+def finished_search(name: str, status: str, run: RunFolder) -> RankedSearch:
     """A search that has chosen, from what it left in its folder."""
     found: dict[str, Any] = run.read(run.selection)
-    alpha, prompts = found["alpha"], found["prompts"]["used"]
-    chosen = "" if alpha is None else format_value(alpha)
+    prompts = found["prompts"]["used"]
+    chosen = value_label(found["alpha"], none="")
     score = found["scores"].get(chosen)
     stopped = any(warning.startswith("stopped by") for warning in found["warnings"])
-    return Row(
+    return RankedSearch(
         name,
         "stopped" if stopped else status,
-        alpha,
+        found["alpha"],
         None if score is None or not prompts else score / prompts,
         found["bootstrap"].get(chosen),
         {task: one["alpha"] for task, one in found.get("tasks", {}).items()},
         tuple(found["warnings"]),
         str(run.merged.resolve()),
+        found["coefficient"],
     )
 
 
-def failed_row(name: str, error: Exception) -> Row:
+def failed_search(name: str, error: Exception) -> RankedSearch:
     """A search that came to nothing."""
     text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-    return Row(name, FAILED, warnings=(text.strip().splitlines()[0],))
+    return RankedSearch(name, FAILED, warnings=(text.strip().splitlines()[0],))
 
 
-def ranked(rows: Iterable[Row]) -> list[Row]:
+def ranked(searches: Iterable[RankedSearch]) -> list[RankedSearch]:
     """The most consistent first, those without a choice last; equal ones by name."""
-    return sorted(rows, key=lambda row: (row.divergence is None, row.divergence or 0.0, row.name))
+    return sorted(searches, key=lambda one: (one.divergence is None, one.divergence or 0.0, one.name))
 
 
-def to_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """As `sweep.json` holds them, in their order."""
-    return [asdict(row) for row in rows]
+def to_json(searches: Sequence[RankedSearch]) -> list[dict[str, Any]]:
+    """As `sweep.json` holds them, in their order; the chosen value is `alpha` there, as in `selection.json`."""
+    return [{("alpha" if key == "chosen" else key): value for key, value in asdict(one).items()} for one in searches]
 
 
 def to_table(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[Any]]]:
@@ -94,37 +97,43 @@ def to_table(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[An
     return list(found[0]) if found else [], [list(row.values()) for row in found]
 
 
-def print_ranking(rows: Sequence[Row], metric: str) -> None:
+def print_ranking(searches: Sequence[RankedSearch], metric: str) -> None:
     """The table on stdout."""
+    coefficient = next((one.coefficient for one in searches if one.status != FAILED), "chosen")
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("", "pair/method", "alpha", f"{metric} per prompt", "supported", "tasks", "status"):
-        table.add_column(column, justify="right" if column in ("", "alpha") else "left")
-    for place, row in enumerate(rows, 1):
+    for column in ("", "pair/method", coefficient, f"{metric} per prompt", "supported", "tasks", "status"):
+        table.add_column(column, justify="right" if column in ("", coefficient) else "left")
+    for place, one in enumerate(searches, 1):
         table.add_row(
-            "" if row.divergence is None else str(place),
-            row.name,
-            "-" if row.alpha is None else format_value(row.alpha),
-            "-" if row.divergence is None else f"{row.divergence:.3f}",
-            "-" if row.support is None else f"{row.support:.0%}",
-            _tasks(row.tasks),
-            row.status,
+            "" if one.divergence is None else str(place),
+            one.name,
+            value_label(one.chosen),
+            "-" if one.divergence is None else f"{one.divergence:.3f}",
+            "-" if one.support is None else f"{one.support:.0%}",
+            _tasks(one.tasks),
+            one.status,
         )
     console = Console()
     if not console.is_terminal:
         console = Console(width=160)  # in a log nothing has to be folded
     console.print(table)
-    for row in rows:
-        for warning in row.warnings:
-            print(f"{row.name}: {warning}")
+    for one in searches:
+        for warning in one.warnings:
+            print(f"{one.name}: {warning}")
 
 
-def draw(rows: Sequence[Row], metric: str, folder: Path) -> list[Path]:
+def draw(searches: Sequence[RankedSearch], metric: str, folder: Path) -> list[Path]:
     """The figure of the ranking, in every form; none where nothing was chosen."""
-    pairs = [RankedPair(row.name, row.alpha, row.divergence) for row in rows if row.divergence is not None]
+    pairs = [
+        RankedPair(one.name, one.chosen, one.divergence, coefficient=one.coefficient)
+        for one in searches
+        if one.divergence is not None
+    ]
     if not pairs:
         return []
     return draw_ranking(pairs, f"{metric} per prompt", larger_is_better=False).write(folder)
 
 
-def _tasks(alphas: Mapping[str, float | None]) -> str:
-    return ", ".join(f"{name} {'-' if alpha is None else format_value(alpha)}" for name, alpha in alphas.items())
+def _tasks(chosen: Mapping[str, float | None]) -> str:
+    """`ocr 0.2, vqa 0.3`"""
+    return ", ".join(f"{task} {value_label(value)}" for task, value in chosen.items())

@@ -1,4 +1,4 @@
-"""A selection as a table that a person can read."""
+"""Selections and judgements as tables for a terminal, or as Markdown."""
 
 from __future__ import annotations
 
@@ -12,31 +12,39 @@ from rich.console import Console
 from rich.table import Table
 
 from adamms.judging.judgement import Judgement
-from adamms.runs.responses import format_alpha
-from adamms.selecting.selection import END_POINT, Selection
+from adamms.reporting.labels import value_label
+from adamms.runs.values import format_value
+from adamms.selecting.contest import END_POINT
+from adamms.selecting.selection import Selection
 
 if TYPE_CHECKING:
     from adamms.engines.noise import Noise
     from adamms.searching.outcome import Outcome
-    from adamms.tracking.config import TrackingConfig
+
+
+CHANGES = "change to the next lower", "change to the next higher"
+"""What the two parts of a score are called."""
 
 
 def print_selection(selection: Selection, console: Console | None = None) -> None:
-    """Alpha, divergence and its parts, how often each would be chosen, the chosen one, and the verdict."""
+    """A row a candidate: its score and what it is made of, how often it would be chosen; then verdict and warnings."""
     console = console or Console(soft_wrap=True)
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("alpha", selection.metric, "to the left", "to the right", "bootstrap", "", "not chosen because"):
-        table.add_column(column, justify="left" if column in ("", "not chosen because") else "right")
-    for alpha, score in selection.scores.items():
+    for column in (selection.coefficient, selection.criterion, *CHANGES, "chosen in resamples"):
+        table.add_column(column, justify="right")
+    for column in ("", "not chosen because"):
+        table.add_column(column)
+    for value, score in selection.scores.items():
+        chosen = value == selection.chosen
         table.add_row(
-            format_alpha(alpha),
+            format_value(value),
             _number(score),
-            _number(selection.left[alpha]),
-            _number(selection.right[alpha]),
-            f"{selection.bootstrap[alpha]:.0%}" if alpha in selection.bootstrap else "",
-            "<- chosen" if alpha == selection.alpha else "",
-            selection.excluded.get(alpha, "").replace(END_POINT, "end point"),
-            style="bold green" if alpha == selection.alpha else None,
+            _number(selection.left[value]),
+            _number(selection.right[value]),
+            f"{selection.bootstrap[value]:.0%}" if value in selection.bootstrap else "",
+            "<- chosen" if chosen else "",
+            selection.excluded.get(value, "").replace(END_POINT, "end point"),
+            style="bold green" if chosen else None,
         )
     console.print(table)
     console.print(selection.verdict)
@@ -44,43 +52,57 @@ def print_selection(selection: Selection, console: Console | None = None) -> Non
         console.print(f"warning: {warning}")
 
 
-def print_outcome(outcome: Outcome, checkpoints: Sequence[Path], tracking: TrackingConfig) -> None:
-    """The end of a search: the table, the tasks, what was saved, the checkpoints, and how to look at all of it."""
+def print_outcome(outcome: Outcome, checkpoints: Sequence[Path], dashboard: str | None) -> None:
+    """The end of a search: the table, the tasks, what was saved, the checkpoints, and how to look at all of it.
+
+    Args:
+        dashboard: MLflow's address; None where nothing was tracked.
+    """
     console = Console(soft_wrap=True)
     print_selection(outcome.selection, console)
     if outcome.tasks:
         console.print(tasks_table(outcome))
     if outcome.noise is not None:
         console.print(f"noise:      {outcome.noise.differing} of {outcome.noise.asked} answers differ when asked again")
-    if outcome.effort.saved > 0:
-        console.print(
-            f"saved:      {outcome.effort.saved:.0%} of the answers "
-            f"({outcome.effort.answers} instead of {outcome.effort.full})"
-        )
+    saved = outcome.saved
+    if saved.share > 0:
+        console.print(f"saved:      {saved.share:.0%} of the answers ({saved.answers} instead of {saved.of})")
     for checkpoint in checkpoints:
         console.print(f"checkpoint: {checkpoint}")
-    if tracking.enabled:
-        console.print(f"dashboard:  {dashboard_command(tracking.uri)}")
+    if dashboard is not None:
+        console.print(f"dashboard:  {dashboard_command(dashboard)}")
 
 
 def tasks_table(outcome: Outcome) -> Table:
-    """Each task's alpha, the one for all, and how far each is supported."""
+    """Each task's chosen value, the one for all, and how far each is supported."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("task", "alpha", "verdict"):
-        table.add_column(column, justify="right" if column == "alpha" else "left")
+    table.add_column("task")
+    table.add_column(outcome.selection.coefficient, justify="right")
+    table.add_column("verdict")
     for name, selection in outcome.selections.items():
-        chosen = "-" if selection.alpha is None else format_alpha(selection.alpha)
-        notes = "; ".join([selection.verdict, *selection.warnings])
-        table.add_row(name or "all", chosen, notes)
+        table.add_row(name or "all", value_label(selection.chosen), "; ".join([selection.verdict, *selection.warnings]))
     return table
+
+
+JUDGED = "donor", "chosen", "oracle", "regret", "rank corr."
+"""What stands beside the candidates' accuracies."""
+
+
+def print_judgements(judgements: Mapping[str, Judgement], coefficient: str, with_methods: bool) -> None:
+    """Every task's table, and methods beside each other where there are several tasks or baselines."""
+    if not judgements:
+        return
+    console = Console()
+    console.print(judgement_table(judgements))
+    if with_methods or len(judgements) > 1:
+        console.print(methods_table({(0, task): one for task, one in judgements.items()}, coefficient))
 
 
 def judgement_table(judgements: Mapping[str, Judgement]) -> Table:
     """Accuracy of every candidate, by task; the chosen one marked with *."""
     first = next(iter(judgements.values()))
     table = Table(box=None, header_style="bold", pad_edge=False)
-    columns = ["task", *(f"{format_alpha(alpha)}" for alpha in first.accuracy), "donor", "chosen", "oracle", "regret"]
-    for column in (*columns, "rank corr."):
+    for column in ("task", *map(format_value, first.accuracy), *JUDGED):
         table.add_column(column, justify="left" if column == "task" else "right")
     for task, judgement in judgements.items():
         table.add_row(task, *_cells(judgement, "{:.1f}*"))
@@ -98,85 +120,107 @@ class Trust:
         return [f"{100 * self.confidence:.0f} %", f"{self.noise.differing} of {self.noise.asked}"]
 
 
-def judgement_markdown(judgements: Mapping[tuple[int, str], Judgement], trust: Mapping[tuple[int, str], Trust]) -> str:
-    """Accuracies by seed and task as Markdown, the chosen one in bold, with the means of the choice beside others."""
+def judgement_markdown(
+    judgements: Mapping[tuple[int, str], Judgement],
+    trust: Mapping[tuple[int, str], Trust],
+    coefficient: str = "alpha",
+) -> str:
+    """Accuracies by seed and task as Markdown, the chosen one in bold, with the means of the choice beside others.
+
+    Args:
+        coefficient: what the candidates are values of; only alpha 0 is the base.
+    """
     rows = list(judgements.values())
-    alphas = list(rows[0].accuracy)
-    header = ["seed", "task", *map(format_alpha, alphas), "donor", "chosen", "oracle", "regret", "rank corr."]
-    header += ["confidence", "noise"]
-    lines = [_row(header), _row(["---"] * len(header))]
+    header = ["seed", "task", *map(format_value, rows[0].accuracy), *JUDGED, "confidence", "noise"]
+    lines = [markdown_row(header), markdown_row(["---"] * len(header))]
     for (seed, task), judgement in judgements.items():
         own = trust[seed, task].cells()
-        lines.append(_row([str(seed), task, *_cells(judgement, "**{:.1f}**"), *own]))
-    beyond = sum(j.accuracy[j.chosen] > max(j.accuracy[alphas[0]], j.donor or 0) for j in rows)
+        lines.append(markdown_row([str(seed), task, *_cells(judgement, "**{:.1f}**"), *own]))
+    parents = [(base_accuracy(one, coefficient), one.donor) for one in rows]
+    chosen = [one.accuracy[one.chosen] for one in rows]
     means = {
-        "base": mean(j.accuracy[alphas[0]] for j in rows),
-        "donor": mean(j.donor or 0 for j in rows),
-        "chosen": mean(j.accuracy[j.chosen] for j in rows),
-        "oracle": mean(j.accuracy[j.oracle] for j in rows),
+        "base": full_mean([base for base, _ in parents]),
+        "donor": full_mean([donor for _, donor in parents]),
+        "chosen": mean(chosen),
+        "oracle": mean(one.accuracy[one.oracle] for one in rows),
     }
-    lines += [
-        "",
-        "Mean accuracy: " + ", ".join(f"{name} {value:.1f}" for name, value in means.items())
-        + f"; mean regret {mean(j.regret for j in rows):.1f}; the chosen alpha beats both parents in {beyond} of "
-        f"{len(rows)}.",
-    ]  # fmt: skip
-    return "\n".join(lines) + "\n"
+    told = [f"Mean accuracy: {', '.join(f'{name} {_percent(value)}' for name, value in means.items())}"]
+    told.append(f"mean regret {mean(one.regret for one in rows):.1f}")
+    if means["base"] is not None and means["donor"] is not None:
+        beyond = sum(
+            value > max(base, donor)
+            for value, (base, donor) in zip(chosen, parents, strict=True)
+            if base is not None and donor is not None
+        )
+        told.append(f"the chosen {coefficient} beats both parents in {beyond} of {len(rows)}")
+    return "\n".join([*lines, "", "; ".join(told) + "."]) + "\n"
 
 
-def methods_markdown(judgements: Mapping[tuple[int, str], Judgement]) -> str:
+def base_accuracy(judgement: Judgement, coefficient: str) -> float | None:
+    """The base's own accuracy: the candidate's with alpha 0; None where it was not asked."""
+    return judgement.accuracy.get(0.0) if coefficient == "alpha" else None
+
+
+def methods_markdown(judgements: Mapping[tuple[int, str], Judgement], coefficient: str = "alpha") -> str:
     """The paper's kind of table: methods by tasks (means over the seeds), and the sum."""
-    rows = methods_by_tasks(judgements)
-    tasks = list(dict.fromkeys(task for _, task in judgements))
-    lines = [_row(["method", *tasks, "sum"]), _row(["---"] + ["---:"] * (len(tasks) + 1))]
-    lines += [
-        _row([name, *(f"{cells[task]:.1f}" for task in tasks), f"{sum(cells.values()):.1f}"])
-        for name, cells in rows.items()
-    ]
-    return "\n".join(lines) + "\n"
+    header, *rows = _method_rows(judgements, coefficient)
+    return "\n".join(map(markdown_row, [header, ["---"] + ["---:"] * (len(header) - 1), *rows])) + "\n"
 
 
-def methods_table(judgements: Mapping[tuple[int, str], Judgement]) -> Table:
+def methods_table(judgements: Mapping[tuple[int, str], Judgement], coefficient: str = "alpha") -> Table:
     """Likewise for the terminal."""
-    tasks = list(dict.fromkeys(task for _, task in judgements))
+    header, *rows = _method_rows(judgements, coefficient)
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("method", *tasks, "sum"):
+    for column in header:
         table.add_column(column, justify="left" if column == "method" else "right")
-    for name, cells in methods_by_tasks(judgements).items():
-        table.add_row(name, *(f"{cells[task]:.1f}" for task in tasks), f"{sum(cells.values()):.1f}")
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
-def methods_by_tasks(judgements: Mapping[tuple[int, str], Judgement]) -> dict[str, dict[str, float]]:
-    """Method -> task -> accuracy: both parents, the baselines, AdaMMS, and the best candidate as the labels see it."""
+def _method_rows(judgements: Mapping[tuple[int, str], Judgement], coefficient: str) -> list[list[str]]:
+    """The header, and a row a method."""
+    tasks = list(dict.fromkeys(task for _, task in judgements))
+    rows = [["method", *tasks, "sum"]]
+    for name, cells in methods_by_tasks(judgements, coefficient).items():
+        values = [cells.get(task) for task in tasks]
+        known = [value for value in values if value is not None]
+        rows.append([name, *map(_percent, values), _percent(sum(known) if len(known) == len(tasks) else None)])
+    return rows
+
+
+def methods_by_tasks(
+    judgements: Mapping[tuple[int, str], Judgement], coefficient: str = "alpha"
+) -> dict[str, dict[str, float]]:
+    """Method -> task -> accuracy: both parents, the baselines, AdaMMS, and the best candidate as the labels see it.
+
+    A parent that was not judged is left out.
+    """
     columns: dict[str, dict[str, list[float]]] = {}
     for (_, task), judgement in judgements.items():
-        base = judgement.accuracy[min(judgement.accuracy)]
-        column = {"base": base} | ({} if judgement.donor is None else {"donor": judgement.donor})
-        column |= dict(judgement.baselines)
+        column = {"base": base_accuracy(judgement, coefficient), "donor": judgement.donor, **judgement.baselines}
         column |= {"AdaMMS": judgement.accuracy[judgement.chosen], "oracle": judgement.accuracy[judgement.oracle]}
         for name, value in column.items():
-            columns.setdefault(name, {}).setdefault(task, []).append(value)
+            if value is not None:
+                columns.setdefault(name, {}).setdefault(task, []).append(value)
     return {name: {task: mean(values) for task, values in cells.items()} for name, cells in columns.items()}
 
 
 def _cells(judgement: Judgement, mark: str) -> list[str]:
-    accuracies = [
-        mark.format(value) if alpha == judgement.chosen else f"{value:.1f}"
-        for alpha, value in judgement.accuracy.items()
-    ]
+    """The candidates' accuracies, the chosen one's marked, and what `JUDGED` names."""
     correlation = judgement.rank_correlation
     return [
-        *accuracies,
-        "-" if judgement.donor is None else f"{judgement.donor:.1f}",
-        format_alpha(judgement.chosen),
-        format_alpha(judgement.oracle),
+        *(mark.format(a) if value == judgement.chosen else _percent(a) for value, a in judgement.accuracy.items()),
+        _percent(judgement.donor),
+        format_value(judgement.chosen),
+        format_value(judgement.oracle),
         f"{judgement.regret:.1f}",
         "-" if correlation is None else f"{correlation:+.2f}",
     ]
 
 
-def _row(cells: list[str]) -> str:
+def markdown_row(cells: Sequence[str]) -> str:
+    """One line of a Markdown table."""
     return f"| {' | '.join(cells)} |"
 
 
@@ -187,3 +231,13 @@ def dashboard_command(uri: str) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:g}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def full_mean(values: Sequence[float | None]) -> float | None:
+    """The mean; None unless all values are known."""
+    known = [value for value in values if value is not None]
+    return mean(known) if len(known) == len(values) else None

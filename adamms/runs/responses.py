@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,64 +15,6 @@ from adamms.runs.values import format_value, normalize_value
 
 Responses = dict[float, dict[str, str]]
 """alpha, as `normalize_value` gives it -> prompt_id -> response (a `Response` where log-probabilities are known)."""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The answers that can be compared: those to the prompts which every candidate has answered.
-
-    The prompts stand in an order given by their answers alone, so neither their ids nor their order in a file can
-    change anything computed from here, resampling included.
-    """
-
-    alphas: tuple[float, ...]
-    """Candidates, ascending. [A]"""
-    prompt_ids: tuple[str, ...]
-    """[P]"""
-    answers: tuple[tuple[str, ...], ...]
-    """[A][P]"""
-    dropped: int
-    """How many prompts were left out because some candidate has not answered them."""
-    parents: tuple[tuple[str, ...], ...] = ()
-    """What parents that are no candidates answer, for criteria that ask them too. [N][P]"""
-
-
-def comparison_set(
-    responses: Mapping[float, Mapping[str, str]], parents: Sequence[Mapping[str, str]] = ()
-) -> Comparison:
-    """The prompts answered by all candidates (and parents, where they are given), and their answers.
-
-    Raises:
-        UserError: there is no candidate, or no prompt that all of them answered.
-    """
-    alphas = tuple(sorted(responses))
-    everything = {prompt for answers in responses.values() for prompt in answers}
-    rows = [responses[alpha] for alpha in alphas]
-    common = [prompt for prompt in everything if all(prompt in answers for answers in rows)]
-    if common and parents:
-        rows += parents
-        common = [prompt for prompt in common if all(prompt in answers for answers in parents)]
-        if not common:
-            raise UserError("the donor has answered none of the candidates' prompts; its prompt_ids have to be theirs")
-    if not common:
-        counts = ", ".join(f"{format_value(alpha)}: {len(responses[alpha])}" for alpha in alphas)
-        raise UserError(
-            f"no prompt was answered by every candidate (answers per alpha: {counts or 'none'}); "
-            "let every candidate answer the same prompt_ids"
-        )
-    common.sort(key=lambda prompt: ([_content(answers[prompt]) for answers in rows], prompt))
-    return Comparison(
-        alphas=alphas,
-        prompt_ids=tuple(common),
-        answers=tuple(tuple(responses[alpha][prompt] for prompt in common) for alpha in alphas),
-        dropped=len(everything) - len(common),
-        parents=tuple(tuple(answers[prompt] for prompt in common) for answers in parents),
-    )
-
-
-def _content(answer: str) -> tuple[str, tuple[float, ...]]:
-    """All that anything computed from an answer depends on."""
-    return str(answer), (answer.logprobs or ()) if isinstance(answer, Response) else ()
 
 
 def read_responses(path: str | Path) -> Responses:

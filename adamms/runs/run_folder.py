@@ -28,11 +28,12 @@ class RunFolder:
         about: what the run is (`describe`).
         prompts: what is asked, by task.
         status: how far it is (`set_status`).
-        selection, noise, scores, evaluation: what was found.
+        selection, noise, scores, evaluation, lmms_eval: what was found.
         costs: seconds by phase, and peaks of memory.
         candidates: a file for each candidate that has answered everything, or failed.
-        report, figures, merged, groups: results.
+        report, figures, merged: results.
         tracking: what the dashboard's deliveries keep for themselves.
+        finished: what a search that a sweep has finished depended on.
         sweep: the ranked table, in the folder of a sweep.
     """
 
@@ -47,12 +48,14 @@ class RunFolder:
         self.noise = folder / "noise.json"
         self.scores = folder / "scores.json"
         self.evaluation = folder / "evaluation.json"
+        self.lmms_eval = folder / "lmms-eval.json"
         self.costs = folder / "costs.json"
         self.candidates = folder / "candidates"
         self.report = folder / "report.html"
         self.figures = folder / "figures"
         self.merged = folder / "merged"
         self.tracking = folder / "tracking"
+        self.finished = folder / "finished.json"
         self.sweep = folder / "sweep.json"
 
     def describe(self, key: str, name: str, params: Mapping[str, str], parent: RunFolder | None = None) -> None:

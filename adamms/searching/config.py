@@ -14,7 +14,6 @@ class Stop(StrEnum):
     """When candidates stop answering further prompts."""
 
     never = "never"
-    decided = "decided"
     confident = "confident"
 
 
@@ -43,22 +42,16 @@ class SearchingConfig:
     refine: tuple[float, ...] = ()
     """Steps of further rounds, each with finer candidates around the best of the one before, such as [0.05, 0.02]."""
     metric: str = "either"
-    """What is minimised: between neighbours either or sum (the paper's), answer, edit, chrf, kl, embedding[:MODEL]; or
+    """What is minimised: differences between neighbours, either or sum (the paper's), edit, kl, embedding[:MODEL]; or
     logprob (how unsure a candidate is), plurality, donor (answers other than the donor's own); a+b is the mean of two.
     For plurality and donor the donor answers all prompts first, with an engine of its own."""
     endpoints: Endpoints = Endpoints.exclude
-    smoothing: float = 0.0
-    """How much of a score is its neighbours' average, 0 (the paper) to 1."""
     stop: Stop = Stop.never
-    """decided: once the remaining prompts cannot change the choice; confident: once they hardly would."""
+    """confident: as soon as the remaining prompts would hardly change the choice (`confidence`)."""
     block: int = 20
     """Where searches may stop: after every so many prompts of a task."""
     confidence: float = 0.95
-    """stop=confident: in what share of imagined remainders the choice has to stay."""
-    groups: tuple[str, ...] = ()
-    """Afterwards, an alpha for each of these groups of weights: attention, mlp, early, late, layers:FIRST-LAST."""
-    passes: int = 1
-    """How often the groups are gone through, one after the other."""
+    """For stop=confident: in what share of simulated remainders of the prompts the choice has to stay the same."""
     noise: int = 16
     """How many prompts the chosen candidate is asked twice more, to see how many answers differ by chance alone."""
     export: Export = Export.one

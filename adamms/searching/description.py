@@ -30,7 +30,7 @@ def search_parameters(settings: StudySettings, plan: MergePlan) -> dict[str, str
         "task": ", ".join(settings.prompts.tasks) or task_name(settings.prompts.path),
         "coefficient": settings.searching.coefficient,
         "stop": settings.searching.stop.value,
-        "engine": settings.engine.kind.value,
+        "engine": settings.engine.kind,
         "dtype": settings.engine.dtype,
         "max_tokens": str(settings.engine.max_tokens),
         "prompts": str(settings.prompts.n),

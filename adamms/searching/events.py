@@ -5,10 +5,10 @@ A search knows nothing of its listeners; they learn everything from the event, o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from adamms.engines.actor import UnitResult
@@ -101,3 +101,20 @@ class Ended(Event):
 
 Listener = Callable[[Event], None]
 """Is called with every event, in order, in the search's own thread; it must return soon."""
+
+
+class Events:
+    """Tells all listeners of one search.
+
+    Args:
+        title: what the search is called where several run at once.
+    """
+
+    def __init__(self, listeners: Iterable[Listener], run: RunFolder, title: str = "") -> None:
+        self._listeners, self._run, self._title = tuple(listeners), run, title
+
+    def say(self, kind: Callable[..., Event], **fields: Any) -> None:
+        """Something happened: an event of this kind, with its own fields."""
+        event = kind(self._run, self._title, **fields)
+        for listener in self._listeners:
+            listener(event)

@@ -1,4 +1,4 @@
-"""One alpha to be found: for a task, or for all of them. It knows which answers it wants next, and when it has enough.
+"""One choice to be made: for a task, or for all of them. It knows which answers it wants next, and when it has enough.
 
 A goal begins with the candidates of `searching.alphas` and a block of prompts, asks for block after block until it may
 stop, and goes on to the finer candidates around the best one (`searching.refine`), reusing every answer. All that it
@@ -20,23 +20,22 @@ from adamms.searching.budget import BudgetOver
 from adamms.searching.candidates import CandidateBook, Work
 from adamms.searching.coefficient import check_refine, finer
 from adamms.searching.config import SearchingConfig, Stop
-from adamms.selecting.criteria.criterion import Metric, get_metric
+from adamms.selecting.criteria import Criterion, get_criterion
 from adamms.selecting.divergence import Endpoints, check_endpoints
-from adamms.selecting.early_stop import decided
-from adamms.selecting.selection import Selection, check_smoothing, select
+from adamms.selecting.selection import Selection, select
 from adamms.selecting.stopping import confidence
 
 
 @dataclass(frozen=True)
-class Rule:
-    """How a choice is made and when it is made early: `SearchingConfig`, checked."""
+class ChoiceRule:
+    """How a choice is made, and when it is made early: `SearchingConfig`, checked."""
 
-    metric: Metric
+    criterion: Criterion
     config: SearchingConfig
     in_blocks: bool = False
-    """Ask block by block although it does not stop by itself, so that there is a choice whenever it has to stop."""
+    """Ask block by block although `searching.stop` is never, so that there is a choice whenever a budget is over."""
     parents: tuple[Mapping[str, str], ...] = ()
-    """The donor's own answers, where the metric asks for them."""
+    """The donor's own answers, where the criterion asks for them."""
 
     @property
     def endpoints(self) -> Endpoints:
@@ -44,56 +43,45 @@ class Rule:
         return "one_sided" if self.config.endpoints == "one_sided" else "exclude"
 
     @classmethod
-    def of(cls, config: SearchingConfig, alphas: Sequence[float], in_blocks: bool = False) -> Rule:
+    def of(cls, config: SearchingConfig, values: Sequence[float], in_blocks: bool = False) -> ChoiceRule:
         """The rule for candidates that begin with these.
 
         Raises:
-            UserError: an unknown metric, a number out of range, or a stop that the metric does not allow.
+            UserError: an unknown criterion, or a number out of range.
         """
-        metric = get_metric(config.metric)
-        check_smoothing(config.smoothing)
-        check_endpoints(len(alphas), config.endpoints.value)
-        check_refine(alphas, config.refine)
+        criterion = get_criterion(config.metric)
+        check_endpoints(len(values), config.endpoints.value)
+        check_refine(values, config.refine)
         if config.block < 1:
             raise UserError(f"searching.block={config.block}: expected at least 1")
         if not 0 < config.confidence <= 1:
             raise UserError(f"searching.confidence={config.confidence}: expected more than 0, at most 1")
-        if config.stop == Stop.decided and (config.smoothing or not metric.counts):
-            raise UserError(
-                "searching.stop=decided needs a metric that counts (either, sum, answer) and no smoothing; "
-                "choose those, or searching.stop=confident"
-            )
-        return cls(metric, config, in_blocks or config.stop != Stop.never)
+        return cls(criterion, config, in_blocks or config.stop != Stop.never)
 
     def choose(self, responses: Responses, questions: Mapping[str, str]) -> Selection:
         """The selection from all prompts that were answered."""
-        smoothing, parents = self.config.smoothing, self.parents
-        return select(responses, self.metric, self.endpoints, smoothing=smoothing, prompts=questions, parents=parents)
+        name, parents = self.config.coefficient, self.parents
+        return select(responses, self.criterion, self.endpoints, coefficient=name, prompts=questions, parents=parents)
 
     def is_enough(self, responses: Responses, remaining: int, questions: Mapping[str, str]) -> bool:
         """Whether the remaining prompts need not be answered."""
-        metric, ends, config = self.metric, self.endpoints, self.config
-        if config.stop == Stop.decided:
-            return decided(responses, remaining, metric, ends, prompts=questions) is not None
-        if config.stop == Stop.confident:
-            smoothing, parents = config.smoothing, self.parents
-            sure = confidence(
-                responses, remaining, metric, ends, smoothing=smoothing, prompts=questions, parents=parents
-            )
-            return sure >= config.confidence
-        return False
+        if self.config.stop != Stop.confident:
+            return False
+        ends, parents = self.endpoints, self.parents
+        sure = confidence(responses, remaining, self.criterion, ends, prompts=questions, parents=parents)
+        return sure >= self.config.confidence
 
 
 @dataclass(frozen=True)
 class Round:
     """One grid of candidates, and what was chosen from it."""
 
-    alphas: tuple[float, ...]
+    values: tuple[float, ...]
     prompts: int
     selection: Selection
 
     def to_json(self) -> dict[str, Any]:
-        return {"alphas": list(self.alphas), "prompts": self.prompts, "alpha": self.selection.alpha}
+        return {"alphas": list(self.values), "prompts": self.prompts, "alpha": self.selection.chosen}
 
 
 class Goal:
@@ -105,12 +93,12 @@ class Goal:
     """
 
     def __init__(
-        self, prompts: Sequence[Prompt], alphas: Sequence[float], rule: Rule, block: int | None = None
+        self, prompts: Sequence[Prompt], values: Sequence[float], rule: ChoiceRule, block: int | None = None
     ) -> None:
         self._prompts, self._rule = list(prompts), rule
         self._questions = {prompt.id: prompt.text for prompt in prompts}
         self._block = (block or rule.config.block) if rule.in_blocks else len(prompts)
-        self._alphas, self._finer = list(alphas), list(rule.config.refine)
+        self._values, self._finer = list(values), list(rule.config.refine)
         self._asked = min(self._block, len(prompts))
         self.rounds: list[Round] = []
         self.done = False
@@ -121,6 +109,11 @@ class Goal:
         return self._rule.parents
 
     @property
+    def prompts(self) -> list[Prompt]:
+        """In the order in which they are asked."""
+        return self._prompts
+
+    @property
     def selection(self) -> Selection:
         """The final one."""
         return self.rounds[-1].selection
@@ -128,26 +121,26 @@ class Goal:
     def wants(self) -> Work:
         """The answers to go on with, whether they are stored or not; nothing when the goal is reached."""
         asked = self._prompts[: self._asked]
-        return {} if self.done else {alpha: list(asked) for alpha in self._alphas}
+        return {} if self.done else {value: list(asked) for value in self._values}
 
     def reviewed(self, book: CandidateBook) -> Iterator[tuple[Responses, Round]]:
         """Every round with the answers it was decided by."""
         for one in self.rounds:
-            yield book.responses(one.alphas, self._prompts[: one.prompts]), one
+            yield book.responses(one.values, self._prompts[: one.prompts]), one
 
     def consider(self, book: CandidateBook) -> None:
         """Takes note of the answers it wanted."""
         if self.done:
             return
-        responses = book.responses(self._alphas, self._prompts[: self._asked])
+        responses = book.responses(self._values, self._prompts[: self._asked])
         remaining = len(self._prompts) - self._asked
         if remaining and not self._rule.is_enough(responses, remaining, self._questions):
             self._asked = min(self._asked + self._block, len(self._prompts))
             return
         selection = self._rule.choose(responses, self._questions)
-        self.rounds.append(Round(tuple(self._alphas), self._asked, selection))
-        if self._finer and selection.alpha is not None:
-            self._alphas = finer(self._alphas, selection.alpha, self._finer.pop(0))
+        self.rounds.append(Round(tuple(self._values), self._asked, selection))
+        if self._finer and selection.chosen is not None:
+            self._values = finer(self._values, selection.chosen, self._finer.pop(0))
             self._asked = min(self._block, len(self._prompts))
         else:
             self.done = True
@@ -164,8 +157,8 @@ class Goal:
         asked = self._answered_by_all(book)
         warning = f"stopped by {reason} after {asked} of {len(self._prompts)} prompts"
         if asked:
-            responses = book.responses(self._alphas, self._prompts[:asked])
-            self.rounds.append(Round(tuple(self._alphas), asked, self._rule.choose(responses, self._questions)))
+            responses = book.responses(self._values, self._prompts[:asked])
+            self.rounds.append(Round(tuple(self._values), asked, self._rule.choose(responses, self._questions)))
         elif not self.rounds:
             raise BudgetOver(
                 f"{reason}: over before every candidate had answered a first block of prompts; the answers are kept: "
@@ -179,14 +172,16 @@ class Goal:
 
     def _answered_by_all(self, book: CandidateBook) -> int:
         """How many prompts, from the first, every candidate that did not fail has answered."""
-        sound = [alpha for alpha in self._alphas if alpha not in book.errors]
-        answers = [book.answers_at(alpha, self._prompts[: self._asked]) for alpha in sound]
+        sound = [value for value in self._values if value not in book.errors]
+        answers = [book.answers_at(value, self._prompts[: self._asked]) for value in sound]
         ids = [prompt.id for prompt in self._prompts[: self._asked]]
         missing = (i for i, name in enumerate(ids) if not all(name in given for given in answers))
         return next(missing, len(ids)) if answers else 0
 
 
-def goals_of(tasks: Mapping[str, list[Prompt]], alphas: Sequence[float], rule: Rule, seed: int = 0) -> dict[str, Goal]:
+def goals_of(
+    tasks: Mapping[str, list[Prompt]], values: Sequence[float], rule: ChoiceRule, seed: int = 0
+) -> dict[str, Goal]:
     """The goal of every task, and under the name "" the one for all prompts together.
 
     Prompts are asked in a drawn order; the goal for all asks them in turn from every task, so that its blocks consist
@@ -195,9 +190,9 @@ def goals_of(tasks: Mapping[str, list[Prompt]], alphas: Sequence[float], rule: R
     drawn = {name: _drawn(prompts, seed) for name, prompts in tasks.items()}
     places = {prompt.id: place for prompts in drawn.values() for place, prompt in enumerate(prompts)}
     together = sorted(all_prompts(drawn), key=lambda prompt: places[prompt.id])
-    goals = {"": Goal(together, alphas, rule, rule.config.block * len(tasks))}
+    goals = {"": Goal(together, values, rule, rule.config.block * len(tasks))}
     if len(tasks) > 1:
-        goals |= {name: Goal(prompts, alphas, rule) for name, prompts in drawn.items()}
+        goals |= {name: Goal(prompts, values, rule) for name, prompts in drawn.items()}
     return goals
 
 
@@ -205,16 +200,16 @@ def united(works: Sequence[Work]) -> Work:
     """All that several goals want, each answer once."""
     found: dict[float, dict[str, Prompt]] = {}
     for work in works:
-        for alpha, prompts in work.items():
-            found.setdefault(alpha, {}).update({prompt.id: prompt for prompt in prompts})
-    return {alpha: list(found[alpha].values()) for alpha in sorted(found)}
+        for value, prompts in work.items():
+            found.setdefault(value, {}).update({prompt.id: prompt for prompt in prompts})
+    return {value: list(found[value].values()) for value in sorted(found)}
 
 
-def answers_without_saving(alphas: Sequence[float], refine: Sequence[float], prompts: int) -> int:
+def answers_without_saving(values: Sequence[float], refine: Sequence[float], prompts: int) -> int:
     """What it would take to ask every prompt of the finest candidates over the whole range."""
     if not refine:
-        return len(alphas) * prompts
-    span = max(alphas) - min(alphas)
+        return len(values) * prompts
+    span = max(values) - min(values)
     return (int(span / refine[-1] + 1e-6) + 1) * prompts
 
 

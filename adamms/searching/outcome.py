@@ -1,4 +1,4 @@
-"""What a search has found: an alpha for each task and one for all, and what the answers cost."""
+"""What a search has found: a choice for each task and one for all, and how many answers that took."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from adamms.selecting.selection import Selection
 
 
 @dataclass(frozen=True)
-class Effort:
+class Saved:
     """How many answers a choice took, and how many it would have taken to ask every candidate everything."""
 
     answers: int
-    full: int
+    of: int
 
     @property
-    def saved(self) -> float:
-        """0 to 1."""
-        return 1 - self.answers / self.full
+    def share(self) -> float:
+        """What was not asked, 0 to 1."""
+        return 1 - self.answers / self.of
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The one alpha for all prompts, and each task's own.
+    """The choice for all prompts, and each task's own.
 
     Attributes:
         tasks: name -> rounds; empty where there is one task only.
@@ -36,7 +36,7 @@ class Outcome:
 
     rounds: tuple[Round, ...]
     tasks: Mapping[str, tuple[Round, ...]]
-    effort: Effort
+    saved: Saved
     noise: Noise | None = None
 
     @property
@@ -52,7 +52,7 @@ class Outcome:
     def to_json(self) -> dict[str, Any]:
         """`selection.json`: the choice for all as `Selection.to_json` writes it, `effort`, `noise` where it was
         measured, and where there are several, `rounds` and `tasks` (name -> the same for that task)."""
-        effort = {"answers": self.effort.answers, "of": self.effort.full, "saved": round(self.effort.saved, 4)}
+        effort = {"answers": self.saved.answers, "of": self.saved.of, "saved": round(self.saved.share, 4)}
         found = _to_json(self.rounds) | {"effort": effort}
         if self.noise is not None:
             found["noise"] = {"asked": self.noise.asked, "differing": self.noise.differing}
@@ -74,13 +74,13 @@ def reach(goals: Mapping[str, Goal], answering: Answering) -> None:
         else:
             for goal in goals.values():
                 goal.settle(answering.book, answering.budget.over or "the budget")
-    answering.report_incomplete()
+    answering.tell_incomplete()
 
 
-def outcome_of(goals: Mapping[str, Goal], effort: Effort, noise: Noise | None = None) -> Outcome:
+def outcome_of(goals: Mapping[str, Goal], saved: Saved, noise: Noise | None = None) -> Outcome:
     """The outcome of goals that are reached; "" is the one for all prompts."""
     tasks = {name: tuple(goal.rounds) for name, goal in goals.items() if name}
-    return Outcome(tuple(goals[""].rounds), tasks, effort, noise)
+    return Outcome(tuple(goals[""].rounds), tasks, saved, noise)
 
 
 def _to_json(rounds: Sequence[Round]) -> dict[str, Any]:

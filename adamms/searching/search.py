@@ -1,70 +1,61 @@
-"""One search, from settings to checkpoint and report: what `pipelines/search.py` does once and a sweep many times."""
+"""One search, from checked settings to checkpoints: what a command does once and a sweep many times."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from adamms.checkpoint.checkpoint import read_json
-from adamms.commands.settings import SearchSettings
-from adamms.engines.engine import EngineSpec
 from adamms.engines.lengths import fitting_prompts
 from adamms.engines.noise import Noise
-from adamms.errors import UserError
-from adamms.mapping import PlannedPair, plan_pair
 from adamms.merging.companions import was_merged_as
 from adamms.merging.pair import merge_pair
-from adamms.merging.recipe import Recipe
-from adamms.merging.to_disk import check_ancestor
 from adamms.prompts.prompt import Prompt
 from adamms.prompts.tasks import Tasks, all_prompts, load_tasks
-from adamms.runs.run_folder import RunFolder, answer_identity
-from adamms.searching.answering import Answering, Engines
+from adamms.runs.answers import Answers
+from adamms.runs.costs import Costs
+from adamms.runs.run_folder import RunFolder
+from adamms.searching.answering import Answering, answer_as_donor
 from adamms.searching.budget import UNLIMITED, Budget
-from adamms.searching.candidate_scores import candidate_scores
 from adamms.searching.candidates import CandidateBook
-from adamms.searching.coefficient import Line, check_alphas
-from adamms.searching.config import Export
-from adamms.searching.donor import ITSELF, Donor
-from adamms.searching.goal import Goal, Rule, answers_without_saving, goals_of
-from adamms.searching.group_alphas import (
-    alphas_of_groups,
-    check_groups,
-    find_group_alphas,
-    group_alphas,
-    track_groups,
-)
-from adamms.searching.outcome import Effort, Outcome, outcome_of, reach
-from adamms.selecting.selection import Selection
-from adamms.tracking import Costs, SearchTracker, Story, search_parameters, settings_text, write_report
-from adamms.tracking.journal import Parent
+from adamms.searching.coefficient import SearchedCoefficient
+from adamms.searching.config import Export, StudySettings
+from adamms.searching.events import Began, Doing, Events, Exported, Listener, Selected
+from adamms.searching.goal import ChoiceRule, Goal, answers_without_saving, goals_of
+from adamms.searching.outcome import Outcome, Saved, outcome_of, reach
+from adamms.searching.scores import candidate_scores
+from adamms.searching.study import ITSELF, Study
+from adamms.searching.warm_engines import WarmEngines
 
 ENGINES = "starting engines"
-DONOR = "donor"  # the folder of its own answers
 
 
 @dataclass(frozen=True)
 class Search:
-    """A search that was checked: everything the user can mend has been found, no engine was started."""
+    """A search that was checked: everything the user can mend has been found, no engine was started.
 
-    settings: SearchSettings
-    line: Line
-    alphas: list[float]
-    rule: Rule
+    Attributes:
+        values: of the coefficient, to begin with.
+        donor: the donor as a study of its own, where the criterion asks it.
+    """
+
+    study: Study
+    values: list[float]
+    rule: ChoiceRule
     tasks: Tasks
-    pair: PlannedPair
-    groups: list[str]
-    spec: EngineSpec
-    run: RunFolder
+    answers: Answers
+    donor: Study | None
     costs: Costs
-    donor: Donor | None
-    """Where the metric asks it."""
 
     @property
     def prompts(self) -> list[Prompt]:
         """Of all tasks."""
         return all_prompts(self.tasks)
+
+    @property
+    def run(self) -> RunFolder:
+        """Where its results go."""
+        return self.study.run
 
 
 @dataclass(frozen=True)
@@ -73,9 +64,10 @@ class Found:
 
     outcome: Outcome
     checkpoints: list[Path]
+    run: RunFolder
 
 
-def prepare(settings: SearchSettings, force: bool = False) -> Search:
+def prepare(settings: StudySettings, force: bool = False) -> Search:
     """Reads prompts and headers, and checks all settings.
 
     Args:
@@ -84,131 +76,123 @@ def prepare(settings: SearchSettings, force: bool = False) -> Search:
     Raises:
         UserError: the first thing to mend.
     """
-    line = Line.searched(Recipe.of(settings.merging, settings.searching.alpha), settings.searching.coefficient)
-    alphas = check_alphas(settings.searching.alphas, line)
-    rule = Rule.of(settings.searching, alphas, in_blocks=Budget(settings.budget).limited)
-    check_ancestor(line.recipe, settings.ancestor)
+    values = SearchedCoefficient.of(settings.merging, settings.searching).check(settings.searching.alphas)
+    rule = ChoiceRule.of(settings.searching, values, in_blocks=Budget(settings.budget).limited)
     tasks = load_tasks(settings.prompts)
-    costs = Costs(Path(settings.run_dir, "costs.json"))
+    costs = Costs(RunFolder(Path(settings.run_dir)).costs)
     with costs.phase("mapping"):
-        pair = plan_pair(settings if line.recipe.rule.needs_ancestor else replace(settings, ancestor=None))
-    groups = check_groups(settings, pair)
-    spec = EngineSpec(pair.plan, settings.engine, settings.mapping.base_architecture)
-    tasks = {name: fitting_prompts(prompts, spec, settings.prompts.on_error) for name, prompts in tasks.items()}
-    donor = Donor(settings, pair, DONOR) if rule.metric.asks_donor else None
+        study = Study.of(settings)
+    on_error, donor = settings.prompts.on_error, study.of_donor() if rule.criterion.asks_donor else None
+    tasks = {name: fitting_prompts(prompts, study.engine, on_error) for name, prompts in tasks.items()}
     if donor:
-        on_error, who = settings.prompts.on_error, f"donor {settings.donor}: "
-        tasks = {name: fitting_prompts(prompts, donor.spec, on_error, who) for name, prompts in tasks.items()}
-        donor.run.check_owner([ITSELF], all_prompts(tasks), force)
-    run = RunFolder(Path(settings.run_dir), answer_identity(pair.plan, line, settings.engine))
-    run.check_owner(alphas, all_prompts(tasks), force)
-    return Search(settings, line, alphas, rule, tasks, pair, groups, spec, run, costs, donor)
+        who = f"donor {settings.donor}: "
+        tasks = {name: fitting_prompts(prompts, donor.engine, on_error, who) for name, prompts in tasks.items()}
+        donor.answers("donor").check_owner([ITSELF], all_prompts(tasks), force)
+    answers = study.answers()
+    answers.check_owner(values, all_prompts(tasks), force)
+    return Search(study, values, rule, tasks, answers, donor, costs)
 
 
 def run_search(
-    search: Search, engines: Engines, budget: Budget = UNLIMITED, parent: Parent | None = None, title: str = ""
+    search: Search,
+    engines: WarmEngines,
+    budget: Budget = UNLIMITED,
+    listeners: Iterable[Listener] = (),
+    title: str = "",
 ) -> Found:
-    """Answers what is not stored, chooses, exports, reports; run again, it goes on where it stopped.
+    """Answers what is not stored, chooses, and exports; run again, it goes on where it stopped.
 
     Args:
         engines: shared with other searches, one after the other.
-        parent: the sweep that it belongs to, on the dashboard.
-        title: its name in progress bars and logs, where there are several.
+        title: what listeners call it, where there are several.
 
     Raises:
-        UserError: nothing could be chosen, or a candidate met something that the user can mend.
+        UserError: a candidate met something that the user can mend.
     """
-    settings, run, costs, prompts = search.settings, search.run, search.costs, search.prompts
-    params = search_parameters(settings, search.pair.plan)
-    with SearchTracker(settings.tracking, run.search_key, params, run.folder, parent) as tracker:
-        run.write_json(run.plan_file, search.pair.plan.to_dict())
-        run.write_text(run.settings_file, settings_text(settings))
-        tracker.log_prompts(settings.prompts, search.tasks)
-        search, books = with_donor(search, engines, budget)
-        goals = goals_of(search.tasks, search.alphas, search.rule, settings.prompts.seed)
-        engines.serve(search.spec)
-        with costs.phase(ENGINES):
-            answering = Answering(engines, search.line, prompts, run, tracker, budget, title)
-            reach(goals, answering)
-            noise = measure_noise(search, answering, goals[""])
-            line, steps = find_group_alphas(search, engines, goals[""].selection, budget)
-        book = answering.book
-        split(costs, [*books, book, *(step.book for step in steps)], settings)
-        effort = Effort(book.answers, answers_without_saving(search.alphas, search.rule.config.refine, len(prompts)))
-        outcome = outcome_of(goals, effort, noise)
-        run.write_json(run.selection_file, outcome.to_json() | group_alphas(line, steps))
-        tracker.log_scores(candidate_scores(goals, book))
-        tracker.log_selection(outcome.selection)
-        track_groups(tracker, line, steps)
-        with costs.phase("exporting"):
-            winners = wanted(settings, outcome, run)
-            checkpoints = [export(search, engines, line, selection, folder) for folder, selection in winners.items()]
-        costs.save()
-        for folder, selection in winners.items():
-            task = "" if folder == run.merged_folder else folder.name
-            tracker.log_winner(selection, folder, task, alphas_of_groups(line))
-        report(tracker, Story.of(run, search.pair.plan, prompts), run)
-    if outcome.selection.alpha is None:
-        raise UserError(f"searching.alphas: {outcome.selection.verdict}; try smaller or other alphas")
-    return Found(outcome, checkpoints)
+    study, run, costs, events = search.study, search.run, search.costs, Events(listeners, search.run, title)
+    run.write(run.plan, study.pair.plan.to_dict())
+    events.say(Began)
+    search, books = with_donor(search, engines, budget, events)
+    goals = goals_of(search.tasks, search.values, search.rule, study.settings.prompts.seed)
+    with costs.phase(ENGINES):
+        answering = Answering(study, engines, search.prompts, search.answers, events, budget, run)
+        reach(goals, answering)
+        noise = measure_noise(search, answering, goals[""])
+    outcome = settle(search, goals, answering.book, noise)
+    split(costs, [*books, answering.book], study.settings.engine.actors)
+    events.say(Selected, selection=outcome.selection)
+    with costs.phase("exporting"):
+        checkpoints = export(search, engines, outcome, events)
+    costs.save()
+    events.say(Exported, checkpoints=checkpoints)
+    return Found(outcome, list(checkpoints.values()), run)
 
 
-def with_donor(search: Search, engines: Engines, budget: Budget) -> tuple[Search, list[CandidateBook]]:
-    """The donor's own answers come first, where the metric asks for them: by an engine of its own architecture."""
+def with_donor(
+    search: Search, engines: WarmEngines, budget: Budget, events: Events
+) -> tuple[Search, list[CandidateBook]]:
+    """The donor's own answers come first, where the criterion asks for them."""
     if search.donor is None:
         return search, []
     with search.costs.phase(ENGINES):
-        book = search.donor.answers(engines, search.prompts, budget)
+        stored = search.donor.answers("donor")
+        book = answer_as_donor(search.donor, engines, search.prompts, stored, events, budget)
     return replace(search, rule=replace(search.rule, parents=(book.answers_at(ITSELF),))), [book]
 
 
 def measure_noise(search: Search, answering: Answering, goal: Goal) -> Noise | None:
-    """How many answers of the chosen candidate differ by chance; of a search that goes on, what it found before."""
-    run, settings = search.run, search.settings
-    if goal.selection.alpha is None:
+    """How many answers of the chosen candidate differ by chance; of a search that goes on, what it found before.
+
+    The prompts are asked in the goal's order, which takes them from every task in turn.
+    """
+    run, chosen = search.run, goal.selection.chosen
+    if chosen is None:
         return None
     noise = None
     if answering.budget.over is None:
-        noise = answering.noise(goal.selection.alpha, search.prompts[: settings.searching.noise])
+        noise = answering.noise(chosen, goal.prompts[: search.study.settings.searching.noise])
     if noise is not None:
-        run.write_json(run.noise_file, asdict(noise))
-    return noise or (Noise(**read_json(run.noise_file)) if run.noise_file.is_file() else None)
+        run.write(run.noise, asdict(noise))
+    stored = run.read(run.noise)
+    return Noise(**stored) if stored else None
 
 
-def split(costs: Costs, books: Sequence[CandidateBook], settings: SearchSettings) -> None:
+def settle(search: Search, goals: dict[str, Goal], book: CandidateBook, noise: Noise | None) -> Outcome:
+    """The outcome, and in the run folder the choice and every candidate's scores."""
+    run, refine = search.run, search.rule.config.refine
+    full = answers_without_saving(search.values, refine, len(search.prompts))
+    outcome = outcome_of(goals, Saved(book.asked, full), noise)
+    run.write(run.selection, outcome.to_json())
+    run.write(run.scores, candidate_scores(goals, book))
+    return outcome
+
+
+def split(costs: Costs, books: Sequence[CandidateBook], actors: int) -> None:
     """Takes what actors measured out of the time spent on answering; the rest is starting engines and waiting."""
     for book in books:
         costs.reached(book.memory().to_gb())
         for phase, seconds in zip(("re-merging", "answering"), book.seconds(), strict=True):
-            wall = seconds / settings.engine.actors
+            wall = seconds / actors
             costs.add(phase, wall)
             costs.add(ENGINES, -min(wall, costs.seconds[ENGINES]))
 
 
-def wanted(settings: SearchSettings, outcome: Outcome, run: RunFolder) -> dict[Path, Selection]:
-    """The checkpoints to write: the one for all prompts, or each task's; none of a search that chose nothing."""
-    chosen = {name: selection for name, selection in outcome.selections.items() if selection.alpha is not None}
-    if settings.searching.export == Export.one or not outcome.tasks:
-        return {run.merged_folder: chosen[""]} if "" in chosen else {}
-    return {run.merged_folder / name: selection for name, selection in chosen.items() if name}
+def export(search: Search, engines: WarmEngines, outcome: Outcome, events: Events) -> dict[str, Path]:
+    """Writes each winner as a checkpoint, unless it stands there from an earlier run of the same search.
 
-
-def export(search: Search, engines: Engines, line: Line, selection: Selection, folder: Path) -> Path:
-    """The winner as a checkpoint, unless it stands there from an earlier run of the same search."""
-    assert selection.alpha is not None
-    winner = line.at(selection.alpha)
-    if was_merged_as(folder, search.pair.plan, winner):
-        return folder
-    engines.make_room(search.settings)
-    return merge_pair(search.settings, search.pair, winner, folder, force=True, title="exporting")
-
-
-def report(tracker: SearchTracker, story: Story, run: RunFolder) -> None:
-    """The report and its figures, in the run folder and on the dashboard."""
-    page, *figures = write_report(story, run.folder)
-    tracker.log_metrics({f"seconds_{phase.replace(' ', '_')}": value for phase, value in story.seconds.items()})
-    tracker.log_metrics({**story.further, **story.peaks})
-    if story.noise_floor is not None:
-        tracker.log_metrics({"noise_floor": story.noise_floor})
-    tracker.log_files([page, run.plan_file, run.selection_file, run.settings_file])
-    tracker.log_files(figures, "figures")
+    Returns:
+        Task -> folder: the one for all prompts, which has no name, or with `searching.export=each` each task's; none of
+        a search that chose nothing.
+    """
+    settings, study, merged = search.study.settings, search.study, search.run.merged
+    chosen = {name: found.chosen for name, found in outcome.selections.items() if found.chosen is not None}
+    each = settings.searching.export == Export.each and bool(outcome.tasks)
+    folders = {name: merged / name if name else merged for name in chosen}
+    wanted = {name: folder for name, folder in folders.items() if bool(name) == each}
+    for name, folder in wanted.items():
+        winner = study.coefficient.candidate(chosen[name]).recipe
+        if not was_merged_as(folder, study.pair.plan, winner):
+            engines.make_room(settings)
+            events.say(Doing, what=f"exporting {folder}")
+            merge_pair(settings, study.pair, winner, folder, force=True, title="exporting")
+    return wanted

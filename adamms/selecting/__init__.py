@@ -1,0 +1,1 @@
+"""Step 3 as arithmetic: from all candidates' answers to the chosen one, and how far to trust it; no models here."""

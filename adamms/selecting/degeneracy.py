@@ -1,7 +1,9 @@
-"""The guard: a candidate that has collapsed may be perfectly consistent, and must not win by it.
+"""The guard against collapsed candidates: where neighbours answer nothing, or always the same, no answer changes
+between them, so by divergence alone they would win.
 
-Answers are looked at for five faults. A candidate is degenerate when a fault has taken over (`Limits`), judged beside
-the least affected candidate wherever the task itself may ask for such answers.
+Every answer is checked for faults. A candidate is degenerate, and cannot be chosen, when too many of its answers have
+one fault: more than half of them, or clearly more than in the candidate with the fewest, since the task itself may ask
+for short, repeating or foreign answers. `Limits` has the numbers.
 """
 
 from __future__ import annotations
@@ -16,40 +18,38 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from adamms.runs.responses import Comparison
+from adamms.selecting.answer_table import AnswerTable
 from adamms.selecting.normalize import normalize_answer
 from adamms.selecting.repetition import is_endless
 
-WORDS = {
+FAULTS = {
     "empty": "nothing at all in answer to",
     "repeating": "an endless repetition in answer to",
     "echoing": "the prompt itself in answer to",
     "foreign": "letters of a foreign alphabet in answer to",
     "constant": "one and the same answer to",
 }
-"""The faults, and how they are reported."""
+"""The faults, and the words they are reported in."""
 
 Counts = NDArray[np.int_]
-Faults = dict[str, NDArray[np.bool_]]
-"""fault -> which answers have it [A, P]"""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """When a fault has taken a candidate over."""
+    """How many faulty answers make a candidate degenerate."""
 
     majority: float = 0.5
-    """More than this share of faulty answers is always too much (not for `constant`)."""
+    """More than this share of the answers always does (not for `constant`)."""
     excess: float = 0.2
-    """So is this much more than in the least affected candidate, unless chance explains it."""
+    """So does this much more than in the candidate with the fewest, unless chance explains it."""
     constant: float = 0.9
-    """One answer to at least this share of the prompts is suspicious ..."""
+    """For `constant`: the same answer to at least this share of the prompts ..."""
     constant_excess: float = 0.25
-    """... when it is this much more than in the least constant candidate, and chance does not explain it."""
+    """... which is this much more than in the least constant candidate, unless chance explains it."""
     chance: float = 0.005
-    """The probability below which chance explains nothing; it keeps a handful of prompts from convicting anybody."""
+    """Chance explains what is at least this probable; without it, a handful of prompts would exclude candidates."""
     usual: float = 0.02
-    """Faults that any model shows."""
+    """The share of faulty answers that any model may have."""
 
 
 @dataclass(frozen=True)
@@ -57,51 +57,56 @@ class Degeneracy:
     """What the guard found in one candidate's answers."""
 
     rates: Mapping[str, float]
-    """fault -> share of prompts"""
+    """Fault -> share of the prompts whose answer has it."""
     reasons: tuple[str, ...]
-    """Why the candidate cannot be chosen; empty for a sound one."""
+    """Why the candidate cannot be chosen; empty where it can."""
 
 
-def inspect(
-    comparison: Comparison, prompts: Mapping[str, str] | None = None, limits: Limits | None = None
+def degeneracy_of(
+    table: AnswerTable, prompts: Mapping[str, str] | None = None, limits: Limits | None = None
 ) -> dict[float, Degeneracy]:
-    """Look at every candidate's answers. `prompts` (prompt_id -> text) lets the guard see answers that echo them."""
+    """Check every candidate's answers.
+
+    Args:
+        prompts: prompt id -> text; without it, answers that repeat their prompt are not seen.
+    """
     limits = limits or Limits()
-    faults = find_faults(comparison, prompts)
-    prompts_used = len(comparison.prompt_ids)
+    faults = faulty_answers(table, prompts)
+    asked = len(table.prompt_ids)
     counts = {fault: found.sum(axis=1) for fault, found in faults.items()}
-    taken = {fault: taken_over(count, int(count.min()), prompts_used, limits) for fault, count in counts.items()}
-    ill = np.any(list(taken.values()), axis=0)
-    constant = most_common(comparison)
-    least = int((constant if ill.all() else constant[~ill]).min())
-    taken["constant"] = too_constant(constant, least, prompts_used, limits)
-    rates = {fault: found.mean(axis=1) for fault, found in faults.items()} | {"constant": constant / prompts_used}
+    degenerate = {fault: has_too_many(count, asked, limits) for fault, count in counts.items()}
+    otherwise_sound = ~np.any(list(degenerate.values()), axis=0)
+    counts["constant"] = commonest_answers(table)
+    sound = counts["constant"][otherwise_sound] if otherwise_sound.any() else counts["constant"]
+    degenerate["constant"] = is_too_constant(counts["constant"], int(sound.min()), asked, limits)
+    rates = {fault: count / asked for fault, count in counts.items()}
     return {
-        alpha: Degeneracy(
-            rates={fault: float(rates[fault][row]) for fault in WORDS},
+        value: Degeneracy(
+            rates={fault: float(rates[fault][row]) for fault in FAULTS},
             reasons=tuple(
                 f"{words} {100 * rates[fault][row]:.0f} % of the prompts"
-                for fault, words in WORDS.items()
-                if taken[fault][row]
+                for fault, words in FAULTS.items()
+                if degenerate[fault][row]
             ),
         )
-        for row, alpha in enumerate(comparison.alphas)
+        for row, value in enumerate(table.values)
     }
 
 
-def find_faults(comparison: Comparison, prompts: Mapping[str, str] | None = None) -> Faults:
-    """Which answers are empty, endlessly repeating, echoing their prompt, or in an alphabet the lowest alpha lacks.
+def faulty_answers(table: AnswerTable, prompts: Mapping[str, str] | None = None) -> dict[str, NDArray[np.bool_]]:
+    """Fault -> which answers have it [C, P], for all faults that a single answer can have.
 
-    Where the lowest alpha writes no letters at all, nothing is foreign.
+    An answer is foreign when it is in an alphabet that the lowest candidate, the nearest to the base, does not use; if
+    that one writes no letters at all, no answer is foreign.
     """
-    home = scripts_of(comparison.answers[0])
-    texts = [(prompts or {}).get(prompt_id, "") for prompt_id in comparison.prompt_ids]
-    rows = comparison.answers
+    usual = usual_scripts(table.answers[0])
+    texts = [(prompts or {}).get(prompt_id, "") for prompt_id in table.prompt_ids]
+    rows = table.answers
     return {
         "empty": np.array([[not answer.strip() for answer in row] for row in rows]),
         "repeating": np.array([[is_endless(answer) for answer in row] for row in rows]),
-        "echoing": np.array([[echoes(a, text) for a, text in zip(row, texts, strict=True)] for row in rows]),
-        "foreign": np.array([[bool(home) and is_foreign(answer, home) for answer in row] for row in rows]),
+        "echoing": np.array([[echoes(answer, text) for answer, text in zip(row, texts, strict=True)] for row in rows]),
+        "foreign": np.array([[bool(usual) and is_foreign(answer, usual) for answer in row] for row in rows]),
     }
 
 
@@ -113,27 +118,23 @@ def echoes(answer: str, prompt: str) -> bool:
     return min(said.count(" "), asked.count(" ")) >= 2 and (said.startswith(asked) or asked.startswith(said))
 
 
-HOME_SHARE = 0.05
-"""A script is at home when it occurs in this share of the lowest alpha's answers that have letters."""
+USUAL_SHARE = 0.05
+"""A script is usual when it occurs in this share of those answers of the lowest candidate that have letters."""
 FOREIGN_SHARE = 0.2
-"""An answer is foreign when this share of its letters is in scripts that are not at home."""
+"""An answer is foreign when this share of its letters is in scripts that are not usual."""
 
 
-def scripts_of(answers: Iterable[str], to_come: int = 0) -> frozenset[str]:
-    """The scripts (LATIN, CYRILLIC, CJK, ...) that answers are written in; a stray letter does not count.
-
-    With `to_come`: those that will be among them whatever so many further answers are.
-    """
+def usual_scripts(answers: Iterable[str]) -> frozenset[str]:
+    """The scripts (LATIN, CYRILLIC, CJK, ...) that answers are written in; a stray letter does not count."""
     written = [scripts for answer in answers if (scripts := set(letters(answer)))]
     occurrences = Counter(script for scripts in written for script in scripts)
-    needed = HOME_SHARE * (len(written) + to_come)
-    return frozenset(script for script, count in occurrences.items() if count >= needed)
+    return frozenset(script for script, count in occurrences.items() if count >= USUAL_SHARE * len(written))
 
 
-def is_foreign(answer: str, home: frozenset[str]) -> bool:
-    """Whether an answer is partly in scripts that are not at home."""
+def is_foreign(answer: str, usual: frozenset[str]) -> bool:
+    """Whether a good part of the answer's letters is in scripts that are not usual."""
     found = letters(answer)
-    foreign = sum(count for script, count in found.items() if script not in home)
+    foreign = sum(count for script, count in found.items() if script not in usual)
     return bool(found) and foreign >= FOREIGN_SHARE * found.total()
 
 
@@ -150,49 +151,52 @@ def _script(char: str) -> str:
     return unicodedata.name(char, "UNNAMED").split(maxsplit=1)[0]
 
 
-def most_common(comparison: Comparison) -> Counts:
-    """How many prompts got the same answer, the candidate's most common one. [A]"""
-    rows = [Counter(map(normalize_answer, answers)) for answers in comparison.answers]
+def commonest_answers(table: AnswerTable) -> Counts:
+    """How many prompts each candidate gives its most frequent answer to. [C]"""
+    rows = [Counter(map(normalize_answer, answers)) for answers in table.answers]
     return np.array([row.most_common(1)[0][1] for row in rows])
 
 
-def taken_over(counts: Counts, least: int, prompts: int, limits: Limits) -> NDArray[np.bool_]:
-    """Which candidates have too many faulty answers, `least` being those of the least affected one. [A] -> [A]
-
-    More faults or a smaller `least` never acquit; the early stop relies on it.
-    """
+def has_too_many(counts: Counts, prompts: int, limits: Limits) -> NDArray[np.bool_]:
+    """Which candidates have too many answers with one fault, by how many each has. [C] -> [C]"""
+    least = int(counts.min())
     expected = max(least / prompts, limits.usual)
     return np.array(
         [
             count > limits.majority * prompts
-            or (count - least >= limits.excess * prompts and chance(int(count), prompts, expected) <= limits.chance)
+            or (
+                count - least >= limits.excess * prompts
+                and binomial_tail(int(count), prompts, expected) <= limits.chance
+            )
             for count in counts
         ]
     )
 
 
-def too_constant(counts: Counts, least: int, prompts: int, limits: Limits) -> NDArray[np.bool_]:
-    """Which candidates answer almost every prompt alike, where one that is sound otherwise does not. [A] -> [A]
+def is_too_constant(counts: Counts, least: int, prompts: int, limits: Limits) -> NDArray[np.bool_]:
+    """Which candidates give almost every prompt the same answer, though the task does not ask for it. [C] -> [C]
 
-    Monotone like `taken_over`.
+    Args:
+        counts: how many prompts each candidate gives its most frequent answer to.
+        least: the smallest of these counts among candidates without another fault.
     """
     return np.array(
         [
             count >= limits.constant * prompts
             and count - least >= limits.constant_excess * prompts
-            and chance(int(count), prompts, least / prompts) <= limits.chance
+            and binomial_tail(int(count), prompts, least / prompts) <= limits.chance
             for count in counts
         ]
     )
 
 
-def chance(at_least: int, trials: int, rate: float) -> float:
+def binomial_tail(successes: int, trials: int, rate: float) -> float:
     """The probability of so many successes or more, each of the given rate (0 < rate < 1): the binomial tail."""
-    if at_least <= 0:
+    if successes <= 0:
         return 1.0
-    yes, no = math.log(rate), math.log1p(-rate)
+    log_rate, log_rest = math.log(rate), math.log1p(-rate)
     whole = math.lgamma(trials + 1)
     return sum(
-        math.exp(whole - math.lgamma(k + 1) - math.lgamma(trials - k + 1) + k * yes + (trials - k) * no)
-        for k in range(at_least, trials + 1)
+        math.exp(whole - math.lgamma(k + 1) - math.lgamma(trials - k + 1) + k * log_rate + (trials - k) * log_rest)
+        for k in range(successes, trials + 1)
     )

@@ -1,4 +1,4 @@
-"""The divergence of every candidate from its neighbours, prompt by prompt."""
+"""How far every candidate's answers are from those of its neighbours, prompt by prompt."""
 
 from __future__ import annotations
 
@@ -9,73 +9,70 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adamms.errors import UserError
-from adamms.runs.responses import Comparison
-from adamms.selecting.criteria.criterion import Floats, Metric
+from adamms.selecting.answer_table import AnswerTable
+from adamms.selecting.criteria.criterion import Criterion, Floats
 
 Endpoints = Literal["exclude", "one_sided"]
-"""`exclude` (the paper): the first and the last alpha have one neighbour only and are never chosen.
-`one_sided`: their one difference stands for both sides."""
+"""`exclude` (the paper): the lowest and the highest candidate have one neighbour only and are never chosen.
+`one_sided`: the difference to their only neighbour counts for both sides."""
 
 
 @dataclass(frozen=True)
 class Divergence:
-    """Differences to both neighbours, and the scores made of them. NaN where there is nothing to compare."""
+    """Every candidate's differences to both neighbours, and the score made of them; NaN where there is no neighbour."""
 
-    metric: Metric
-    alphas: tuple[float, ...]
-    """[A]"""
+    criterion: Criterion
     left: Floats
-    """To the next smaller alpha. [A, P]"""
+    """Difference to the next lower candidate. [C, P]"""
     right: Floats
-    """To the next larger alpha. [A, P]"""
+    """Difference to the next higher candidate. [C, P]"""
     score: Floats
-    """What is minimised, summed over prompts. [A, P]"""
+    """What is minimised, as a sum over the prompts. [C, P]"""
     both: Floats
-    """Left plus right: breaks ties. [A, P]"""
+    """Left plus right: breaks ties between equal scores. [C, P]"""
 
     @property
     def scored(self) -> NDArray[np.bool_]:
-        """Which candidates have a score. [A]"""
+        """Which candidates have a score. [C]"""
         return ~np.isnan(self.score[:, 0])
 
 
-def measure(comparison: Comparison, metric: Metric, endpoints: Endpoints = "exclude") -> Divergence:
+def divergence_of(table: AnswerTable, criterion: Criterion, endpoints: Endpoints = "exclude") -> Divergence:
     """Compare every candidate with its neighbours.
 
     Raises:
-        UserError: too few candidates for any to have a score, or an unknown way with end points.
+        UserError: there are too few candidates for any to have a score, or `endpoints` is unknown.
     """
-    check_endpoints(len(comparison.alphas), endpoints)
-    steps = np.stack(
-        [metric.difference(a, b) for a, b in zip(comparison.answers, comparison.answers[1:], strict=False)]
-    )
+    check_endpoints(len(table.values), endpoints)
+    steps = np.stack([criterion.difference(a, b) for a, b in zip(table.answers, table.answers[1:], strict=False)])
+    left, right, score, both = scores_of(criterion, steps, endpoints)
+    if criterion.overall is not None:
+        score = np.where(np.isnan(score), np.nan, criterion.overall(table))
+    if criterion.parts:
+        scores = [divergence_of(table, part, endpoints).score / part.largest for part in criterion.parts]
+        score = np.asarray(np.mean(scores, axis=0))
+    return Divergence(criterion, left, right, score, both)
+
+
+def scores_of(criterion: Criterion, steps: Floats, endpoints: Endpoints) -> tuple[Floats, Floats, Floats, Floats]:
+    """Left, right, score and both of `Divergence`, [C, P] each, from the differences between neighbours [C - 1, P]."""
     none = np.full((1, steps.shape[1]), np.nan)
     left, right = np.concatenate([none, steps]), np.concatenate([steps, none])
-    score, both = combine(metric, left, right, endpoints)
-    if metric.overall is not None:
-        score = np.where(np.isnan(score), np.nan, metric.overall(comparison.answers, comparison.parents))
-    if metric.parts:
-        scores = [measure(comparison, part, endpoints).score / part.largest for part in metric.parts]
-        score = np.asarray(np.mean(scores, axis=0))
-    return Divergence(metric, comparison.alphas, left, right, score, both)
-
-
-def combine(metric: Metric, left: Floats, right: Floats, endpoints: Endpoints) -> tuple[Floats, Floats]:
-    """Scores and tie-breakers from the differences to both sides; all are [A, P], missing sides NaN."""
+    low, high = left, right
     if endpoints == "one_sided":
-        left, right = np.where(np.isnan(left), right, left), np.where(np.isnan(right), left, right)
-    return metric.score(left, right), left + right
+        low, high = np.where(np.isnan(left), right, left), np.where(np.isnan(right), left, right)
+    return left, right, criterion.score(low, high), low + high
 
 
 def check_endpoints(candidates: int, endpoints: str) -> None:
-    """Raise when nothing can be chosen.
+    """Raise when no candidate could be chosen.
 
     Raises:
-        UserError: as `measure`.
+        UserError: as `divergence_of`.
     """
     if endpoints not in ("exclude", "one_sided"):
         raise UserError(f"endpoints: {endpoints!r} is unknown; choose exclude or one_sided")
     needed = 3 if endpoints == "exclude" else 2
     if candidates < needed:
         hint = ", or set endpoints to one_sided" if needed == 3 and candidates == 2 else ""
-        raise UserError(f"there are {candidates} candidates where at least {needed} are needed; give more alphas{hint}")
+        raise UserError(f"there are {candidates} candidates where at least {needed} are needed; give more values{hint}")

@@ -1,9 +1,10 @@
-"""When two answers say the same: without case, punctuation and articles, and with number words as digits."""
+"""Answers as they are compared: as texts without case, or as what they say, without punctuation and articles."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 ARTICLES = frozenset({"a", "an", "the"})
 _NUMBER_WORDS = (
@@ -12,7 +13,10 @@ _NUMBER_WORDS = (
 )
 NUMBERS = {word: str(number) for number, word in enumerate(_NUMBER_WORDS.split())}
 
-_POINT, _MINUS = "\ue000", "\ue001"  # private characters: they hold a number together while punctuation goes
+_POINT, _MINUS = (
+    "\ue000",
+    "\ue001",
+)  # stand for `.` and `-` in numbers while punctuation goes
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _DECIMAL = re.compile(r"(?<=\d)\.(?=\d)")
 _NEGATIVE = re.compile(r"(?<![\w-])-(?=\d)")
@@ -32,14 +36,15 @@ _PUNCTUATION = _Punctuation()
 
 
 def plain(text: str) -> str:
-    """The text as counts compare it: without case and surrounding space."""
+    """The text without case and surrounding space, as `either` and `sum` compare it."""
     return text.strip().casefold()
 
 
+@lru_cache(maxsize=16_384)  # neighbours mostly answer alike
 def normalize_answer(text: str) -> str:
     """`The cat.`, `cat` and `a Cat!` are one answer, and so are `Two` and `2`, `1,000` and `1000`.
 
-    An answer that consists of what is dropped (`A`, `+`) stays as it is.
+    An answer that would be left empty (`A`, `+`) stays as it is.
     """
     folded = plain(unicodedata.normalize("NFKC", text))
     numeric = _NEGATIVE.sub(_MINUS, _DECIMAL.sub(_POINT, _THOUSANDS.sub("", folded)))

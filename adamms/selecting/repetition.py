@@ -1,17 +1,20 @@
-"""Does an answer end in a loop?"""
+"""Does an answer end in an endless repetition?"""
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 LEAST_LENGTH = 12
-"""Loops shorter than this many characters are style (`no no no`)."""
+"""A shorter answer, in characters, is never endless: `no no no` may be meant."""
 LEAST_SHARE = 0.5
-"""The loop must fill this share of the answer."""
+"""The repetition has to fill this share of the answer."""
 LONG_UNIT = 20
-"""A unit of this many characters is a loop when it comes three times; a shorter one when it comes four times."""
+"""A text of this many characters has to come three times, a shorter one four times."""
 
 
+@lru_cache(maxsize=16_384)  # neighbours mostly answer alike
 def is_endless(answer: str) -> bool:
-    """Whether the tail of the answer repeats one unit of text again and again, the last one perhaps cut off."""
+    """Whether the end of the answer repeats one piece of text again and again, the last one perhaps cut off."""
     text = " ".join(answer.casefold().split())
     if len(text) < LEAST_LENGTH:
         return False

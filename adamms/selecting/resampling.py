@@ -1,4 +1,4 @@
-"""Choosing, and how the choice would vary with other prompts (bootstrap)."""
+"""Choosing the winner, and how the choice would vary with other prompts (bootstrap)."""
 
 from __future__ import annotations
 
@@ -9,44 +9,33 @@ from numpy.typing import NDArray
 
 from adamms.selecting.criteria.criterion import Floats
 
+Rows = NDArray[np.bool_]
+"""Which candidates; [C]"""
+
 DIGITS = 9
-"""Sums are compared after rounding, so that ties are ties in whatever order prompts are added up."""
+"""Sums are rounded to so many digits before they are compared: the order of adding up must not break a tie."""
 CELLS_AT_ONCE = 2_000_000
 
 
-def choose(score: Floats, tie_break: Floats) -> NDArray[np.intp]:
-    """The winner of each row: smallest score; of those the smallest tie-breaker; of those the first. [..., A] -> [...]
-
-    Candidates stand in the order of their alphas, so the first is the one nearest to the base.
-    """
-    score, tie_break = np.round(score, DIGITS), np.round(tie_break, DIGITS)
-    leading = score == score.min(axis=-1, keepdims=True)
-    return np.asarray(np.argmin(np.where(leading, tie_break, np.inf), axis=-1))
-
-
-def smoother(positions: NDArray[np.intp], weight: float) -> Floats:
-    """The matrix that gives each score the average of its neighbours' with this weight. [A, A]
-
-    `positions` are the candidates' places among all alphas: one whose neighbour takes no part keeps more of its own.
-    """
-    adjacent = (np.abs(positions[:, None] - positions[None, :]) == 1).astype(np.float64)
-    neighbours = adjacent.sum(axis=1, keepdims=True)
-    average = adjacent / np.maximum(neighbours, 1)
-    own = np.where(neighbours > 0, 1 - weight, 1.0)
-    return np.asarray(np.diag(own[:, 0]) + weight * average)
+def winners_of(score: Floats, tie_break: Floats, eligible: Rows) -> NDArray[np.intp]:
+    """The winner of each row of sums, [..., C] -> [...]: the eligible candidate with the smallest score; of equal ones
+    that with the smallest tie-breaker; of those the lowest, which is the nearest to the base."""
+    score = np.where(eligible, np.round(score, DIGITS), np.inf)
+    leading = eligible & (score == score.min(axis=-1, keepdims=True))
+    return np.asarray(np.argmin(np.where(leading, np.round(tie_break, DIGITS), np.inf), axis=-1))
 
 
 @dataclass(frozen=True)
 class Resamples:
-    """What the same choice gives on prompts drawn with replacement from those that were answered."""
+    """What the same choice gives on B sets of prompts, each drawn with replacement from those that were answered."""
 
     scores: Floats
-    """[B, A]"""
+    """[B, C]; NaN for candidates without a score"""
     winners: NDArray[np.intp]
     """[B]"""
 
     def shares(self) -> Floats:
-        """How often each candidate is chosen. [A]"""
+        """In what share of the sets each candidate wins. [C]"""
         count = np.bincount(self.winners, minlength=self.scores.shape[1])
         return np.asarray(count / max(len(self.winners), 1), dtype=np.float64)
 
@@ -56,14 +45,8 @@ class Resamples:
         return float(low), float(high)
 
 
-def resample(score: Floats, tie_break: Floats, smooth: Floats, count: int, seed: int) -> Resamples:
-    """Draw prompts `count` times and choose each time.
-
-    Args:
-        score: [A, P]
-        tie_break: [A, P]
-        smooth: applied to the sums of scores [A, A]
-    """
+def resample(score: Floats, tie_break: Floats, eligible: Rows, count: int, seed: int) -> Resamples:
+    """Draw `count` sets of prompts and choose from each; score and tie_break are [C, P]."""
     generator = np.random.default_rng(seed)
     candidates, prompts = score.shape
     scores, winners = np.empty((count, candidates)), np.empty(count, dtype=np.intp)
@@ -71,6 +54,6 @@ def resample(score: Floats, tie_break: Floats, smooth: Floats, count: int, seed:
     for start in range(0, count, step):
         part = slice(start, min(start + step, count))
         times = generator.multinomial(prompts, np.full(prompts, 1 / prompts), size=part.stop - start)  # [b, P]
-        scores[part] = times @ score.T @ smooth.T
-        winners[part] = choose(scores[part], times @ tie_break.T)
+        scores[part] = times @ score.T
+        winners[part] = winners_of(scores[part], times @ tie_break.T, eligible)
     return Resamples(scores, winners)

@@ -23,6 +23,8 @@ class RayConfig:
 logger = logging.getLogger(__name__)
 LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Ray reads it when it is imported; without it a cluster of this machine alone listens on all its addresses."""
+SAME_PRIORITY = {"RAY_worker_niceness": "0"}
+"""Ray's own default, 15, lets workers starve beside any other program, and a search looks dead."""
 
 
 @contextmanager
@@ -36,7 +38,7 @@ def ray_session(address: str | None) -> Iterator[None]:
     # `ray job submit` sets RAY_ADDRESS for its driver; without either, a private cluster on the loopback interface.
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     if address == "local":
-        for name, value in LOOPBACK_ONLY.items():
+        for name, value in {**LOOPBACK_ONLY, **SAME_PRIORITY}.items():
             os.environ.setdefault(name, value)
     import ray
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import re
 from collections.abc import Mapping
@@ -11,17 +10,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from adamms.commands.settings import SearchSettings, SweepSettings
 from adamms.config import load_settings, load_yaml, plain, settings_yaml
 from adamms.errors import UserError
 from adamms.merging.companions import was_merged_as
+from adamms.searching.config import StudySettings
 from adamms.searching.search import Search, prepare
+from adamms.sweeping.config import StudiesSettings
 
 LOG = logging.getLogger(__name__)
-SHARED = ("ancestor", "mapping", "merging", "prompts", "engine", "searching", "tracking", "budget", "ray", "log")
+SHARED = ("ancestor", "mapping", "merging", "prompts", "engine", "searching", "budget", "ray")
 OF_PAIR = ("base", "donor", "ancestor", "mapping", "merging", "engine")
 """What a pair's own file gives; prompts and the rest are the sweep's."""
-FINISHED = "finished.json"
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Cell:
 
     pair: str
     method: str
-    settings: SearchSettings
+    settings: StudySettings
 
     @property
     def name(self) -> str:
@@ -38,7 +37,7 @@ class Cell:
         return f"{self.pair}/{self.method}"
 
 
-def cells_of(settings: SweepSettings) -> list[Cell]:
+def cells_of(settings: StudiesSettings) -> list[Cell]:
     """All searches of a sweep, in the order of the file.
 
     Raises:
@@ -75,39 +74,30 @@ def prepare_cells(cells: list[Cell], force: bool) -> tuple[dict[str, Search], di
 
 def is_finished(search: Search) -> bool:
     """Whether the same search, of the same models with the same settings, ran to its end here before."""
-    mark = search.run.folder / FINISHED
-    try:
-        found = json.loads(mark.read_text(encoding="utf-8"))
-        selection = json.loads(search.run.selection_file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    run, study = search.run, search.study
+    selection = run.read(run.selection)
+    if not selection or run.read(run.finished) != _dependencies(search):
         return False
-    if found != _mark(search):
-        return False
-    checkpoint = search.run.merged_folder
-    if selection.get("tasks") and search.settings.searching.export == "each":
-        return all((checkpoint / task).is_dir() for task in selection["tasks"])
-    if len(selection.get("group_steps", ())) < len(search.groups) * search.settings.searching.passes:
-        return False  # a budget was over
-    winner = search.line.at(selection["alpha"])
-    for group, alpha in selection.get("groups", {}).items():
-        winner = winner.at(alpha, group)
-    return was_merged_as(checkpoint, search.pair.plan, winner)
+    if selection.get("tasks") and study.settings.searching.export == "each":
+        return all((run.merged / task).is_dir() for task in selection["tasks"])
+    winner = study.coefficient.candidate(selection["alpha"]).recipe
+    return was_merged_as(run.merged, study.pair.plan, winner)
 
 
 def mark_finished(search: Search) -> None:
     """Remembers that it need not be run again."""
-    search.run.write_json(search.run.folder / FINISHED, _mark(search))
+    search.run.write(search.run.finished, _dependencies(search))
 
 
-def _mark(search: Search) -> dict[str, str]:
-    """What the result depends on; where it is tracked, how it is logged and what it may cost do not matter."""
-    same = SearchSettings(base="", donor="")
-    settings = replace(search.settings, tracking=same.tracking, log=same.log, budget=same.budget, ray=same.ray)
+def _dependencies(search: Search) -> dict[str, str]:
+    """What the result depends on; what it may cost does not matter."""
+    same = StudySettings(base="", donor="")
+    settings = replace(search.study.settings, budget=same.budget, ray=same.ray)
     text = settings_yaml(settings) + "".join(prompt.digest for prompt in search.prompts)
-    return {"search": search.run.search_key, "settings": hashlib.sha256(text.encode()).hexdigest()[:16]}
+    return {"search": search.study.key, "settings": hashlib.sha256(text.encode()).hexdigest()[:16]}
 
 
-def _cell(settings: SweepSettings, pair: str, given: Any, method: str) -> Cell:
+def _cell(settings: StudiesSettings, pair: str, given: Any, method: str) -> Cell:
     if not re.fullmatch(r"[\w-][\w.-]*", pair):
         raise UserError(f"sweep.pairs: {pair!r} is no name; use letters, digits, . - and _")
     if isinstance(given, str):
@@ -118,6 +108,6 @@ def _cell(settings: SweepSettings, pair: str, given: Any, method: str) -> Cell:
     shared = {name: every[name] for name in SHARED}
     own = {"run_dir": str(Path(settings.run_dir, pair, method)), "merging": {"method": method}}
     try:
-        return Cell(pair, method, load_settings(SearchSettings, None, [], shared, dict(given), own))
+        return Cell(pair, method, load_settings(StudySettings, None, [], shared, dict(given), own))
     except UserError as error:
         raise UserError(f"sweep.pairs.{pair}: {error}") from None

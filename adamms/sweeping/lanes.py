@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from queue import SimpleQueue
 
-from adamms.commands.settings import SweepSettings
 from adamms.engines.config import EngineConfig
 from adamms.errors import UserError
-from adamms.searching.answering import Engines
 from adamms.searching.budget import Budget
-from adamms.searching.search import Found, Search, run_search
+from adamms.searching.search import Found, Search
+from adamms.searching.warm_engines import WarmEngines
+from adamms.support.ray_session import RayConfig
 from adamms.sweeping.schedule import SweepSchedule
-from adamms.tracking.journal import Parent
-from adamms.tracking.run_tracker import tell_interrupted
 
 LOG = logging.getLogger(__name__)
 Result = Found | Exception
 """What came of a search: what it found, or why it failed."""
+RunOne = Callable[[Search, WarmEngines, str], Found]
 
 
 def lanes_of(engine: EngineConfig, wanted: int, resources: Mapping[str, float]) -> int:
@@ -37,22 +36,31 @@ def lanes_of(engine: EngineConfig, wanted: int, resources: Mapping[str, float]) 
 
 
 def run_lanes(
-    searches: Mapping[str, Search], lanes: int, settings: SweepSettings, budget: Budget, parent: Parent | None
+    searches: Mapping[str, Search],
+    lanes: int,
+    ray: RayConfig,
+    budget: Budget,
+    run: RunOne,
+    interrupted: Callable[[], None],
 ) -> Iterator[tuple[str, Result]]:
     """Runs all searches, gives each one's result as it comes; one that fails leaves the others alone.
+
+    Args:
+        run: carries out one search, given its name and the lane's engines.
+        interrupted: is called as soon as somebody stops this process.
 
     Raises:
         KeyboardInterrupt: after every lane has stopped in a state from which the same command goes on.
     """
     if not searches:
         return
-    schedule = SweepSchedule({name: search.spec.engine_key for name, search in searches.items()})
+    schedule = SweepSchedule({name: search.study.engine.engine_key for name, search in searches.items()})
     results: SimpleQueue[tuple[str, Result]] = SimpleQueue()
 
     def work(lane: int) -> None:
-        with Engines(settings.ray, budget) as engines:
+        with WarmEngines(ray, budget) as engines:
             while (name := schedule.take(lane)) is not None:
-                results.put((name, _run(searches[name], engines, budget, parent, name)))
+                results.put((name, _result(run, searches[name], engines, name)))
 
     with ThreadPoolExecutor(lanes, "lane") as pool:
         running = {pool.submit(work, lane) for lane in range(lanes)}
@@ -64,13 +72,13 @@ def run_lanes(
                     future.result()
         except BaseException:
             budget.interrupt()  # the others stop at their next unit
-            tell_interrupted()  # `ray job stop` kills after 3 s, and one that exports now may take longer
+            interrupted()  # `ray job stop` kills after 3 s, and one that exports now may take longer
             raise
 
 
-def _run(search: Search, engines: Engines, budget: Budget, parent: Parent | None, name: str) -> Result:
+def _result(run: RunOne, search: Search, engines: WarmEngines, name: str) -> Result:
     try:
-        return run_search(search, engines, budget, parent, name)
+        return run(search, engines, name)
     except UserError as error:
         LOG.warning("failed: %s", error, extra={"search": name})
         return error
@@ -83,6 +91,3 @@ def _run(search: Search, engines: Engines, budget: Budget, parent: Parent | None
 def _drained(results: SimpleQueue[tuple[str, Result]]) -> Iterator[tuple[str, Result]]:
     while not results.empty():
         yield results.get()
-
-
-__all__ = ["Result", "lanes_of", "run_lanes"]

@@ -16,7 +16,7 @@ from typing import Any
 
 from adamms.merging.companions import RECORD
 from adamms.reporting.ranking import FAILED, WAITING, to_table
-from adamms.reporting.report.story import by_alpha, noise_floor, read_judgements
+from adamms.reporting.report.story import by_value, noise_floor, read_judgements
 from adamms.runs.run_folder import FINISHED, RUNNING, RunFolder
 from adamms.runs.store import ResponseStore
 from adamms.runs.values import format_value
@@ -90,7 +90,7 @@ class _Contents:
     @property
     def values(self) -> list[str]:
         """Of all candidates that anything is known of, ascending."""
-        judged = {format_value(value) for one in self._judged.values() for value in by_alpha(one["accuracy"])}
+        judged = {format_value(value) for one in self._judged.values() for value in by_value(one["accuracy"])}
         selected = self._selection["scores"] if self._selection else ()
         return sorted({*self._records, *self._scores, *selected, *judged}, key=float)
 
@@ -190,7 +190,7 @@ class _Contents:
 
     def _accuracy(self, value: float) -> dict[str, float]:
         """`accuracy`, the mean of all tasks, and of named tasks `task/accuracy`."""
-        found = {task: by_alpha(one["accuracy"]).get(value) for task, one in self._judged.items()}
+        found = {task: by_value(one["accuracy"]).get(value) for task, one in self._judged.items()}
         known = {task: accuracy for task, accuracy in found.items() if accuracy is not None}
         means = {"accuracy": mean(known.values())} if known and len(known) == len(found) else {}
         return means | {f"{task}/accuracy": accuracy for task, accuracy in known.items() if task}

@@ -39,19 +39,20 @@ class Tracking:
 
     def __init__(self, config: TrackingConfig, run: RunFolder) -> None:
         self._config, self._run = config, run
-        self._uri = without_password(config.uri)
+        self._address = config.address(run.folder)
+        self._uri = without_password(self._address)
         self._news, self._hurry, self._last = threading.Event(), threading.Event(), threading.Event()
         self._monitor: Any = None
 
     def __enter__(self) -> Self:
         if not self._config.enabled:
             return self
-        self._server = Server(self._config.uri, self._config.experiment)
+        self._server = Server(self._address, self._config.experiment)
         try:
             self._server.check()
         except Unreachable as error:
             logger.warning("tracking.uri=%s does not answer (%s); the run goes on", self._uri, error)
-        _write_target(self._run, self._config)
+        _write_target(self._run, self._config, self._address)
         self._delivery = Delivery(self._run, self._server)
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         self._thread.start()
@@ -119,7 +120,7 @@ class Tracking:
         if self._run.read(self._run.about)["parent"] is None:
             from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-            uri = self._config.uri
+            uri = self._address
             with self._server.answering():
                 self._monitor = SystemMetricsMonitor(self._delivery.run_id, resume_logging=True, tracking_uri=uri)
             self._monitor.start()
@@ -163,9 +164,9 @@ def deliver_run(run_dir: Path, uri: str | None = None, experiment: str | None = 
     return taken, shown
 
 
-def _write_target(run: RunFolder, config: TrackingConfig) -> None:
+def _write_target(run: RunFolder, config: TrackingConfig, address: str) -> None:
     """Keeps where to deliver, for its owner only: the address may hold a password."""
-    target = {"uri": config.uri, "experiment": config.experiment, "model": config.model}
+    target = {"uri": address, "experiment": config.experiment, "model": config.model}
     run.tracking.mkdir(parents=True, exist_ok=True)
     temporary = run.tracking / f".{TARGET}.tmp"
     with open(temporary, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:

@@ -5,23 +5,20 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from adamms.commands.settings import EvaluateSettings
-from adamms.engines.engine import EngineSpec
 from adamms.engines.noise import Noise, noise_floor
 from adamms.judging.judgement import read_labels
-from adamms.judging.labelled import answer_as_baselines, answer_as_donor, answer_labelled
-from adamms.mapping import plan_pair
-from adamms.merging.recipe import Recipe
+from adamms.judging.labelled import answer_by_baselines, answer_by_donor, answer_labelled
 from adamms.prompts.config import PromptsConfig
 from adamms.prompts.prompt import Prompt, load_prompts
 from adamms.prompts.tasks import all_prompts
 from adamms.runs.responses import Responses
-from adamms.runs.run_folder import RunFolder, answer_identity
-from adamms.searching.answering import Engines, answer_all
-from adamms.searching.coefficient import Line, check_alphas
+from adamms.searching.answering import answer_all
+from adamms.searching.config import StudySettings
+from adamms.searching.study import Study
+from adamms.searching.warm_engines import WarmEngines
 from pipelines.experiments.settings import ReproduceSettings
 
 TRAINING = "pipelines.experiments.tiny_pair"
@@ -60,25 +57,22 @@ def make_pair(folder: Path, seed: int) -> Path:
     return pair
 
 
-def answer_cases(settings: ReproduceSettings, pair_folder: Path, seed: int) -> Iterator[Case]:
+def answer_cases(settings: ReproduceSettings, pair: Path, seed: int) -> Iterator[Case]:
     """Every task of one pair. The tasks share engines, and answers are stored, so that they are given only once."""
-    one = _settings_of(settings, pair_folder)
-    alphas, line = check_alphas(one.searching.alphas), Line(Recipe())
-    pair = plan_pair(replace(one, ancestor=None))
-    asked = _asked(settings, pair_folder)
+    study, asked = study_of(settings, pair), _asked(settings, pair)
     labelled = {
-        task: load_prompts(PromptsConfig(path=str(pair_folder / "labelled" / f"{task}.jsonl"), n=settings.labelled))
+        task: load_prompts(PromptsConfig(path=str(pair / "labelled" / f"{task}.jsonl"), n=settings.labelled))
         for task in settings.tasks
     }
     prompts, judging = all_prompts(asked), all_prompts(labelled)  # ids name the task
-
-    run = RunFolder(Path(one.run_dir), answer_identity(pair.plan, line, one.engine))
-    spec = EngineSpec(pair.plan, one.engine)
-    responses = answer_all(spec, line, alphas, prompts, run, one.ray).responses(alphas, prompts)
-    donor = answer_as_donor(one, pair, prompts, "donor")
-    judged = answer_labelled(one, pair, line, alphas, judging)
-    judged_donor = answer_as_donor(one, pair, judging)
-    baselines = answer_as_baselines(one, settings.baselines if one.ancestor else (), judging)
+    values = study.coefficient.check(study.settings.searching.alphas)
+    methods = settings.baselines if study.settings.ancestor else ()
+    with WarmEngines(settings.ray) as engines:
+        responses = answer_all(study, engines, values, prompts, "responses").responses(values, prompts)
+        judged = answer_labelled(study, engines, values, judging)
+        baselines = answer_by_baselines({name: study.of_method(name) for name in methods}, engines, judging)
+        donor = answer_by_donor(study, engines, prompts, "donor")
+        judged_donor = answer_by_donor(study, engines, judging)
     for task in settings.tasks:
         yield Case(
             seed=seed,
@@ -86,41 +80,42 @@ def answer_cases(settings: ReproduceSettings, pair_folder: Path, seed: int) -> I
             questions={prompt.id: prompt.text for prompt in asked[task]},
             responses={alpha: _only(answers, asked[task]) for alpha, answers in responses.items()},
             donor=_only(donor, asked[task]),
-            labels=read_labels(pair_folder / "labelled" / f"{task}.jsonl", labelled[task]),
+            labels=read_labels(pair / "labelled" / f"{task}.jsonl", labelled[task]),
             judged={alpha: _only(answers, labelled[task]) for alpha, answers in judged.items()},
             judged_donor=_only(judged_donor, labelled[task]),
             judged_baselines={name: _only(answers, labelled[task]) for name, answers in baselines.items()},
         )
 
 
-def noise_of(settings: ReproduceSettings, pair_folder: Path, chosen: Mapping[str, float]) -> dict[str, Noise]:
+def noise_of(settings: ReproduceSettings, pair: Path, chosen: Mapping[str, float]) -> dict[str, Noise]:
     """task -> how many answers of its chosen candidate differ by chance (chosen: task -> alpha)."""
-    one = _settings_of(settings, pair_folder)
-    asked, line = _asked(settings, pair_folder), Line(Recipe())
-    with Engines(one.ray) as engines:
-        engines.serve(EngineSpec(plan_pair(replace(one, ancestor=None)).plan, one.engine))
+    study, asked = study_of(settings, pair), _asked(settings, pair)
+    with WarmEngines(settings.ray) as engines:
+        engines.serve(study.engine)
         return {
-            task: noise_floor(engines.pool, line.at(alpha), asked[task], one.engine.block_size)
+            task: noise_floor(engines.pool, study.coefficient.candidate(alpha), asked[task], settings.engine.block_size)
             for task, alpha in chosen.items()
         }
 
 
-def _settings_of(settings: ReproduceSettings, pair_folder: Path) -> EvaluateSettings:
-    ancestor = pair_folder / "ancestor"
-    return EvaluateSettings(
-        base=str(pair_folder / "base"),
-        donor=str(pair_folder / "donor"),
+def study_of(settings: ReproduceSettings, pair: Path) -> Study:
+    """The study of one pair's folder."""
+    ancestor = pair / "ancestor"
+    one = StudySettings(
+        base=str(pair / "base"),
+        donor=str(pair / "donor"),
         ancestor=str(ancestor) if ancestor.is_dir() else None,
-        run_dir=str(pair_folder / "run"),
+        run_dir=str(pair / "run"),
         engine=settings.engine,
         searching=settings.searching,
         ray=settings.ray,
     )
+    return Study.of(one)
 
 
-def _asked(settings: ReproduceSettings, pair_folder: Path) -> dict[str, list[Prompt]]:
+def _asked(settings: ReproduceSettings, pair: Path) -> dict[str, list[Prompt]]:
     """All unlabelled prompts, by task."""
-    files = {task: pair_folder / "prompts" / f"{task}.jsonl" for task in settings.tasks}
+    files = {task: pair / "prompts" / f"{task}.jsonl" for task in settings.tasks}
     return {task: load_prompts(PromptsConfig(path=str(file), n=10**6)) for task, file in files.items()}
 
 

@@ -10,27 +10,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from adamms.cli import pipeline
+from adamms.cli import program
 from adamms.errors import UserError
 from adamms.judging.judgement import Judgement, judge
 from adamms.reporting.tables import Trust, judgement_markdown, methods_markdown
 from adamms.selecting.selection import Selection
 from adamms.support.ray_session import ray_session
 from pipelines.experiments.cases import answer_cases, make_pair, noise_of
-from pipelines.experiments.comparison import choose
+from pipelines.experiments.regret import selection_of
 from pipelines.experiments.settings import ReproduceSettings
 
 
-@pipeline
-def main(settings: ReproduceSettings, force: bool) -> None:
+def run(settings: ReproduceSettings, force: bool) -> None:
     judgements: dict[tuple[int, str], Judgement] = {}
     trust: dict[tuple[int, str], Trust] = {}
     with ray_session(settings.ray.address):
         for seed in settings.seeds:
             pair = make_pair(Path(settings.folder), seed)
             cases = list(answer_cases(settings, pair, seed))
-            selections = {case.task: choose(case, settings.searching.metric) for case in cases}
-            alphas = {task: alpha_of(selection, task) for task, selection in selections.items()}
+            selections = {case.task: selection_of(case, settings.searching.metric) for case in cases}
+            alphas = {task: chosen_alpha(selection, task) for task, selection in selections.items()}
             noise = noise_of(settings, pair, alphas)
             for case in cases:
                 alpha, selection = alphas[case.task], selections[case.task]
@@ -43,16 +42,18 @@ def main(settings: ReproduceSettings, force: bool) -> None:
     print(tables)
 
 
-def alpha_of(selection: Selection, task: str) -> float:
+def chosen_alpha(selection: Selection, task: str) -> float:
     """Each task gets its own alpha (paper, 3.3).
 
     Raises:
         UserError: nothing could be chosen.
     """
-    if selection.alpha is None:
+    if selection.chosen is None:
         raise UserError(f"{task}: {selection.verdict}")
-    return selection.alpha
+    return selection.chosen
 
+
+main = program(ReproduceSettings, run, __doc__)
 
 if __name__ == "__main__":
     main()

@@ -23,9 +23,7 @@ class ReproduceSettings:
     criteria: tuple[str, ...] = (
         "either",
         "sum",
-        "answer",
         "edit",
-        "chrf",
         "plurality",
         "either+plurality",
         "logprob",
@@ -33,10 +31,8 @@ class ReproduceSettings:
         "donor",
         "either+logprob",
         "logprob+donor",
-        "either~0.5",
-        "sum~0.5",
     )
-    """What `pipelines/experiments/criteria.py` compares, each with the first: metric or metric~smoothing."""
+    """What `pipelines/experiments/criteria.py` compares, each with the first."""
     folder: str = "runs/reproduce"
     engine: EngineConfig = field(default_factory=EngineConfig)
     searching: SearchingConfig = field(default_factory=SearchingConfig)

@@ -30,13 +30,10 @@ ALPHAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 COARSE = (0.0, 0.2, 0.4, 0.6)
 RULES = {
     "never": {"stop": Stop.never},
-    "decided, block 20": {"stop": Stop.decided},
-    "decided, block 5": {"stop": Stop.decided, "block": 5},
     "confident 0.99, block 10": {"stop": Stop.confident, "confidence": 0.99, "block": 10},
     "confident 0.95, block 10": {"stop": Stop.confident, "block": 10},
     "confident 0.8, block 10": {"stop": Stop.confident, "confidence": 0.8, "block": 10},
     "0.2, then 0.1": {"alphas": COARSE, "refine": (0.1,)},
-    "0.2, then 0.1, decided": {"alphas": COARSE, "refine": (0.1,), "stop": Stop.decided, "block": 5},
     "0.2, then 0.1, confident": {"alphas": COARSE, "refine": (0.1,), "stop": Stop.confident, "block": 10},
 }
 FINE = {
@@ -77,7 +74,7 @@ def search(sample: Sample, folder: Path, options: dict[str, object]) -> tuple[fl
     simulation = Simulated(folder, sample.prompts, sample.told)
     simulation.reach(goals)
     full = answers_without_saving(config.alphas, config.refine, len(sample.prompts))
-    return goals[""].selection.alpha, simulation.book.answers, full
+    return goals[""].selection.chosen, simulation.book.answers, full
 
 
 def table_of(samples: list[Sample], rules: dict[str, dict[str, object]], title: str) -> Table:

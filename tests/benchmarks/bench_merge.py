@@ -321,7 +321,7 @@ def _copy_segment(segment: tuple[Path, Path | None, int, int]) -> None:
 def _as_adamms(base: Path, donor: Path, output: Path, workers: int) -> None:
     import torch  # noqa: F401  (start-up)
 
-    from adamms.checkpoint import Checkpoint
+    from adamms.checkpoint import open_checkpoint
     from adamms.mapping import plan_merge
     from adamms.mapping.config import MappingConfig
     from adamms.merging import Recipe
@@ -329,7 +329,7 @@ def _as_adamms(base: Path, donor: Path, output: Path, workers: int) -> None:
     from adamms.merging.to_disk import merge_to_disk
 
     begin, cpu = time.perf_counter(), time.process_time()
-    ours, theirs = Checkpoint.open(str(base)), Checkpoint.open(str(donor))
+    ours, theirs = open_checkpoint(str(base)), open_checkpoint(str(donor))
     plan = plan_merge(ours, theirs, MappingConfig())
     merge_to_disk(plan, ours, theirs, Recipe("linear", ALPHA), output, config=MergingConfig(workers=workers))
     print(time.perf_counter() - begin, time.process_time() - cpu)

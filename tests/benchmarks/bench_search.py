@@ -22,7 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from adamms.checkpoint import Checkpoint
+from adamms.checkpoint import open_checkpoint
 from adamms.engines.actor import UnitResult
 from adamms.engines.config import EngineConfig, EngineKind
 from adamms.engines.engine import NO_EFFORT, Effort, EngineSpec
@@ -47,7 +47,7 @@ def main() -> None:
         base, donor, prompts = options.base, options.donor, options.prompts
         if base is None:
             base, donor, prompts = synthetic_pair(Path(scratch), options.n)
-        plan = plan_merge(Checkpoint.open(str(base)), Checkpoint.open(str(donor)), MappingConfig())
+        plan = plan_merge(open_checkpoint(str(base)), open_checkpoint(str(donor)), MappingConfig())
         config = EngineConfig(
             kind=EngineKind.vllm, max_tokens=options.max_tokens, max_model_len=1024, kv_cache_gb=0.5, block_size=50
         )
@@ -92,7 +92,7 @@ def search(spec: EngineSpec, prompts: Sequence[Prompt], actors: int) -> dict[str
 
 def naive_loop(spec: EngineSpec, prompts: Path, n: int, scratch: Path) -> dict[str, Any]:
     """For every alpha: write the checkpoint, start a process with a new engine, load it, answer."""
-    base, donor = Checkpoint.open(spec.plan.base.location), Checkpoint.open(spec.plan.donor.location)
+    base, donor = open_checkpoint(spec.plan.base.location), open_checkpoint(spec.plan.donor.location)
     times = {"total": 0.0, "write": 0.0, "start": 0.0, "generate": 0.0}
     answers: dict[tuple[float, str], tuple[int, ...]] = {}
     for alpha in ALPHAS:
@@ -119,7 +119,7 @@ def naive_loop(spec: EngineSpec, prompts: Path, n: int, scratch: Path) -> dict[s
 def _answer_in_a_new_engine(task: Mapping[str, Any]) -> None:
     from adamms.engines.vllm.engine import VllmEngine
 
-    plan = plan_merge(Checkpoint.open(task["base"]), Checkpoint.open(task["donor"]), MappingConfig())
+    plan = plan_merge(open_checkpoint(task["base"]), open_checkpoint(task["donor"]), MappingConfig())
     config = EngineConfig(
         kind=EngineKind.vllm, max_tokens=task["max_tokens"], max_model_len=1024, kv_cache_gb=0.5, drafts=False
     )
@@ -177,7 +177,7 @@ def synthetic_pair(folder: Path, n: int) -> tuple[Path, Path, Path]:
     """A base, a donor and a file of prompts."""
     from safetensors.torch import load_file, save_file
 
-    from tests.support import trained_models as tiny_models
+    from tests.support import tiny_models
 
     size = tiny_models.Size(hidden=256, layers=4, intermediate=768, vision=2)
     base = tiny_models.save_qwen2_vl(folder / "base", seed=0, size=size)
@@ -200,7 +200,7 @@ def _plain(spec: EngineSpec) -> EngineSpec:
 
 
 def _model(spec: EngineSpec, synthetic: bool) -> str:
-    base = Checkpoint.open(spec.plan.base.location)
+    base = open_checkpoint(spec.plan.base.location)
     count = sum(info.elements for info in base.tensors.values())
     kind = "random weights and a noisy copy as donor" if synthetic else f"{spec.plan.base.location}"
     return f"{base.config['architectures'][0]} of {count / 1e6:.1f} M parameters ({kind})."

@@ -15,7 +15,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adamms.checkpoint import Checkpoint
+from adamms.checkpoint import Checkpoint, open_checkpoint
 from adamms.errors import UserError
 from adamms.mapping import plan_merge
 from adamms.mapping.config import MappingConfig
@@ -42,7 +42,7 @@ def folder(path: Path, **files: bytes | str) -> Path:
 def refused(path: Path, words: str) -> None:
     before = sorted(path.rglob("*"))
     with pytest.raises(UserError, match=words) as found:
-        Checkpoint.open(str(path))
+        open_checkpoint(str(path))
     assert "\n" not in str(found.value)
     assert str(path) in str(found.value)
     assert sorted(path.rglob("*")) == before
@@ -131,7 +131,7 @@ def test_nothing_there(tmp_path: Path) -> None:
     refused(tmp_path / "m", "config.json: not found; is .* a Hugging Face checkpoint folder")
     for place in (tmp_path / "gone", "./gone", "~/surely-gone", "no spaces please/x"):
         with pytest.raises(UserError, match="no such folder, and not a Hub id"):
-            Checkpoint.open(str(place))
+            open_checkpoint(str(place))
 
 
 def test_links_as_the_hubs_cache_makes_them_are_followed(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_links_as_the_hubs_cache_makes_them_are_followed(tmp_path: Path) -> None
     path = folder(tmp_path / "m")
     (path / "x.safetensors").symlink_to("../blob")
     (path / INDEX).write_text('{"weight_map": {"a": "x.safetensors"}}')
-    assert list(Checkpoint.open(str(path)).tensors) == ["a"]
+    assert list(open_checkpoint(str(path)).tensors) == ["a"]
 
 
 def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +186,7 @@ def test_aliased_and_strided_tensors_of_a_pickle(tmp_path: Path) -> None:
     whole = torch.arange(12.0).reshape(3, 4)
     path = folder(tmp_path / "m")
     torch.save({"a": whole, "same": whole, "turned": whole.T, "part": whole[1]}, path / "pytorch_model.bin")
-    checkpoint = Checkpoint.open(str(path))
+    checkpoint = open_checkpoint(str(path))
     torch.testing.assert_close(checkpoint.read("same"), torch.arange(12.0))
     torch.testing.assert_close(checkpoint.read("turned", 3, 6), whole.T.reshape(-1)[3:6])
     torch.testing.assert_close(checkpoint.read("part", 1, 3), torch.tensor([5.0, 6.0]))
@@ -194,7 +194,7 @@ def test_aliased_and_strided_tensors_of_a_pickle(tmp_path: Path) -> None:
 
 def test_a_file_cut_after_it_was_opened(tmp_path: Path) -> None:
     path = folder(tmp_path / "m", model__safetensors=safetensors({"a": entry()}, bytes(8)))
-    checkpoint = Checkpoint.open(str(path))
+    checkpoint = open_checkpoint(str(path))
     os.truncate(path / "model.safetensors", (path / "model.safetensors").stat().st_size - 4)
     with pytest.raises(UserError, match="ends within tensor 'a'"):
         checkpoint.read("a")
@@ -226,7 +226,7 @@ FUZZ = settings(max_examples=60, deadline=None, suppress_health_check=list(Healt
 
 def survives(path: Path) -> None:
     try:
-        checkpoint = Checkpoint.open(str(path))
+        checkpoint = open_checkpoint(str(path))
         plan_merge(checkpoint, checkpoint, MappingConfig())
     except UserError as error:
         if "\n" in str(error):

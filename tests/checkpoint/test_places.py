@@ -20,7 +20,7 @@ import fsspec
 import pytest
 import torch
 
-from adamms.checkpoint import Checkpoint
+from adamms.checkpoint import Checkpoint, open_checkpoint
 from adamms.checkpoint.remote import RemoteCheckpoint
 from adamms.commands.settings import MapSettings
 from adamms.config import load_settings
@@ -46,7 +46,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("shards", [1, 4])
 def test_every_form_reads_alike(tmp_path: Path, kind: str, shards: int) -> None:
     expected = c.llama_names()(c.tuned(c.language_model(), 1), c.GQA)
-    checkpoint = Checkpoint.open(str(write(tmp_path / "m", kind=kind, shards=shards)))
+    checkpoint = open_checkpoint(str(write(tmp_path / "m", kind=kind, shards=shards)))
     c.assert_same(c.read_all(checkpoint), expected)
     part = checkpoint.read("lm_head.weight", 5, 50)
     torch.testing.assert_close(part, expected["lm_head.weight"].reshape(-1)[5:50])
@@ -54,10 +54,10 @@ def test_every_form_reads_alike(tmp_path: Path, kind: str, shards: int) -> None:
 
 
 def test_the_digest_goes_with_the_model_not_with_its_folder(tmp_path: Path) -> None:
-    first = Checkpoint.open(str(write(tmp_path / "a")))
+    first = open_checkpoint(str(write(tmp_path / "a")))
     shutil.copytree(tmp_path / "a", tmp_path / "b")
-    assert Checkpoint.open(str(tmp_path / "b")).digest == first.digest
-    assert Checkpoint.open(str(write(tmp_path / "c", seed=2))).digest != first.digest
+    assert open_checkpoint(str(tmp_path / "b")).digest == first.digest
+    assert open_checkpoint(str(write(tmp_path / "c", seed=2))).digest != first.digest
 
 
 @pytest.fixture
@@ -75,30 +75,30 @@ def test_a_url_is_fetched_once_and_says_so(
 ) -> None:
     local = write(tmp_path / "m", kind=kind, shards=shards)
     remote.put(str(local), "/bucket/m", recursive=True)
-    checkpoint = Checkpoint.open("memory://bucket/m")
-    c.assert_same(c.read_all(checkpoint), c.read_all(Checkpoint.open(str(local))))
+    checkpoint = open_checkpoint("memory://bucket/m")
+    c.assert_same(c.read_all(checkpoint), c.read_all(open_checkpoint(str(local))))
     assert checkpoint.folder.is_relative_to(cache)
     assert checkpoint.location == "memory://bucket/m"
     said = capsys.readouterr()
     assert f"into {checkpoint.folder}" in said.err
     assert said.out == ""
     stamps = {path: path.stat().st_mtime_ns for path in checkpoint.folder.iterdir()}
-    Checkpoint.open("memory://bucket/m")
+    open_checkpoint("memory://bucket/m")
     assert {path: path.stat().st_mtime_ns for path in checkpoint.folder.iterdir()} == stamps
 
 
 def test_a_file_url_too(tmp_path: Path, cache: Path) -> None:
     local = write(tmp_path / "m", shards=2)
-    checkpoint = Checkpoint.open(f"file://{local}")
+    checkpoint = open_checkpoint(f"file://{local}")
     assert checkpoint.folder.is_relative_to(cache)
-    c.assert_same(c.read_all(checkpoint), c.read_all(Checkpoint.open(str(local))))
+    c.assert_same(c.read_all(checkpoint), c.read_all(open_checkpoint(str(local))))
 
 
 def test_what_changed_at_its_url_is_fetched_again(tmp_path: Path, cache: Path, remote: Any) -> None:
     remote.put(str(write(tmp_path / "a")), "/bucket/m", recursive=True)
-    before = Checkpoint.open("memory://bucket/m").read("lm_head.weight")
+    before = open_checkpoint("memory://bucket/m").read("lm_head.weight")
     remote.put_file(str(write(tmp_path / "b", seed=2) / "model.safetensors"), "/bucket/m/model.safetensors")
-    assert not torch.equal(Checkpoint.open("memory://bucket/m").read("lm_head.weight"), before)
+    assert not torch.equal(open_checkpoint("memory://bucket/m").read("lm_head.weight"), before)
 
 
 def test_map_fetches_headers_and_samples_only(
@@ -136,7 +136,7 @@ def test_map_fetches_headers_and_samples_only(
 )
 def test_urls_that_lead_nowhere(cache: Path, url: str, words: str) -> None:
     with pytest.raises(UserError, match=words):
-        Checkpoint.open(url)
+        open_checkpoint(url)
     assert not cache.exists()
 
 
@@ -286,7 +286,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
 def test_a_hub_id_with_its_revision(tmp_path: Path, hub: Hub) -> None:
     write(tmp_path / "hub" / "owner" / "model", shards=2)
     shutil.copy(write(tmp_path / "bin", kind="bin") / "pytorch_model.bin", tmp_path / "hub" / "owner" / "model")
-    checkpoint = Checkpoint.open("owner/model@v2")
+    checkpoint = open_checkpoint("owner/model@v2")
     assert checkpoint.folder == tmp_path / "snapshots" / "owner" / "model@v2"
     assert len(checkpoint.weight_files) == 2
     assert "pytorch_model.bin" not in hub.downloads  # the same weights once more
@@ -300,10 +300,10 @@ def test_map_of_a_hub_id_downloads_no_weights(tmp_path: Path, hub: Hub, capsys: 
     assert len(plan.merged) == len(plan.tensors)
     assert not any(name.endswith(".safetensors") for name in hub.downloads)
     assert "owner/a@v2: reading headers and samples" in capsys.readouterr().err
-    Checkpoint.open("owner/a@v2")  # now it is there whole
-    assert not isinstance(Checkpoint.open("owner/a@v2", weights=False), RemoteCheckpoint)
+    open_checkpoint("owner/a@v2")  # now it is there whole
+    assert not isinstance(open_checkpoint("owner/a@v2", weights=False), RemoteCheckpoint)
 
 
 def test_a_hub_id_that_is_not_there(hub: Hub) -> None:
     with pytest.raises(UserError, match=r"no such folder here, and the Hub did not give it .404 Client Error: o/m."):
-        Checkpoint.open("o/m")
+        open_checkpoint("o/m")

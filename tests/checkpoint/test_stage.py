@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from adamms.checkpoint import Checkpoint
+from adamms.checkpoint import open_checkpoint
 from adamms.checkpoint.stage import stage
 from adamms.errors import UserError
 
@@ -32,7 +32,7 @@ def checkpoint(folder: Path, value: float = 1.0) -> Path:
 
 def test_the_model_of_the_plan_is_opened_and_another_one_refused(tmp_path: Path) -> None:
     folder = checkpoint(tmp_path / "model")
-    model = Model(str(folder), Checkpoint.open(str(folder)).digest)
+    model = Model(str(folder), open_checkpoint(str(folder)).digest)
     assert stage(model).folder == folder
     (folder / "model.safetensors").unlink()
     save_file({"a": torch.zeros(4, 3)}, folder / "model.safetensors")
@@ -60,7 +60,7 @@ class Slow(LocalFileSystem):
 
 fsspec.register_implementation("slow", Slow)
 from adamms.checkpoint import Checkpoint
-print(Checkpoint.open("slow://" + sys.argv[1]).digest)
+print(open_checkpoint("slow://" + sys.argv[1]).digest)
 """
 
 
@@ -75,5 +75,5 @@ def test_processes_that_want_a_model_at_the_same_time_fetch_it_once(
         for _ in range(3)
     ]
     digests = {process.communicate(timeout=100)[0].strip() for process in processes}
-    assert digests == {Checkpoint.open(str(folder)).digest}
+    assert digests == {open_checkpoint(str(folder)).digest}
     assert sorted(log.read_text().split()) == ["config.json", "model.safetensors"]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from pathlib import Path
 
 import pytest
 
+from adamms.commands.settings import EvaluateSettings, MergeJobSettings, SearchSettings, SweepSettings
+from adamms.config import load_settings
 from tests.cluster.manifests import CLUSTER, ROOT
 
 COMMAND = re.compile(r"python (pipelines/\w+\.py)((?:[ \\\n]+(?:FILE|[^\s;`]*[=/.-][^\s;`]*))*)")
 FILES = [file for file in sorted(CLUSTER.rglob("*")) if file.is_file()]
+
+SETTINGS = {"search": SearchSettings, "sweep": SweepSettings, "merge": MergeJobSettings, "evaluate": EvaluateSettings}
 
 
 def commands() -> dict[str, tuple[str, list[str]]]:
@@ -36,26 +39,14 @@ def test_every_way_to_run_has_its_command() -> None:
 
 @pytest.mark.parametrize(("pipeline", "arguments"), ALL.values(), ids=ALL)
 def test_the_pipeline_takes_these_settings(pipeline: str, arguments: list[str]) -> None:
-    import adamms.commands.settings
-    import adamms.config
-
     assert (ROOT / pipeline).is_file()
-    settings = getattr(adamms.commands.settings, settings_of(ROOT / pipeline))
+    settings = SETTINGS[Path(pipeline).stem]
     config = arguments[arguments.index("--config") + 1] if "--config" in arguments else "FILE"
     if config == "FILE":  # the reader's own
         return
     assert (ROOT / config).is_file()
     assert all("=" in argument for argument in arguments[2:]), arguments
-    adamms.config.load_settings(settings, ROOT / config, arguments[2:])
-
-
-def settings_of(pipeline: Path) -> str:
-    """Name of the settings' type: the annotation of the first parameter of what `@pipeline` decorates."""
-    for node in ast.parse(pipeline.read_text()).body:
-        if isinstance(node, ast.FunctionDef) and any(ast.unparse(d) == "pipeline" for d in node.decorator_list):
-            assert node.args.args[0].annotation is not None
-            return ast.unparse(node.args.args[0].annotation)
-    raise AssertionError(f"{pipeline} has no @pipeline")
+    load_settings(settings, ROOT / config, arguments[2:])
 
 
 def test_every_file_that_the_readme_names_exists() -> None:

@@ -7,9 +7,14 @@ from typing import Any
 
 import pytest
 
-from adamms.checkpoint import Checkpoint
-from adamms.engines.config import EngineConfig, EngineKind
-from adamms.engines.memory import GB, check_memory, memory_need, preflight
+from adamms.checkpoint import Checkpoint, open_checkpoint
+from adamms.engines import memory
+from adamms.engines.config import EngineConfig
+from adamms.engines.engine import EngineSpec
+from adamms.engines.memory import GB, MemoryNeed, check_memory, free_host_memory
+from adamms.engines.preflight import preflight
+from adamms.engines.transformers_engine import TransformersEngine
+from adamms.engines.vllm.engine import VllmEngine
 from adamms.errors import UserError
 from adamms.mapping import plan_merge
 from adamms.mapping.config import MappingConfig
@@ -26,13 +31,19 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[MergePlan, Checkpoin
     return plan_merge(models[0], models[1], MappingConfig()), models[0], models[1]
 
 
+def memory_need(plan: MergePlan, base: Checkpoint, donor: Checkpoint, config: EngineConfig) -> MemoryNeed:
+    """Of vLLM on a GPU."""
+    return VllmEngine.memory(plan, base, donor, config, "cuda")
+
+
 def test_a_7b_pair_on_one_large_gpu(pair: tuple[MergePlan, Checkpoint, Checkpoint]) -> None:
     need = memory_need(*pair, EngineConfig())
     assert need.weights == pytest.approx(15.2e9, rel=0.01)
     assert need.kv_cache_token == 2 * LAYERS * 4 * 128 * 2
     assert need.kv_cache == 8192 * need.kv_cache_token
     assert "in host memory" in check_memory(need, 140 * GB, EngineConfig())
-    assert "on the GPU" in check_memory(need, 140 * GB, EngineConfig(gpu_memory_utilization=0.7))
+    config = EngineConfig(gpu_memory_utilization=0.7)
+    assert "on the GPU" in check_memory(memory_need(*pair, config), 140 * GB, config)
 
 
 def test_what_does_not_fit_is_said_with_what_to_change(pair: tuple[MergePlan, Checkpoint, Checkpoint]) -> None:
@@ -58,10 +69,62 @@ def test_more_gpus_share_an_engine(pair: tuple[MergePlan, Checkpoint, Checkpoint
 def test_preflight_takes_the_smallest_gpu(pair: tuple[MergePlan, Checkpoint, Checkpoint]) -> None:
     plan = pair[0]
     assert preflight(plan, EngineConfig(), []) is None
-    assert preflight(plan, EngineConfig(kind=EngineKind.transformers), [GB]) is None
+    with pytest.raises(UserError, match="engine: needs"):
+        preflight(plan, EngineConfig(kind="transformers"), [GB])
+    assert "weights 14.2" in str(preflight(plan, EngineConfig(kind="transformers"), [140 * GB]))
     assert "weights 14.2" in str(preflight(plan, EngineConfig(), [140 * GB]))
     with pytest.raises(UserError):
         preflight(plan, EngineConfig(), [140 * GB, 16 * GB])
+
+
+@pytest.mark.parametrize("engine", [VllmEngine, TransformersEngine])
+def test_a_cpu_computes_in_float32_and_keeps_the_originals_in_the_page_cache(
+    pair: tuple[MergePlan, Checkpoint, Checkpoint], engine: type[VllmEngine | TransformersEngine]
+) -> None:
+    full, half = (engine.memory(*pair, EngineConfig(dtype=dtype), "cpu") for dtype in ("auto", "bfloat16"))
+    assert full.weights == 2 * half.weights == pytest.approx(2 * 15.2e9, rel=0.01)
+    assert full.least < full.weights + 0.5 * full.originals
+    with pytest.raises(UserError, match=r"needs .* GB of memory \(process .*weights 28\.4.*engine\.dtype=bfloat16"):
+        check_memory(full, 24 * GB, EngineConfig(), "cpu")
+    assert "weights 14.2" in check_memory(half, 24 * GB, EngineConfig(dtype="bfloat16"), "cpu")
+
+
+def test_what_does_not_fit_a_cpu_is_refused_before_it_is_loaded(
+    pair: tuple[MergePlan, Checkpoint, Checkpoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loading would fail otherwise: there is no processor, and the files are sparse."""
+    monkeypatch.setattr(memory, "free_host_memory", lambda: 8 * GB)
+    for engine in (VllmEngine, TransformersEngine):
+        with pytest.raises(UserError, match=r"needs .* GB of memory"):
+            engine(EngineSpec(pair[0], EngineConfig(device="cpu")))
+
+
+def test_free_memory_is_the_machines_or_the_containers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal:       100 kB\nMemAvailable:    80 kB\n")
+    monkeypatch.setattr(memory, "MEMINFO", meminfo)
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    assert free_host_memory() == 80 << 10
+    for name, content in {"max": "50000", "current": "20000", "stat": "inactive_file 3000\nactive_file 1000"}.items():
+        (tmp_path / f"memory.{name}").write_text(content)
+    assert free_host_memory() == 34000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert free_host_memory() == 80 << 10
+    meminfo.unlink()
+    assert free_host_memory() is None, "macOS has no such file"
+
+
+@pytest.mark.parametrize("nested", ["text_config", "llm_config", "language_config", "language_model_config"])
+def test_numbers_are_found_wherever_a_config_keeps_them(
+    pair: tuple[MergePlan, Checkpoint, Checkpoint], tmp_path: Path, nested: str
+) -> None:
+    plan, base, donor = pair
+    for file in base.folder.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "own", nested: base.config}))
+    moved = open_checkpoint(str(tmp_path))
+    assert memory_need(plan, moved, donor, EngineConfig()) == memory_need(plan, base, donor, EngineConfig())
 
 
 def _write_headers(folder: Path) -> Checkpoint:
@@ -98,4 +161,4 @@ def _write_headers(folder: Path) -> Checkpoint:
         "tie_word_embeddings": False,
     }  # fmt: skip
     (folder / "config.json").write_text(json.dumps(config))
-    return Checkpoint.open(str(folder))
+    return open_checkpoint(str(folder))

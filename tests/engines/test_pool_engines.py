@@ -12,9 +12,10 @@ import ray
 
 from adamms.engines.engine import Answer, EngineSpec
 from adamms.engines.pool import InferencePool
+from adamms.merging.candidate import Candidate
 from adamms.merging.recipe import Recipe
 from tests.support.specs import tiny_spec
-from tests.support.trained_models import tiny_prompts
+from tests.support.tiny_models import tiny_prompts
 
 ALPHAS = (0.0, 0.2, 0.4)
 
@@ -30,10 +31,11 @@ def answers(spec: EngineSpec, actors: int, kill_after: int = 0) -> dict[float, l
     """All answers; after so many units, the process of one actor is killed."""
     found: dict[float, list[Answer]] = {alpha: [] for alpha in ALPHAS}
     with InferencePool(spec, actors) as pool:
-        results = pool.answer(Recipe(), dict.fromkeys(ALPHAS, tiny_prompts(8)), block_size=4)
+        candidates = [Candidate(alpha, Recipe(alpha=alpha)) for alpha in ALPHAS]
+        results = pool.answer(dict.fromkeys(candidates, tiny_prompts(8)), block_size=4)
         for count, result in enumerate(results, start=1):
             assert result.error is None
-            found[result.alpha] += result.answers
+            found[result.candidate.value] += result.answers
             if count == kill_after:
                 _kill_an_actor()
     return {alpha: sorted(given, key=lambda answer: answer.prompt_id) for alpha, given in found.items()}

@@ -9,27 +9,59 @@ from pathlib import Path
 import pytest
 import torch
 
-from adamms.engines import devices
-from adamms.engines import registry as kinds
-from adamms.engines.config import EngineKind
+from adamms.engines import devices, registry
+from adamms.engines.config import EngineConfig
+from adamms.engines.engine import EngineSpec
+from adamms.engines.pool import InferencePool
 from adamms.engines.transformers_engine import TransformersEngine
 from adamms.errors import UserError
+from adamms.merging.candidate import Candidate
+from adamms.merging.recipe import Recipe
+from adamms.prompts.prompt import Prompt
+from adamms.support.ray_session import ray_session
+from tests.support import echo_engine
 from tests.support.specs import tiny_spec
 
 
 def test_auto_is_transformers_where_there_is_no_gpu(tiny: Callable[[str], Path]) -> None:
-    spec = tiny_spec(tiny("qwen2-vl"), tiny("llava-onevision"), kind=EngineKind.auto, device="cpu")
-    assert kinds.engine_class(spec) is TransformersEngine
+    spec = tiny_spec(tiny("qwen2-vl"), tiny("llava-onevision"), kind="auto", device="cpu")
+    assert registry.engine_class(registry.fitting_kind(spec)) is TransformersEngine
+    assert registry.build(spec).identity.kind == "transformers", "what was resolved, not what was asked for"
 
 
-def test_vllm_that_is_not_installed_is_said_with_the_extra_to_install(
-    tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("gpu", "advice"), [(False, "make setup"), (True, r"adamms\[vllm\]")])
+def test_vllm_that_is_not_installed_is_said_with_what_to_do(
+    tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, gpu: bool, advice: str
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    spec = tiny_spec(tiny("qwen2-vl"), tiny("llava-onevision"), kind=EngineKind.vllm)
-    with pytest.raises(UserError, match=r"adamms\[vllm-cpu\]"):
-        kinds.engine_class(spec)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    spec = tiny_spec(tiny("qwen2-vl"), tiny("llava-onevision"), kind="vllm")
+    with pytest.raises(UserError, match=rf"engine.kind=vllm: .*{advice}.*engine.kind=transformers"):
+        registry.fitting_kind(spec)
+
+
+def test_an_unknown_kind_is_refused_with_those_that_are_known() -> None:
+    with pytest.raises(UserError, match=r"engine\.kind=sglang: unknown; known are auto, vllm, transformers"):
+        EngineConfig(kind="sglang")
+
+
+def test_a_new_kind_is_a_class_and_a_line(tmp_path: Path) -> None:
+    """`echo_engine` registers itself where it is imported: here, and with its plan in the actor."""
+    spec = EngineSpec(echo_engine.EchoPlan("echo"), EngineConfig(kind="echo", cpus=1))  # type: ignore[arg-type]
+    candidate = Candidate(0.5, Recipe(alpha=0.5))
+    with ray_session(None), InferencePool(spec, 1) as pool:
+        assert pool.identity().kind == "echo"
+        [result] = pool.answer({candidate: [Prompt("a", "Hello")]}, 1)
+    assert (result.candidate, result.answers[0].text) == (candidate, "Hello at 0.5")
+
+
+def test_auto_takes_the_first_that_is_installed_and_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = EngineSpec(echo_engine.EchoPlan("echo"), EngineConfig(device="cpu"))  # type: ignore[arg-type]
+    monkeypatch.setattr(registry, "ENGINES", {"echo": echo_engine.WHERE})
+    assert registry.fitting_kind(spec) == "echo"
+    monkeypatch.setattr(echo_engine.EchoEngine, "unfit", staticmethod(lambda spec, device: f"not on {device}"))
+    with pytest.raises(UserError, match=r"no engine fits \(echo: not on cpu\)"):
+        registry.fitting_kind(spec)
 
 
 def test_a_cpu_computes_in_float32_unless_told_otherwise() -> None:

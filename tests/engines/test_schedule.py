@@ -4,25 +4,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adamms.engines.schedule import Schedule
+from adamms.merging.candidate import Candidate
+from adamms.merging.recipe import Recipe
 from adamms.prompts.prompt import Prompt
+
+
+def at(value: float) -> Candidate:
+    return Candidate(value, Recipe(alpha=value))
+
 
 PROMPTS = [Prompt(str(i), "?") for i in range(10)]
 
 
 def test_an_actor_stays_at_its_alpha_while_there_is_work() -> None:
-    schedule = Schedule({0.1: PROMPTS, 0.2: PROMPTS}, block_size=5, attempts=3)
+    schedule = Schedule({at(0.1): PROMPTS, at(0.2): PROMPTS}, block_size=5, attempts=3)
     taken = [schedule.take(actor) for actor in (0, 1, 0, 1)]
-    assert [unit.alpha for unit in taken if unit] == [0.1, 0.2, 0.1, 0.2]
+    assert [unit.candidate.value for unit in taken if unit] == [0.1, 0.2, 0.1, 0.2]
     assert schedule.take(0) is None
 
 
 def test_an_idle_actor_helps_where_another_is_at_work() -> None:
-    schedule = Schedule({0.1: PROMPTS}, block_size=5, attempts=3)
+    schedule = Schedule({at(0.1): PROMPTS}, block_size=5, attempts=3)
     assert [schedule.take(actor) is not None for actor in (0, 1, 2)] == [True, True, False]
 
 
 def test_an_alpha_is_given_up_once_when_a_unit_has_had_its_attempts() -> None:
-    schedule = Schedule({0.1: PROMPTS, 0.2: PROMPTS}, block_size=5, attempts=2)
+    schedule = Schedule({at(0.1): PROMPTS, at(0.2): PROMPTS}, block_size=5, attempts=2)
     first, second = schedule.take(0), schedule.take(0)
     assert first is not None
     assert second is not None
@@ -31,9 +38,9 @@ def test_an_alpha_is_given_up_once_when_a_unit_has_had_its_attempts() -> None:
     assert again is not None
     assert (again.prompts, again.attempt) == (first.prompts, 2)
     assert schedule.gives_up(again)
-    assert schedule.given_up(0.1)
+    assert schedule.given_up(at(0.1))
     assert not schedule.gives_up(second), "said once"
-    assert {u.alpha for u in iter(lambda: schedule.take(0), None)} == {0.2}
+    assert {u.candidate.value for u in iter(lambda: schedule.take(0), None)} == {0.2}
 
 
 @given(
@@ -42,9 +49,9 @@ def test_an_alpha_is_given_up_once_when_a_unit_has_had_its_attempts() -> None:
     st.lists(st.integers(0, 3), min_size=60, max_size=60),
 )
 def test_every_prompt_of_every_alpha_is_taken_once(work: dict[float, int], block: int, actors: list[int]) -> None:
-    schedule = Schedule({alpha: PROMPTS[:count] for alpha, count in work.items()}, block, attempts=1)
+    schedule = Schedule({at(alpha): PROMPTS[:count] for alpha, count in work.items()}, block, attempts=1)
     units = [unit for actor in actors if (unit := schedule.take(actor))]
-    assert sorted((unit.alpha, prompt.id) for unit in units for prompt in unit.prompts) == sorted(
+    assert sorted((unit.candidate.value, prompt.id) for unit in units for prompt in unit.prompts) == sorted(
         (alpha, prompt.id) for alpha, count in work.items() for prompt in PROMPTS[:count]
     )
     assert all(len(unit.prompts) <= block for unit in units)

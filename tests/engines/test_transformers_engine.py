@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from adamms.checkpoint import Checkpoint
+from adamms.checkpoint import open_checkpoint
 from adamms.engines.chat import conversation
 from adamms.engines.config import EngineConfig
 from adamms.engines.engine import EngineSpec
@@ -23,7 +23,7 @@ CONFIG = EngineConfig(max_tokens=8, batch_size=5)
 
 @pytest.fixture(scope="module")
 def plan(tiny_pair: TinyPair) -> MergePlan:
-    return plan_merge(Checkpoint.open(str(tiny_pair.base)), Checkpoint.open(str(tiny_pair.donor)), MappingConfig())
+    return plan_merge(open_checkpoint(str(tiny_pair.base)), open_checkpoint(str(tiny_pair.donor)), MappingConfig())
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_answers_are_those_of_the_exported_checkpoint(
     import torch
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    base, donor = Checkpoint.open(str(tiny_pair.base)), Checkpoint.open(str(tiny_pair.donor))
+    base, donor = open_checkpoint(str(tiny_pair.base)), open_checkpoint(str(tiny_pair.donor))
     exported = merge_to_disk(plan, base, donor, Recipe(alpha=alpha), tmp_path / "merged")
     model = AutoModelForImageTextToText.from_pretrained(exported, dtype=torch.float32)
     processor = AutoProcessor.from_pretrained(exported)
@@ -86,7 +86,7 @@ def test_another_donor_takes_over_as_if_the_engine_were_new(
     engine: TransformersEngine, prompts: list[Prompt], plan: MergePlan, tiny_pair: TinyPair
 ) -> None:
     """Also where it merges less: what only the first donor had changed is the base's own again."""
-    base, donor = Checkpoint.open(str(tiny_pair.base)), Checkpoint.open(str(tiny_pair.ancestor))
+    base, donor = open_checkpoint(str(tiny_pair.base)), open_checkpoint(str(tiny_pair.ancestor))
     other = without(plan_merge(base, donor, MappingConfig()), "mlp")
     assert {tensor.name for tensor in other.merged} < {tensor.name for tensor in plan.merged}
     engine.move(Recipe(alpha=0.6))

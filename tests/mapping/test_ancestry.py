@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from adamms.checkpoint import Checkpoint
+from adamms.checkpoint import Checkpoint, open_checkpoint
 from adamms.commands.settings import MapSettings
 from adamms.config import load_settings
 from adamms.errors import UserError
@@ -74,7 +74,7 @@ def test_little_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(ancestry, "SAMPLE_ELEMENTS", 50)
     ancestor = c.language_model(sizes=c.MHA)
-    base = Checkpoint.open(write(tmp_path / "a", ancestor))
+    base = open_checkpoint(write(tmp_path / "a", ancestor))
     plan = plan_merge(base, base, MappingConfig())
     read = []
     original = Checkpoint.read

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from adamms.checkpoint import Checkpoint
+from adamms.checkpoint import Checkpoint, open_checkpoint
 from adamms.errors import UserError
 from adamms.mapping import plan_merge
 from adamms.mapping.architecture import FOLDER, known_architectures, load_architecture, recognise
@@ -63,7 +63,7 @@ def kiwi_names(weights: c.Weights) -> c.Named:
 
 def qwen(folder: Path, weights: c.Weights, **options: object) -> Checkpoint:
     config = {**c.GQA.config, "model_type": "qwen2"}
-    return Checkpoint.open(str(c.write_checkpoint(folder, c.llama_names()(weights, c.GQA), config, c.words(37))))
+    return open_checkpoint(str(c.write_checkpoint(folder, c.llama_names()(weights, c.GQA), config, c.words(37))))
 
 
 def test_a_held_out_family_needs_no_python(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_a_held_out_family_needs_no_python(tmp_path: Path) -> None:
     config = {key: value for key, value in c.GQA.config.items() if key != "hidden_size"}
     named = {**kiwi_names(ours), **c.outside("eyes.0.weight")}
     folder = c.write_checkpoint(tmp_path / "base", named, {**config, "model_type": "kiwi", "width": 24}, c.words(37))
-    base, donor = Checkpoint.open(str(folder)), qwen(tmp_path / "donor", theirs)
+    base, donor = open_checkpoint(str(folder)), qwen(tmp_path / "donor", theirs)
     into_kiwi = plan_merge(base, donor, MappingConfig(base_architecture=str(tmp_path / "kiwi.yaml")))
     by_hand = {(name, e): (w + theirs[name, None]) / 2 for (name, e), w in ours.items()}
     c.assert_same(
@@ -95,7 +95,7 @@ def test_unknown_families_are_recognised_by_structure_and_it_says_so(tmp_path: P
         **c.outside("stuff.eye.layers.0.self_attn.q_proj.weight", "stuff.bridge.weight"),
     }
     config = {"model_type": "never-seen", "text_config": c.GQA.config}
-    base = Checkpoint.open(str(c.write_checkpoint(tmp_path / "base", named, config, c.words(37))))
+    base = open_checkpoint(str(c.write_checkpoint(tmp_path / "base", named, config, c.words(37))))
     plan = plan_merge(base, qwen(tmp_path / "donor", c.tuned(ancestor, 2)), MappingConfig())
     assert plan.base.architecture == "by structure"
     assert (
@@ -107,7 +107,7 @@ def test_unknown_families_are_recognised_by_structure_and_it_says_so(tmp_path: P
 
 def test_what_cannot_be_recognised_says_how_to_go_on(tmp_path: Path) -> None:
     folder = c.write_checkpoint(tmp_path, c.outside("a.weight"), {"model_type": "odd"})
-    checkpoint = Checkpoint.open(str(folder))
+    checkpoint = open_checkpoint(str(folder))
     with pytest.raises(UserError, match=r"model_type 'odd' .* mapping\.base_architecture="):
         plan_merge(checkpoint, checkpoint, MappingConfig())
     with pytest.raises(UserError, match="unknown architecture 'nonsense'; known are cambrian, cogvlm"):

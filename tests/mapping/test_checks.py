@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from adamms.checkpoint import Checkpoint
+from adamms.checkpoint import Checkpoint, open_checkpoint
 from adamms.commands.settings import MapSettings
 from adamms.config import load_settings
 from adamms.errors import UserError
@@ -25,7 +25,7 @@ def model(
     weights = c.tuned(c.language_model(sizes=sizes, dtype=dtype), seed)
     written = {**sizes.config, "model_type": "qwen2", **config}
     written = {key: value for key, value in written.items() if value is not None}
-    return Checkpoint.open(str(c.write_checkpoint(folder, c.llama_names()(weights, sizes), written, c.words(37))))
+    return open_checkpoint(str(c.write_checkpoint(folder, c.llama_names()(weights, sizes), written, c.words(37))))
 
 
 def plan(tmp_path: Path, config: MappingConfig | None = None, **donor: Any) -> MergePlan:
@@ -88,7 +88,7 @@ def test_weights_that_do_not_belong_to_the_config(tmp_path: Path) -> None:
 def test_shapes_that_configs_do_not_tell(tmp_path: Path) -> None:
     base, donor = model(tmp_path / "a"), model(tmp_path / "b")
     named = {**c.read_all(donor), "model.norm.weight": torch.zeros(7), "lm_head.weight": torch.zeros(37, 5)}
-    donor = Checkpoint.open(str(c.write_checkpoint(tmp_path / "b", named, donor.config, c.words(37))))
+    donor = open_checkpoint(str(c.write_checkpoint(tmp_path / "b", named, donor.config, c.words(37))))
     with pytest.raises(UserError) as found:
         plan_merge(base, donor, MappingConfig())
     assert r"'model.norm.weight' [24] != 'model.norm.weight' [7]" in str(found.value)

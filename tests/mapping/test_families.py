@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from adamms.checkpoint import Checkpoint
+from adamms.checkpoint import Checkpoint, open_checkpoint
 from adamms.mapping import plan_merge
 from adamms.mapping.config import MappingConfig
 from tests.support import checkpoints as c
@@ -41,7 +41,7 @@ class Family:
         config = {**self.numbers(self.sizes), **self.config}
         vocabulary = options.pop("vocabulary", c.words(self.sizes.vocabulary))
         c.write_checkpoint(folder, self.named(weights, seed), config, vocabulary, **options)
-        return Checkpoint.open(str(folder))
+        return open_checkpoint(str(folder))
 
 
 def nested(key: str, model_type: str) -> Callable[[c.Sizes], Mapping[str, Any]]:

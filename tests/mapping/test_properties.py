@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from adamms.checkpoint import Checkpoint, TensorInfo
 from adamms.mapping import MergePlan, plan_merge
-from adamms.mapping.architecture import Architecture, Layout, Rule, known_architectures
+from adamms.mapping.architecture import Architecture, Layout, NameRule, known_architectures
 from adamms.mapping.config import Duplicates, MappingConfig
 from tests.support import checkpoints as c
 
@@ -61,14 +61,18 @@ def canonical(slot: str, layer: int | str) -> str:
 
 def family(shape: tuple[list[tuple[str, ...]], frozenset[str], bool]) -> Architecture:
     groups, experts, grouped = shape
-    rules = {"embed": Rule(("embed_tokens.weight",)), "head": Rule(("lm_head.weight",)), "norm": Rule(("norm.weight",))}
+    rules = {
+        "embed": NameRule(("embed_tokens.weight",)),
+        "head": NameRule(("lm_head.weight",)),
+        "norm": NameRule(("norm.weight",)),
+    }
     for i, norm in enumerate(("input_layernorm", "post_attention_layernorm")):
-        rules[f"L.{{layer}}.n{i}"] = Rule((f"layers.{{layer}}.{norm}.weight",))
+        rules[f"L.{{layer}}.n{i}"] = NameRule((f"layers.{{layer}}.{norm}.weight",))
     for group in groups:
         parts = tuple(canonical(slot, "{layer}") for slot in group)
         for expert in ("text", "vision") if group[0] in experts else (None,):
             name = f"L.{{layer}}.{'-'.join(group)}.{expert}"
-            rules[name] = Rule(parts, expert, grouped and len(group) == 3)
+            rules[name] = NameRule(parts, expert, grouped and len(group) == 3)
     return Architecture("made up", "Made up", (), (), (Layout("x", "", ""),), rules)
 
 

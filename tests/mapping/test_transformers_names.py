@@ -14,7 +14,7 @@ import pytest
 import torch
 import transformers
 
-from adamms.checkpoint import Checkpoint
+from adamms.checkpoint import Checkpoint, open_checkpoint
 from adamms.mapping import plan_merge
 from adamms.mapping.config import MappingConfig
 from tests.support import checkpoints as c
@@ -113,7 +113,7 @@ def save(model: Any, folder: Path) -> Checkpoint:
             parameter.normal_(std=0.1)
     model.save_pretrained(folder)
     (folder / "tokenizer.json").write_text(json.dumps({"model": {"vocab": c.words(37)}}))
-    return Checkpoint.open(str(folder))
+    return open_checkpoint(str(folder))
 
 
 def modules(model: Any) -> dict[str, torch.Tensor]:

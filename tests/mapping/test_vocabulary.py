@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from adamms.checkpoint import Checkpoint
+from adamms.checkpoint import Checkpoint, open_checkpoint
 from adamms.errors import UserError
 from adamms.mapping import MergePlan, plan_merge
 from adamms.mapping.config import MappingConfig
@@ -31,7 +31,7 @@ def model(
         if not saved_head:
             del named[HEAD]
     config = {**sizes.config, "model_type": "qwen2", "tie_word_embeddings": tied}
-    return Checkpoint.open(str(c.write_checkpoint(folder, named, config, vocabulary)))
+    return open_checkpoint(str(c.write_checkpoint(folder, named, config, vocabulary)))
 
 
 def merged(base: Checkpoint, donor: Checkpoint, mode: str = "auto") -> tuple[c.Named, c.Named, c.Named, MergePlan]:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from adamms.checkpoint import Checkpoint
+from adamms.checkpoint import Checkpoint, open_checkpoint
 from adamms.mapping import MergePlan, plan_merge
 from adamms.mapping.config import MappingConfig
 
@@ -84,7 +84,7 @@ def save(
             weight_map |= dict.fromkeys(part, file)
         index = {"metadata": {}, "weight_map": weight_map}
         (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    return Checkpoint.open(str(folder))
+    return open_checkpoint(str(folder))
 
 
 def make_models(

@@ -8,11 +8,11 @@ import torch
 
 from adamms.errors import UserError
 from adamms.mapping import MergePlan, ModelIdentity, Piece, TensorPlan
-from adamms.merging import Originals, Recipe, measure, merged_tensor
+from adamms.merging import Originals, Recipe, gather_statistics
 from adamms.merging.execute import merged_blocks
 from adamms.merging.methods import METHODS
-from adamms.merging.recipe import coefficients_of
 from tests.support import reference
+from tests.support.merged import merged_tensor
 
 DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
 NAME = "w"
@@ -52,7 +52,7 @@ def setting(shape, dtype, kind="random"):
 
 
 def merged(recipe, tensor, originals):
-    statistics = measure(plan_of(tensor), originals, recipe)
+    statistics = gather_statistics(plan_of(tensor), originals, recipe)
     return merged_tensor(tensor, originals, recipe, statistics)
 
 
@@ -127,7 +127,7 @@ def test_chunks_and_pieces_change_nothing(method, coefficients):
     """Whole, in chunks of 7 elements, and cut into pieces: the same bits."""
     tensor, originals = setting((16, 12), "BF16")
     recipe = Recipe(method, 0.3, **coefficients)
-    statistics = measure(plan_of(tensor), originals, recipe)
+    statistics = gather_statistics(plan_of(tensor), originals, recipe)
     whole = merged_tensor(tensor, originals, recipe, statistics).flatten()
     pieces = tuple(Piece(i, i + 4, NAME, i, NAME, i) for i in range(0, 16, 4))
     cut = TensorPlan(NAME, "BF16", (16, 12), "w", pieces)
@@ -202,19 +202,19 @@ def task_vectors(originals, whole):
 def test_ties_over_the_whole_model_equals_sorting_all_of_it(density):
     plan, originals, whole = model_setting()
     flat = [np.concatenate([t.ravel() for t in one]) for one in zip(*task_vectors(originals, whole), strict=True)]
-    found = measure(plan, originals, Recipe("ties", 0.5, density=density)).model
+    found = gather_statistics(plan, originals, Recipe("ties", 0.5, density=density)).model
     assert found == tuple(reference.kept_from(t, density) for t in flat)
 
 
 def test_metagpt_norms_are_of_the_whole_model():
     plan, originals, whole = model_setting()
     wanted = reference.metagpt_weight(list(task_vectors(originals, whole)))
-    assert measure(plan, originals, Recipe("metagpt")).model == (pytest.approx(wanted, rel=1e-6),)
+    assert gather_statistics(plan, originals, Recipe("metagpt")).model == (pytest.approx(wanted, rel=1e-6),)
 
 
 def test_a_part_is_what_comes_from_one_donor_tensor():
     plan, originals, _whole = model_setting()
-    parts = measure(plan, originals, Recipe("ties", 0.5, density=0.2, trim_over="tensor")).parts
+    parts = gather_statistics(plan, originals, Recipe("ties", 0.5, density=0.2, trim_over="tensor")).parts
     assert list(parts) == [("a", "a1"), ("a", "a2"), ("b", "b"), ("c", "c")]
     ours = reference.tau(np.asarray(originals.base["a"][25:]), np.asarray(originals.ancestor["a"][25:]))
     assert parts["a", "a2"][0] == reference.kept_from(ours, 0.2)
@@ -228,35 +228,6 @@ def test_dare_keeps_the_density_and_another_seed_keeps_others():
         kept.append(found != originals.ancestor[NAME])
         assert kept[-1].float().mean() == pytest.approx(0.3, abs=0.02)
     assert 0.05 < (kept[0] & kept[1]).float().mean() < 0.13
-
-
-def test_coefficients_are_checked_all_together():
-    with pytest.raises(UserError, match=r"alpha=2.*density=-1.*epsilon=nan") as raised:
-        Recipe("della", 2, density=-1, epsilon=float("nan"))
-    assert "\n" not in str(raised.value)
-    with pytest.raises(UserError, match=r"linear has no coefficient density"):
-        Recipe("linear", 0.3, density=0.2)
-    with pytest.raises(UserError, match=r"unknown; known are breadcrumbs"):
-        Recipe("averaging")
-    with pytest.raises(UserError, match=r"trim_over=row: expected model or tensor"):
-        Recipe("ties", 0.3, trim_over="row")
-
-
-def test_any_coefficient_can_be_walked_over():
-    recipe = Recipe("ties", 0.3, density=0.4)
-    assert recipe.at(0.5).to_dict() == {**recipe.to_dict(), "alpha": 0.5}
-    assert recipe.at(0.9, "density").to_dict() == {**recipe.to_dict(), "density": 0.9}
-    assert "alpha" not in Recipe("metagpt").to_dict()
-    with pytest.raises(UserError, match="density"):
-        recipe.at(1.5, "density")
-
-
-def test_every_coefficient_can_be_set_in_a_config():
-    from adamms.merging.config import MergingConfig
-
-    for method in METHODS:
-        given = {name: getattr(Recipe(method).rule, name) for name in coefficients_of(method)}
-        assert Recipe.of(MergingConfig(method=method, **given), 0.0) == Recipe(method)
 
 
 def test_a_method_without_its_ancestor_says_so():

@@ -31,7 +31,7 @@ def test_every_method_by_the_command(models: Models, tmp_path):
     ended = merge(
         models,
         *("--method", "ties", "--alpha", "0.4", "--ancestor", models.ancestor.folder, "--output", tmp_path / "out"),
-        *("merging.density=0.3", "merging.trim_over=tensor", "merging.max_shard_size=20KB"),
+        *("merging.options.density=0.3", "merging.options.trim_over=tensor", "merging.max_shard_size=20KB"),
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"{tmp_path / 'out'}\n", "")
     recipe = json.loads((tmp_path / "out" / "adamms.json").read_text())["recipe"]
@@ -46,7 +46,9 @@ def test_every_method_by_the_command(models: Models, tmp_path):
         ((), "linear needs --alpha"),
         (("--alpha", "0.3", "--method", "ties"), "ties works on what fine-tuning added"),
         (("--alpha", "0.3", "--method", "mean"), "known are breadcrumbs"),
-        (("--alpha", "0.3", "merging.density=0.3"), "linear has no coefficient density"),
+        (("--alpha", "0.3", "merging.options.density=0.3"), "linear has no coefficient density"),
+        (("--alpha", "0.3", "merging.options.alpha=0.3"), "merging.options.alpha: linear has no coefficient alpha"),
+        (("--alpha", "0.3", "merging.density=0.3"), "merging.density: is now called merging.options.density"),
         (("--alpha", "0.3", "merging.max_shard_size=big"), "expected a size such as 5GB"),
     ],
 )

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from adamms.checkpoint import Checkpoint
-from adamms.merging import linux, reader
+from adamms.merging import reader
 from adamms.merging.reader import Reader
+from adamms.support import system
 
 LENGTHS = {"a": 40_000, "b": 3, "c": 90_001}
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -41,13 +42,13 @@ def test_any_order_of_reads_gives_the_weights(weights, data):
 
 
 @pytest.fixture
-def short_rows(monkeypatch):
-    """Rows of a few pages instead of many megabytes."""
-    for name, pages in (("_FORGET", 8), ("_READ_AHEAD", 4), ("_LOOK_AHEAD", 16)):
+def short_sequences(monkeypatch):
+    """Pages are dropped a few at a time instead of many megabytes."""
+    for name, pages in (("_DROP_BYTES", 8), ("_READ_AHEAD", 4), ("_PROBE_BYTES", 16)):
         monkeypatch.setattr(reader, name, pages * PAGE)
 
 
-@pytest.mark.usefixtures("short_rows")
+@pytest.mark.usefixtures("short_sequences")
 @pytest.mark.parametrize("in_memory_before", [False, True])
 def test_the_page_cache_is_left_as_it_was(weights, in_memory_before):
     checkpoint, _ = weights
@@ -55,15 +56,15 @@ def test_the_page_cache_is_left_as_it_was(weights, in_memory_before):
     with path.open("rb") as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         size = path.stat().st_size
-        if linux.mostly_cached(file.fileno(), 0, size):
+        if system.mostly_cached(file.fileno(), 0, size):
             pytest.skip("this file system keeps files in memory")
         if in_memory_before:
             file.read()
-        if linux.mostly_cached(file.fileno(), 0, size) != in_memory_before:
+        if system.mostly_cached(file.fileno(), 0, size) != in_memory_before:
             pytest.skip("this kernel does not tell what is in memory")
         reading = Reader(checkpoint, last=True)
         for name, length in LENGTHS.items():
             for start in range(0, length, PAGE // 4):
                 reading.read(name, start, min(start + PAGE // 4, length))
         del reading
-        assert linux.mostly_cached(file.fileno(), 0, size) == in_memory_before
+        assert system.mostly_cached(file.fileno(), 0, size) == in_memory_before

@@ -18,9 +18,9 @@ def _interval(span):
     if isinstance(span, CopySpan):
         return span.offset, span.offset + span.nbytes
     assert isinstance(span, MergeSpan)
-    piece, tensor = span.place.tensor.pieces[0], span.place.tensor
-    row = span.place.nbytes // tensor.shape[0]
-    return span.place.offset + piece.start * row, span.place.offset + piece.stop * row
+    piece, tensor = span.output.tensor.pieces[0], span.output.tensor
+    row = span.output.nbytes // tensor.shape[0]
+    return span.output.offset + piece.start * row, span.output.offset + piece.stop * row
 
 
 def test_stretches_cover_every_byte_once(tmp_path, monkeypatch):

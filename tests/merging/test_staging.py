@@ -8,8 +8,8 @@ import os
 import pytest
 
 from adamms.errors import UserError
-from adamms.merging import linux
 from adamms.merging.staging import staged_folder
+from adamms.support import system
 
 
 def names(folder):
@@ -39,7 +39,7 @@ def test_nothing_is_left_of_a_failure(tmp_path):
 @pytest.mark.parametrize("can_exchange", [True, False])
 def test_replaces_only_with_force(tmp_path, monkeypatch, can_exchange):
     if not can_exchange:
-        monkeypatch.setattr(linux, "exchange", lambda *_: False)
+        monkeypatch.setattr(system, "exchange", lambda *_: False)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "old").write_text("old")
     with pytest.raises(UserError, match="already exists"), staged_folder(tmp_path / "out"):

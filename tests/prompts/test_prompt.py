@@ -4,20 +4,16 @@ import base64
 import io
 import json
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from adamms.engines.config import EngineConfig
-from adamms.engines.lengths import fitting_prompts
 from adamms.errors import UserError
 from adamms.prompts.config import PromptsConfig
 from adamms.prompts.prompt import Prompt, load_prompts
-from tests.support.specs import tiny_spec
-from tests.support.trained_models import picture, tiny_prompts
+from tests.support.tiny_models import picture
 
 
 def load(path: Path | str, **config: Any) -> list[Prompt]:
@@ -173,23 +169,5 @@ def test_the_digest_covers_all_that_is_asked() -> None:
     assert Prompt("b", "?").digest == prompts[0].digest
 
 
-def test_prompts_that_are_too_long_are_reported_together(tiny: Callable[[str], Path]) -> None:
-    spec = tiny_spec(tiny("qwen2-vl"), tiny("llava-onevision"), max_model_len=200, max_tokens=50)
-    prompts = [
-        *tiny_prompts(3),
-        Prompt("long", "word " * 60),
-        Prompt("longer", "?", tuple(picture(i) for i in range(40))),
-    ]
-    with pytest.raises(UserError) as error:
-        fitting_prompts(prompts, spec)
-    assert "prompt long: " in str(error.value)
-    assert "prompt longer: " in str(error.value)
-    assert "prompt 0" not in str(error.value)
-    assert fitting_prompts(prompts, spec, "skip") == prompts[:3]
-    with pytest.raises(UserError, match="no prompt fits"):
-        fitting_prompts(prompts[3:], spec, "skip")
-
-
-def test_defaults_are_those_of_the_issue() -> None:
+def test_a_hundred_prompts_are_drawn_unless_told_otherwise() -> None:
     assert PromptsConfig().n == 100
-    assert EngineConfig().drafts

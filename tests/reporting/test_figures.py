@@ -30,8 +30,8 @@ DRAWINGS = [
             "sum", SCORES, None, 9, {0.1: (20, 40)}, {0.3: "one answer"}, 2.0, {0.0: 1.0, 0.1: 2.0}, donor_accuracy=1.5
         )
     ),
-    draw_heatmap({"fruit": SCORES, HOSTILE: {0.1: 3.0}}, {"fruit": 0.2, HOSTILE: None}, "divergence"),
-    draw_answers([AnsweredPrompt("p", HOSTILE, ("a $x^2$", "b", HOSTILE))], (0.0, 0.1, 0.2), 0.1),
+    draw_heatmap({"fruit": SCORES, HOSTILE: {0.1: 3.0}}, {"fruit": 0.2, HOSTILE: None}, "divergence", "alpha"),
+    draw_answers([AnsweredPrompt("p", HOSTILE, ("a $x^2$", "b", HOSTILE))], (0.0, 0.1, 0.2), 0.1, "alpha"),
     draw_phases({"mapping": 1.0, "answering": 100.0}),
     draw_phases({}),
     draw_ranking(
@@ -76,6 +76,24 @@ def test_a_candidate_that_cannot_be_chosen_is_named_in_the_legend_once() -> None
     svg = draw_divergence(Curve("either", SCORES, 0.2, 100, excluded=excluded)).svg()
     assert svg.count("degenerate: cannot be chosen") == 1
     assert "degenerate" not in DRAWINGS[0].svg()
+
+
+def test_figures_name_the_coefficient_that_was_searched() -> None:
+    """Only alpha is the donor's weight; a search over density says density, and whose."""
+    (axis,) = draw_divergence(Curve("either", SCORES, 0.2, 100)).figure.axes
+    assert axis.get_xlabel() == "alpha (weight of the donor)"
+    drawings = [
+        draw_divergence(
+            Curve("either", SCORES, 0.2, 100, noise_floor=1, accuracy={0.2: 3.0}, coefficient="density", method="ties")
+        ),
+        draw_heatmap({"fruit": SCORES}, {"fruit": 0.2}, "divergence", "density", "ties"),
+        draw_answers([AnsweredPrompt("p", "?", ("a", "b"))], (0.1, 0.2), 0.1, "density"),
+        draw_ranking([RankedPair("x", 0.3, 50.0, coefficient="density")], "accuracy", larger_is_better=True),
+    ]
+    for drawing in drawings:
+        assert "density" in drawing.svg()
+        assert "alpha" not in drawing.svg()
+    assert [drawing.figure.axes[-1].get_xlabel() for drawing in drawings[:2]] == ["density (ties)"] * 2
 
 
 def test_pairs_are_ranked_best_first() -> None:

@@ -5,12 +5,22 @@ from pathlib import Path
 import pytest
 
 from adamms.errors import UserError
-from adamms.reporting.ranking import Row, draw, failed_row, print_ranking, ranked, row_of, to_json, to_table
+from adamms.reporting.ranking import (
+    RankedSearch,
+    draw,
+    failed_search,
+    finished_search,
+    print_ranking,
+    ranked,
+    to_json,
+    to_table,
+)
 from adamms.runs.run_folder import RunFolder
 
 
 def selection(folder: Path, alpha: float | None, score: float, warnings: tuple[str, ...] = ()) -> RunFolder:
     found = {
+        "coefficient": "density",
         "alpha": alpha,
         "scores": {"0": None, "0.1": score, "0.2": 9, "0.3": None},
         "bootstrap": {"0.1": 0.75},
@@ -23,23 +33,29 @@ def selection(folder: Path, alpha: float | None, score: float, warnings: tuple[s
     return run
 
 
-def test_a_row_is_what_the_search_left(tmp_path: Path) -> None:
-    row = row_of("p/linear", "finished", selection(tmp_path / "a", 0.1, 5))
-    assert (row.status, row.alpha, row.divergence, row.support) == ("finished", 0.1, 0.25, 0.75)
+def test_a_row_is_what_the_search_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = finished_search("p/linear", "finished", selection(tmp_path / "a", 0.1, 5))
+    assert (row.status, row.chosen, row.divergence, row.support) == ("finished", 0.1, 0.25, 0.75)
     assert row.tasks == {"ocr": 0.2}
-    none = row_of("p/ties", "finished", selection(tmp_path / "b", None, 5))
-    assert (none.alpha, none.divergence, none.support) == (None, None, None)
-    stopped = row_of("q", "finished", selection(tmp_path / "c", 0.1, 5, ("stopped by budget.hours=1 after 20 of 40",)))
+    (printed,) = to_json([row])
+    assert (printed["coefficient"], printed["alpha"]) == ("density", 0.1)
+    print_ranking([row], "either")
+    assert capsys.readouterr().out.split()[:3] == ["pair/method", "density", "either"]
+    none = finished_search("p/ties", "finished", selection(tmp_path / "b", None, 5))
+    assert (none.chosen, none.divergence, none.support) == (None, None, None)
+    stopped = finished_search(
+        "q", "finished", selection(tmp_path / "c", 0.1, 5, ("stopped by budget.hours=1 after 20 of 40",))
+    )
     assert stopped.status == "stopped"
 
 
 def test_the_most_consistent_first_and_failures_last(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [
-        failed_row("z", UserError("donor: no such folder")),
-        Row("b", "finished", 0.3, 0.4),
-        Row("a", "finished", 0.1, 0.4),
-        Row("c", "unchanged", 0.2, 0.0),
-        failed_row("y", ValueError("what\nmore")),
+        failed_search("z", UserError("donor: no such folder")),
+        RankedSearch("b", "finished", 0.3, 0.4),
+        RankedSearch("a", "finished", 0.1, 0.4),
+        RankedSearch("c", "unchanged", 0.2, 0.0),
+        failed_search("y", ValueError("what\nmore")),
     ]
     order = ranked(rows)
     assert [row.name for row in order] == ["c", "a", "b", "y", "z"]
@@ -55,7 +71,9 @@ def test_the_most_consistent_first_and_failures_last(tmp_path: Path, capsys: pyt
 
 
 def test_the_table_has_a_place_for_each_that_chose(tmp_path: Path) -> None:
-    rows = ranked([failed_row("z", UserError("no such folder")), Row("a", "finished", 0.1, 0.4, tasks={"ocr": None})])
+    rows = ranked(
+        [failed_search("z", UserError("no such folder")), RankedSearch("a", "finished", 0.1, 0.4, tasks={"ocr": None})]
+    )
     columns, cells = to_table(to_json(rows))
     assert columns[:3] == ["place", "name", "status"]
     assert [row[:2] for row in cells] == [[1, "a"], [None, "z"]]

@@ -9,11 +9,13 @@ import pytest
 from adamms.prompts.prompt import Prompt
 from adamms.reporting.figures.drawing import Drawing, new_figure, style
 from adamms.reporting.report import Story, drawings, write_report
+from adamms.reporting.report.story import method_of
 from adamms.reporting.report.telling import SAME, STABLE, UNSTABLE, telling_prompts
 from adamms.runs.costs import Costs, read_costs
 from adamms.runs.record import ResponseRecord
 from adamms.runs.run_folder import RunFolder
 from adamms.runs.values import format_value
+from adamms.selecting.selection import select
 from tests.support.searches import ALPHAS, HOSTILE, SECONDS, made_up_prompts, made_up_story
 
 
@@ -56,6 +58,7 @@ def test_the_report_says_all_that_it_must(page: Page) -> None:
     for text in ("alpha = ", "resamples", "qwen2-vl", "llava-onevision", "vision encoder: the base keeps its own",
                  "2 of 3 tensors merge", "Time by phase", "2 min 26 s", "torch", "base: models/qwen2-vl",
                  *map(format_value, ALPHAS), "47.5", "peak memory of an engine", "3.25 GB",
+                 "change to the next lower", "chosen in resamples",
                  "noise floor (same alpha twice): 1", "the donor alone reaches 22.0 %"):  # fmt: skip
         assert text in page.text, text
     assert len(page.pictures) >= 5, "the pictures of the prompts are shown"
@@ -122,6 +125,25 @@ def test_a_report_of_nothing_chosen(tmp_path: Path) -> None:
     assert "Try smaller or other searching.alphas" in text
     assert "The chosen one is framed" not in text
     assert "% right" not in text
+
+
+def test_a_report_names_the_coefficient_that_was_searched(tmp_path: Path) -> None:
+    story = made_up_story(tmp_path)
+    selection = select(story.responses, coefficient="density").to_json()
+    tasks = {"tasks": {"ocr": selection, "vqa": selection}}
+    judgements = {"ocr": story.judgements[""], "vqa": story.judgements[""]}
+    density = replace(story, selection=selection | tasks, judgements=judgements, method="ties", settings="")
+    report, *_ = write_report(density, RunFolder(tmp_path))
+    text = " ".join(Page(report).text.split())
+    assert f"density = {density.chosen}" in text
+    assert "density (ties)" in text
+    assert "alpha" not in text
+    assert "ocr 0.3 47.5 – 22.0 47.5 0.3 0.0" in text, "the lowest density is not the base"
+
+
+@pytest.mark.parametrize(("settings", "method"), [("", ""), ("base: x\nmerging:\n  method: ties\n", "ties")])
+def test_the_method_is_read_from_the_settings(settings: str, method: str) -> None:
+    assert method_of(settings) == method
 
 
 def test_costs_add_up_over_runs_of_the_command(tmp_path: Path) -> None:

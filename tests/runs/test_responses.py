@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from adamms.errors import UserError
-from adamms.runs.responses import comparison_set, format_alpha, normalize_alpha, read_responses
+from adamms.runs.responses import read_responses
+from adamms.runs.values import format_value, normalize_value
 
 
 def write(path: Path, *rows: dict[str, Any], tail: str = "") -> Path:
@@ -34,8 +35,8 @@ def test_reads_a_folder(tmp_path: Path) -> None:
 
 
 def test_alphas_are_one_when_they_print_alike() -> None:
-    assert normalize_alpha(0.1 + 0.2) == normalize_alpha(0.3)
-    assert [format_alpha(a) for a in (0, -0.0, 0.1, 0.30000000000000004, 1, 0.05, 1e-6)] == [
+    assert normalize_value(0.1 + 0.2) == normalize_value(0.3)
+    assert [format_value(a) for a in (0, -0.0, 0.1, 0.30000000000000004, 1, 0.05, 1e-6)] == [
         *("0.0", "0.0", "0.1", "0.3", "1.0", "0.05", "0.000001")
     ]
 
@@ -90,14 +91,3 @@ def test_nothing_to_read(tmp_path: Path, make: str) -> None:
         path.touch()
     with pytest.raises(UserError, match=str(path)):
         read_responses(path)
-
-
-def test_compares_the_prompts_that_all_have_answered() -> None:
-    found = comparison_set({0.2: {"p": "a", "q": "b"}, 0.1: {"p": "c", "r": "d"}})
-    assert (found.alphas, found.prompt_ids, found.answers, found.dropped) == ((0.1, 0.2), ("p",), (("c",), ("a",)), 2)
-
-
-@pytest.mark.parametrize("responses", [{}, {0.1: {}}, {0.1: {"p": "a"}, 0.2: {"q": "a"}}])
-def test_nothing_in_common(responses: dict[float, dict[str, str]]) -> None:
-    with pytest.raises(UserError, match="no prompt was answered by every candidate"):
-        comparison_set(responses)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -14,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from adamms.errors import UserError
+from adamms.runs.record import ResponseRecord
 from adamms.runs.responses import read_responses
-from adamms.runs.store import ResponseRecord, ResponseStore
+from adamms.runs.store import ResponseStore
 
 
 def record(key: str, response: str = "a", alpha: float = 0.3, prompt_id: str = "p") -> ResponseRecord:
@@ -24,7 +24,7 @@ def record(key: str, response: str = "a", alpha: float = 0.3, prompt_id: str = "
 
 def test_gives_back_what_was_appended(tmp_path: Path) -> None:
     records = [record("1"), record("2", "étoile\n\u2028\r", prompt_id="q"), record("3", "\ud83d", prompt_id="r")]
-    with ResponseStore(tmp_path / "responses", fsync=True) as store:
+    with ResponseStore(tmp_path / "responses") as store:
         store.append(records[:2])
         store.append(records[2:])
         store.append([])
@@ -32,34 +32,17 @@ def test_gives_back_what_was_appended(tmp_path: Path) -> None:
     assert len(list((tmp_path / "responses").iterdir())) == 1
 
 
-def test_extra_is_kept(tmp_path: Path) -> None:
-    store = ResponseStore(tmp_path)
-    store.append([ResponseRecord(0.1, "p", "a", "1", extra={"logprob": -0.5})])
-    assert store.load()[0].extra == {"logprob": -0.5}
-
-
 def test_an_absent_folder_is_empty(tmp_path: Path) -> None:
     store = ResponseStore(tmp_path / "none")
     assert store.load() == []
-    assert store.finished(["1"]) == set()
     assert not (tmp_path / "none").exists()
-
-
-def test_only_new_work_is_left(tmp_path: Path) -> None:
-    ResponseStore(tmp_path).append([record("1"), record("2")])
-    assert ResponseStore(tmp_path).finished(["2", "3"]) == {"2"}
 
 
 def test_of_the_same_work_the_first_counts(tmp_path: Path) -> None:
     ResponseStore(tmp_path).append([record("1", "first")])
     ResponseStore(tmp_path).append([record("1", "second"), record("2", prompt_id="q")])
     assert [r.response for r in ResponseStore(tmp_path).load()] == ["first", "a"]
-    assert read_responses(tmp_path) == {0.3: {"p": "first", "q": "a"}} == ResponseStore(tmp_path).responses()
-
-
-def test_other_searches_in_the_folder_are_left_out(tmp_path: Path) -> None:
-    ResponseStore(tmp_path).append([record("1", "mine"), record("2", "other")])
-    assert ResponseStore(tmp_path).responses(["2"]) == {0.3: {"p": "other"}}
+    assert read_responses(tmp_path) == {0.3: {"p": "first", "q": "a"}}
 
 
 @pytest.mark.parametrize("cut", [1, 5, 40])
@@ -77,13 +60,6 @@ def test_rows_that_are_no_records_are_reported(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_text('{"alpha": 0.1}\n')
     with pytest.raises(UserError, match=r"x\.jsonl:1"):
         ResponseStore(tmp_path).load()
-
-
-def test_can_be_sent_to_another_process(tmp_path: Path) -> None:
-    store = ResponseStore(tmp_path)
-    store.append([record("1")])
-    pickle.loads(pickle.dumps(store)).append([record("2")])
-    assert {r.key for r in store.load()} == {"1", "2"}
 
 
 def _write_forever(folder: Path, name: str) -> None:
@@ -115,7 +91,8 @@ def test_a_full_disk_is_told_with_its_folder_and_what_was_stored_stays(tmp_path:
     """A file that may not grow is as a disk without room."""
     program = """
 import resource, signal, sys
-from adamms.runs.store import ResponseRecord, ResponseStore
+from adamms.runs.record import ResponseRecord
+from adamms.runs.store import ResponseStore
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (250, 250))
 store = ResponseStore(sys.argv[1])

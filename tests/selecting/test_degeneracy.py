@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from adamms.runs.responses import comparison_set
-from adamms.selecting.degeneracy import Limits, chance, inspect
+from adamms.selecting.answer_table import AnswerTable
+from adamms.selecting.degeneracy import Limits, binomial_tail, degeneracy_of
 from adamms.selecting.repetition import is_endless
 
 SOUND = [
@@ -18,7 +18,7 @@ SOUND = [
 def reasons(*candidates: list[str], prompts: dict[str, str] | None = None) -> list[str]:
     """The guard's reasons for each candidate, given their answers."""
     table = {i / 10: {f"{p:02}": answer for p, answer in enumerate(answers)} for i, answers in enumerate(candidates)}
-    return ["; ".join(found.reasons) for found in inspect(comparison_set(table), prompts).values()]
+    return ["; ".join(found.reasons) for found in degeneracy_of(AnswerTable.of(table), prompts).values()]
 
 
 @pytest.mark.parametrize(
@@ -99,15 +99,15 @@ def test_loops_are_found_in_linear_time() -> None:
     assert is_endless("ab" * 20_000)
 
 
-def test_chance_is_the_binomial_tail() -> None:
+def test_it_is_the_binomial_tail() -> None:
     exact = sum(math.comb(20, k) * 0.3**k * 0.7 ** (20 - k) for k in range(9, 21))
-    assert chance(9, 20, 0.3) == pytest.approx(exact)
-    assert chance(0, 20, 0.3) == 1
-    assert 0 <= chance(9_000, 10_000, 0.5) < 1e-100
+    assert binomial_tail(9, 20, 0.3) == pytest.approx(exact)
+    assert binomial_tail(0, 20, 0.3) == 1
+    assert 0 <= binomial_tail(9_000, 10_000, 0.5) < 1e-100
 
 
 def test_limits_can_be_set() -> None:
     table = {0.0: {"p": "a", "q": "b"}, 0.1: {"p": "", "q": "b"}}
-    assert not inspect(comparison_set(table))[0.1].reasons
-    assert inspect(comparison_set(table), limits=Limits(majority=0.4))[0.1].reasons
-    assert inspect(comparison_set(table))[0.1].rates["empty"] == 0.5
+    assert not degeneracy_of(AnswerTable.of(table))[0.1].reasons
+    assert degeneracy_of(AnswerTable.of(table), limits=Limits(majority=0.4))[0.1].reasons
+    assert degeneracy_of(AnswerTable.of(table))[0.1].rates["empty"] == 0.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import subprocess
@@ -13,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adamms.errors import UserError
-from adamms.runs.responses import Response, Responses
-from adamms.selecting.criteria.criterion import metric_names
+from adamms.runs.record import Response
+from adamms.runs.responses import Responses
+from adamms.selecting.criteria import criterion_names
 from adamms.selecting.selection import Selection, select
 
 NO_GUARD_WORDS = st.sampled_from(["cat", "dog", "CAT", "sun", "sky", "Sun "])
@@ -60,17 +62,17 @@ def degenerate(found: Selection) -> bool:
 @settings(max_examples=150, deadline=None)
 @given(responses=tables())
 def test_agrees_with_brute_force(reading: str, endpoints: Any, responses: Responses) -> None:
-    found = chosen(responses, metric=reading, endpoints=endpoints)
+    found = chosen(responses, criterion=reading, endpoints=endpoints)
     alpha, scores = brute_force(responses, reading, endpoints == "one_sided")
     assert {a: s for a, s in found.scores.items() if s is not None} == scores
-    assert degenerate(found) or found.alpha == alpha
+    assert degenerate(found) or found.chosen == alpha
 
 
-@pytest.mark.parametrize("metric", [name for name in metric_names() if name != "embedding"])
+@pytest.mark.parametrize("criterion", [name for name in criterion_names() if name != "embedding"])
 @settings(max_examples=40, deadline=None)
 @given(responses=tables(), seed=st.integers(0, 1000))
-def test_names_and_order_of_prompts_change_nothing(metric: str, responses: Responses, seed: int) -> None:
-    if metric in ("logprob", "kl"):
+def test_names_and_order_of_prompts_change_nothing(criterion: str, responses: Responses, seed: int) -> None:
+    if criterion in ("logprob", "kl"):
         dice = random.Random(seed)
         responses = {a: {p: Response(t, [-dice.random()]) for p, t in row.items()} for a, row in responses.items()}
     prompts = list(responses[0.0])
@@ -78,22 +80,22 @@ def test_names_and_order_of_prompts_change_nothing(metric: str, responses: Respo
     random.Random(seed).shuffle(names)
     random.Random(seed).shuffle(prompts)
     other = {alpha: {n: row[p] for p, n in zip(prompts, names, strict=True)} for alpha, row in responses.items()}
-    donor = {p: random.Random(f"{seed} {p}").choice(["cat", "dog"]) for p in prompts} if metric == "donor" else {}
+    donor = {p: random.Random(f"{seed} {p}").choice(["cat", "dog"]) for p in prompts} if criterion == "donor" else {}
     renamed = {n: donor[p] for p, n in zip(prompts, names, strict=True)} if donor else {}
-    options = {"metric": metric, "bootstrap": 50}
+    options = {"criterion": criterion, "bootstrap": 50}
     found = chosen(responses, **options, parents=[donor] if donor else [])
     assert chosen(other, **options, parents=[renamed] if donor else []) == found
 
 
-@pytest.mark.parametrize("metric", ["either", "sum", "answer"])
+@pytest.mark.parametrize("criterion", ["either", "sum"])
 @settings(max_examples=60, deadline=None)
 @given(responses=tables(), more=st.integers(1, 20))
-def test_prompts_that_all_answer_alike_change_nothing(metric: str, responses: Responses, more: int) -> None:
-    before = chosen(responses, metric=metric)
+def test_prompts_that_all_answer_alike_change_nothing(criterion: str, responses: Responses, more: int) -> None:
+    before = chosen(responses, criterion=criterion)
     longer = {alpha: row | {f"x{n}": f"answer {n}" for n in range(more)} for alpha, row in responses.items()}
-    after = chosen(longer, metric=metric)
+    after = chosen(longer, criterion=criterion)
     assert after.scores == before.scores
-    assert degenerate(before) or after.alpha == before.alpha
+    assert degenerate(before) or after.chosen == before.chosen
 
 
 @settings(max_examples=60, deadline=None)
@@ -104,10 +106,10 @@ def test_a_collapsed_candidate_never_wins(data: st.DataObject, kind: str) -> Non
     first = data.draw(st.integers(1, 4))
     rows[first:first] = [[kind] * len(sound)] * 3
     responses = {i / 10: {f"p{p}": answer for p, answer in enumerate(row)} for i, row in enumerate(rows)}
-    for metric in ("either", "sum", "edit"):
-        found = chosen(responses, metric=metric)
+    for criterion in ("either", "sum", "edit"):
+        found = chosen(responses, criterion=criterion)
         assert found.scores[round((first + 1) / 10, 6)] == 0  # perfectly consistent
-        assert found.alpha not in [round((first + i) / 10, 6) for i in range(3)]
+        assert found.chosen not in [round((first + i) / 10, 6) for i in range(3)]
 
 
 def table(*rows: list[str]) -> Responses:
@@ -135,23 +137,13 @@ def test_ties_go_to_the_smaller_sum_then_to_the_smaller_alpha() -> None:
     # either: 2, 2; sum: 4 (the same prompts to both sides), 2 (other prompts to each side)
     rows = table(["a", "a", "c", "c"], ["b", "b", "c", "c"], ["a", "a", "c", "c"], ["a", "a", "c", "c"])
     found = chosen(rows)
-    assert (found.scores[0.1], found.scores[0.2], found.alpha) == (2, 2, 0.2)
-    assert chosen(table(STABLE, STABLE, STABLE, STABLE)).alpha == 0.1
-
-
-def test_smoothing_prefers_the_middle_of_a_plateau() -> None:
-    rows = table(changed(19, "a"), STABLE, STABLE, changed(1, "b"), changed(1, "b"), changed(1, "b"), changed(20, "z"))
-    assert chosen(rows).alpha == 0.4
-    assert chosen(rows, smoothing=0.5).scores == chosen(rows).scores
-    smoothed = chosen(rows, smoothing=0.5).smoothed
-    scores = chosen(rows).scores
-    assert smoothed[0.3] == pytest.approx(0.5 * scores[0.3] + 0.25 * (scores[0.2] + scores[0.4]))  # type: ignore[operator]
-    assert smoothed[0.1] == pytest.approx(0.5 * scores[0.1] + 0.5 * scores[0.2])  # type: ignore[operator]
+    assert (found.scores[0.1], found.scores[0.2], found.chosen) == (2, 2, 0.2)
+    assert chosen(table(STABLE, STABLE, STABLE, STABLE)).chosen == 0.1
 
 
 def test_everything_degenerate_chooses_nothing() -> None:
     found = select(table(STABLE, [""] * 20, [""] * 20, STABLE))
-    assert found.alpha is None
+    assert found.chosen is None
     assert "nothing can be chosen" in found.verdict
     assert found.to_json()["alpha"] is None
     assert "nothing at all" in found.excluded[0.1]
@@ -159,10 +151,10 @@ def test_everything_degenerate_chooses_nothing() -> None:
 
 def test_a_clear_choice_says_so() -> None:
     found = select(table(changed(20, "a"), changed(1, "b"), STABLE, changed(1, "c"), changed(20, "d")))
-    assert found.alpha == 0.2
+    assert found.chosen == 0.2
     assert found.bootstrap[0.2] > 0.99
     assert sum(found.bootstrap.values()) == pytest.approx(1)
-    assert found.verdict == "0.2 is chosen in 100 % of resamples of 20 prompts"
+    assert found.verdict == "alpha 0.2 is chosen in 100 % of resamples of 20 prompts"
     assert found.interval is not None
     assert found.interval[0] <= 2 <= found.interval[1]
 
@@ -172,7 +164,29 @@ def test_an_unclear_choice_says_so() -> None:
         table(changed(9, "a"), changed(4, "b"), STABLE, STABLE[:10] + changed(14, "c")[10:], changed(19, "d"))
     )
     assert "cannot be told apart with 20 prompts" in found.verdict
-    assert select(table(STABLE, STABLE, STABLE, STABLE)).verdict.startswith("0.1 and 0.2 cannot be told apart")
+    assert select(table(STABLE, STABLE, STABLE, STABLE)).verdict.startswith("alpha 0.1 and 0.2 cannot be told apart")
+
+
+def test_another_coefficient_is_called_by_its_name() -> None:
+    """Nothing says alpha where density was searched, except the key of the JSON that users rely on."""
+    clear = table(changed(20, "a"), changed(1, "b"), STABLE, changed(1, "c"), changed(20, "d"))
+    found = select(clear, coefficient="density")
+    assert (found.coefficient, found.chosen) == ("density", 0.2)
+    assert found.verdict == "density 0.2 is chosen in 100 % of resamples of 20 prompts"
+    printed = found.to_json()
+    assert (printed["coefficient"], printed["alpha"]) == ("density", 0.2)
+    falling = table(*[changed(n, "a") for n in (0, 1, 4, 10, 20)]) | {0.55: dict(table(STABLE)[0.0])}
+    tied = table(STABLE, STABLE, STABLE, STABLE)
+    lone = table(STABLE, changed(1, "a"), STABLE)
+    for rows, bootstrap in itertools.product((clear, falling, tied, lone), (0, 50)):
+        found = select(rows, coefficient="density", bootstrap=bootstrap)
+        texts = [found.verdict, *found.warnings]
+        assert found.verdict.startswith("density 0.")
+        assert not any("alpha" in text for text in texts), texts
+    assert (
+        "the values of density are not evenly spaced (steps between 0.1 and 0.15)"
+        in select(falling, coefficient="density").warnings[0]
+    )
 
 
 def test_few_prompts_decide_nothing() -> None:
@@ -191,8 +205,8 @@ def test_same_seed_same_resamples() -> None:
     [
         (table(STABLE, STABLE, STABLE, STABLE), "every candidate gives the same answers"),
         (table(*[changed(20, tag) for tag in "abcde"]), "no plateau: even the chosen"),
-        (table(*[changed(n, "a") for n in (0, 1, 4, 10, 20)]), "falls all the way to 0.1, the smallest"),
-        (table(*[changed(n, "a") for n in (20, 10, 4, 1, 0)]), "falls all the way to 0.3, the largest"),
+        (table(*[changed(n, "a") for n in (0, 1, 4, 10, 20)]), "falls all the way to alpha 0.1, the lowest"),
+        (table(*[changed(n, "a") for n in (20, 10, 4, 1, 0)]), "falls all the way to alpha 0.3, the highest"),
         ({0.0: {"p": "a"}, 0.1: {"p": "a", "q": "b"}, 0.2: {"p": "b"}}, "1 prompt left out"),
         ({0.0: {"p": "a"}, 0.1: {"p": "a"}, 0.15: {"p": "b"}}, "not evenly spaced (steps between 0.05 and 0.1)"),
     ],
@@ -208,9 +222,8 @@ def test_no_warning_without_reason() -> None:
 @pytest.mark.parametrize(
     ("options", "word"),
     [
-        ({"metric": "bleu"}, "bleu"),
+        ({"criterion": "bleu"}, "bleu"),
         ({"endpoints": "include"}, "one_sided"),
-        ({"smoothing": 1.5}, "smoothing"),
         ({"bootstrap": -1}, "bootstrap"),
     ],
 )
@@ -222,7 +235,7 @@ def test_wrong_options(options: dict[str, Any], word: str) -> None:
 def test_too_few_candidates() -> None:
     with pytest.raises(UserError, match="2 candidates where at least 3"):
         chosen(table(STABLE, STABLE))
-    assert chosen(table(STABLE, STABLE), endpoints="one_sided").alpha == 0.0
+    assert chosen(table(STABLE, STABLE), endpoints="one_sided").chosen == 0.0
     with pytest.raises(UserError, match="at least 2"):
         chosen(table(STABLE), endpoints="one_sided")
 

@@ -30,10 +30,10 @@ def test_with_nothing_left_the_choice_is_certain() -> None:
     assert confidence(table(0.3, 40), 0) == 1.0
 
 
-@pytest.mark.parametrize("metric", ["either", "sum", "edit", "plurality"])
-def test_more_prompts_make_more_certain(metric: str) -> None:
+@pytest.mark.parametrize("criterion", ["either", "sum", "edit", "plurality"])
+def test_more_prompts_make_more_certain(criterion: str) -> None:
     everything = table(0.3, 100)
-    early, late = (confidence(first(everything, n), 100 - n, metric) for n in (10, 90))
+    early, late = (confidence(first(everything, n), 100 - n, criterion) for n in (10, 90))
     assert 0 < early < late <= 1
 
 
@@ -51,7 +51,7 @@ def test_it_is_about_as_sure_as_it_is_right() -> None:
         everything = table(dice.uniform(0.1, 0.5), 80, seed)
         half = first(everything, 40)
         sure.append(confidence(half, 40))
-        stayed.append(select(half, bootstrap=0).alpha == select(everything, bootstrap=0).alpha)
+        stayed.append(select(half, bootstrap=0).chosen == select(everything, bootstrap=0).chosen)
     assert abs(sum(sure) - sum(stayed)) / 60 < 0.15
 
 

@@ -6,15 +6,19 @@ import os
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from adamms.engines.config import EngineConfig
-from adamms.engines.engine import Answer, Effort, Engine
+from adamms.engines.engine import Answer, Effort
+from adamms.engines.identity import EngineIdentity
+from adamms.engines.kinds import ENGINES
 from adamms.engines.peak import PeakMemory
 from adamms.errors import UserError
 from adamms.merging.recipe import Recipe
 from adamms.prompts.prompt import Prompt
+
+ENGINES["fake"] = f"{__name__}:FakeEngine"
 
 
 @dataclass(frozen=True)
@@ -26,25 +30,49 @@ class FakePlan:
 
 @dataclass(frozen=True)
 class FakeSpec:
-    """In place of an `EngineSpec`. `start`: what building does: 'raise', 'user error', 'die', 'hang'."""
+    """In place of an `EngineSpec`.
+
+    Attributes:
+        folder: gets a file `tried-...` for every start and `pid-...` for every engine.
+        start: what building does: 'raise', 'user error', 'die', 'hang', 'die once'.
+        padding: makes it as large as a real model's plan.
+        dtypes: what engines say they compute in, one after the other.
+    """
 
     config: EngineConfig
     folder: Path
     start: str = ""
     seconds: float = 0.0
     plan: FakePlan = field(default_factory=lambda: FakePlan("one"))
+    padding: bytes = b""
+    dtypes: tuple[str, ...] = ("float32",)
 
-    def build(self) -> Engine:
-        _misbehave(self.start)
-        (self.folder / f"pid-{os.getpid()}").touch()
-        return FakeEngine(self)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "config", replace(self.config, kind="fake"))
 
 
 class FakeEngine:
+    """Registered as kind `fake` wherever this module is imported: in a test, and with its spec in the actor."""
+
     def __init__(self, spec: FakeSpec) -> None:
+        (spec.folder / f"tried-{time.monotonic_ns()}").touch()
+        _misbehave(spec.start, spec.folder)
+        before = len(list(spec.folder.glob("pid-*")))
+        (spec.folder / f"pid-{os.getpid()}").touch()
+        dtype = spec.dtypes[before % len(spec.dtypes)]
         self.effort = Effort()
+        self.identity = EngineIdentity("fake", dtype, "cpu", ())
         self._spec, self._alpha, self._peak = spec, -1.0, 0
         self.adopt(spec.plan)
+
+    @staticmethod
+    def missing() -> None:
+        """Nothing."""
+
+    @staticmethod
+    def gpus(config: EngineConfig) -> int:
+        """See `EngineClass`."""
+        return 1
 
     def adopt(self, plan: FakePlan) -> None:
         self._donor = "" if plan.fingerprint == "one" else f" of donor {plan.fingerprint}"

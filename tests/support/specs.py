@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from adamms.checkpoint import Checkpoint
-from adamms.engines.config import EngineConfig, EngineKind
+from adamms.checkpoint import open_checkpoint
+from adamms.engines.config import EngineConfig
 from adamms.engines.engine import EngineSpec
 from adamms.mapping import MergePlan, plan_merge
 from adamms.mapping.config import MappingConfig
@@ -17,8 +17,8 @@ SMALL = {"max_model_len": 512, "kv_cache_gb": 0.02}
 
 def tiny_spec(base: Path, donor: Path, **config: Any) -> EngineSpec:
     """A spec with a small engine; `config` goes over it."""
-    plan = plan_merge(Checkpoint.open(str(base)), Checkpoint.open(str(donor)), MappingConfig())
-    settings = {"kind": EngineKind.transformers, "max_tokens": 12, **SMALL, **config}
+    plan = plan_merge(open_checkpoint(str(base)), open_checkpoint(str(donor)), MappingConfig())
+    settings = {"kind": "transformers", "max_tokens": 12, **SMALL, **config}
     return EngineSpec(plan, EngineConfig(**settings))
 
 

@@ -1,30 +1,49 @@
-"""Tiny random models of published architectures, grown from one language model, as real checkpoint folders."""
+"""Tiny random models of published architectures, as the Hub has them: weights, config, tokenizer, processor."""
 
 from __future__ import annotations
 
+import io
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-TEXT: dict[str, Any] = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "intermediate_size": 48,
-    "rope_theta": 1e4,
-    "max_position_embeddings": 512,
-    "rms_norm_eps": 1e-6,
-    "tie_word_embeddings": False,
-}
-SHARED_TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-BASE_TOKENS = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
-DONOR_TOKENS = ["<image>", "<video>"]
+from adamms.prompts.prompt import Prompt
+
+SHARED_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+BASE_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
+DONOR_TOKENS = ("<image>", "<video>")
+BASE_IMAGE, DONOR_IMAGE = "<|vision_start|><|image_pad|><|vision_end|>", "<image>"  # an image in the chat template
+VOCABULARY = 320  # rows of the embeddings where the tokenizer uses fewer
 TEMPLATE = (
-    "{%% for m in messages %%}<|im_start|>{{ m['role'] }}\n{%% for c in m['content'] %%}"
-    "{%% if c['type'] == 'image' %%}%s{%% else %%}{{ c['text'] }}{%% endif %%}{%% endfor %%}<|im_end|>\n{%% endfor %%}"
-    "{%% if add_generation_prompt %%}<|im_start|>assistant\n{%% endif %%}"
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}IMAGE{% elif part['type'] == 'text' %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+TOWER = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+
+
+@dataclass(frozen=True)
+class Size:
+    """Width and depth of a language model, depth of a Qwen2-VL's vision tower; every second head is a key-value head.
+
+    Attributes:
+        head: width of an attention head.
+    """
+
+    hidden: int = 64
+    layers: int = 2
+    intermediate: int = 96
+    vision: int = 1
+    head: int = 32
+    rope_theta: float = 100.0
+
+
+SMALL, PAIR = Size(), Size(hidden=32, intermediate=48, head=8, rope_theta=1e4)
 
 
 @dataclass(frozen=True)
@@ -37,111 +56,259 @@ class TinyPair:
 
 
 def write_tiny_pair(folder: Path, seed: int = 0) -> TinyPair:
-    """Both models' language models are the ancestor's plus small noise; towers are random. bfloat16."""
+    """Both models' language models are the ancestor's plus small noise; towers are random. bfloat16.
+
+    What a tokenizer adds to the shared vocabulary comes last, as in the published pair.
+    """
     import torch
-    from transformers import Qwen2Config, Qwen2ForCausalLM
+    from transformers import (
+        LlavaOnevisionForConditionalGeneration,
+        Qwen2Config,
+        Qwen2ForCausalLM,
+        Qwen2VLForConditionalGeneration,
+    )
 
     torch.manual_seed(seed)
     pair = TinyPair(folder / "base", folder / "donor", folder / "ancestor")
-    tokenizer = _tokenizer([])
-    ancestor = Qwen2ForCausalLM(Qwen2Config(**TEXT, vocab_size=len(tokenizer), **_ends(tokenizer)))
+    tokenizer = make_tokenizer(SHARED_TOKENS)
+    ancestor = Qwen2ForCausalLM(Qwen2Config(**language(tokenizer, PAIR, len(tokenizer))))
     _spread(ancestor)
-    _save(ancestor, pair.ancestor)
-    tokenizer.save_pretrained(pair.ancestor)
-    _write_base(pair.base, ancestor)
-    _write_donor(pair.donor, ancestor)
+    _save(ancestor, tokenizer, pair.ancestor)
+
+    tokenizer = make_tokenizer((*SHARED_TOKENS, *BASE_TOKENS), BASE_IMAGE)
+    vision = {"depth": 1, "embed_dim": 16, "hidden_size": 32, "num_heads": 2, "patch_size": 4}
+    config = qwen2_vl_config(tokenizer, language(tokenizer, PAIR, len(tokenizer)), vision)
+    base = _grown(Qwen2VLForConditionalGeneration(config), ancestor, 0.02)
+    _save(base, qwen2_vl_processor(tokenizer, patch_size=4, pixels=(8**2, 16**2)), pair.base)
+
+    tokenizer = make_tokenizer((*SHARED_TOKENS, *DONOR_TOKENS), DONOR_IMAGE)
+    vision = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = llava_onevision_config(
+        tokenizer, language(tokenizer, PAIR, len(tokenizer)), {**vision, "image_size": 16, "patch_size": 8}
+    )
+    donor = _grown(LlavaOnevisionForConditionalGeneration(config), ancestor, 0.2)
+    _save(donor, llava_onevision_processor(tokenizer, image_size=16, patch_size=8), pair.donor)
     return pair
 
 
-def _write_base(folder: Path, ancestor: Any) -> None:
+def save_qwen2_vl(folder: Path, seed: int = 0, tied: bool = False, size: Size = SMALL) -> Path:
+    """A Qwen2-VL."""
+    from transformers import Qwen2VLForConditionalGeneration
+
+    tokenizer = _tokenizer(BASE_IMAGE)
+    vision = {"depth": size.vision, "embed_dim": 64, "hidden_size": size.hidden, "num_heads": 2, "patch_size": 8}
+    config = qwen2_vl_config(tokenizer, _spread_language(tokenizer, size, tied), {**vision, "mlp_ratio": 2})
+    processor = qwen2_vl_processor(tokenizer, patch_size=8, pixels=(32**2, 64**2))
+    return _save_random(Qwen2VLForConditionalGeneration, config, processor, folder, seed)
+
+
+def save_llava_onevision(folder: Path, seed: int = 1) -> Path:
+    """A LLaVA-OneVision on Qwen2 with SigLIP."""
+    from transformers import LlavaOnevisionForConditionalGeneration
+
+    tokenizer = _tokenizer(DONOR_IMAGE)
+    tower = {**TOWER, "image_size": 32, "patch_size": 16, "vision_use_head": False}
+    config = llava_onevision_config(tokenizer, _spread_language(tokenizer), tower)
+    processor = llava_onevision_processor(tokenizer, image_size=32, patch_size=16)
+    return _save_random(LlavaOnevisionForConditionalGeneration, config, processor, folder, seed)
+
+
+def save_llava(folder: Path, seed: int = 2) -> Path:
+    """A LLaVA-1.5 on LLaMA with CLIP."""
     from transformers import (
-        Qwen2VLConfig,
-        Qwen2VLForConditionalGeneration,
-        Qwen2VLImageProcessor,
-        Qwen2VLProcessor,
-        Qwen2VLVideoProcessor,
+        CLIPImageProcessor,
+        CLIPVisionConfig,
+        LlamaConfig,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+        LlavaProcessor,
     )
 
-    tokenizer = _tokenizer(BASE_TOKENS)
-    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in BASE_TOKENS}
-    text = {**TEXT, "vocab_size": len(tokenizer), "rope_scaling": {"type": "mrope", "mrope_section": [1, 1, 2]}}
-    config = Qwen2VLConfig(
-        text_config={**text, **_ends(tokenizer)},
-        vision_config={"depth": 1, "embed_dim": 16, "hidden_size": 32, "num_heads": 2, "patch_size": 4},
-        image_token_id=ids["<|image_pad|>"],
-        video_token_id=ids["<|video_pad|>"],
-        vision_start_token_id=ids["<|vision_start|>"],
-        vision_end_token_id=ids["<|vision_end|>"],
+    tokenizer = _tokenizer(DONOR_IMAGE)
+    processor = LlavaProcessor(
+        image_processor=CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}),
+        tokenizer=tokenizer,
+        patch_size=16,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=tokenizer.chat_template,
+    )
+    config = LlavaConfig(
+        text_config=LlamaConfig(**_spread_language(tokenizer)).to_dict(),
+        vision_config=CLIPVisionConfig(image_size=32, patch_size=16, projection_dim=64, **TOWER).to_dict(),
+        image_token_index=_id(tokenizer, "<image>"),
         tie_word_embeddings=False,
     )
-    model = Qwen2VLForConditionalGeneration(config)
-    _grow(model, ancestor, 0.02)
-    _save(model, folder)
-    sizes = {"patch_size": 4, "merge_size": 2, "min_pixels": 64, "max_pixels": 256}
-    images, videos = Qwen2VLImageProcessor(**sizes), Qwen2VLVideoProcessor(**sizes)
-    shown = "<|vision_start|><|image_pad|><|vision_end|>"
-    Qwen2VLProcessor(images, tokenizer, videos, chat_template=TEMPLATE % shown).save_pretrained(folder)
+    return _save_random(LlavaForConditionalGeneration, config, processor, folder, seed)
 
 
-def _write_donor(folder: Path, ancestor: Any) -> None:
-    from transformers import (
-        LlavaOnevisionConfig,
-        LlavaOnevisionForConditionalGeneration,
-        LlavaOnevisionImageProcessor,
-        LlavaOnevisionProcessor,
-        LlavaOnevisionVideoProcessor,
-        Qwen2Config,
-        SiglipVisionConfig,
-    )
-
-    tokenizer = _tokenizer(DONOR_TOKENS)
-    tower = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    config = LlavaOnevisionConfig(
-        text_config=Qwen2Config(**TEXT, vocab_size=len(tokenizer), **_ends(tokenizer)),
-        vision_config=SiglipVisionConfig(**tower, image_size=16, patch_size=8),
-        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
-        video_token_index=tokenizer.convert_tokens_to_ids("<video>"),
-        image_grid_pinpoints=[[16, 16]],
-        vision_feature_layer=-1,
-        tie_word_embeddings=False,
-    )
-    model = LlavaOnevisionForConditionalGeneration(config)
-    _grow(model, ancestor, 0.2)
-    _save(model, folder)
-    size = {"height": 16, "width": 16}
-    LlavaOnevisionProcessor(
-        LlavaOnevisionImageProcessor(size=size, image_grid_pinpoints=[[16, 16]]),
-        tokenizer,
-        LlavaOnevisionVideoProcessor(size=size),
-        num_image_tokens=4,
-        vision_feature_select_strategy="full",
-        chat_template=TEMPLATE % "<image>",
-    ).save_pretrained(folder)
+MAKERS: dict[str, Callable[[Path], Path]] = {
+    "qwen2-vl": partial(save_qwen2_vl, seed=0),
+    "qwen2-vl-2": partial(save_qwen2_vl, seed=6),
+    "qwen2-vl-tied": partial(save_qwen2_vl, seed=4, tied=True),
+    "qwen2-vl-tied-2": partial(save_qwen2_vl, seed=5, tied=True),
+    "llava-onevision": partial(save_llava_onevision, seed=1),
+    "llava": partial(save_llava, seed=2),
+    "llava-2": partial(save_llava, seed=3),
+}
 
 
-def _tokenizer(added: list[str]) -> Any:
-    """A byte-level BPE of 256 tokens and the special ones; what a model adds comes last, as in the published pair."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import Qwen2TokenizerFast
-
-    vocabulary = {token: row for row, token in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([*SHARED_TOKENS, *added])
-    return Qwen2TokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+def tiny_prompts(n: int = 6, images: Sequence[int] = (1, 0, 2), text: str = "What is this?") -> list[Prompt]:
+    """Prompts with differing pictures and differing numbers of them."""
+    return [
+        Prompt(str(i), f"{text} {i}", tuple(picture(i, j) for j in range(images[i % len(images)]))) for i in range(n)
+    ]
 
 
-def _ends(tokenizer: Any) -> dict[str, int]:
+def picture(i: int, j: int = 0, side: int = 40) -> bytes:
+    """An encoded picture that no other (i, j) has."""
+    import torch
+    from PIL import Image
+
+    colours = torch.Generator().manual_seed(1000 * i + j)
+    pixels = torch.randint(0, 256, (4, 4, 3), generator=colours, dtype=torch.uint8).numpy()
+    out = io.BytesIO()
+    Image.fromarray(pixels).resize((side, side), Image.Resampling.NEAREST).save(out, "PNG")
+    return out.getvalue()
+
+
+def write_prompts(path: Path, prompts: Sequence[Prompt]) -> Path:
+    """The prompts as a JSONL file with pictures beside it."""
+    lines = []
+    for prompt in prompts:
+        names = [f"{prompt.id}-{j}.png" for j in range(len(prompt.images))]
+        for name, image in zip(names, prompt.images, strict=True):
+            (path.parent / name).write_bytes(image)
+        lines.append(json.dumps({"id": prompt.id, "prompt": prompt.text, "images": names}))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+# ---- configs and processors, for models of any size
+
+
+def make_tokenizer(special: Sequence[str], image: str = "") -> Any:
+    """A byte-level BPE of 256 tokens and the special ones.
+
+    Args:
+        image: what an image becomes in the chat template.
+    """
+    from tokenizers import AddedToken, pre_tokenizers
+    from transformers import Qwen2Tokenizer
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Qwen2Tokenizer(vocab={character: i for i, character in enumerate(alphabet)}, merges=[])
+    tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in special])
+    tokenizer.eos_token = "<|im_end|>"
+    tokenizer.pad_token = "<|endoftext|>"
+    tokenizer.chat_template = TEMPLATE.replace("IMAGE", image)
+    return tokenizer
+
+
+def language(tokenizer: Any, size: Size, vocabulary: int) -> dict[str, Any]:
+    """A language model's config; `vocabulary` is the number of rows of its embeddings."""
     return {
-        "bos_token_id": tokenizer.pad_token_id,
+        "hidden_size": size.hidden,
+        "intermediate_size": size.intermediate,
+        "num_hidden_layers": size.layers,
+        "vocab_size": vocabulary,
+        "num_attention_heads": size.hidden // size.head,
+        "num_key_value_heads": size.hidden // size.head // 2,
+        "rms_norm_eps": 1e-6,
+        "head_dim": size.head,
+        "max_position_embeddings": 1024,
+        "tie_word_embeddings": False,
+        "rope_parameters": {"rope_type": "default", "rope_theta": size.rope_theta},
+        "bos_token_id": None,
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
 
 
-def _grow(model: Any, ancestor: Any, noise: float) -> None:
-    """The ancestor's weights plus noise, relative to their size; rows of added tokens are random."""
+def qwen2_vl_config(tokenizer: Any, text: dict[str, Any], vision: dict[str, Any]) -> Any:
+    """A Qwen2-VL of this language model and this vision tower."""
+    from transformers import Qwen2VLConfig
+
+    half = text["head_dim"] // 2  # what a position's time, row and column share
+    side = (half - half // 4) // 2
+    rope = {**text["rope_parameters"], "mrope_section": [half // 4, side, half - half // 4 - side]}
+    return Qwen2VLConfig(
+        text_config={**text, "rope_parameters": rope},
+        vision_config={"temporal_patch_size": 2, "spatial_merge_size": 2, **vision},
+        tie_word_embeddings=text["tie_word_embeddings"],
+        image_token_id=_id(tokenizer, "<|image_pad|>"),
+        video_token_id=_id(tokenizer, "<|video_pad|>"),
+        vision_start_token_id=_id(tokenizer, "<|vision_start|>"),
+        vision_end_token_id=_id(tokenizer, "<|vision_end|>"),
+    )
+
+
+def qwen2_vl_processor(tokenizer: Any, patch_size: int, pixels: tuple[int, int]) -> Any:
+    """For images of at least and at most so many pixels."""
+    from transformers import Qwen2VLImageProcessor, Qwen2VLProcessor, Qwen2VLVideoProcessor
+
+    patches = {"patch_size": patch_size, "temporal_patch_size": 2, "merge_size": 2}
+    size = {"shortest_edge": pixels[0], "longest_edge": pixels[1]}
+    return Qwen2VLProcessor(
+        image_processor=Qwen2VLImageProcessor(size=size, **patches),
+        video_processor=Qwen2VLVideoProcessor(size=size, **patches),
+        tokenizer=tokenizer,
+        chat_template=tokenizer.chat_template,
+    )
+
+
+def llava_onevision_config(tokenizer: Any, text: dict[str, Any], vision: dict[str, Any]) -> Any:
+    """A LLaVA-OneVision of a Qwen2 and a SigLIP tower; images are shown at the tower's own size."""
+    from transformers import LlavaOnevisionConfig, SiglipVisionConfig
+
+    side = vision["image_size"]
+    return LlavaOnevisionConfig(
+        text_config={"model_type": "qwen2", **text},
+        vision_config=SiglipVisionConfig(**vision).to_dict(),
+        tie_word_embeddings=text["tie_word_embeddings"],
+        image_grid_pinpoints=[[side, side]],
+        image_token_index=_id(tokenizer, "<image>"),
+        video_token_index=_id(tokenizer, "<video>"),
+    )
+
+
+def llava_onevision_processor(tokenizer: Any, image_size: int, patch_size: int) -> Any:
+    """For images that are shown at this size."""
+    from transformers import LlavaOnevisionImageProcessor, LlavaOnevisionProcessor, LlavaOnevisionVideoProcessor
+
+    size = {"height": image_size, "width": image_size}
+    return LlavaOnevisionProcessor(
+        image_processor=LlavaOnevisionImageProcessor(size=size, image_grid_pinpoints=[[image_size, image_size]]),
+        video_processor=LlavaOnevisionVideoProcessor(size=size),
+        tokenizer=tokenizer,
+        num_image_tokens=(image_size // patch_size) ** 2,
+        vision_feature_select_strategy="full",
+        chat_template=tokenizer.chat_template,
+    )
+
+
+def _tokenizer(image: str) -> Any:
+    return make_tokenizer((*SHARED_TOKENS, *BASE_TOKENS, *DONOR_TOKENS), image)
+
+
+def _spread_language(tokenizer: Any, size: Size = SMALL, tied: bool = False) -> dict[str, Any]:
+    """Weights so large that a tiny model's answers differ."""
+    return {
+        **language(tokenizer, size, VOCABULARY),
+        "tie_word_embeddings": tied,
+        "initializer_range": 1.2 / size.hidden**0.5,
+    }
+
+
+def _id(tokenizer: Any, token: str) -> int:
+    return int(tokenizer.convert_tokens_to_ids(token))
+
+
+# ---- weights
+
+
+def _grown(model: Any, ancestor: Any, noise: float) -> Any:
+    """The model with the ancestor's weights plus noise, relative to their size; rows of added tokens are random."""
     import torch
 
     _spread(model)
@@ -152,6 +319,7 @@ def _grow(model: Any, ancestor: Any, noise: float) -> None:
             if source is not None:
                 rows = parameter[: len(source)]
                 rows.copy_(source + noise * source.std() * torch.randn_like(source))
+    return model
 
 
 def _spread(model: Any) -> None:
@@ -166,7 +334,41 @@ def _spread(model: Any) -> None:
                 parameter.add_(0.05 * torch.randn_like(parameter))
 
 
-def _save(model: Any, folder: Path) -> None:
+def _save_random(kind: type[Any], config: Any, processor: Any, folder: Path, seed: int) -> Path:
+    """Every weight random, biases and norms too, so that nothing merges unnoticed."""
     import torch
 
+    torch.manual_seed(seed)
+    model = kind(config).to(torch.bfloat16)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.add_(torch.randn_like(parameter) * (0.3 if "bias" in name or "norm" in name else 0.02))
+    return _save(model, processor, folder)
+
+
+def _save(model: Any, processor: Any, folder: Path) -> Path:
+    """The model in bfloat16 with its processor (or tokenizer)."""
+    import torch
+    from transformers import GenerationConfig
+
+    tokenizer = getattr(processor, "tokenizer", processor)
+    model.generation_config = GenerationConfig(
+        do_sample=False, eos_token_id=[tokenizer.eos_token_id], pad_token_id=tokenizer.pad_token_id
+    )
     model.to(torch.bfloat16).save_pretrained(folder)
+    processor.save_pretrained(folder)
+    _use_hub_names(folder / "model.safetensors")
+    return folder
+
+
+def hub_name(name: str) -> str:
+    """transformers 5 shortens the names of the towers; vLLM reads only the longer ones, transformers both."""
+    short, long = "vision_tower.", "vision_tower.vision_model."
+    return name.replace(short, long, 1) if short in name and long not in name else name
+
+
+def _use_hub_names(weights: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = {hub_name(name): tensor for name, tensor in load_file(weights).items()}
+    save_file(tensors, weights, metadata={"format": "pt"})

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from adamms.commands.settings import SearchSettings, SweepSettings
+from adamms.commands.settings import SweepSettings
 from adamms.config import load_settings
 from adamms.errors import UserError
-from adamms.merging.to_disk import merge_to_disk
+from adamms.merging.pair import merge_pair
+from adamms.searching.config import StudySettings
 from adamms.searching.search import prepare
 from adamms.sweeping.cells import cells_of, is_finished, mark_finished
 from tests.support.tiny_models import TinyPair
@@ -35,12 +36,12 @@ def test_a_pair_from_its_file_keeps_what_is_its_own_and_takes_the_sweeps_prompts
     file.write_text(
         "base: a\ndonor: b\nrun_dir: elsewhere\nprompts: {path: theirs}\n"
         "mapping: {embeddings: align, rope_check: off}\n"
-        "merging: {density: 0.3}\n"
+        "merging: {options: {density: 0.3}}\n"
     )
     cell = cells_of(sweep(tmp_path, {"one": str(file)}, "sweep.methods=[ties]", "prompts.path=ours"))[0].settings
     assert (cell.base, cell.donor, cell.prompts.path) == ("a", "b", "ours")
     assert (cell.mapping.embeddings, cell.mapping.rope_check) == ("align", "off")
-    assert (cell.merging.method, cell.merging.density) == ("ties", 0.3)
+    assert (cell.merging.method, cell.merging.options) == ("ties", {"density": 0.3})
     assert cell.run_dir == str(tmp_path / "sweep" / "one" / "ties")
 
 
@@ -57,26 +58,21 @@ def test_an_empty_sweep_is_refused(tmp_path: Path) -> None:
         cells_of(sweep(tmp_path, {}))
 
 
-@pytest.mark.parametrize("groups", [False, True])
 def test_a_search_is_finished_while_its_checkpoint_stands(
-    groups: bool, tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path
+    tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path
 ) -> None:
     models = {"base": str(tiny_pair.base), "donor": str(tiny_pair.donor)}
     given = {**models, "prompts": {"path": prompt_file}, "run_dir": tmp_path / "run"}
-    found = prepare(load_settings(SearchSettings, None, ["searching.groups=[attention]"] if groups else [], given))
+    found = prepare(load_settings(StudySettings, None, [], given))
+    run, study = found.run, found.study
     assert not is_finished(found)
-    recipe = found.line.at(0.3)
-    if groups:
-        recipe = recipe.at(0.1, "attention")
-    merge_to_disk(found.pair.plan, found.pair.base, found.pair.donor, recipe, found.run.merged_folder)
-    selection = {"alpha": 0.3} | ({"groups": {"attention": 0.1}, "group_steps": [{}]} if groups else {})
-    found.run.write_json(found.run.selection_file, selection)
+    merge_pair(study.settings, study.pair, study.coefficient.candidate(0.3).recipe, run.merged)
+    run.write(run.selection, {"alpha": 0.3})
     assert not is_finished(found), "not marked"
     mark_finished(found)
     assert is_finished(found)
-    if groups:
-        found.run.write_json(found.run.selection_file, selection | {"group_steps": []})
-        assert not is_finished(found), "a budget was over before the group's turn"
-        found.run.write_json(found.run.selection_file, selection)
-    shutil.rmtree(found.run.merged_folder)
+    run.write(run.selection, {"alpha": 0.2})
+    assert not is_finished(found), "another one was chosen since"
+    run.write(run.selection, {"alpha": 0.3})
+    shutil.rmtree(run.merged)
     assert not is_finished(found)

@@ -256,7 +256,7 @@ def test_a_wrong_password_loses_nothing(
 
 
 def test_a_delivery_that_is_cut_anywhere_goes_on_without_duplicates(tmp_path: Path, config: TrackingConfig) -> None:
-    """Whatever the server dies at or we are killed at, before or after it was done, the end is the same."""
+    """Whatever the server dies at or we are killed at, before or after it did as it was asked, the end is the same."""
     run, first = write_search(tmp_path / "run"), f"sqlite:///{tmp_path}/first.db"
     shutil.copy(tmp_path / "mlflow.db", tmp_path / "first.db")
     deliver(run, Server(first, config.experiment))

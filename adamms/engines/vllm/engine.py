@@ -1,7 +1,8 @@
-"""An engine on vLLM: started once, moved from alpha to alpha inside its workers."""
+"""An engine on vLLM: started once, moved from candidate to candidate inside its workers."""
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -11,16 +12,18 @@ from typing import Any
 
 import torch
 
-from adamms.checkpoint import Checkpoint
+from adamms.checkpoint import Checkpoint, open_checkpoint
 from adamms.checkpoint.stage import stage
 from adamms.engines.answer_reader import AnswerReader
 from adamms.engines.chat import Chat
 from adamms.engines.config import EngineConfig
 from adamms.engines.devices import pick_device, pick_dtype
 from adamms.engines.engine import Answer, Effort, EngineSpec
+from adamms.engines.identity import EngineIdentity
 from adamms.engines.lengths import model_length
-from adamms.engines.memory import preflight
+from adamms.engines.memory import GB, MemoryNeed, ModelSizes
 from adamms.engines.peak import PeakMemory, take_peak
+from adamms.engines.preflight import check_before_loading
 from adamms.errors import UserError
 from adamms.mapping.plan import MergePlan
 from adamms.merging.recipe import Recipe
@@ -29,7 +32,9 @@ from adamms.prompts.prompt import Prompt
 WORKER_EXTENSION = "adamms.engines.vllm.worker.MergeExtension"
 VISION_CACHE = "adamms.engines.vllm.vision_cache.VisionCache"
 DRAFT_CHUNK = 1024  # prompt tokens whose logits are computed at once when a draft is looked at
+BATCHED_TOKENS = 8192  # tokens of one forward pass, where no prompt is longer
 CPU_KV_CACHE_GB = 1.0
+CPU_RUNTIME = 1 << 30
 
 log = logging.getLogger(__name__)
 
@@ -37,15 +42,60 @@ log = logging.getLogger(__name__)
 class VllmEngine:
     """Holds the base model in vLLM's offline `LLM`; `move` merges the donor into its live weights."""
 
+    @staticmethod
+    def missing() -> str | None:
+        """See `EngineClass`."""
+        if importlib.util.find_spec("vllm") is not None:
+            return None
+        if pick_device("auto").type == "cuda":
+            return "vLLM is not installed; `pip install 'adamms[vllm]'`, or engine.kind=transformers"
+        return (
+            "vLLM is not installed, and its build for CPUs installs only from a clone of the repository, where it is "
+            "`make setup`; or engine.kind=transformers"
+        )
+
+    @staticmethod
+    def unfit(spec: EngineSpec, device: str) -> str | None:
+        """See `EngineClass`: on a CPU it is taken only where it is asked for."""
+        if device != "cuda":
+            return f"vLLM on {device} has to be asked for by engine.kind=vllm"
+        from vllm import ModelRegistry
+
+        classes = open_checkpoint(spec.plan.base.location).config.get("architectures") or []
+        known = set(classes) & set(ModelRegistry.get_supported_archs())
+        return None if known else f"vLLM does not know {', '.join(classes) or 'a model without `architectures`'}"
+
+    @staticmethod
+    def gpus(config: EngineConfig) -> int:
+        """See `EngineClass`."""
+        return config.tensor_parallel_size
+
+    @staticmethod
+    def memory(plan: MergePlan, base: Checkpoint, donor: Checkpoint, config: EngineConfig, device: str) -> MemoryNeed:
+        """See `EngineClass`: a close estimate from above for decoders of the LLaMA kind."""
+        ranks, sizes = config.tensor_parallel_size, ModelSizes.of(plan, base, donor, config, device)
+        per_token, on_cpu = sizes.kv_cache_token(ranks), device == "cpu"
+        asked = int((config.kv_cache_gb or (CPU_KV_CACHE_GB if on_cpu else 0)) * GB)
+        return MemoryNeed(
+            runtime=CPU_RUNTIME if on_cpu else 0,
+            weights=sizes.weights // ranks,
+            copies=sizes.head if on_cpu and sizes.numbers.tied_embeddings else 0,  # the head is packed for itself
+            kv_cache_token=per_token,
+            kv_cache=asked or sizes.longest * per_token,
+            activations=sizes.forward(BATCHED_TOKENS, ranks) + sizes.logits(DRAFT_CHUNK, copies=3, ranks=ranks),
+            vision_cache=config.vision_cache_tokens * sizes.numbers.hidden_size * sizes.width,
+            originals=sizes.originals,
+            share=1.0 if on_cpu else config.gpu_memory_utilization,
+        )
+
     def __init__(self, spec: EngineSpec) -> None:
         self.effort = Effort()
         self._config = spec.config
+        device = pick_device(spec.config.device)
+        check_before_loading("vllm", spec, device)
         base = stage(spec.plan.base)
         self._chat = Chat(base.folder, spec.config.trust_remote_code)
         self._reader = AnswerReader(self._chat, spec.config.max_tokens, spec.config.stop)
-        device = pick_device(spec.config.device)
-        if device.type == "cuda":
-            log.info(preflight(spec.plan, spec.config, [torch.cuda.get_device_properties(device).total_memory]))
         _set_environment(spec.config)
         from vllm import LLM
 
@@ -55,6 +105,8 @@ class VllmEngine:
             raise UserError(
                 f"vLLM refuses {base.location}: {_one_line(error)}; change the settings engine.*"
             ) from error
+        dtype = self._llm.llm_engine.vllm_config.model_config.dtype
+        self.identity = EngineIdentity.of("vllm", dtype, device.type, "vllm")
         self.adopt(spec.plan)
 
     def adopt(self, plan: MergePlan) -> None:
@@ -172,7 +224,7 @@ def engine_arguments(config: EngineConfig, base: Checkpoint, device: str) -> dic
         "dtype": pick_dtype(config.dtype, device),
         "tensor_parallel_size": config.tensor_parallel_size,
         "max_model_len": longest,
-        "max_num_batched_tokens": max(longest, 8192),
+        "max_num_batched_tokens": max(longest, BATCHED_TOKENS),
         "long_prefill_token_threshold": min(longest, DRAFT_CHUNK) if config.drafts else 0,
         "gpu_memory_utilization": config.gpu_memory_utilization,
         "enforce_eager": config.enforce_eager or device == "cpu",
@@ -188,7 +240,7 @@ def engine_arguments(config: EngineConfig, base: Checkpoint, device: str) -> dic
     }
     kv_cache_gb = config.kv_cache_gb or (CPU_KV_CACHE_GB if device == "cpu" else 0)
     if kv_cache_gb:
-        arguments["kv_cache_memory_bytes"] = int(kv_cache_gb * (1 << 30))
+        arguments["kv_cache_memory_bytes"] = int(kv_cache_gb * GB)
     if device == "cpu":
         arguments["skip_mm_profiling"] = True
         arguments["distributed_executor_backend"] = "uni" if config.tensor_parallel_size == 1 else "mp"

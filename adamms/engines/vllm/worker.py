@@ -7,15 +7,17 @@ vLLM mixes `MergeExtension` into its worker class (`worker_extension_cls`); its 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from adamms.checkpoint.stage import stage
 from adamms.engines.digest import WeightsDigest
+from adamms.engines.live_merge import LiveMerge
 from adamms.engines.originals import nearby_originals
 from adamms.engines.peak import PeakMemory, take_peak
-from adamms.mapping.plan import MergePlan
-from adamms.merging import Originals, Statistics, measure, merged_tensor
+from adamms.mapping.plan import MergePlan, TensorPlan
+from adamms.merging import Originals
 from adamms.merging.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -36,14 +38,13 @@ class MergeExtension:
         base, model = stage(plan.base), self.model_runner.get_model()
         mapping = getattr(model, "packed_modules_mapping", None) or {}
         groups = [*FUSED, *map(tuple, mapping.values())]
-        merged = {tensor.name: tensor for tensor in plan.merged}
         before = getattr(self, "_adamms_tensors", ())  # what moves have changed becomes the base's own again
-        touched = merged.keys() | {name for name, _ in before}
-        self._adamms_tensors = [(name, merged.get(name)) for name in names_to_load(list(base.tensors), touched, groups)]
+        touched = {tensor.name for tensor in (*plan.merged, *before)}
+        by_name = {tensor.name: tensor for tensor in plan.tensors}
+        self._adamms_tensors = [by_name[name] for name in names_to_load(list(base.tensors), touched, groups)]
         self._adamms_plan = plan
         self._adamms_originals: Originals | None = None  # before the others come: both may not fit
-        self._adamms_originals = nearby_originals(plan, [name for name, _ in self._adamms_tensors], self.device)
-        self._adamms_shapes = {name: info.shape for name, info in base.tensors.items()}
+        self._adamms_originals = nearby_originals(plan, [tensor.name for tensor in self._adamms_tensors], self.device)
         if not before:
             self._adamms_encoded = 0
             _count_images(model, self)
@@ -53,15 +54,21 @@ class MergeExtension:
 
         The encoder cache stays, as the vision tower does not change; the engine resets the prefix cache.
         """
+        import torch
         from vllm.model_executor.model_loader.reload.inplace import reload_weights
 
-        model, digest = self.model_runner.get_model(), WeightsDigest()
+        from adamms.checkpoint.dtypes import TORCH_DTYPES
+
+        def fresh(tensor: TensorPlan) -> Tensor:  # never used again: the loader holds it until its module is complete
+            return torch.empty(prod(tensor.shape), dtype=TORCH_DTYPES[tensor.dtype], device=self.device)
+
         assert self._adamms_originals is not None
-        statistics = measure(self._adamms_plan, self._adamms_originals, recipe)
-        weights = self._adamms_weights(recipe, statistics, digest)
+        model = self.model_runner.get_model()
+        merge = LiveMerge(self._adamms_plan, self._adamms_originals, recipe, self.device)
+        weights = ((tensor.name, weight) for tensor, weight in merge.into(self._adamms_tensors, fresh))
         reload_weights(self.model_runner.vllm_config, model, weights, None, is_checkpoint_format=True)
         _repack_tied_head(model, self.device)
-        return digest.hex()
+        return merge.digest()
 
     def adamms_encoded_images(self) -> int:
         """How many images went through the vision tower so far."""
@@ -80,19 +87,6 @@ class MergeExtension:
             if parameter.numel():
                 digest.add(name, parameter.detach().to(torch.float32))
         return digest.hex()
-
-    def _adamms_weights(
-        self, recipe: Recipe, statistics: Statistics, digest: WeightsDigest
-    ) -> Iterator[tuple[str, Tensor]]:
-        originals = self._adamms_originals
-        assert originals is not None
-        for name, tensor in self._adamms_tensors:
-            if tensor is None:
-                yield name, originals.base.read(name).reshape(self._adamms_shapes[name])
-            else:
-                weight = merged_tensor(tensor, originals, recipe, statistics)
-                digest.add(name, weight)
-                yield name, weight
 
 
 def names_to_load(names: Sequence[str], touched: Collection[str], groups: Sequence[Sequence[str]]) -> list[str]:

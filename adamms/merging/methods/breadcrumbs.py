@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from adamms.merging.methods.coefficient import scale, share
 from adamms.merging.methods.magnitudes import coarse_counts, fine_counts, locate, magnitude
-from adamms.merging.methods.method import Found, Method, Operands, factor, share
+from adamms.merging.methods.method import Method, Operands, Statistic
+from adamms.merging.methods.registry import register
 from adamms.merging.methods.task_arithmetic import add_to_ancestor, weighted_sum
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
+@register("breadcrumbs")
 @dataclass(frozen=True)
 class Breadcrumbs(Method):
     """Task arithmetic of task vectors without their `gamma` largest values, and of the rest the `density` largest.
@@ -23,9 +26,9 @@ class Breadcrumbs(Method):
     the largest or the smallest of the kept are kept too.
     """
 
-    density: float = share(0.15)
-    gamma: float = share(0.007)
-    scale: float = factor(1.0)
+    density: float = share(0.15, "share of each task vector that is kept")
+    gamma: float = share(0.007, "share of each task vector, of the largest magnitudes, that is dropped")
+    scale: float = scale()
 
     needs_ancestor = True
 
@@ -46,25 +49,25 @@ class Breadcrumbs(Method):
             ]
         )
 
-    def conclude(self, sums: Sequence[Tensor]) -> Found:
-        """Of the base's task vector, then of the donor's: the largest magnitude kept, and the smallest."""
+    def conclude(self, sums: Sequence[Tensor]) -> Statistic:
+        """The largest and the smallest magnitude that is kept of the base's task vector, then of the donor's."""
         coarse, fine = sums
         found = []
         for model, counts in enumerate(coarse):
             ranks = self._ranks(counts)
             if ranks[0] > ranks[1]:
-                found += [-1.0, -1.0]  # no magnitude is as small
+                found += [-1.0, -1.0]  # no magnitude is negative: nothing is kept
                 continue
             found += [magnitude(counts, fine[2 * model + i], rank) for i, rank in enumerate(ranks)]
         return tuple(found)
 
-    def merge(self, x: Operands, found: Found) -> Tensor:
+    def merge(self, x: Operands, statistic: Statistic) -> Tensor:
         base, donor = x.task_vectors()
-        masked = _between(base, *found[:2]), _between(donor, *found[2:])
+        masked = _between(base, *statistic[:2]), _between(donor, *statistic[2:])
         return add_to_ancestor(x, weighted_sum(*masked, self.alpha), self.scale)
 
     def _ranks(self, counts: Tensor) -> tuple[int, int]:
-        """Of the largest and the smallest value kept; the second is below the first where nothing is kept."""
+        """The ranks of the largest and the smallest value kept; if nothing is kept, the second is 0."""
         total = int(counts.sum())
         outliers = round(self.gamma * total)
         first, last = outliers + 1, min(outliers + round(self.density * total), total)

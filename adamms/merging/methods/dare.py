@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from adamms.merging.methods.method import Found, Method, Operands, factor, share
+from adamms.merging.methods.coefficient import scale, seed, share
+from adamms.merging.methods.method import Method, Operands, Statistic
 from adamms.merging.methods.randomness import BITS, random_bits
+from adamms.merging.methods.registry import register
 from adamms.merging.methods.task_arithmetic import add_to_ancestor, weighted_sum
 from adamms.merging.methods.ties import elected_mean
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+@register("dare_linear")
 @dataclass(frozen=True)
 class DareLinear(Method):
     """Task arithmetic of task vectors of which the `density` is kept at random and divided by it.
@@ -21,13 +24,13 @@ class DareLinear(Method):
     Yu et al., ICML 2024, arXiv 2311.03099 (its drop rate p is 1 - density).
     """
 
-    density: float = share(0.5)
-    scale: float = factor(1.0)
-    seed: int = field(default=0)
+    density: float = share(0.5, "share of each task vector that is kept")
+    scale: float = scale()
+    seed: int = seed()
 
     needs_ancestor = True
 
-    def merge(self, x: Operands, found: Found = ()) -> Tensor:
+    def merge(self, x: Operands, statistic: Statistic = ()) -> Tensor:
         return add_to_ancestor(x, weighted_sum(*self._dropped(x), self.alpha), self.scale)
 
     def _dropped(self, x: Operands) -> tuple[Tensor, Tensor]:
@@ -41,9 +44,10 @@ class DareLinear(Method):
         return vector.div_(self.density).masked_fill_(dropped, 0)
 
 
+@register("dare_ties")
 @dataclass(frozen=True)
 class DareTies(DareLinear):
     """DARE in place of TIES' trimming, then TIES' election of signs (arXiv 2311.03099 with 2306.01708)."""
 
-    def merge(self, x: Operands, found: Found = ()) -> Tensor:
+    def merge(self, x: Operands, statistic: Statistic = ()) -> Tensor:
         return add_to_ancestor(x, elected_mean(*self._dropped(x), self.alpha), self.scale)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from adamms.merging.methods.method import Found, Method, Operands, factor, share
+from adamms.merging.methods.coefficient import scale, seed, share
+from adamms.merging.methods.method import Method, Operands, Statistic
 from adamms.merging.methods.randomness import BITS, random_bits
+from adamms.merging.methods.registry import register
 from adamms.merging.methods.task_arithmetic import add_to_ancestor
 from adamms.merging.methods.ties import elected_mean
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+@register("della")
 @dataclass(frozen=True)
 class Della(Method):
     """Within each row a value is kept with a probability that grows with the rank of its magnitude, and divided by it;
@@ -23,15 +26,17 @@ class Della(Method):
     smaller where that would leave [0, 1], so density 0 keeps nothing and 1 everything.
     """
 
-    density: float = share(0.5)
-    epsilon: float = share(0.1)
-    scale: float = factor(1.0)
-    seed: int = field(default=0)
+    density: float = share(0.5, "share of each task vector that is kept")
+    epsilon: float = share(
+        0.1, "the share kept goes from density - epsilon (smallest magnitude) to density + epsilon (largest)"
+    )
+    scale: float = scale()
+    seed: int = seed()
 
     needs_ancestor = True
     whole_rows = True
 
-    def merge(self, x: Operands, found: Found = ()) -> Tensor:
+    def merge(self, x: Operands, statistic: Statistic = ()) -> Tensor:
         base, donor = x.task_vectors()
         dropped = self._drop(base, x, "base"), self._drop(donor, x, "donor")
         return add_to_ancestor(x, elected_mean(*dropped, self.alpha), self.scale)
@@ -42,7 +47,11 @@ class Della(Method):
         return vector.div_(kept).masked_fill_(bits.float().div_(1 << BITS) >= kept, 0)
 
     def _probabilities(self, magnitudes: Tensor) -> Tensor:
-        """Of being kept, for each value by its rank within its row; equal ones rank by their index."""
+        """The probability of each value to be kept, by its rank within its row; equal values rank by their index.
+
+        Args:
+            magnitudes: [rows, columns].
+        """
         import torch
 
         length = magnitudes.shape[1]

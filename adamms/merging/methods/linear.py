@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from adamms.merging.methods.method import Found, Method, Operands
+from adamms.merging.methods.method import Method, Operands, Statistic
+from adamms.merging.methods.registry import register
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
+@register("linear")
 @dataclass(frozen=True)
 class Linear(Method):
     """(1 - alpha) * base + alpha * donor: AdaMMS, equation 2 (Du et al., CVPR 2025, arXiv 2503.23733)."""
 
-    def merge(self, x: Operands, found: Found = ()) -> Tensor:
+    def merge(self, x: Operands, statistic: Statistic = ()) -> Tensor:
         if self.alpha in (0, 1):
             return x.stored_donor if self.alpha else x.stored_base
         return interpolate(x.base, x.donor, self.alpha)
@@ -24,7 +26,7 @@ class Linear(Method):
 def interpolate(base: Tensor, donor: Tensor, alpha: float) -> Tensor:
     """base + alpha * (donor - base), from the nearer end; overwrites both arguments.
 
-    Three operations, each rounded: `torch.lerp` fuses two of them or not, as the device and its compiler like.
+    Three operations, each rounded: `torch.lerp` fuses two of them on some devices, which changes the last bit.
     """
     if alpha < 0.5:
         return donor.sub_(base).mul_(alpha).add_(base)

@@ -1,4 +1,4 @@
-"""The k-th largest magnitude of any number of float32 values, exactly, without ever holding or sorting them all.
+"""The exact k-th largest magnitude of any number of float32 values, without holding or sorting them all.
 
 The bits of a float32 without its sign, read as an integer, are in the order of the magnitudes. One pass counts the
 upper 15 bits of every value, which tells the bin that the k-th largest falls in; a second pass counts the lower 16 bits

@@ -1,24 +1,23 @@
-"""What a merge method is: coefficients with ranges, perhaps statistics found beforehand, and one pure function."""
+"""A merge method: coefficients with ranges, statistics where it needs some, and one pure function."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from adamms.errors import UserError
+from adamms.merging.methods.coefficient import share
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Scope = Literal["tensor", "model"]
-Found = tuple[float, ...]  # what a method found out about a tensor, or about the whole model, before it merges
+Statistic = tuple[float, ...]  # what a method knows of a tensor, or of the whole model, before it merges
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Operands:
-    """The same elements of both models (and of their ancestor), as they are stored; 1-D.
+    """The same elements of both models (and of their ancestor) in their stored dtypes, 1-D.
 
     Attributes:
         name: the base tensor.
@@ -35,7 +34,7 @@ class Operands:
 
     @property
     def base(self) -> Tensor:
-        """In float32, a copy that may be overwritten; so are the others."""
+        """The base's elements as a float32 copy, which may be overwritten; `donor` and `ancestor` likewise."""
         return _float32(self.stored_base)
 
     @property
@@ -48,7 +47,7 @@ class Operands:
         return _float32(self.stored_ancestor)
 
     def cut(self, step: int) -> Iterator[Operands]:
-        """The same, `step` elements at a time."""
+        """These operands in chunks of `step` elements."""
         ancestor = self.stored_ancestor
         for first in range(0, len(self.stored_base), step):
             part = slice(first, first + step)
@@ -62,27 +61,27 @@ class Operands:
             )
 
     def task_vectors(self) -> tuple[Tensor, Tensor]:
-        """What fine-tuning added: base - ancestor and donor - ancestor."""
+        """What fine-tuning added, base - ancestor and donor - ancestor, as float32 copies that may be overwritten."""
         ancestor = self.ancestor
         return self.base.sub_(ancestor), self.donor.sub_(ancestor)
 
 
 @dataclass(frozen=True)
 class Method:
-    """One way to merge; a subclass adds its coefficients as fields and implements `merge`.
+    """One way to merge; a subclass adds its coefficients as fields, implements `merge` and is decorated by `register`.
 
-    A method that has to know something of a whole tensor (or model) first says in how many `rounds` it finds it:
-    each round adds up what `measure` gives for every chunk, and `conclude` turns the sums into the few numbers that
-    `merge` gets. Sums are int64 or float64 and added in a fixed order, so how work was split changes nothing.
+    A method that needs statistics of whole tensors, or of the whole model, reads all weights in one or more `rounds`.
+    In each round, `measure` is called for every chunk and its results are added up; from the sums of all rounds
+    `conclude` computes the few numbers that `merge` gets. Sums are int64 or float64 and added in a fixed order, so they
+    do not depend on how the work was split.
 
     Attributes:
         needs_ancestor: it works on task vectors (fine-tuned minus ancestor).
-        uses_alpha: False where the method finds the donor's weight by itself.
+        uses_alpha: False if the method computes the donor's weight from the weights themselves.
         whole_rows: a chunk always holds whole rows of the tensor (a 1-D tensor is one row).
     """
 
-    alpha: float = field(default=0.0, metadata={"low": 0.0, "high": 1.0})
-    """The donor's weight; the base's is 1 - alpha."""
+    alpha: float = share(0.0, "the donor's weight; the base's is 1 - alpha")
 
     needs_ancestor: ClassVar[bool] = False
     uses_alpha: ClassVar[bool] = True
@@ -90,70 +89,36 @@ class Method:
 
     @property
     def rounds(self) -> int:
-        """How often all weights are read before the merge itself."""
+        """How many times all weights are read before the merge itself."""
         return 0
 
     @property
     def scope(self) -> Scope:
-        """Whether a sum is over one tensor or over the whole model."""
+        """Whether sums are over the rows of one tensor that come from one donor tensor, or over the whole model."""
         return "tensor"
 
     def measure(self, x: Operands, sums: Sequence[Tensor]) -> Tensor:
-        """What these elements add to this round's sum, 1-D; `sums` are those of the rounds before."""
+        """What a chunk adds to this round's sum: a tensor of the same shape for all chunks.
+
+        Args:
+            sums: of the rounds before.
+        """
         raise NotImplementedError
 
-    def conclude(self, sums: Sequence[Tensor]) -> Found:
+    def conclude(self, sums: Sequence[Tensor]) -> Statistic:
         """The numbers that `merge` gets, from the sums of all rounds."""
         return ()
 
-    def merge(self, x: Operands, found: Found) -> Tensor:
-        """The merged elements, float32 (or stored elements as they are). Changes none of the operands."""
+    def merge(self, x: Operands, statistic: Statistic) -> Tensor:
+        """The merged elements of a chunk, float32 (or stored elements unchanged); does not change the operands.
+
+        Args:
+            statistic: what `conclude` returned for the chunk's tensor, or for the model; () without rounds.
+        """
         raise NotImplementedError
-
-    def __post_init__(self) -> None:
-        problems = self.problems()
-        if problems:
-            raise UserError.from_problems(problems)
-
-    def problems(self) -> list[str]:
-        """Every coefficient that is out of its range, in words."""
-        found = []
-        for coefficient in fields(self):
-            value, low, high = (
-                getattr(self, coefficient.name),
-                coefficient.metadata.get("low", -math.inf),
-                coefficient.metadata.get("high", math.inf),
-            )
-            if isinstance(value, float | int) and not (math.isfinite(value) and low <= value <= high):
-                found.append(f"{coefficient.name}={value}: expected {_range(low, high)}")
-            choices = coefficient.metadata.get("choices")
-            if choices and value not in choices:
-                found.append(f"{coefficient.name}={value}: expected {' or '.join(choices)}")
-        return found
 
 
 def _float32(stored: Tensor) -> Tensor:
     import torch
 
     return stored.to(torch.float32, copy=True)
-
-
-def share(default: float) -> Any:
-    """A coefficient in [0, 1]."""
-    return field(default=default, metadata={"low": 0.0, "high": 1.0})
-
-
-def factor(default: float = 1.0) -> Any:
-    """A coefficient that may be any finite number from 0 on."""
-    return field(default=default, metadata={"low": 0.0})
-
-
-def choice(*choices: str) -> Any:
-    """A coefficient that is one of some words; the first is the default."""
-    return field(default=choices[0], metadata={"choices": choices})
-
-
-def _range(low: float, high: float) -> str:
-    if math.isinf(low) and math.isinf(high):
-        return "a finite number"
-    return f"a number from {low:g} on" if math.isinf(high) else f"a number from {low:g} to {high:g}"

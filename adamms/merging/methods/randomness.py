@@ -1,4 +1,4 @@
-"""Random numbers that belong to an element, not to the order it is visited in.
+"""Random numbers that depend on the element, not on the order in which elements are visited.
 
 SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) as a counter-based generator: the number depends on the seed, the
 tensor's name, which model it is for, and the element's index. Chunks, threads, tasks and devices change nothing.
@@ -29,7 +29,7 @@ def random_bits(like: Tensor, seed: int, model: str, name: str, start: int) -> T
 
 
 def _shift(z: Tensor, bits: int) -> Tensor:
-    """To the right, with zeros coming in (torch's own shift keeps the sign)."""
+    """Shifts to the right and fills with zeros, where torch's own shift fills with the sign."""
     return (z >> bits).bitwise_and_((1 << 64 - bits) - 1)
 
 

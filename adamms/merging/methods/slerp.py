@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adamms.merging.methods.linear import interpolate
-from adamms.merging.methods.method import Found, Method, Operands
+from adamms.merging.methods.method import Method, Operands, Statistic
+from adamms.merging.methods.registry import register
 from adamms.merging.methods.sums import as_float32, inner_products
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 NEARLY_PARALLEL = 0.9995  # above this cosine the arc is a straight line for float32
 
 
+@register("slerp")
 @dataclass(frozen=True)
 class Slerp(Method):
     """sin((1 - alpha) w) / sin w * base + sin(alpha w) / sin w * donor, w the angle between the two tensors.
@@ -33,13 +35,13 @@ class Slerp(Method):
         base, donor = x.base, x.donor
         return inner_products((base, donor), (base, base), (donor, donor))
 
-    def conclude(self, sums: Sequence[Tensor]) -> Found:
+    def conclude(self, sums: Sequence[Tensor]) -> Statistic:
         dot, base, donor = sums[0].tolist()
         lengths = math.sqrt(base) * math.sqrt(donor)
         return (as_float32(dot / lengths) if lengths > 0 else 1.0,)
 
-    def merge(self, x: Operands, found: Found) -> Tensor:
-        (cosine,) = found
+    def merge(self, x: Operands, statistic: Statistic) -> Tensor:
+        (cosine,) = statistic
         if self.alpha in (0, 1):
             return x.stored_donor if self.alpha else x.stored_base
         if not abs(cosine) <= NEARLY_PARALLEL:

@@ -1,4 +1,4 @@
-"""Sums that have the same bits however many threads torch has."""
+"""Sums whose bits do not depend on the number of torch's threads."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ def _sum(values: Tensor) -> Tensor:
 
 
 def as_float32(value: float) -> float:
-    """Rounded: the last bits of a float64 sum depend on the processor's vector width."""
+    """Rounds to float32, since the last bits of a float64 sum depend on the processor's vector width."""
     return float(struct.unpack("<f", struct.pack("<f", value))[0])

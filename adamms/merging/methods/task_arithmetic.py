@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from adamms.merging.methods.method import Found, Method, Operands, Scope, factor
+from adamms.merging.methods.coefficient import scale
+from adamms.merging.methods.method import Method, Operands, Scope, Statistic
+from adamms.merging.methods.registry import register
 from adamms.merging.methods.sums import as_float32, inner_products
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
+@register("task_arithmetic")
 @dataclass(frozen=True)
 class TaskArithmetic(Method):
     """ancestor + scale * ((1 - alpha) * base's task vector + alpha * donor's).
@@ -22,14 +25,15 @@ class TaskArithmetic(Method):
     interpolation; the paper's lambda, one for both models, is scale / 2 at alpha 0.5.
     """
 
-    scale: float = factor(1.0)
+    scale: float = scale()
 
     needs_ancestor = True
 
-    def merge(self, x: Operands, found: Found = ()) -> Tensor:
+    def merge(self, x: Operands, statistic: Statistic = ()) -> Tensor:
         return add_to_ancestor(x, weighted_sum(*x.task_vectors(), self.alpha), self.scale)
 
 
+@register("metagpt")
 @dataclass(frozen=True)
 class MetaGpt(Method):
     """Task arithmetic whose weights are the shares of the task vectors' squared norms over the whole model.
@@ -37,7 +41,7 @@ class MetaGpt(Method):
     Zhou et al., MetaGPT, EMNLP 2024, arXiv 2406.11385: no data, no coefficient but scale.
     """
 
-    scale: float = factor(1.0)
+    scale: float = scale()
 
     needs_ancestor = True
     uses_alpha = False
@@ -54,15 +58,16 @@ class MetaGpt(Method):
         base, donor = x.task_vectors()
         return inner_products((base, base), (donor, donor))
 
-    def conclude(self, sums: Sequence[Tensor]) -> Found:
+    def conclude(self, sums: Sequence[Tensor]) -> Statistic:
         base, donor = sums[0].tolist()
         return (as_float32(donor / (base + donor)) if base + donor > 0 else 0.0,)
 
-    def merge(self, x: Operands, found: Found) -> Tensor:
-        (weight,) = found
+    def merge(self, x: Operands, statistic: Statistic) -> Tensor:
+        (weight,) = statistic
         return add_to_ancestor(x, weighted_sum(*x.task_vectors(), weight), self.scale)
 
 
+@register("model_stock")
 @dataclass(frozen=True)
 class ModelStock(Method):
     """t * mean(base, donor) + (1 - t) * ancestor, with t = 2 cos / (1 + cos) of each tensor's two task vectors.
@@ -82,14 +87,14 @@ class ModelStock(Method):
         base, donor = x.task_vectors()
         return inner_products((base, donor), (base, base), (donor, donor))
 
-    def conclude(self, sums: Sequence[Tensor]) -> Found:
+    def conclude(self, sums: Sequence[Tensor]) -> Statistic:
         dot, base, donor = sums[0].tolist()
         lengths = math.sqrt(base) * math.sqrt(donor)
         cosine = max(0.0, min(1.0, dot / lengths)) if lengths > 0 else 0.0
         return (as_float32(2 * cosine / (1 + cosine)),)
 
-    def merge(self, x: Operands, found: Found) -> Tensor:
-        (ratio,) = found
+    def merge(self, x: Operands, statistic: Statistic) -> Tensor:
+        (ratio,) = statistic
         return add_to_ancestor(x, weighted_sum(*x.task_vectors(), 0.5), ratio)
 
 

@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from adamms.merging.methods.coefficient import choice, scale, share
 from adamms.merging.methods.magnitudes import NONE_KEPT, coarse_counts, fine_counts, locate, magnitude
-from adamms.merging.methods.method import Found, Method, Operands, Scope, choice, factor, share
+from adamms.merging.methods.method import Method, Operands, Scope, Statistic
+from adamms.merging.methods.registry import register
 from adamms.merging.methods.task_arithmetic import add_to_ancestor
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
+@register("ties")
 @dataclass(frozen=True)
 class Ties(Method):
     """Keeps the `density` largest of each task vector, then takes the `elected_mean`.
@@ -22,9 +25,11 @@ class Ties(Method):
     values round(density * n) are kept, and those as large as the smallest of them.
     """
 
-    density: float = share(0.2)
-    scale: float = factor(1.0)
-    trim_over: str = choice("model", "tensor")
+    density: float = share(0.2, "share of each task vector that is kept")
+    scale: float = scale()
+    trim_over: str = choice(
+        "model", "tensor", description="what the density is a share of: the whole model, as the authors do, or a tensor"
+    )
 
     needs_ancestor = True
 
@@ -44,17 +49,17 @@ class Ties(Method):
         bins = [locate(counts, max(1, self._kept(counts)))[0] for counts in sums[0]]
         return torch.stack([fine_counts(vector, bin_) for vector, bin_ in zip(x.task_vectors(), bins, strict=True)])
 
-    def conclude(self, sums: Sequence[Tensor]) -> Found:
+    def conclude(self, sums: Sequence[Tensor]) -> Statistic:
         """The smallest magnitude that is kept, of the base's task vector and of the donor's."""
         return tuple(
             magnitude(coarse, fine, self._kept(coarse)) if self._kept(coarse) else NONE_KEPT
             for coarse, fine in zip(*sums, strict=True)
         )
 
-    def merge(self, x: Operands, found: Found) -> Tensor:
+    def merge(self, x: Operands, statistic: Statistic) -> Tensor:
         base, donor = (
             vector.masked_fill_(vector.abs() < smallest, 0)
-            for vector, smallest in zip(x.task_vectors(), found, strict=True)
+            for vector, smallest in zip(x.task_vectors(), statistic, strict=True)
         )
         return add_to_ancestor(x, elected_mean(base, donor, self.alpha), self.scale)
 

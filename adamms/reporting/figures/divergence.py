@@ -1,4 +1,4 @@
-"""Divergence over alpha: the figure that a choice is made by."""
+"""Divergence of every candidate: the figure that a choice is made by."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from adamms.reporting.figures.drawing import Drawing, new_figure, style
-from adamms.reporting.figures.palette import BLUE, GREEN, INK, ORANGE, VERMILION
-from adamms.runs.responses import format_alpha
+from adamms.reporting.labels import candidate_label, coefficient_label
+from adamms.reporting.palette import BLUE, GREEN, INK, ORANGE, VERMILION
+from adamms.runs.values import format_value
 
 
 @dataclass(frozen=True)
@@ -16,14 +17,18 @@ class Curve:
     """What there is to see.
 
     Attributes:
-        scores: alpha -> divergence; None where there is none.
-        band: alpha -> the 95 % interval of its divergence when prompts are drawn anew.
-        excluded: alpha -> why it could not be chosen, for those that are degenerate.
-        noise_floor: the divergence that remains between two runs at one alpha.
-        accuracy: alpha -> percentage of labelled prompts answered right; the mean of the tasks where there are several.
+        metric: the criterion that the scores were made by.
+        scores: value of the coefficient -> divergence; None where there is none.
+        chosen: the chosen value; None where nothing was chosen.
+        prompts: how many prompts the scores are sums over.
+        coefficient, method: what the values are values of, and the merging method that has it.
+        band: value -> the 95 % interval of its divergence when prompts are resampled.
+        excluded: value -> why it could not be chosen, for those that are degenerate.
+        noise_floor: the divergence between two runs of one candidate.
+        accuracy: value -> percentage of labelled prompts answered right; the mean of the tasks where there are several.
         donor_accuracy: the donor's own.
         judged_tasks: how many tasks' mean the accuracies are.
-        by_neighbours: the scores are made of differences between neighbours; some metrics are not.
+        by_neighbours: the scores are made of differences between neighbours; some criteria's are not.
     """
 
     metric: str
@@ -37,6 +42,8 @@ class Curve:
     donor_accuracy: float | None = None
     judged_tasks: int = 1
     by_neighbours: bool = True
+    coefficient: str = "alpha"
+    method: str = ""
 
 
 def draw_divergence(curve: Curve) -> Drawing:
@@ -49,9 +56,9 @@ def draw_divergence(curve: Curve) -> Drawing:
         if curve.accuracy:
             _accuracy(axes[1][0], curve, drawing)
         bottom = axes[-1][0]
-        alphas = sorted(curve.scores)
-        bottom.set_xticks(alphas, [format_alpha(alpha) for alpha in alphas])
-        bottom.set_xlabel("alpha (weight of the donor)")
+        values = sorted(curve.scores)
+        bottom.set_xticks(values, list(map(format_value, values)))
+        bottom.set_xlabel(coefficient_label(curve.coefficient, curve.method))
         figure.legend(
             *axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=9
         )
@@ -59,33 +66,33 @@ def draw_divergence(curve: Curve) -> Drawing:
 
 
 def _divergence(axis: Any, curve: Curve, drawing: Drawing) -> None:
-    alphas = sorted(alpha for alpha, score in curve.scores.items() if score is not None)
-    scores = {alpha: float(curve.scores[alpha] or 0) for alpha in alphas}
+    values = sorted(value for value, score in curve.scores.items() if score is not None)
+    scores = {value: float(curve.scores[value] or 0) for value in values}
     what = "Divergence from the neighbours" if curve.by_neighbours else "Score of each candidate, smaller is better"
     axis.set_title(f"{what} ({curve.metric}, {curve.prompts} prompts)")
     axis.grid(visible=True, axis="y")
-    banded = [alpha for alpha in alphas if alpha in curve.band]
+    banded = [value for value in values if value in curve.band]
     if banded:
-        low, high = zip(*(curve.band[alpha] for alpha in banded), strict=True)
+        low, high = zip(*(curve.band[value] for value in banded), strict=True)
         axis.fill_between(banded, low, high, color=BLUE, alpha=0.18, linewidth=0, label="95 % of resampled prompt sets")
     axis.plot(
-        alphas, list(scores.values()), color=BLUE, linewidth=2, label="divergence" if curve.by_neighbours else "score"
+        values, list(scores.values()), color=BLUE, linewidth=2, label="divergence" if curve.by_neighbours else "score"
     )
     if curve.noise_floor is not None:
-        label = f"noise floor (same alpha twice): {curve.noise_floor:.3g}"
+        label = f"noise floor (same {curve.coefficient} twice): {curve.noise_floor:.3g}"
         axis.axhline(
             curve.noise_floor, color=ORANGE, linestyle=(0, (4, 3)), linewidth=2, label=label, zorder=2.6, clip_on=False
         )  # above the axis, on which it mostly lies
-    first_ill = next((alpha for alpha in scores if alpha in curve.excluded), None)
-    for alpha, score in scores.items():
-        chosen, ill = alpha == curve.chosen, alpha in curve.excluded
+    first_ill = next((value for value in scores if value in curve.excluded), None)
+    for value, score in scores.items():
+        chosen, ill = value == curve.chosen, value in curve.excluded
         mark: dict[str, Any] = {"marker": "o", "color": BLUE, "markersize": 6}
         if ill:
             mark = {"marker": "X", "color": INK, "markersize": 9}
-            mark |= {"label": "degenerate: cannot be chosen"} if alpha == first_ill else {}
+            mark |= {"label": "degenerate: cannot be chosen"} if value == first_ill else {}
         elif chosen:
-            mark = {"marker": "D", "color": VERMILION, "markersize": 10, "label": f"chosen: {format_alpha(alpha)}"}
-        axis.plot([alpha], [score], linestyle="", zorder=3, gid=drawing.tip(_tip(curve, alpha, score)), **mark)
+            mark = {"marker": "D", "color": VERMILION, "markersize": 10, "label": f"chosen: {format_value(value)}"}
+        axis.plot([value], [score], linestyle="", zorder=3, gid=drawing.tip(_tip(curve, value, score)), **mark)
     axis.set_ylim(bottom=0)
     axis.margins(x=0.03)
     axis.set_xlim(min(curve.scores) - 0.02, max(curve.scores) + 0.02)
@@ -96,16 +103,16 @@ def _accuracy(axis: Any, curve: Curve, drawing: Drawing) -> None:
     mean = f", mean of {curve.judged_tasks} tasks" if curve.judged_tasks > 1 else ""
     axis.set_title(f"Accuracy on labelled prompts (never seen by the search{mean})")
     axis.grid(visible=True, axis="y")
-    alphas = sorted(curve.accuracy)
-    axis.plot(alphas, [curve.accuracy[alpha] for alpha in alphas], color=GREEN, linewidth=2)
+    values = sorted(curve.accuracy)
+    axis.plot(values, [curve.accuracy[value] for value in values], color=GREEN, linewidth=2)
     best = max(curve.accuracy.values())
-    for alpha in alphas:
-        value = curve.accuracy[alpha]
-        tip = drawing.tip(f"alpha {format_alpha(alpha)}: {value:.1f} % right ({value - best:+.1f} from the best)")
+    for value in values:
+        accuracy, candidate = curve.accuracy[value], candidate_label(curve.coefficient, value)
+        tip = drawing.tip(f"{candidate}: {accuracy:.1f} % right ({accuracy - best:+.1f} from the best)")
         mark: dict[str, Any] = {"marker": "o", "color": GREEN, "markersize": 6}
-        if alpha == curve.chosen:
+        if value == curve.chosen:
             mark = {"marker": "D", "color": VERMILION, "markersize": 10}
-        axis.plot([alpha], [value], linestyle="", zorder=3, gid=tip, **mark)
+        axis.plot([value], [accuracy], linestyle="", zorder=3, gid=tip, **mark)
     if curve.donor_accuracy is not None:
         axis.axhline(curve.donor_accuracy, color=INK, linestyle=":", linewidth=1.2)
         axis.annotate(
@@ -115,19 +122,19 @@ def _accuracy(axis: Any, curve: Curve, drawing: Drawing) -> None:
     axis.set_ylabel("% right")
 
 
-def _tip(curve: Curve, alpha: float, score: float) -> str:
-    lines = [f"alpha {format_alpha(alpha)}: {curve.metric} {score:g}"]
-    if alpha in curve.band:
-        lines.append("95 % of resampled prompt sets: {:.1f} to {:.1f}".format(*curve.band[alpha]))
-    if alpha in curve.excluded:
-        lines.append(f"not chosen: {curve.excluded[alpha]}")
-    if alpha == curve.chosen:
+def _tip(curve: Curve, value: float, score: float) -> str:
+    lines = [f"{candidate_label(curve.coefficient, value)}: {curve.metric} {score:g}"]
+    if value in curve.band:
+        lines.append("95 % of resampled prompt sets: {:.1f} to {:.1f}".format(*curve.band[value]))
+    if value in curve.excluded:
+        lines.append(f"not chosen: {curve.excluded[value]}")
+    if value == curve.chosen:
         lines.append("chosen")
     return "\n".join(lines)
 
 
 def _caption(curve: Curve) -> str:
-    chosen = "nothing" if curve.chosen is None else f"alpha {format_alpha(curve.chosen)}"
+    chosen = "nothing" if curve.chosen is None else candidate_label(curve.coefficient, curve.chosen)
     what = (
         "How much each candidate's answers differ from its neighbours'"
         if curve.by_neighbours

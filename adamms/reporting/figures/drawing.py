@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adamms.reporting.figures.palette import DARK, GRID, INK, css_variable
+from adamms.reporting.palette import DARK, GRID, INK, css_variable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,59 +1,64 @@
-"""Task by alpha, in one picture: where each task's plateau lies."""
+"""Task by candidate, in one picture: where each task's plateau lies."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from adamms.reporting.figures.drawing import Drawing, new_figure, style
-from adamms.reporting.figures.palette import VERMILION
-from adamms.runs.responses import format_alpha
+from adamms.reporting.labels import candidate_label, coefficient_label
+from adamms.reporting.palette import VERMILION
+from adamms.runs.values import format_value
 
 NAME_WIDTH = 40
 
 
 def draw_heatmap(
-    values: Mapping[str, Mapping[float, float | None]],
+    scores: Mapping[str, Mapping[float, float | None]],
     chosen: Mapping[str, float | None],
     label: str,
+    coefficient: str,
+    method: str = "",
     name: str = "tasks",
 ) -> Drawing:
-    """A row a task, a column an alpha, the chosen one framed.
+    """A row a task, a column a candidate, each task's chosen one framed.
 
     Args:
-        values: task -> alpha -> value; None where there is none.
-        label: what the values are.
+        scores: task -> value of the coefficient -> score; None where there is none.
+        label: what the scores are.
+        coefficient, method: what the candidates are values of, and the merging method that has it.
     """
     from matplotlib import colormaps
     from matplotlib.colors import Normalize
     from matplotlib.patches import Rectangle
 
-    alphas = sorted({alpha for row in values.values() for alpha in row})
-    known = [value for row in values.values() for value in row.values() if value is not None]
+    values = sorted({value for row in scores.values() for value in row})
+    known = [score for row in scores.values() for score in row.values() if score is not None]
     digits = 2 if max(known, default=0) < 10 else 1
     scale = Normalize(min(known, default=0), max(known, default=1))
     colours = colormaps["cividis"]
     with style():
-        figure, axis = new_figure(2.5 + 0.85 * len(alphas), 1.1 + 0.42 * len(values))
-        drawing = Drawing(name, f"{label}, task by alpha; the chosen alpha of each task is framed.", figure)
-        for row, (task, by_alpha) in enumerate(values.items()):
-            for column, alpha in enumerate(alphas):
-                value = by_alpha.get(alpha)
-                if value is None:
+        figure, axis = new_figure(2.5 + 0.85 * len(values), 1.1 + 0.42 * len(scores))
+        caption = f"{label}, by task and {coefficient}; the chosen {coefficient} of each task is framed."
+        drawing = Drawing(name, caption, figure)
+        for row, (task, by_value) in enumerate(scores.items()):
+            for column, value in enumerate(values):
+                score = by_value.get(value)
+                if score is None:
                     axis.text(column, row, "–", ha="center", va="center")
                     continue
-                tip = drawing.tip(f"{task}, alpha {format_alpha(alpha)}: {label} {value:g}")
-                axis.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, color=colours(scale(value)), lw=0, gid=tip))
-                ink = "#ffffff" if scale(value) < 0.5 else "#000000"
-                axis.text(column, row, f"{value:.{digits}f}", ha="center", va="center", color=ink, fontsize=9)
+                tip = drawing.tip(f"{task}, {candidate_label(coefficient, value)}: {label} {score:g}")
+                axis.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, color=colours(scale(score)), lw=0, gid=tip))
+                ink = "#ffffff" if scale(score) < 0.5 else "#000000"
+                axis.text(column, row, f"{score:.{digits}f}", ha="center", va="center", color=ink, fontsize=9)
             if (best := chosen.get(task)) is not None:
-                place = (alphas.index(best) - 0.46, row - 0.46)
+                place = (values.index(best) - 0.46, row - 0.46)
                 axis.add_patch(Rectangle(place, 0.92, 0.92, fill=False, edgecolor=VERMILION, lw=2.5))
         axis.set_title(label)
-        axis.set_xlim(-0.5, len(alphas) - 0.5)
-        axis.set_ylim(len(values) - 0.5, -0.5)
-        axis.set_xticks(range(len(alphas)), [format_alpha(alpha) for alpha in alphas])
-        axis.set_yticks(range(len(values)), [task[:NAME_WIDTH] for task in values])
-        axis.set_xlabel("alpha")
+        axis.set_xlim(-0.5, len(values) - 0.5)
+        axis.set_ylim(len(scores) - 0.5, -0.5)
+        axis.set_xticks(range(len(values)), [format_value(value) for value in values])
+        axis.set_yticks(range(len(scores)), [task[:NAME_WIDTH] for task in scores])
+        axis.set_xlabel(coefficient_label(coefficient, method))
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)
     return drawing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from adamms.reporting.figures.drawing import Drawing, new_figure, style
-from adamms.reporting.figures.palette import BLUE
+from adamms.reporting.palette import BLUE
 
 
 def draw_phases(seconds: Mapping[str, float]) -> Drawing:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from adamms.reporting.figures.drawing import Drawing, new_figure, style
-from adamms.reporting.figures.palette import BLUE, GREEN, GRID
-from adamms.runs.responses import format_alpha
+from adamms.reporting.labels import candidate_label
+from adamms.reporting.palette import BLUE, GREEN, GRID
 
 NAME_WIDTH = 60
 
@@ -17,34 +17,36 @@ class RankedPair:
     """One search of a sweep.
 
     Attributes:
-        value: what pairs are ranked by.
-        base_value: the same of the base alone, where it is known.
+        chosen: the chosen value of the coefficient; None where nothing was chosen.
+        score: what pairs are ranked by.
+        base_score: the same of the base alone, where it is known.
+        coefficient: what was searched.
     """
 
     name: str
-    alpha: float | None
-    value: float
-    base_value: float | None = None
+    chosen: float | None
+    score: float
+    base_score: float | None = None
+    coefficient: str = "alpha"
 
 
 def draw_ranking(pairs: Sequence[RankedPair], label: str, *, larger_is_better: bool) -> Drawing:
     """A row a pair: what it reached, and from where."""
-    ranked = sorted(pairs, key=lambda pair: pair.value, reverse=larger_is_better)
+    ranked = sorted(pairs, key=lambda pair: pair.score, reverse=larger_is_better)
     with style():
         figure, axis = new_figure(9, 1.0 + 0.36 * max(1, len(ranked)))
         better = "larger" if larger_is_better else "smaller"
         drawing = Drawing("ranking", f"Pairs ranked by {label}, best first ({better} is better).", figure)
         for row, pair in enumerate(ranked):
-            if pair.base_value is not None:
-                axis.plot([pair.base_value, pair.value], [row, row], color=GRID, linewidth=3, zorder=1)
-                axis.plot([pair.base_value], [row], marker="|", markersize=11, color=GREEN, zorder=2, linestyle="")
-            axis.plot([pair.value], [row], marker="o", color=BLUE, markersize=8, zorder=3, gid=drawing.tip(_tip(pair)))
-            alpha = "–" if pair.alpha is None else format_alpha(pair.alpha)
+            if pair.base_score is not None:
+                axis.plot([pair.base_score, pair.score], [row, row], color=GRID, linewidth=3, zorder=1)
+                axis.plot([pair.base_score], [row], marker="|", markersize=11, color=GREEN, zorder=2, linestyle="")
+            axis.plot([pair.score], [row], marker="o", color=BLUE, markersize=8, zorder=3, gid=drawing.tip(_tip(pair)))
             axis.annotate(
-                f"{pair.value:.3g}  (alpha {alpha})", (1.01, row), xycoords=("axes fraction", "data"), va="center",
+                f"{pair.score:.3g}  ({_chosen(pair)})", (1.01, row), xycoords=("axes fraction", "data"), va="center",
                 fontsize=9, annotation_clip=False,
             )  # fmt: skip
-        has_base = any(pair.base_value is not None for pair in ranked)
+        has_base = any(pair.base_score is not None for pair in ranked)
         axis.set_title(f"Pairs by {label}" + (" (green bar: the base alone)" if has_base else ""))
         axis.grid(visible=True, axis="x")
         axis.set_axisbelow(True)
@@ -53,12 +55,15 @@ def draw_ranking(pairs: Sequence[RankedPair], label: str, *, larger_is_better: b
         axis.margins(x=0.05, y=0.5 / max(1, len(ranked)))
         axis.tick_params(axis="y", length=0)
         axis.set_xlabel(label)
-        if not larger_is_better and min((pair.value for pair in ranked), default=0) >= 0:
+        if not larger_is_better and min((pair.score for pair in ranked), default=0) >= 0:
             axis.set_xlim(left=0)  # nothing can be better than 0
     return drawing
 
 
 def _tip(pair: RankedPair) -> str:
-    alpha = "nothing chosen" if pair.alpha is None else f"alpha {format_alpha(pair.alpha)}"
-    gain = "" if pair.base_value is None else f"\n{pair.value - pair.base_value:+.3g} against the base alone"
-    return f"{pair.name}: {pair.value:.4g} at {alpha}{gain}"
+    gain = "" if pair.base_score is None else f"\n{pair.score - pair.base_score:+.3g} against the base alone"
+    return f"{pair.name}: {pair.score:.4g} ({_chosen(pair)}){gain}"
+
+
+def _chosen(pair: RankedPair) -> str:
+    return "nothing chosen" if pair.chosen is None else candidate_label(pair.coefficient, pair.chosen)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from adamms.reporting.figures import Drawing, draw_answers, draw_divergence, draw_heatmap, draw_phases
-from adamms.reporting.report.story import Story, by_alpha
+from adamms.reporting.report.story import Story, by_value
 
 
 def draw(story: Story) -> list[Drawing]:
@@ -23,7 +23,7 @@ def answers(story: Story) -> Drawing | None:
     """What each candidate answers to a few prompts."""
     if not story.telling:
         return None
-    return draw_answers([one.answered for one in story.telling], story.alphas, story.chosen)
+    return draw_answers([one.answered for one in story.telling], story.values, story.chosen, story.coefficient)
 
 
 def tasks(story: Story) -> Drawing | None:
@@ -34,16 +34,18 @@ def tasks(story: Story) -> Drawing | None:
     # per prompt, so that tasks of different sizes can be compared
     scores = {name: _per_prompt(one) for name, one in found.items()}
     chosen = {name: one["alpha"] for name, one in found.items()}
-    return draw_heatmap(scores, chosen, f"{story.selection['metric']} per prompt (smaller is better)")
+    label = f"{story.selection['metric']} per prompt (smaller is better)"
+    return draw_heatmap(scores, chosen, label, story.coefficient, story.method)
 
 
 def accuracy(story: Story) -> Drawing | None:
     """The accuracy of each candidate for each task, where several were judged."""
     if len(story.judgements) < 2:
         return None
-    found = {name: by_alpha(one["accuracy"]) for name, one in story.judgements.items()}
+    found = {name: by_value(one["accuracy"]) for name, one in story.judgements.items()}
     chosen = {name: one["chosen"] for name, one in story.judgements.items()}
-    return draw_heatmap(found, chosen, "Accuracy on labelled prompts (% right)", "accuracy")
+    label = "Accuracy on labelled prompts (% right)"
+    return draw_heatmap(found, chosen, label, story.coefficient, story.method, "accuracy")
 
 
 def phases(story: Story) -> Drawing | None:
@@ -57,5 +59,5 @@ FIGURES: list[Callable[[Story], Drawing | None]] = [divergence, answers, tasks, 
 
 def _per_prompt(selection: Mapping[str, Any]) -> dict[float, float | None]:
     prompts = max(selection["prompts"]["used"], 1)
-    scores = by_alpha(selection["scores"]).items()
-    return {alpha: None if score is None else score / prompts for alpha, score in scores}
+    scores = by_value(selection["scores"]).items()
+    return {value: None if score is None else score / prompts for value, score in scores}

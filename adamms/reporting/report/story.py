@@ -11,11 +11,13 @@ from functools import cached_property
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from adamms.reporting.figures import Curve
 from adamms.reporting.report.telling import TellingPrompt, telling_prompts
 from adamms.runs.costs import read_costs
 from adamms.runs.responses import Responses
-from adamms.selecting.criteria.criterion import get_metric
+from adamms.selecting.criteria import get_criterion
 
 if TYPE_CHECKING:
     from adamms.mapping.plan import MergePlan
@@ -36,9 +38,10 @@ class Story:
         settings: all settings, as YAML.
         command: that ran the search.
         seconds: by phase.
-        tokens: generated, by alpha.
+        method: of merging.
+        tokens: generated, by candidate.
         judgements: what `evaluation.json` holds, where labels exist: task -> judgement; the only task has no name.
-        noise_floor: the divergence between two runs at one alpha, where it was measured and the metric is one of
+        noise_floor: the divergence between two runs of one candidate, where it was measured and the criterion is one of
             differences between neighbours.
         peaks: the most that was held at once: name -> value.
     """
@@ -55,6 +58,7 @@ class Story:
     noise_floor: float | None = None
     peaks: Mapping[str, float] = field(default_factory=dict)
     merged: str = ""
+    method: str = ""
 
     @classmethod
     def of(cls, run: RunFolder, plan: MergePlan, prompts: Sequence[Prompt], answers: Answers) -> Story:
@@ -62,17 +66,18 @@ class Story:
         selection = run.read(run.selection)
         command, settings = run.read_settings()
         tokens, responses = Counter[float](), Responses()
-        for alpha in sorted(by_alpha(selection["scores"])):
+        for value in sorted(by_value(selection["scores"])):
             for prompt in prompts:
-                if record := answers.get(alpha, prompt):
-                    tokens[alpha] += record.tokens
-                    responses.setdefault(alpha, {})[prompt.id] = record.response
+                if record := answers.get(value, prompt):
+                    tokens[value] += record.tokens
+                    responses.setdefault(value, {})[prompt.id] = record.response
         return cls(
             plan=plan,
             selection=selection,
             responses=responses,
             prompts=prompts,
             settings=settings,
+            method=method_of(settings),
             command=command,
             seconds=read_costs(run.costs),
             peaks=read_costs(run.costs, "peaks"),
@@ -83,9 +88,9 @@ class Story:
         )
 
     @property
-    def coefficient(self) -> str:
-        """The name of what was searched."""
-        return str(self.selection.get("coefficient", "alpha"))
+    def values(self) -> list[float]:
+        """The candidates: values of `coefficient`, ascending."""
+        return sorted(self.responses)
 
     @cached_property
     def telling(self) -> list[TellingPrompt]:
@@ -93,20 +98,22 @@ class Story:
         return telling_prompts(self.responses, self.prompts, self.chosen)
 
     @property
-    def alphas(self) -> list[float]:
-        return sorted(self.responses)
+    def coefficient(self) -> str:
+        """What was searched: alpha, or another coefficient of the method."""
+        return str(self.selection["coefficient"])
 
     @property
     def chosen(self) -> float | None:
-        alpha = self.selection["alpha"]
-        return None if alpha is None else float(alpha)
+        """The chosen value, for all prompts."""
+        chosen = self.selection["alpha"]
+        return None if chosen is None else float(chosen)
 
     @property
     def accuracy(self) -> dict[float, float]:
-        """alpha -> percentage right, the mean of all judged tasks; empty without labels."""
-        found = [by_alpha(judgement["accuracy"]) for judgement in self.judgements.values()]
+        """Value of the coefficient -> percentage right, the mean of all judged tasks; empty without labels."""
+        found = [by_value(judgement["accuracy"]) for judgement in self.judgements.values()]
         common = set.intersection(*map(set, found)) if found else set()
-        return {alpha: mean(accuracy[alpha] for accuracy in found) for alpha in sorted(common)}
+        return {value: mean(accuracy[value] for accuracy in found) for value in sorted(common)}
 
     @property
     def donor_accuracy(self) -> float | None:
@@ -116,19 +123,21 @@ class Story:
 
     def curve(self) -> Curve:
         """The divergence figure's data."""
-        excluded = by_alpha(self.selection.get("excluded", {}))
+        excluded = by_value(self.selection.get("excluded", {}))
         return Curve(
             metric=self.selection["metric"],
-            scores=by_alpha(self.selection["scores"]),
+            scores=by_value(self.selection["scores"]),
             chosen=self.chosen,
             prompts=int(self.selection["prompts"]["used"]),
-            band={alpha: (low, high) for alpha, (low, high) in by_alpha(self.selection.get("intervals", {})).items()},
-            excluded={alpha: why for alpha, why in excluded.items() if not why.startswith("end point")},
+            band={value: (low, high) for value, (low, high) in by_value(self.selection.get("intervals", {})).items()},
+            excluded={value: why for value, why in excluded.items() if not why.startswith("end point")},
             noise_floor=self.noise_floor,
             accuracy=self.accuracy,
             donor_accuracy=self.donor_accuracy,
             judged_tasks=len(self.judgements),
-            by_neighbours=get_metric(self.selection["metric"]).by_neighbours,
+            coefficient=self.coefficient,
+            method=self.method,
+            by_neighbours=get_criterion(self.selection["metric"]).by_neighbours,
         )
 
 
@@ -142,7 +151,7 @@ def noise_floor(selection: Mapping[str, Any]) -> float | None:
     """The divergence between two runs at one value, from what `selection.json` holds; None where it was not measured or
     the metric is none of differences between neighbours."""
     noise = selection.get("noise")
-    if not noise or not noise["asked"] or not get_metric(selection["metric"]).by_neighbours:
+    if not noise or not noise["asked"] or not get_criterion(selection["metric"]).by_neighbours:
         return None
     return float(selection["prompts"]["used"] * noise["differing"] / noise["asked"])
 
@@ -152,9 +161,15 @@ def chose(selection: Mapping[str, Any]) -> bool:
     return any(one["alpha"] is not None for one in (selection, *selection.get("tasks", {}).values()))
 
 
-def by_alpha(table: Mapping[str, Any]) -> dict[float, Any]:
+def by_value(table: Mapping[str, Any]) -> dict[float, Any]:
     """`{"0.3": x}` as `selection.json` writes it -> `{0.3: x}`"""
-    return {float(alpha): value for alpha, value in table.items()}
+    return {float(value): entry for value, entry in table.items()}
+
+
+def method_of(settings: str) -> str:
+    """The merging method that such settings name."""
+    found = yaml.safe_load(settings) or {}
+    return str(found.get("merging", {}).get("method", ""))
 
 
 def versions() -> dict[str, str]:

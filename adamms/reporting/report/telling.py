@@ -13,8 +13,8 @@ from adamms.selecting.normalize import plain
 if TYPE_CHECKING:
     from adamms.prompts.prompt import Prompt
 
-STABLE = "settled: around the chosen alpha the answer stays, elsewhere it changes"
-UNSTABLE = "unsettled: the chosen alpha answers otherwise than a neighbour"
+STABLE = "settled: around the chosen candidate the answer stays, elsewhere it changes"
+UNSTABLE = "unsettled: the chosen candidate answers otherwise than a neighbour"
 SAME = "the same everywhere"
 CHANGING = "changing"
 HOW_MANY = {STABLE: 4, UNSTABLE: 3, CHANGING: 4, SAME: 1}
@@ -31,13 +31,13 @@ class TellingPrompt:
 
 def telling_prompts(responses: Responses, prompts: Sequence[Prompt], chosen: float | None) -> list[TellingPrompt]:
     """At most eight or so, grouped by why they are shown; the most varied first within a group."""
-    alphas = sorted(responses)
+    values = sorted(responses)
     found: dict[str, list[TellingPrompt]] = {why: [] for why in HOW_MANY}
     for prompt in prompts:
-        if not all(prompt.id in responses[alpha] for alpha in alphas):
+        if not all(prompt.id in responses[value] for value in values):
             continue
-        answers = tuple(responses[alpha][prompt.id] for alpha in alphas)
-        why = _why([plain(answer) for answer in answers], None if chosen is None else alphas.index(chosen))
+        answers = tuple(responses[value][prompt.id] for value in values)
+        why = _why([plain(answer) for answer in answers], None if chosen is None else values.index(chosen))
         found[why].append(TellingPrompt(why, prompt, AnsweredPrompt(prompt.id, prompt.text, answers)))
     for group in found.values():
         group.sort(key=lambda telling: (-len(set(map(plain, telling.answered.answers))), telling.prompt.id))

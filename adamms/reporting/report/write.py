@@ -8,19 +8,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from adamms.mapping.table import count
 from adamms.reporting.figures import Drawing, spell_seconds
-from adamms.reporting.figures.palette import EQUAL
+from adamms.reporting.palette import EQUAL
 from adamms.reporting.report.drawings import draw
-from adamms.reporting.report.story import Story, by_alpha, versions
+from adamms.reporting.report.story import Story, by_value, versions
 from adamms.reporting.report.telling import TellingPrompt
+from adamms.reporting.tables import CHANGES, full_mean
 from adamms.reporting.templates import render
 from adamms.runs.values import format_value
 from adamms.searching.description import short_name
-from adamms.selecting.selection import END_POINT
+from adamms.selecting.contest import END_POINT
 from adamms.support.files import write_whole
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ def render_report(story: Story, drawings: Sequence[Drawing]) -> str:
         facts=_facts(story),
         figures={drawing.name: {"svg": drawing.svg(), "caption": drawing.caption} for drawing in drawings},
         groups=_groups(story.telling),
-        alphas=[(alpha, format_value(alpha)) for alpha in story.alphas],
+        changes=CHANGES,
+        values=[(value, format_value(value)) for value in story.values],
         tints=EQUAL,
         total=spell_seconds(sum(story.seconds.values())),
         phases=[(name, spell_seconds(value)) for name, value in story.seconds.items()],
@@ -70,18 +71,18 @@ def _candidates(story: Story) -> list[dict[str, Any]]:
     """A row a candidate."""
     selection = story.selection
     columns = {
-        "score": by_alpha(selection["scores"]),
-        "left": by_alpha(selection["left"]),
-        "right": by_alpha(selection["right"]),
-        "share": by_alpha(selection.get("bootstrap", {})),
+        "score": by_value(selection["scores"]),
+        "left": by_value(selection["left"]),
+        "right": by_value(selection["right"]),
+        "share": by_value(selection.get("bootstrap", {})),
         "accuracy": story.accuracy,
         "tokens": dict(story.tokens),
-        "why": {a: why.replace(END_POINT, "end point") for a, why in by_alpha(selection.get("excluded", {})).items()},
+        "why": {v: why.replace(END_POINT, "end point") for v, why in by_value(selection.get("excluded", {})).items()},
     }
     return [
-        {"alpha": format_value(alpha), "chosen": alpha == story.chosen}
-        | {name: values.get(alpha) for name, values in columns.items()}
-        for alpha in sorted(columns["score"])
+        {"value": format_value(value), "chosen": value == story.chosen}
+        | {name: column.get(value) for name, column in columns.items()}
+        for value in sorted(columns["score"])
     ]
 
 
@@ -89,25 +90,20 @@ def judged_rows(story: Story) -> list[dict[str, Any]]:
     """A row a judged task, and the means of several."""
     rows = []
     for task, one in story.judgements.items():
-        accuracy = by_alpha(one["accuracy"])
-        parents = {"base": accuracy.get(0.0), "donor": one["donor"]}
+        accuracy = by_value(one["accuracy"])
+        parents = {"base": accuracy.get(0.0) if story.coefficient == "alpha" else None, "donor": one["donor"]}
         values = {"chosen": accuracy[one["chosen"]], **parents, "oracle": accuracy[one["oracle"]]}
-        alphas = {"alpha": format_value(one["chosen"]), "best": format_value(one["oracle"])}
-        rows.append({"task": task, **alphas, **values, "regret": one["regret"], **_baselines(one)})
+        candidates = {"value": format_value(one["chosen"]), "best": format_value(one["oracle"])}
+        rows.append({"task": task, **candidates, **values, "regret": one["regret"], **_baselines(one)})
     if len(rows) > 1:
-        numbers = [name for name in rows[0] if name not in ("task", "alpha", "best")]
-        means = {name: _mean([row.get(name) for row in rows]) for name in numbers}
-        rows.append({"task": "mean", "alpha": "", "best": "", **means})
+        numbers = [name for name in rows[0] if name not in ("task", "value", "best")]
+        means = {name: full_mean([row.get(name) for row in rows]) for name in numbers}
+        rows.append({"task": "mean", "value": "", "best": "", **means})
     return rows
 
 
 def _baselines(judgement: Mapping[str, Any]) -> dict[str, float]:
     return {f"baseline {name}": value for name, value in judgement.get("baselines", {}).items()}
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return mean(known) if len(known) == len(values) else None
 
 
 def _facts(story: Story) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from adamms.reporting.figures.palette import DARK, css_variable
+from adamms.reporting.palette import DARK, css_variable
 
 
 def render(template: str, /, **values: Any) -> str:

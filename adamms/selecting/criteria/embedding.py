@@ -1,31 +1,31 @@
-"""The paper's embedding variant: 1 - cosine of sentence embeddings, summed over both neighbours."""
+"""The paper's embedding variant: 1 - the cosine of two answers' sentence embeddings, summed over both neighbours."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 
 from adamms.errors import UserError
-from adamms.selecting.criteria.criterion import Floats, Metric
+from adamms.selecting.criteria.criterion import Criterion, Floats, register
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
 Encoder = Callable[[list[str]], Floats]
-"""Texts [N] -> their vectors [N, D], of any length other than zero."""
+"""Texts [N] -> their embeddings [N, D], not normalised."""
 
 
 @lru_cache(maxsize=4)
-def embedding_metric(model: str = DEFAULT_MODEL) -> Metric:
-    """The metric for one sentence-transformers model (a Hub id or a folder), loaded when first used."""
-    name = "embedding" if model == DEFAULT_MODEL else f"embedding:{model}"
-    return metric_from_encoder(name, lambda texts: _load(model)(texts))
+def embedding(model: str) -> Criterion:
+    """The criterion of one sentence-transformers model (a Hub id or a folder), which is loaded when first used."""
+    return criterion_of(f"embedding:{model}", lambda texts: _load(model)(texts))
 
 
-def metric_from_encoder(name: str, encode: Encoder) -> Metric:
-    """The metric for any encoder; every different text is encoded once."""
+def criterion_of(name: str, encode: Encoder) -> Criterion:
+    """The criterion of any encoder; each distinct text is encoded once."""
     known: dict[str, Floats] = {}
 
     def vectors(texts: Sequence[str]) -> Floats:
@@ -41,15 +41,15 @@ def metric_from_encoder(name: str, encode: Encoder) -> Metric:
         apart[[one == other for one, other in zip(a, b, strict=True)]] = 0.0
         return np.asarray(apart.clip(0.0, 2.0))
 
-    return Metric(name, difference, combine="sum", counts=False)
+    return Criterion(name, difference, combine="sum")
 
 
 @lru_cache(maxsize=4)
 def _load(model: str) -> Encoder:
-    """An encoder on the processor; sentence-transformers is imported only here.
+    """A sentence-transformers model on the CPU; the library is imported only here.
 
     Raises:
-        UserError: sentence-transformers is not installed, or the model cannot be had.
+        UserError: sentence-transformers is not installed, or the model cannot be loaded.
     """
     try:
         library = importlib.import_module("sentence_transformers")
@@ -66,3 +66,6 @@ def _load(model: str) -> Encoder:
             f"sentence-embedding model {model} cannot be loaded ({reason}); give a folder or a Hub id"
         ) from error
     return lambda texts: np.asarray(encoder.encode(texts, show_progress_bar=False), dtype=np.float64)
+
+
+register(replace(criterion_of("embedding", lambda texts: _load(DEFAULT_MODEL)(texts)), with_argument=embedding))

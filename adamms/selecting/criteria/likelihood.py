@@ -1,4 +1,4 @@
-"""What the engine's own log-probabilities say of candidates: how sure they are, and how far neighbours are apart."""
+"""Criteria made of the engine's log-probabilities: how sure a candidate is, and how far neighbours are apart."""
 
 from __future__ import annotations
 
@@ -7,49 +7,56 @@ from collections.abc import Sequence
 import numpy as np
 
 from adamms.errors import UserError
-from adamms.runs.responses import Response
-from adamms.selecting.criteria.criterion import Floats, add_overall, metric
+from adamms.runs.record import Response
+from adamms.selecting.answer_table import AnswerTable
+from adamms.selecting.criteria.changes import meanings_differ
+from adamms.selecting.criteria.criterion import Criterion, Floats, register
 from adamms.selecting.normalize import plain
 
-SURE = 1e-6  # log-probabilities are stored rounded; nothing is more certain than this
+SMALLEST = 1e-6
+"""Probabilities are kept this far from 0 and 1: stored log-probabilities are rounded, and 0 has no logarithm."""
 
 
-def _unsure(rows: Sequence[Sequence[str]], parents: Sequence[Sequence[str]]) -> Floats:
-    """1 - the geometric mean of the probabilities of an answer's tokens: mean token log-probability, from 0 to 1.
+def unsureness(table: AnswerTable) -> Floats:
+    """1 - the geometric mean of the probabilities of an answer's tokens; [C, P], from 0 to 1.
 
-    What entropy minimisation (AdaMerging, Yang et al., ICLR 2024) lowers, seen on greedy answers. [A][P] -> [A, P]
+    What entropy minimisation lowers (AdaMerging, Yang et al., ICLR 2024), computed on greedy answers.
     """
-    means = [[np.mean(_logprobs(answer)) if _logprobs(answer) else 0.0 for answer in row] for row in rows]
-    return 1 - np.exp(np.array(means, dtype=np.float64))
+    return np.array([[_unsure(answer) for answer in row] for row in table.answers], dtype=np.float64)
 
 
-add_overall("logprob", _unsure)
+def _unsure(answer: str) -> float:
+    logprobs = _logprobs(answer)
+    return 1 - float(np.exp(np.mean(logprobs))) if logprobs else 0.0
 
 
-@metric("kl", combine="sum")
-def _divergence(left: Sequence[str], right: Sequence[str]) -> Floats:
-    """Token-level Kullback-Leibler divergence between two candidates along the answer that both give, from 0 to 1; 1
-    where they answer differently.
+def kl_divergences(left: Sequence[str], right: Sequence[str]) -> Floats:
+    """Token-level Kullback-Leibler divergence d of two candidates that give the same answer, as 1 - exp(-d); 1 where
+    they answer differently. [P], [P] -> [P]
 
-    Of each distribution only the chosen token's probability is known, so the others count as one outcome: a lower bound
-    of the true divergence (data processing inequality). Symmetric: the mean of both directions, d -> 1 - exp(-d).
+    Of each token's distribution only the chosen token's probability is known, so all other tokens count as one outcome:
+    this is a lower bound of the true divergence (data processing inequality). Symmetric: the mean of both directions.
     """
-    return np.array([_apart(a, b) for a, b in zip(left, right, strict=True)], dtype=np.float64)
+    return np.array([_kl_divergence(a, b) for a, b in zip(left, right, strict=True)], dtype=np.float64)
 
 
-def _apart(left: str, right: str) -> float:
+def _kl_divergence(left: str, right: str) -> float:
     p, q = (np.exp(np.array(_logprobs(answer))) for answer in (left, right))
     if plain(left) != plain(right) or len(p) != len(q):
         return 1.0
-    p, q = p.clip(SURE, 1 - SURE), q.clip(SURE, 1 - SURE)
-    both_ways = 0.5 * ((p - q) * (np.log(p / q) - np.log((1 - p) / (1 - q))))
-    return float(1 - np.exp(-both_ways.mean())) if len(p) else 0.0
+    p, q = p.clip(SMALLEST, 1 - SMALLEST), q.clip(SMALLEST, 1 - SMALLEST)
+    both_directions = 0.5 * ((p - q) * (np.log(p / q) - np.log((1 - p) / (1 - q))))
+    return float(1 - np.exp(-both_directions.mean())) if len(p) else 0.0
 
 
 def _logprobs(answer: str) -> tuple[float, ...]:
     if not isinstance(answer, Response) or answer.logprobs is None:
         raise UserError(
-            "logprob and kl need log-probabilities, which these answers have none of (`logprobs` in each line); let "
-            "pipelines/search.py give them, or choose another metric"
+            "logprob and kl need log-probabilities, which these answers do not have (`logprobs` in each line): "
+            "take the answers of a search, or choose another metric"
         )
     return answer.logprobs
+
+
+register(Criterion("logprob", meanings_differ, combine="sum", overall=unsureness))
+register(Criterion("kl", kl_divergences, combine="sum"))

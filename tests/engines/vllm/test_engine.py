@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("vllm")
 
-from adamms.checkpoint import Checkpoint
+from adamms.checkpoint import open_checkpoint
 from adamms.engines.engine import Answer, EngineSpec
 from adamms.engines.transformers_engine import TransformersEngine
 from adamms.engines.vllm.engine import VllmEngine
@@ -19,7 +19,7 @@ from adamms.merging.recipe import Recipe
 from adamms.merging.to_disk import merge_to_disk
 from adamms.prompts.prompt import Prompt
 from tests.support.specs import tiny_spec, without
-from tests.support.trained_models import tiny_prompts
+from tests.support.tiny_models import tiny_prompts
 
 Tiny = Callable[[str], Path]
 ALPHAS = (0.3, 0.6)
@@ -64,9 +64,9 @@ def qwen(tiny: Tiny) -> VllmEngine:
 
 def fresh_answers(spec: EngineSpec, alpha: float, folder: Path, prompts: Sequence[Prompt]) -> list[Answer]:
     """What a new engine answers that loaded the exported checkpoint, and never moves."""
-    base, donor = Checkpoint.open(spec.plan.base.location), Checkpoint.open(spec.plan.donor.location)
+    base, donor = open_checkpoint(spec.plan.base.location), open_checkpoint(spec.plan.donor.location)
     merge_to_disk(spec.plan, base, donor, Recipe(alpha=alpha), folder)
-    digest = Checkpoint.open(str(folder)).digest
+    digest = open_checkpoint(str(folder)).digest
     exported = dataclasses.replace(spec.plan.base, location=str(folder), digest=digest)
     return start(dataclasses.replace(spec, plan=dataclasses.replace(spec.plan, base=exported))).generate(prompts)
 

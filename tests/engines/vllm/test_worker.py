@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from adamms.checkpoint import Checkpoint
+from adamms.checkpoint import open_checkpoint
 from adamms.engines.digest import WeightsDigest
 from adamms.engines.originals import HeldTensors
 from adamms.engines.vllm.worker import FUSED, names_to_load
@@ -61,7 +61,7 @@ def test_held_tensors_are_those_of_the_checkpoint(tmp_path: Path) -> None:
 
     save_file({"a": torch.randn(4, 3), "b": torch.randn(5)}, tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text("{}")
-    checkpoint = Checkpoint.open(str(tmp_path))
+    checkpoint = open_checkpoint(str(tmp_path))
     held = HeldTensors(checkpoint, ["a"], torch.device("cpu"), lambda tensor: tensor.clone())
     for name, start, stop in (("a", 2, 7), ("a", 0, None), ("b", 1, 3)):
         assert held.read(name, start, stop).equal(checkpoint.read(name, start, stop))

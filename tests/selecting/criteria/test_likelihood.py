@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adamms.errors import UserError
-from adamms.runs.responses import Response, read_responses
-from adamms.selecting.criteria.criterion import get_metric
+from adamms.runs.record import Response
+from adamms.runs.responses import read_responses
+from adamms.selecting.criteria import get_criterion
 from adamms.selecting.selection import select
 
 LOGPROBS = st.lists(st.floats(-8.0, -0.001), min_size=1, max_size=6)
@@ -28,7 +29,7 @@ def test_neighbours_that_answer_alike_are_as_far_apart_as_their_coins(first: lis
     second = data.draw(st.lists(st.floats(-8.0, -0.001), min_size=len(first), max_size=len(first)))
     coins = [(math.exp(a), math.exp(b)) for a, b in zip(first, second, strict=True)]
     mean = sum((kl(p, q) + kl(q, p)) / 2 for p, q in coins) / len(coins)
-    apart = get_metric("kl").difference
+    apart = get_criterion("kl").difference
     found = apart([Response("cat", first)], [Response("cat", second)])[0]
     assert found == pytest.approx(1 - math.exp(-mean), abs=1e-6)
     assert apart([Response("cat", second)], [Response("cat", first)])[0] == pytest.approx(found)
@@ -41,9 +42,9 @@ def test_the_surest_candidate_is_chosen_by_logprob() -> None:
     answers = {
         alpha: {f"p{n}": Response(f"{alpha} {n}", [mean, mean]) for n in range(5)} for alpha, mean in sure.items()
     }
-    chosen = select(answers, "logprob")
-    assert chosen.alpha == 0.2, "the surest that is no end point"
-    assert chosen.scores[0.3] == pytest.approx(5 * (1 - math.exp(-0.7)))
+    found = select(answers, "logprob")
+    assert found.chosen == 0.2, "the surest that is no end point"
+    assert found.scores[0.3] == pytest.approx(5 * (1 - math.exp(-0.7)))
 
 
 def test_they_are_read_from_files_and_missed_where_there_are_none(tmp_path: Path) -> None:
@@ -56,7 +57,7 @@ def test_they_are_read_from_files_and_missed_where_there_are_none(tmp_path: Path
     assert answer == "cat"
     assert isinstance(answer, Response)
     assert answer.logprobs == (-0.1, -0.2)
-    assert select(found, "kl").alpha == 0.1
+    assert select(found, "kl").chosen == 0.1
     (tmp_path / "without.jsonl").write_text("".join(json.dumps({**row, "logprobs": None}) + "\n" for row in rows))
     for metric in ("kl", "logprob", "either+kl"):
         with pytest.raises(UserError, match="need log-probabilities"):

@@ -1,0 +1,5 @@
+"""`python -m adamms`: the `adamms` command."""
+
+from adamms.cli import main
+
+main()

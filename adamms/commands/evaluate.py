@@ -1,0 +1,112 @@
+"""`adamms evaluate`: judge a finished search by labelled prompts, or by lmms-eval.
+
+Labels are read here and nowhere else; a search never sees them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from adamms.commands.settings import EvaluateSettings
+from adamms.errors import UserError
+from adamms.judging.judgement import Judgement, judge, read_labels
+from adamms.judging.labelled import answer_by_baselines, answer_by_donor, answer_labelled
+from adamms.judging.lmms_eval import check_lmms_eval, run_lmms_eval
+from adamms.prompts.tasks import Tasks, all_prompts, load_tasks
+from adamms.reporting.report import Story, write_report
+from adamms.runs.run_folder import RunFolder
+from adamms.searching.coefficient import SearchedCoefficient
+from adamms.searching.study import Study
+from adamms.searching.warm_engines import WarmEngines
+from adamms.tracking import Tracking
+
+LOG = logging.getLogger(__name__)
+
+
+def evaluate(settings: EvaluateSettings) -> dict[str, Judgement]:
+    """Judges every task that something was chosen for, and has lmms-eval evaluate the winner where it is asked to.
+
+    Returns:
+        Task -> judgement; the only task is called after its file.
+
+    Raises:
+        UserError: no finished search is there, labels are missing, or something else that the user can mend.
+    """
+    run = RunFolder(Path(settings.run_dir))
+    check_lmms_eval(settings.lmms_eval, run.merged)
+    labelled = settings.labelled.path or settings.labelled.tasks or settings.baselines or not settings.lmms_eval.tasks
+    tasks = load_tasks(settings.labelled) if labelled else {}
+    files = {task: Path(settings.labelled.tasks[task] if task else settings.labelled.path) for task in tasks}
+    labels = {task: read_labels(file, tasks[task], prefix=task) for task, file in files.items()}
+    selections = read_selections(run, list(tasks)) if tasks else {}
+    study = Study.of(settings)
+    judgements: dict[str, Judgement] = {}
+    if tasks:
+        found = judge_tasks(settings, study, tasks, labels, selections)
+        judgements = {task or files[""].stem: judgement for task, judgement in found.items()}
+        save(settings, study, judgements)
+    if settings.lmms_eval.tasks:
+        figures = run_lmms_eval(settings.lmms_eval, run.merged, run.folder / "lmms-eval")
+        run.write(run.lmms_eval, figures)
+    with Tracking(settings.tracking, run):
+        pass  # delivers what is new
+    return judgements
+
+
+def judge_tasks(
+    settings: EvaluateSettings,
+    study: Study,
+    tasks: Tasks,
+    labels: Mapping[str, dict[str, str]],
+    selections: Mapping[str, dict[str, Any]],
+) -> dict[str, Judgement]:
+    """Has candidates, donor and baselines answer the labelled prompts; answers are stored as the search's are."""
+    prompts = all_prompts({task: tasks[task] for task in selections})
+    asked = SearchedCoefficient.of(settings.merging, settings.searching).check(settings.searching.alphas)
+    values = sorted({*asked, *(selection["alpha"] for selection in selections.values())})
+    methods = {method: study.of_method(method) for method in settings.baselines}
+    with WarmEngines(settings.ray) as engines:
+        candidates = answer_labelled(study, engines, values, prompts)
+        baselines = answer_by_baselines(methods, engines, prompts)
+        donor = answer_by_donor(study, engines, prompts)
+    return {
+        task: judge(selection["alpha"], _scores(selection), candidates, labels[task], donor, baselines)
+        for task, selection in selections.items()
+    }
+
+
+def save(settings: EvaluateSettings, study: Study, judgements: Mapping[str, Judgement]) -> None:
+    """evaluation.json, and the report anew."""
+    run = study.run
+    found = {task: judgement.to_json() for task, judgement in judgements.items()}
+    run.write(run.evaluation, found if settings.labelled.tasks else next(iter(found.values())))
+    prompts = all_prompts(load_tasks(settings.prompts))
+    write_report(Story.of(run, study.pair.plan, prompts, study.answers()), run)
+
+
+def read_selections(run: RunFolder, tasks: list[str]) -> dict[str, dict[str, Any]]:
+    """What the search chose for each task; the one for all where it did not search that task by itself.
+
+    Raises:
+        UserError: there was no search, or it chose nothing for any of the tasks.
+    """
+    selection: dict[str, Any] | None = run.read(run.selection)
+    if selection is None:
+        raise UserError(f"{run.selection}: not found; run `adamms search` with the same settings first")
+    found = {task: selection.get("tasks", {}).get(task, selection) for task in tasks}
+    chosen = {task: one for task, one in found.items() if one["alpha"] is not None}
+    if not chosen:
+        raise UserError(
+            f"{run.selection}: the search chose nothing, so there is no choice to judge ({selection['verdict']}); "
+            "search again with smaller or other searching.alphas"
+        )
+    for task in found.keys() - chosen.keys():
+        LOG.warning("%s is not judged: the search chose nothing for it (%s)", task, found[task]["verdict"])
+    return chosen
+
+
+def _scores(selection: Mapping[str, Any]) -> dict[float, float | None]:
+    return {float(value): score for value, score in selection["scores"].items()}

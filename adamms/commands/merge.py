@@ -1,0 +1,43 @@
+"""`adamms merge`: one checkpoint from two models, with coefficients that are given."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from adamms.mapping import plan_pair
+from adamms.merging.config import MergeSettings
+from adamms.merging.pair import merge_pair
+from adamms.merging.recipe import Recipe
+from adamms.merging.staging import check_output
+from adamms.merging.to_disk import check_ancestor
+
+LOG = logging.getLogger(__name__)
+
+
+def merge(settings: MergeSettings, alpha: float | None, output: Path, smoke: bool = False, force: bool = False) -> Path:
+    """Opens the models, plans, and writes the merged checkpoint to `output`, which it returns.
+
+    Args:
+        alpha: None for a method that finds the donor's weight by itself.
+        smoke: load the result and ask it one question; it appears only if it answers.
+        force: replace an existing `output`.
+
+    Raises:
+        UserError: whatever the user can mend of the settings, the models or the disk.
+    """
+    recipe = Recipe.of(settings.merging, alpha)
+    if alpha is not None and not recipe.rule.uses_alpha:
+        LOG.warning("%s finds the donor's weight by itself; alpha is not used", recipe.method)
+    check_output(output, force)
+    check_ancestor(recipe, settings.ancestor)
+    pair = plan_pair(settings if recipe.rule.needs_ancestor else replace(settings, ancestor=None))
+    return merge_pair(settings, pair, recipe, output, force=force, check=_smoke_test if smoke else None)
+
+
+def _smoke_test(folder: Path) -> None:
+    from adamms.merging.smoke import ask
+
+    print(f"smoke test, the merged model answers: {ask(folder)!r}", file=sys.stderr)

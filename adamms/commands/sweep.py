@@ -1,0 +1,110 @@
+"""`adamms sweep`: searches for many pairs, with one method or several, over the same tasks; one ranked table."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from adamms.commands.search import carry_out, status_of
+from adamms.commands.settings import SweepSettings
+from adamms.errors import UserError
+from adamms.reporting import ranking
+from adamms.runs.run_folder import RunFolder
+from adamms.searching.budget import Budget
+from adamms.searching.description import settings_text
+from adamms.searching.events import Events
+from adamms.searching.search import Found, Search
+from adamms.searching.warm_engines import WarmEngines
+from adamms.support.ray_session import ray_session, warn_if_temporary
+from adamms.sweeping.cells import cells_of, is_finished, mark_finished, prepare_cells
+from adamms.sweeping.lanes import Result, lanes_of, run_lanes
+from adamms.tracking import Tracking, wake_all
+
+
+def sweep(settings: SweepSettings, force: bool = False) -> list[ranking.RankedSearch]:
+    """Runs what is missing of a sweep, side by side within the cluster; gives the ranked rows.
+
+    Raises:
+        UserError: no search can begin. One that fails later has a row that says so.
+    """
+    run, budget = RunFolder(Path(settings.run_dir)), Budget(settings.budget)
+    cells = cells_of(settings)
+    searches, failed = prepare_cells(cells, force)
+    if not searches:
+        raise UserError("; ".join(f"{name}: {error}" for name, error in failed.items()))
+    warn_if_temporary(run.folder)
+    rows = {name: ranking.failed_search(name, error) for name, error in failed.items()}
+    unchanged = {name for name, search in searches.items() if is_finished(search)}
+    rows |= {name: ranking.finished_search(name, "unchanged", searches[name].run) for name in unchanged}
+    todo = {name: search for name, search in searches.items() if name not in unchanged}
+
+    tracking = replace(settings.tracking, uri=settings.tracking.address(run.folder))  # one for all searches
+    run.describe(key_of(run.folder), run.folder.name, parameters(settings))
+    run.write_settings(*settings_text(settings))
+    with Tracking(tracking, run) as tracked, status_of(run, Events((tracked,), run)), ExitStack() as stack:
+        lanes = start(stack, settings) if todo else 0
+
+        def carry(search: Search, engines: WarmEngines, name: str) -> Found:
+            return carry_out(search, engines, budget, tracking, title=name, sweep=run)
+
+        for name, result in run_lanes(todo, min(lanes, len(todo)), settings.ray, budget, carry, wake_all):
+            rows[name] = settle(name, todo[name], result)
+            write(run, rows.values(), budget, len(cells))
+        order = write(run, rows.values(), budget, len(cells))
+        ranking.draw(order, settings.searching.metric, run.figures)
+        return order
+
+
+def start(stack: ExitStack, settings: SweepSettings) -> int:
+    """Ray is up until the stack ends; how many searches it has room for."""
+    import ray
+
+    stack.enter_context(ray_session(settings.ray.address))
+    return lanes_of(settings.engine, settings.sweep.lanes, ray.cluster_resources())
+
+
+def settle(name: str, search: Search, result: Result) -> ranking.RankedSearch:
+    """A search's row; one that ended by itself need not be run again."""
+    if isinstance(result, Exception):
+        return ranking.failed_search(name, result)
+    row = ranking.finished_search(name, "finished", search.run)
+    if row.status == "finished":
+        mark_finished(search)
+    return row
+
+
+def write(
+    run: RunFolder, rows: Iterable[ranking.RankedSearch], budget: Budget, searches: int
+) -> list[ranking.RankedSearch]:
+    """The ranked table so far, and what it took; gives the rows in their order."""
+    order = ranking.ranked(rows)
+    run.write(run.sweep, ranking.to_json(order))
+    run.write(run.costs, {"gpu_hours": budget.gpu_hours, "searches": searches})
+    return order
+
+
+def key_of(folder: Path) -> str:
+    """Identifies the sweep on the dashboard: by its folder, as a search is."""
+    return hashlib.sha256(f"sweep {folder.resolve()}".encode()).hexdigest()[:16]
+
+
+def parameters(settings: SweepSettings) -> dict[str, str]:
+    """What the sweep's run on the dashboard says."""
+    sweep, prompts = settings.sweep, settings.prompts
+    return {
+        "pairs": ", ".join(sweep.pairs),
+        "methods": ", ".join(sweep.methods),
+        "tasks": ", ".join(prompts.tasks) or prompts.path,
+        "metric": settings.searching.metric,
+        "run_dir": str(Path(settings.run_dir).resolve()),
+    }
+
+
+def raise_failures(rows: list[ranking.RankedSearch]) -> None:
+    """Raise UserError if a search failed; the others are finished all the same."""
+    bad = [row.name for row in rows if row.status == ranking.FAILED]
+    if bad:
+        raise UserError(f"{len(bad)} of {len(rows)} searches failed, see their notes: {', '.join(bad)}")

@@ -1,0 +1,44 @@
+"""What Ray says when a call to an engine fails, as the pool needs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from adamms.errors import UserError
+
+RAISED_STARTS = 2  # an engine that raises while starting would raise again: it is tried once more
+STARTS = 3  # one whose process dies while starting may have lacked memory for a while
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a call failed.
+
+    Attributes:
+        reason: in one line, without Ray's remote traceback.
+        raised: the engine raised, and its process lives on; otherwise the process is gone.
+        starts: how often in a row an engine may fail like this while starting before it is given up.
+        user_error: the error itself, where it is one that the user can mend.
+    """
+
+    reason: str
+    raised: bool
+    starts: int
+    user_error: UserError | None = None
+
+    @classmethod
+    def of(cls, error: Exception) -> Failure:
+        """What one of Ray's errors means."""
+        import ray
+
+        cause = getattr(error, "cause", None) or error
+        reason = f"{type(cause).__name__}: {_first_line(cause)}"
+        if isinstance(error, ray.exceptions.RayTaskError):
+            return cls(reason, True, RAISED_STARTS, cause if isinstance(cause, UserError) else None)
+        # Ray restarts actors without end, so one that it calls dead cannot come back.
+        starts = 0 if isinstance(error, ray.exceptions.ActorDiedError) else STARTS
+        return cls(f"its process died (out of memory?): {_first_line(error)}", False, starts)
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "")

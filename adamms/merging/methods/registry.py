@@ -1,0 +1,46 @@
+"""The merge methods by name: a class that is decorated with `register` can be merged with and searched over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from adamms.merging.methods.coefficient import Coefficient, coefficients
+from adamms.merging.methods.method import Method
+
+METHODS: dict[str, type[Method]] = {}
+Kind = TypeVar("Kind", bound=type[Method])
+
+
+def register(name: str) -> Callable[[Kind], Kind]:
+    """Makes a method known as `merging.method=name`: written above `@dataclass(frozen=True)`.
+
+    Raises:
+        ValueError: another method has the name.
+    """
+
+    def add(method: Kind) -> Kind:
+        if name in METHODS:
+            raise ValueError(f"{name}: registered twice, as {METHODS[name].__qualname__} and {method.__qualname__}")
+        METHODS[name] = method
+        return method
+
+    return add
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A method as `--help` shows it: the first sentences of its docstring, and its coefficients besides alpha."""
+
+    summary: str
+    coefficients: tuple[Coefficient, ...]
+
+
+def describe_methods() -> dict[str, Description]:
+    """Describes every method, by name in alphabetical order."""
+    found = {}
+    for name, method in sorted(METHODS.items()):
+        summary = " ".join((method.__doc__ or "").split("\n\n")[0].split())
+        found[name] = Description(summary, tuple(c for c in coefficients(method).values() if c.name != "alpha"))
+    return found

@@ -1,0 +1,50 @@
+"""What the dashboard shows of each candidate beside what it cost: divergences, their parts, and degeneracy rates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from adamms.runs.responses import Responses
+from adamms.runs.values import format_value
+from adamms.searching.candidates import CandidateBook
+from adamms.searching.goal import Goal
+from adamms.selecting.answer_table import AnswerTable
+from adamms.selecting.criteria import get_criterion
+from adamms.selecting.divergence import divergence_of
+from adamms.selecting.selection import Selection
+
+ALWAYS = ("either", "sum")
+"""Cheap counts, shown for every candidate whichever criterion chooses."""
+Scores = dict[str, dict[str, float]]
+"""candidate's value as `format_value` writes it -> name -> number"""
+
+
+def candidate_scores(goals: Mapping[str, Goal], book: CandidateBook) -> Scores:
+    """By the names `either`, `left`, ..., and of several tasks `TASK/either`, ... too.
+
+    A candidate that took part in several rounds has the values of the last, the finest.
+    """
+    found: Scores = {}
+    for name, goal in goals.items():
+        for responses, one in goal.reviewed(book):
+            for value, numbers in scores_of(one.selection, responses, goal.parents).items():
+                prefixed = {f"{name}/{key}" if name else key: number for key, number in numbers.items()}
+                found.setdefault(format_value(value), {}).update(prefixed)
+    return found
+
+
+def scores_of(
+    selection: Selection, responses: Responses, parents: Sequence[Mapping[str, str]] = ()
+) -> dict[float, dict[str, float]]:
+    """Every candidate's; what is not there is left out."""
+    answers = AnswerTable.of(responses, parents)
+    table: dict[float, dict[str, float]] = {value: {} for value in answers.values}
+    for name in dict.fromkeys((*ALWAYS, selection.criterion)):
+        divergence = divergence_of(answers, get_criterion(name), selection.endpoints)
+        for value, score in zip(answers.values, divergence.score.sum(axis=1), strict=True):
+            table[value][name] = float(score)
+    for value, numbers in table.items():
+        sides = {"left": selection.left[value], "right": selection.right[value]}
+        numbers.update({side: part for side, part in sides.items() if part is not None})
+        numbers.update({f"rate_{fault}": rate for fault, rate in selection.degeneracy[value].rates.items()})
+    return {value: {k: v for k, v in numbers.items() if v == v} for value, numbers in table.items()}

@@ -1,0 +1,89 @@
+"""A study: everything that stays the same while candidates come and go; built once for whatever asks for answers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from adamms.engines.asking import asking_digest
+from adamms.engines.engine import EngineSpec
+from adamms.mapping import PlannedPair, plan_pair
+from adamms.mapping.pair import plan_alone
+from adamms.merging.recipe import Recipe
+from adamms.merging.to_disk import check_ancestor
+from adamms.runs.answers import Answers
+from adamms.runs.run_folder import RunFolder
+from adamms.searching.coefficient import SearchedCoefficient
+from adamms.searching.config import StudySettings
+
+ITSELF = 0.0
+"""The value that a parent's own answers are stored under: nothing is merged into it."""
+EVEN = 0.5
+"""The donor's weight in baselines that take one: both parents alike, as their authors do."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A pair with its plan, the coefficient that varies, the engine that answers, and the folder of it all."""
+
+    settings: StudySettings
+    pair: PlannedPair
+    coefficient: SearchedCoefficient
+    engine: EngineSpec
+    run: RunFolder
+
+    @classmethod
+    def of(cls, settings: StudySettings) -> Study:
+        """Reads the models' headers, plans, and checks that they belong together.
+
+        Raises:
+            UserError: a model cannot be had, the two cannot be merged, or the method has no such coefficient.
+        """
+        return cls._planned(settings, SearchedCoefficient.of(settings.merging, settings.searching))
+
+    def of_method(self, method: str) -> Study:
+        """The same pair merged by another method with its own defaults, both parents weighing the same.
+
+        Raises:
+            UserError: an unknown method, or one that needs the ancestor where none is given.
+        """
+        return self._planned(self.settings, SearchedCoefficient("alpha", Recipe(method, EVEN)))
+
+    def of_donor(self) -> Study:
+        """The donor in its own architecture, nothing merged: for asking it the same prompts."""
+        plan = plan_alone(self.pair.donor)
+        engine = EngineSpec(plan, self.settings.engine, self.settings.mapping.donor_architecture)
+        pair = PlannedPair(plan, self.pair.donor, self.pair.donor, None)
+        return replace(self, pair=pair, coefficient=SearchedCoefficient("alpha", Recipe()), engine=engine)
+
+    def answers(self, name: str = "responses") -> Answers:
+        """The stored answers in a folder of the run folder."""
+        engine = self.settings.engine
+        return Answers(self.run.folder / name, self.asked(), {"kind": engine.kind, "dtype": engine.dtype})
+
+    def asked(self) -> dict[str, Any]:
+        """Everything that an answer depends on but the candidate's value, the prompt and the engine."""
+        engine = self.settings.engine
+        return {
+            "plan": self.pair.plan.fingerprint,
+            "recipe": self.coefficient.fixed(),
+            "asking": asking_digest(self.pair.base.folder),
+            "max_tokens": engine.max_tokens,
+            "stop": list(engine.stop),
+        }
+
+    @property
+    def key(self) -> str:
+        """Identifies the study among all that ever went to one dashboard."""
+        text = f"{self.run.folder.resolve()}\n{json.dumps(self.asked(), sort_keys=True)}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @classmethod
+    def _planned(cls, settings: StudySettings, coefficient: SearchedCoefficient) -> Study:
+        check_ancestor(coefficient.recipe, settings.ancestor)
+        pair = plan_pair(settings if coefficient.recipe.rule.needs_ancestor else replace(settings, ancestor=None))
+        engine = EngineSpec(pair.plan, settings.engine, settings.mapping.base_architecture)
+        return cls(settings, pair, coefficient, engine, RunFolder(Path(settings.run_dir)))

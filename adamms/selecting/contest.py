@@ -1,0 +1,72 @@
+"""One comparison of all candidates: their scores, which of them can be chosen, and the one that wins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from adamms.selecting.answer_table import AnswerTable
+from adamms.selecting.criteria import Criterion, get_criterion
+from adamms.selecting.criteria.criterion import Floats
+from adamms.selecting.degeneracy import Degeneracy, Limits, degeneracy_of
+from adamms.selecting.divergence import Divergence, Endpoints, divergence_of
+from adamms.selecting.resampling import DIGITS, Rows, winners_of
+
+END_POINT = "end point: it has one neighbour only and is never chosen (unless endpoints is one_sided)"
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What a choice is made from. Candidates are the rows of `table`."""
+
+    table: AnswerTable
+    divergence: Divergence
+    degeneracy: dict[float, Degeneracy]
+    """Value -> what the guard against collapsed candidates found."""
+    excluded: dict[float, str]
+    """Value -> why this candidate cannot be chosen."""
+
+    @classmethod
+    def of(
+        cls,
+        responses: Mapping[float, Mapping[str, str]],
+        criterion: str | Criterion,
+        endpoints: Endpoints,
+        prompts: Mapping[str, str] | None,
+        limits: Limits | None,
+        parents: Sequence[Mapping[str, str]],
+    ) -> Contest:
+        """Compare the candidates; arguments and errors are those of `select`."""
+        table = AnswerTable.of(responses, parents)
+        criterion = get_criterion(criterion) if isinstance(criterion, str) else criterion
+        divergence = divergence_of(table, criterion, endpoints)
+        degeneracy = degeneracy_of(table, prompts, limits)
+        reasons = {
+            value: "; ".join([*degeneracy[value].reasons, *([] if scored else [END_POINT])])
+            for value, scored in zip(table.values, divergence.scored, strict=True)
+        }
+        return cls(table, divergence, degeneracy, {value: why for value, why in reasons.items() if why})
+
+    @property
+    def eligible(self) -> Rows:
+        """Which candidates can be chosen. [C]"""
+        return np.array([value not in self.excluded for value in self.table.values])
+
+    @property
+    def totals(self) -> Floats:
+        """Every candidate's score summed over the prompts, rounded so that equal ones are equal; NaN for none. [C]"""
+        return np.asarray(np.round(self.divergence.score.sum(axis=1), DIGITS))
+
+    @property
+    def winner(self) -> int | None:
+        """The row of the candidate that is chosen; None where none can be."""
+        if not self.eligible.any():
+            return None
+        return int(winners_of(self.totals, self.divergence.both.sum(axis=1), self.eligible))
+
+    @property
+    def chosen(self) -> float | None:
+        """The value of the candidate that is chosen; None where none can be."""
+        return None if self.winner is None else self.table.values[self.winner]

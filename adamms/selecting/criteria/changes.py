@@ -1,0 +1,24 @@
+"""The paper's two criteria: on how many prompts does the answer change from one candidate to the next?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from adamms.selecting.criteria.criterion import Criterion, Floats, register
+from adamms.selecting.normalize import normalize_answer, plain
+
+
+def texts_differ(left: Sequence[str], right: Sequence[str]) -> Floats:
+    """1 where two answers differ as texts (case and surrounding space aside), else 0. [P], [P] -> [P]"""
+    return np.array([plain(a) != plain(b) for a, b in zip(left, right, strict=True)], dtype=np.float64)
+
+
+def meanings_differ(left: Sequence[str], right: Sequence[str]) -> Floats:
+    """Like `texts_differ`, but `A cat.` and `cat` are one answer, and so are `two` and `2`."""
+    return np.array([normalize_answer(a) != normalize_answer(b) for a, b in zip(left, right, strict=True)], np.float64)
+
+
+register(Criterion("either", texts_differ, combine="either"))  # the paper's appendix B and its released code
+register(Criterion("sum", texts_differ, combine="sum"))  # the paper's Algorithm 1
