@@ -177,8 +177,8 @@ def test_what_labels_and_lmms_eval_say_is_shown(tmp_path: Path, config: Tracking
     run = write_search(tmp_path / "run")
     judged = {"accuracy": {"0.0": 40.0, "0.5": 60.0}, "regret": 2.0}
     other = {"accuracy": {"0.0": 20.0, "0.5": 30.0}, "regret": 4.0}
-    figures = {"ocrbench/accuracy": 0.25}
-    run.write(run.evaluation, {"ocr": judged, "vqa": other, "lmms_eval": figures})
+    run.write(run.evaluation, {"ocr": judged, "vqa": other})
+    run.write(run.lmms_eval, {"ocrbench/accuracy": 0.25})
     deliver(run, server)
     (parent,) = runs_of(config, "tags.`adamms.kind` = 'search'")
     (chosen,) = runs_of(config, "tags.chosen = 'true'")
@@ -256,7 +256,7 @@ def test_a_wrong_password_loses_nothing(
 
 
 def test_a_delivery_that_is_cut_anywhere_goes_on_without_duplicates(tmp_path: Path, config: TrackingConfig) -> None:
-    """Whatever the server dies at or we are killed at, before or after it did as it was asked, the end is the same."""
+    """Whatever the server dies at or we are killed at, before or after it was done, the end is the same."""
     run, first = write_search(tmp_path / "run"), f"sqlite:///{tmp_path}/first.db"
     shutil.copy(tmp_path / "mlflow.db", tmp_path / "first.db")
     deliver(run, Server(first, config.experiment))
