@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
-REST = 4.0
+REST = 9.0
 """After a delivery the thread rests this many times as long as it took, so that large runs are not slowed down."""
 _OPEN: set[Tracking] = set()
 
