@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from adamms.checkpoint import Checkpoint
 from adamms.checkpoint.checkpoint import total_bytes
 from adamms.checkpoint.stage import stage
-from adamms.mapping.plan import MergePlan
+from adamms.mapping.plan import MergePlan, TensorPlan
 from adamms.merging import Originals, TensorSource
 from adamms.merging.reader import Reader
 
@@ -20,16 +20,12 @@ if TYPE_CHECKING:
 HEADROOM = 2 << 30  # GPU or host memory that is left to others
 
 
-def nearby_originals(plan: MergePlan, base_names: Iterable[str], device: torch.device) -> Originals:
-    """The models of a plan, with what a move reads of them on `device`.
-
-    Args:
-        base_names: what it reads of the base.
-    """
-    pieces = [piece for tensor in plan.merged for piece in tensor.pieces]
+def nearby_originals(plan: MergePlan, tensors: Sequence[TensorPlan], device: torch.device) -> Originals:
+    """The models of a plan, with what these of its tensors need kept on `device`."""
+    pieces = [piece for tensor in tensors for piece in tensor.pieces]
     origins = [piece.ancestor for piece in pieces if piece.ancestor]
     return Originals(
-        nearby(stage(plan.base), base_names, device),
+        nearby(stage(plan.base), (tensor.name for tensor in tensors), device),
         nearby(stage(plan.donor), (piece.donor for piece in pieces), device),
         nearby(stage(plan.ancestor), origins, device) if plan.ancestor else None,
     )

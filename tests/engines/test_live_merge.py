@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import queue
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from math import prod
 
@@ -10,7 +12,7 @@ import pytest
 import torch
 
 from adamms.engines import live_merge
-from adamms.engines.live_merge import LiveMerge
+from adamms.engines.live_merge import LiveMerge, Ranks
 from adamms.engines.originals import nearby_originals
 from adamms.mapping.plan import MergePlan
 from adamms.merging import Originals, Recipe, gather_statistics
@@ -53,7 +55,7 @@ def test_bits_and_digest_do_not_depend_on_threads_blocks_or_the_live_dtype(
         monkeypatch.setattr(live_merge, "CHUNK_ELEMENTS", min(block, 1 << 17))
         monkeypatch.setattr(live_merge, "AHEAD_BYTES", ahead)
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        originals = nearby_originals(plan, [tensor.name for tensor in plan.tensors], CPU)
+        originals = nearby_originals(plan, plan.tensors, CPU)
         merge = LiveMerge(plan, originals, recipe, CPU)
         names = []
         for tensor, weight in merge.into(plan.tensors, lambda tensor: torch.empty(prod(tensor.shape), dtype=dtype)):
@@ -66,7 +68,7 @@ def test_bits_and_digest_do_not_depend_on_threads_blocks_or_the_live_dtype(
 
 def test_what_is_not_merged_is_not_in_the_digest(models: Models) -> None:
     plan = models.plan()
-    originals = nearby_originals(plan, [tensor.name for tensor in plan.tensors], CPU)
+    originals = nearby_originals(plan, plan.tensors, CPU)
     digests = set()
     for tensors in (plan.tensors, plan.merged):
         merge = LiveMerge(plan, originals, Recipe(alpha=0.3), CPU)
@@ -92,7 +94,7 @@ def test_torch_itself_is_not_split_over_threads_meanwhile(models: Models, monkey
         return torch.empty(prod(tensor.shape), dtype=torch.bfloat16)
 
     monkeypatch.setattr(live_merge, "merge_cut", watched)
-    merge = LiveMerge(plan, nearby_originals(plan, [], CPU), Recipe(alpha=0.3), CPU)
+    merge = LiveMerge(plan, nearby_originals(plan, (), CPU), Recipe(alpha=0.3), CPU)
     most = 0
     for taken, _ in enumerate(merge.into(plan.merged, target)):
         assert torch.get_num_threads() == 1
@@ -104,12 +106,74 @@ def test_torch_itself_is_not_split_over_threads_meanwhile(models: Models, monkey
     torch.set_num_threads(before)
 
 
+class Wires:
+    """Sends tensors between threads that stand for ranks; waits for what has not been sent yet."""
+
+    def __init__(self, count: int) -> None:
+        self.queues = {(a, b): queue.Queue() for a in range(count) for b in range(count)}
+        self.count = count
+
+    def rank(self, index: int) -> Ranks:
+        def broadcast(tensor: torch.Tensor, source: int) -> None:
+            if source == index:
+                for other in set(range(self.count)) - {index}:
+                    self.queues[index, other].put(tensor.clone())
+            else:
+                tensor.copy_(self.queues[source, index].get(timeout=60))
+
+        return Ranks(index, self.count, broadcast)
+
+
+class Counting:
+    """A source that remembers what was read of it."""
+
+    def __init__(self, source) -> None:
+        self.source, self.names = source, set()
+
+    def read(self, name, start=0, stop=None):
+        self.names.add(name)
+        return self.source.read(name, start, stop)
+
+
+@pytest.mark.parametrize("method", ["linear", "ties", "slerp"])
+def test_ranks_merge_each_its_own_and_have_the_same(
+    method: str, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_merge, "AHEAD_BYTES", 4000)
+    plan, recipe = whole_plan(models), Recipe(method, 0.3)
+
+    def merged(ranks: Ranks) -> tuple[str, dict[str, torch.Tensor], set[str]]:
+        own = nearby_originals(plan, ranks.own(plan.tensors), CPU)
+        donor = Counting(own.donor)
+        merge = LiveMerge(plan, replace(own, donor=donor), recipe, CPU, ranks)
+        weights = merge.into(plan.tensors, lambda tensor: torch.empty(prod(tensor.shape), dtype=torch.bfloat16))
+        found = {tensor.name: weight for tensor, weight in weights}
+        return merge.digest(), found, donor.names
+
+    digest, wanted, read = merged(live_merge.ALONE)
+    wires = Wires(3)
+    with ThreadPoolExecutor(3) as pool:
+        results = list(pool.map(merged, [wires.rank(index) for index in range(3)]))
+    for other, found, _ in results:
+        assert other == digest
+        assert all(found[name].equal(weight) for name, weight in wanted.items())
+    if method == "linear":
+        assert set.union(*(names for _, _, names in results)) == read
+        assert sum(len(names) for _, _, names in results) == len(read)
+
+
+def test_ranks_share_the_work_evenly(models: Models) -> None:
+    plan = models.plan()
+    loads = [sum(2 * prod(tensor.shape) for tensor in Ranks(index, 4).own(plan.tensors)) for index in range(4)]
+    assert max(loads) - min(loads) <= max(2 * prod(tensor.shape) for tensor in plan.tensors)
+
+
 def test_an_error_in_a_thread_ends_the_move(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_):
         raise OSError("disk gone")
 
     monkeypatch.setattr(live_merge, "merge_cut", broken)
     plan = models.plan()
-    merge = LiveMerge(plan, nearby_originals(plan, [], CPU), Recipe(alpha=0.3), CPU)
+    merge = LiveMerge(plan, nearby_originals(plan, (), CPU), Recipe(alpha=0.3), CPU)
     with pytest.raises(OSError, match="disk gone"):
         list(merge.into(plan.merged, lambda tensor: torch.empty(prod(tensor.shape), dtype=torch.bfloat16)))
