@@ -4,9 +4,7 @@ from __future__ import annotations
 
 INK, GRID = "#1b1b1c", "#c9c9ca"
 """Text and axes, and what should hardly be seen."""
-BLUE, VERMILION, GREEN, ORANGE, SKY, PURPLE, YELLOW = (
-    "#0072b2", "#d55e00", "#009e73", "#e69f00", "#56b4e9", "#cc79a7", "#f0e442",
-)  # fmt: skip
+BLUE, VERMILION, GREEN, ORANGE = "#0072b2", "#d55e00", "#009e73", "#e69f00"
 
 DARK = {INK: "#e8e8ea", GRID: "#4a4c52", BLUE: "#6cc0f5", VERMILION: "#ff9150", GREEN: "#2fd0a2"}
 """The colours that need another one on a dark page."""

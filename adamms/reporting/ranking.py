@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from adamms.errors import UserError
-from adamms.reporting.figures import RankedPair, draw_ranking
-from adamms.reporting.labels import value_label
+from adamms.reporting.figures.ranking import draw_ranking
+from adamms.reporting.labels import candidate_label, value_label
+from adamms.reporting.tables import new_table
 from adamms.runs.run_folder import RunFolder
 
 FAILED = "failed"
@@ -50,7 +50,7 @@ def finished_search(name: str, status: str, run: RunFolder) -> RankedSearch:
     """A search that has chosen, from what it left in its folder."""
     found: dict[str, Any] = run.read(run.selection)
     prompts = found["prompts"]["used"]
-    chosen = value_label(found["alpha"], none="")
+    chosen = value_label(found["alpha"])
     score = found["scores"].get(chosen)
     stopped = any(warning.startswith("stopped by") for warning in found["warnings"])
     return RankedSearch(
@@ -99,9 +99,8 @@ def to_table(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[An
 def print_ranking(searches: Sequence[RankedSearch], metric: str) -> None:
     """The table on stdout."""
     coefficient = next((one.coefficient for one in searches if one.status != FAILED), "chosen")
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("", "pair/method", coefficient, f"{metric} per prompt", "supported", "tasks", "status"):
-        table.add_column(column, justify="right" if column in ("", coefficient) else "left")
+    words = "pair/method", f"{metric} per prompt", "supported", "tasks", "status"
+    table = new_table(["", words[0], coefficient, *words[1:]], words)
     for place, one in enumerate(searches, 1):
         table.add_row(
             "" if one.divergence is None else str(place),
@@ -123,14 +122,11 @@ def print_ranking(searches: Sequence[RankedSearch], metric: str) -> None:
 
 def draw(searches: Sequence[RankedSearch], metric: str, folder: Path) -> list[Path]:
     """The figure of the ranking, in every form; none where nothing was chosen."""
-    pairs = [
-        RankedPair(one.name, one.chosen, one.divergence, coefficient=one.coefficient)
-        for one in searches
-        if one.divergence is not None
-    ]
-    if not pairs:
-        return []
-    return draw_ranking(pairs, f"{metric} per prompt", larger_is_better=False).write(folder)
+    scores, chosen = {}, {}
+    for one in searches:
+        if one.chosen is not None and one.divergence is not None:
+            scores[one.name], chosen[one.name] = one.divergence, candidate_label(one.coefficient, one.chosen)
+    return draw_ranking(scores, chosen, f"{metric} per prompt").write(folder) if scores else []
 
 
 def _tasks(chosen: Mapping[str, float | None]) -> str:

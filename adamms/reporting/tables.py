@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -13,6 +13,7 @@ from rich.table import Table
 
 from adamms.judging.judgement import Judgement
 from adamms.reporting.labels import value_label
+from adamms.reporting.story import full_mean
 from adamms.runs.values import format_value
 from adamms.selecting.contest import END_POINT
 from adamms.selecting.selection import Selection
@@ -25,23 +26,32 @@ if TYPE_CHECKING:
 
 CHANGES = "change to the next lower", "change to the next higher"
 """What the two parts of a score are called."""
+JUDGED = "donor", "chosen", "oracle", "regret", "rank corr."
+"""What stands beside the candidates' accuracies."""
+
+
+def new_table(columns: Iterable[str], left: Collection[str]) -> Table:
+    """A table without lines and rows; columns are aligned to the right, but for those in `left`."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="left" if column in left else "right")
+    return table
 
 
 def print_selection(selection: Selection, console: Console | None = None) -> None:
     """A row a candidate: its score and what it is made of, how often it would be chosen; then verdict and warnings."""
     console = console or Console(soft_wrap=True)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in (selection.coefficient, selection.criterion, *CHANGES, "chosen in resamples"):
-        table.add_column(column, justify="right")
-    for column in ("", "not chosen because"):
-        table.add_column(column)
+    numbers = selection.coefficient, selection.criterion, *CHANGES, "chosen in resamples"
+    words = "", "not chosen because"
+    table = new_table([*numbers, *words], words)
     for value, score in selection.scores.items():
         chosen = value == selection.chosen
         table.add_row(
             format_value(value),
-            _number(score),
-            _number(selection.left[value]),
-            _number(selection.right[value]),
+            *(
+                "-" if number is None else f"{number:g}"
+                for number in (score, selection.left[value], selection.right[value])
+            ),
             f"{selection.bootstrap[value]:.0%}" if value in selection.bootstrap else "",
             "<- chosen" if chosen else "",
             selection.excluded.get(value, "").replace(END_POINT, "end point"),
@@ -62,7 +72,10 @@ def print_outcome(outcome: Outcome, checkpoints: Sequence[Path], dashboard: str 
     console = Console(soft_wrap=True)
     print_selection(outcome.selection, console)
     if outcome.tasks:
-        console.print(tasks_table(outcome))
+        table = new_table(["task", outcome.selection.coefficient, "verdict"], ["task", "verdict"])
+        for name, one in outcome.selections.items():
+            table.add_row(name or "all", value_label(one.chosen), "; ".join([one.verdict, *one.warnings]))
+        console.print(table)
     if outcome.noise is not None:
         console.print(f"noise:      {outcome.noise.differing} of {outcome.noise.asked} answers differ when asked again")
     saved = outcome.saved
@@ -71,43 +84,22 @@ def print_outcome(outcome: Outcome, checkpoints: Sequence[Path], dashboard: str 
     for checkpoint in checkpoints:
         console.print(f"checkpoint: {checkpoint}")
     if dashboard is not None:
-        console.print(f"dashboard:  {dashboard_command(dashboard)}")
-
-
-def tasks_table(outcome: Outcome) -> Table:
-    """Each task's chosen value, the one for all, and how far each is supported."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("task")
-    table.add_column(outcome.selection.coefficient, justify="right")
-    table.add_column("verdict")
-    for name, selection in outcome.selections.items():
-        table.add_row(name or "all", value_label(selection.chosen), "; ".join([selection.verdict, *selection.warnings]))
-    return table
-
-
-JUDGED = "donor", "chosen", "oracle", "regret", "rank corr."
-"""What stands beside the candidates' accuracies."""
+        uri = without_password(dashboard)
+        console.print(f"dashboard:  {uri if uri.startswith('http') else f'mlflow ui --backend-store-uri {uri}'}")
 
 
 def print_judgements(judgements: Mapping[str, Judgement], coefficient: str, with_methods: bool) -> None:
-    """Every task's table, and methods beside each other where there are several tasks or baselines."""
+    """Every task's accuracies, the chosen candidate's marked with *; and methods beside each other where there are
+    several tasks or baselines."""
     if not judgements:
         return
     console = Console()
-    console.print(judgement_table(judgements))
-    if with_methods or len(judgements) > 1:
-        console.print(methods_table({(0, task): one for task, one in judgements.items()}, coefficient))
-
-
-def judgement_table(judgements: Mapping[str, Judgement]) -> Table:
-    """Accuracy of every candidate, by task; the chosen one marked with *."""
-    first = next(iter(judgements.values()))
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("task", *map(format_value, first.accuracy), *JUDGED):
-        table.add_column(column, justify="left" if column == "task" else "right")
+    table = new_table(["task", *map(format_value, next(iter(judgements.values())).accuracy), *JUDGED], ["task"])
     for task, judgement in judgements.items():
         table.add_row(task, *_cells(judgement, "{:.1f}*"))
-    return table
+    console.print(table)
+    if with_methods or len(judgements) > 1:
+        console.print(methods_table({(0, task): one for task, one in judgements.items()}, coefficient))
 
 
 @dataclass(frozen=True)
@@ -116,9 +108,6 @@ class Trust:
 
     confidence: float
     noise: Noise
-
-    def cells(self) -> list[str]:
-        return [f"{100 * self.confidence:.0f} %", f"{self.noise.differing} of {self.noise.asked}"]
 
 
 def judgement_markdown(
@@ -132,48 +121,44 @@ def judgement_markdown(
         coefficient: what the candidates are values of; only alpha 0 is the base.
     """
     rows = list(judgements.values())
-    header = ["seed", "task", *map(format_value, rows[0].accuracy), *JUDGED, "confidence", "noise"]
-    lines = [markdown_row(header), markdown_row(["---"] * len(header))]
+    table = [["seed", "task", *map(format_value, rows[0].accuracy), *JUDGED, "confidence", "noise"]]
     for (seed, task), judgement in judgements.items():
-        own = trust[seed, task].cells()
-        lines.append(markdown_row([str(seed), task, *_cells(judgement, "**{:.1f}**"), *own]))
-    parents = [(base_accuracy(one, coefficient), one.donor) for one in rows]
-    chosen = [one.accuracy[one.chosen] for one in rows]
+        own = trust[seed, task]
+        told = [f"{100 * own.confidence:.0f} %", f"{own.noise.differing} of {own.noise.asked}"]
+        table.append([str(seed), task, *_cells(judgement, "**{:.1f}**"), *told])
+    bases = [base_accuracy(one.accuracy, coefficient) for one in rows]
     means = {
-        "base": full_mean([base for base, _ in parents]),
-        "donor": full_mean([donor for _, donor in parents]),
-        "chosen": mean(chosen),
+        "base": full_mean(bases),
+        "donor": full_mean([one.donor for one in rows]),
+        "chosen": mean(one.accuracy[one.chosen] for one in rows),
         "oracle": mean(one.accuracy[one.oracle] for one in rows),
     }
-    told = [f"Mean accuracy: {', '.join(f'{name} {_percent(value)}' for name, value in means.items())}"]
-    told.append(f"mean regret {mean(one.regret for one in rows):.1f}")
-    if means["base"] is not None and means["donor"] is not None:
-        beyond = sum(
-            value > max(base, donor)
-            for value, (base, donor) in zip(chosen, parents, strict=True)
-            if base is not None and donor is not None
-        )
-        told.append(f"the chosen {coefficient} beats both parents in {beyond} of {len(rows)}")
-    return "\n".join([*lines, "", "; ".join(told) + "."]) + "\n"
+    text = f"Mean accuracy: {', '.join(f'{name} {_percent(value)}' for name, value in means.items())}"
+    text += f"; mean regret {mean(one.regret for one in rows):.1f}"
+    beyond = [
+        one.accuracy[one.chosen] > max(base, one.donor)
+        for one, base in zip(rows, bases, strict=True)
+        if base is not None and one.donor is not None
+    ]
+    if len(beyond) == len(rows):
+        text += f"; the chosen {coefficient} beats both parents in {sum(beyond)} of {len(rows)}"
+    return f"{_markdown(table)}\n{text}.\n"
 
 
-def base_accuracy(judgement: Judgement, coefficient: str) -> float | None:
+def base_accuracy(accuracy: Mapping[float, float], coefficient: str) -> float | None:
     """The base's own accuracy: the candidate's with alpha 0; None where it was not asked."""
-    return judgement.accuracy.get(0.0) if coefficient == "alpha" else None
+    return accuracy.get(0.0) if coefficient == "alpha" else None
 
 
 def methods_markdown(judgements: Mapping[tuple[int, str], Judgement], coefficient: str = "alpha") -> str:
     """The paper's kind of table: methods by tasks (means over the seeds), and the sum."""
-    header, *rows = _method_rows(judgements, coefficient)
-    return "\n".join(map(markdown_row, [header, ["---"] + ["---:"] * (len(header) - 1), *rows])) + "\n"
+    return _markdown(_method_rows(judgements, coefficient), numbers="---:")
 
 
 def methods_table(judgements: Mapping[tuple[int, str], Judgement], coefficient: str = "alpha") -> Table:
     """Likewise for the terminal."""
     header, *rows = _method_rows(judgements, coefficient)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in header:
-        table.add_column(column, justify="left" if column == "method" else "right")
+    table = new_table(header, ["method"])
     for row in rows:
         table.add_row(*row)
     return table
@@ -184,9 +169,8 @@ def _method_rows(judgements: Mapping[tuple[int, str], Judgement], coefficient: s
     tasks = list(dict.fromkeys(task for _, task in judgements))
     rows = [["method", *tasks, "sum"]]
     for name, cells in methods_by_tasks(judgements, coefficient).items():
-        values = [cells.get(task) for task in tasks]
-        known = [value for value in values if value is not None]
-        rows.append([name, *map(_percent, values), _percent(sum(known) if len(known) == len(tasks) else None)])
+        total = sum(cells.values()) if len(cells) == len(tasks) else None
+        rows.append([name, *(_percent(cells.get(task)) for task in tasks), _percent(total)])
     return rows
 
 
@@ -198,9 +182,9 @@ def methods_by_tasks(
     A parent that was not judged is left out.
     """
     columns: dict[str, dict[str, list[float]]] = {}
-    for (_, task), judgement in judgements.items():
-        column = {"base": base_accuracy(judgement, coefficient), "donor": judgement.donor, **judgement.baselines}
-        column |= {"AdaMMS": judgement.accuracy[judgement.chosen], "oracle": judgement.accuracy[judgement.oracle]}
+    for (_, task), one in judgements.items():
+        column = {"base": base_accuracy(one.accuracy, coefficient), "donor": one.donor, **one.baselines}
+        column |= {"AdaMMS": one.accuracy[one.chosen], "oracle": one.accuracy[one.oracle]}
         for name, value in column.items():
             if value is not None:
                 columns.setdefault(name, {}).setdefault(task, []).append(value)
@@ -225,21 +209,15 @@ def markdown_row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def dashboard_command(uri: str) -> str:
-    """How to open the dashboard of a tracking URI, whose password is not shown."""
-    uri = without_password(uri)
-    return uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri}"
+def _markdown(rows: Sequence[Sequence[str]], numbers: str = "---") -> str:
+    """A table, its header first.
 
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:g}"
+    Args:
+        numbers: below the header, how all columns but the first are aligned.
+    """
+    header, *rest = rows
+    return "\n".join(map(markdown_row, [header, ["---", *[numbers] * (len(header) - 1)], *rest])) + "\n"
 
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
-
-
-def full_mean(values: Sequence[float | None]) -> float | None:
-    """The mean; None unless all values are known."""
-    known = [value for value in values if value is not None]
-    return mean(known) if len(known) == len(values) else None

@@ -16,7 +16,7 @@ from typing import Any
 
 from adamms.merging.companions import RECORD
 from adamms.reporting.ranking import FAILED, to_table
-from adamms.reporting.report.story import by_value, noise_floor, read_judgements
+from adamms.reporting.story import by_value, noise_floor, read_judgements
 from adamms.runs.run_folder import FINISHED, RUNNING, RunFolder
 from adamms.runs.store import ResponseStore
 from adamms.runs.values import format_value

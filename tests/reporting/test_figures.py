@@ -3,40 +3,65 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
 
-from adamms.reporting.figures import (
-    AnsweredPrompt,
-    Curve,
-    Drawing,
-    RankedPair,
-    draw_answers,
-    draw_divergence,
-    draw_heatmap,
-    draw_phases,
-    draw_ranking,
-    spell_seconds,
-)
-from tests.support.searches import HOSTILE
+from adamms.prompts.prompt import Prompt
+from adamms.reporting.figures.answers import draw_answers
+from adamms.reporting.figures.divergence import draw_divergence
+from adamms.reporting.figures.drawing import Drawing
+from adamms.reporting.figures.heatmap import draw_heatmap
+from adamms.reporting.figures.phases import draw_phases
+from adamms.reporting.figures.ranking import draw_ranking
+from adamms.reporting.labels import spell_seconds
+from adamms.reporting.report.drawings import draw
+from adamms.reporting.story import Story
+from adamms.reporting.telling import TellingPrompt
+from tests.support.searches import HOSTILE, made_up_plan
 
 SCORES = {0.0: None, 0.1: 30.0, 0.2: 12.0, 0.3: 18.0, 0.4: None}
+
+
+def story(metric: str = "either", chosen: float | None = 0.2, used: int = 100, **found: Any) -> Story:
+    """What a search left that scored its candidates as `SCORES` says."""
+    selection = {"alpha": chosen, "metric": metric, "scores": SCORES, "prompts": {"used": used}}
+    selection |= {"coefficient": "alpha", "intervals": {}, "excluded": {}} | found.pop("selection", {})
+    return Story(made_up_plan(), selection, **{"responses": {}, "prompts": [], **found})
+
+
+def answered(text: str, values: tuple[float, ...], answers: tuple[str, ...], coefficient: str = "alpha") -> Story:
+    """A search of one prompt."""
+    responses = {value: {"p": answer} for value, answer in zip(values, answers, strict=True)}
+    return story(chosen=0.1, responses=responses, prompts=[Prompt("p", text)], selection={"coefficient": coefficient})
+
+
+def drawn(drawing: Drawing | None) -> Drawing:
+    assert drawing is not None
+    return drawing
+
+
 DRAWINGS = [
-    draw_divergence(Curve("either", SCORES, 0.2, 100)),
+    draw_divergence(story()),
     draw_divergence(
-        Curve(
-            "sum", SCORES, None, 9, {0.1: (20, 40)}, {0.3: "one answer"}, 2.0, {0.0: 1.0, 0.1: 2.0}, donor_accuracy=1.5
+        story(
+            "sum",
+            None,
+            9,
+            selection={
+                "intervals": {0.1: (20, 40)},
+                "excluded": {0.3: "one answer"},
+                "noise": {"asked": 9, "differing": 2},
+            },
+            judgements={"": {"accuracy": {0.0: 1.0, 0.1: 2.0}, "donor": 1.5}},
         )
     ),
-    draw_heatmap({"fruit": SCORES, HOSTILE: {0.1: 3.0}}, {"fruit": 0.2, HOSTILE: None}, "divergence", "alpha"),
-    draw_answers([AnsweredPrompt("p", HOSTILE, ("a $x^2$", "b", HOSTILE))], (0.0, 0.1, 0.2), 0.1, "alpha"),
-    draw_phases({"mapping": 1.0, "answering": 100.0}),
-    draw_phases({}),
-    draw_ranking(
-        [RankedPair("x into y", 0.3, 50.0, 40.0), RankedPair("z", None, 60.0)], "accuracy", larger_is_better=True
-    ),
+    draw_heatmap(story(), "tasks", "divergence", {"fruit": SCORES, HOSTILE: {0.1: 3.0}}, {"fruit": 0.2, HOSTILE: None}),
+    drawn(draw_answers(answered(HOSTILE, (0.0, 0.1, 0.2), ("a $x^2$", "b", HOSTILE)))),
+    drawn(draw_phases(story(seconds={"mapping": 1.0, "answering": 100.0}))),
+    draw_ranking({"x into y": 50.0, "z": 60.0}, {"x into y": "alpha 0.3", "z": "alpha 0.1"}, "accuracy"),
 ]
 
 
@@ -61,34 +86,37 @@ def test_colours_follow_the_page() -> None:
 
 
 def test_a_figure_is_the_same_each_time() -> None:
-    first, second = (draw_divergence(Curve("either", SCORES, 0.2, 100)) for _ in range(2))
+    first, second = (draw_divergence(story()) for _ in range(2))
     assert first.svg() == second.svg()
     assert Image.open(io.BytesIO(first.png())).tobytes() == Image.open(io.BytesIO(second.png())).tobytes()
 
 
 def test_equal_answers_are_of_one_kind() -> None:
     """As the metric sees them: without case and surrounding space; an answer that is alone is of none."""
-    assert AnsweredPrompt("p", "?", ("Star", "ring", " star", "heart", "ring")).kinds == [0, 1, 0, None, 1]
+    assert TellingPrompt("", Prompt("p", "?"), ("Star", "ring", " star", "heart", "ring")).kinds == [0, 1, 0, None, 1]
 
 
 def test_a_candidate_that_cannot_be_chosen_is_named_in_the_legend_once() -> None:
     excluded = dict.fromkeys((0.1, 0.3), "one answer")
-    svg = draw_divergence(Curve("either", SCORES, 0.2, 100, excluded=excluded)).svg()
+    svg = draw_divergence(story(selection={"excluded": excluded})).svg()
     assert svg.count("degenerate: cannot be chosen") == 1
     assert "degenerate" not in DRAWINGS[0].svg()
 
 
 def test_figures_name_the_coefficient_that_was_searched() -> None:
     """Only alpha is the donor's weight; a search over density says density, and whose."""
-    (axis,) = draw_divergence(Curve("either", SCORES, 0.2, 100)).figure.axes
+    (axis,) = draw_divergence(story()).figure.axes
     assert axis.get_xlabel() == "alpha (weight of the donor)"
+    density = story(
+        selection={"coefficient": "density", "noise": {"asked": 100, "differing": 1}},
+        judgements={"": {"accuracy": {0.2: 3.0}, "donor": None}},
+        settings="merging: {method: ties}",
+    )
     drawings = [
-        draw_divergence(
-            Curve("either", SCORES, 0.2, 100, noise_floor=1, accuracy={0.2: 3.0}, coefficient="density", method="ties")
-        ),
-        draw_heatmap({"fruit": SCORES}, {"fruit": 0.2}, "divergence", "density", "ties"),
-        draw_answers([AnsweredPrompt("p", "?", ("a", "b"))], (0.1, 0.2), 0.1, "density"),
-        draw_ranking([RankedPair("x", 0.3, 50.0, coefficient="density")], "accuracy", larger_is_better=True),
+        draw_divergence(density),
+        draw_heatmap(density, "tasks", "divergence", {"fruit": SCORES}, {"fruit": 0.2}),
+        drawn(draw_answers(answered("?", (0.1, 0.2), ("a", "b"), "density"))),
+        draw_ranking({"x": 50.0}, {"x": "density 0.3"}, "accuracy"),
     ]
     for drawing in drawings:
         assert "density" in drawing.svg()
@@ -97,10 +125,14 @@ def test_figures_name_the_coefficient_that_was_searched() -> None:
 
 
 def test_pairs_are_ranked_best_first() -> None:
-    pairs = [RankedPair("worst", 0.1, 1.0), RankedPair("best", 0.1, 3.0), RankedPair("middle", 0.1, 2.0)]
-    for larger, order in ((True, ["best", "middle", "worst"]), (False, ["worst", "middle", "best"])):
-        (axis,) = draw_ranking(pairs, "score", larger_is_better=larger).figure.axes
-        assert [label.get_text().split(". ")[1] for label in axis.get_yticklabels()] == order
+    pairs = {"worst": 3.0, "best": 1.0, "middle": 2.0}
+    (axis,) = draw_ranking(pairs, dict.fromkeys(pairs, "alpha 0.1"), "score").figure.axes
+    order = [label.get_text().split(". ")[1] for label in axis.get_yticklabels()]
+    assert order == ["best", "middle", "worst"]
+
+
+def test_a_figure_without_data_is_left_out() -> None:
+    assert [drawing.name for drawing in draw(story())] == ["divergence"]
 
 
 @pytest.mark.parametrize(

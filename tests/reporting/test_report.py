@@ -9,8 +9,7 @@ import pytest
 from adamms.prompts.prompt import Prompt
 from adamms.reporting.figures.drawing import Drawing, new_figure, style
 from adamms.reporting.report import Story, drawings, write_report
-from adamms.reporting.report.story import method_of
-from adamms.reporting.report.telling import SAME, STABLE, UNSTABLE, telling_prompts
+from adamms.reporting.telling import SAME, STABLE, UNSTABLE, telling_prompts
 from adamms.runs.costs import Costs, read_costs
 from adamms.runs.record import ResponseRecord
 from adamms.runs.run_folder import RunFolder
@@ -132,7 +131,7 @@ def test_a_report_names_the_coefficient_that_was_searched(tmp_path: Path) -> Non
     selection = select(story.responses, coefficient="density").to_json()
     tasks = {"tasks": {"ocr": selection, "vqa": selection}}
     judgements = {"ocr": story.judgements[""], "vqa": story.judgements[""]}
-    density = replace(story, selection=selection | tasks, judgements=judgements, method="ties", settings="")
+    density = replace(story, selection=selection | tasks, judgements=judgements, settings="merging: {method: ties}")
     report, *_ = write_report(density, RunFolder(tmp_path))
     text = " ".join(Page(report).text.split())
     assert f"density = {density.chosen}" in text
@@ -142,8 +141,8 @@ def test_a_report_names_the_coefficient_that_was_searched(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("settings", "method"), [("", ""), ("base: x\nmerging:\n  method: ties\n", "ties")])
-def test_the_method_is_read_from_the_settings(settings: str, method: str) -> None:
-    assert method_of(settings) == method
+def test_the_method_is_read_from_the_settings(tmp_path: Path, settings: str, method: str) -> None:
+    assert replace(made_up_story(tmp_path), settings=settings).method == method
 
 
 def test_costs_add_up_over_runs_of_the_command(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from adamms.mapping.plan import MergePlan, ModelIdentity, Piece, TensorPlan
 from adamms.merging.companions import RECORD
 from adamms.prompts.prompt import Prompt
 from adamms.reporting.report import Story, write_report
-from adamms.reporting.report.story import noise_floor
 from adamms.runs.candidate import CandidateRecord
 from adamms.runs.record import ResponseRecord
 from adamms.runs.responses import Responses
@@ -72,17 +71,15 @@ def made_up_selection() -> dict[str, Any]:
 def made_up_story(run_dir: Path) -> Story:
     """All of it, judged by labels too."""
     judged = dict(zip(map(str, ALPHAS), (31.0, 38.5, 44.0, 47.5, 46.0, 40.0, 33.0), strict=True))
-    selection = made_up_selection()
     return Story(
         plan=made_up_plan(),
-        selection=selection,
+        selection=made_up_selection(),
         responses=made_up_responses(),
         prompts=made_up_prompts(),
         settings="base: models/qwen2-vl\n",
         seconds=SECONDS,
         tokens={alpha: 200 + int(100 * alpha) for alpha in ALPHAS},
         judgements={"": {"chosen": 0.3, "accuracy": judged, "donor": 22.0, "oracle": 0.3, "regret": 0.0}},
-        noise_floor=noise_floor(selection),
         peaks={"peak_memory_gb": 3.25},
         merged=str(run_dir / "merged"),
     )

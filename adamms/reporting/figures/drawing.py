@@ -106,18 +106,14 @@ class Drawing:
             text = text.replace(f'<g id="{gid}">', f'<g id="{gid}" class="tip" tabindex="0" data-tip="{said}">')
         return text
 
-    def html(self) -> str:
-        """A page of its own."""
+    def write(self, folder: Path) -> list[Path]:
+        """Writes NAME.png and NAME.html, a page of its own; gives their paths."""
         from adamms.reporting.templates import render
 
-        return render("figure.html.jinja", caption=self.caption, svg=self.svg())
-
-    def write(self, folder: Path) -> list[Path]:
-        """Writes NAME.png and NAME.html; gives their paths."""
         folder.mkdir(parents=True, exist_ok=True)
         png, page = folder / f"{self.name}.png", folder / f"{self.name}.html"
         png.write_bytes(self.png())
-        page.write_text(self.html(), encoding="utf-8")
+        page.write_text(render("figure.html.jinja", caption=self.caption, svg=self.svg()), encoding="utf-8")
         return [png, page]
 
 

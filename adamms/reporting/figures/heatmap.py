@@ -7,30 +7,32 @@ from collections.abc import Mapping
 from adamms.reporting.figures.drawing import Drawing, new_figure, style
 from adamms.reporting.labels import candidate_label, coefficient_label
 from adamms.reporting.palette import VERMILION
+from adamms.reporting.story import Story
 from adamms.runs.values import format_value
 
 NAME_WIDTH = 40
 
 
 def draw_heatmap(
+    story: Story,
+    name: str,
+    label: str,
     scores: Mapping[str, Mapping[float, float | None]],
     chosen: Mapping[str, float | None],
-    label: str,
-    coefficient: str,
-    method: str = "",
-    name: str = "tasks",
 ) -> Drawing:
     """A row a task, a column a candidate, each task's chosen one framed.
 
     Args:
-        scores: task -> value of the coefficient -> score; None where there is none.
+        name: of the drawing.
         label: what the scores are.
-        coefficient, method: what the candidates are values of, and the merging method that has it.
+        scores: task -> value of the coefficient -> score; None where there is none.
+        chosen: task -> its chosen value.
     """
     from matplotlib import colormaps
     from matplotlib.colors import Normalize
     from matplotlib.patches import Rectangle
 
+    coefficient = story.coefficient
     values = sorted({value for row in scores.values() for value in row})
     known = [score for row in scores.values() for score in row.values() if score is not None]
     digits = 2 if max(known, default=0) < 10 else 1
@@ -56,9 +58,9 @@ def draw_heatmap(
         axis.set_title(label)
         axis.set_xlim(-0.5, len(values) - 0.5)
         axis.set_ylim(len(scores) - 0.5, -0.5)
-        axis.set_xticks(range(len(values)), [format_value(value) for value in values])
+        axis.set_xticks(range(len(values)), list(map(format_value, values)))
         axis.set_yticks(range(len(scores)), [task[:NAME_WIDTH] for task in scores])
-        axis.set_xlabel(coefficient_label(coefficient, method))
+        axis.set_xlabel(coefficient_label(coefficient, story.method))
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)
     return drawing

@@ -5,18 +5,22 @@ from __future__ import annotations
 import base64
 import io
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
+from itertools import groupby
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adamms.mapping.table import count
-from adamms.reporting.figures import Drawing, spell_seconds
+from adamms.prompts.images import decode_image
+from adamms.reporting.figures.drawing import Drawing
+from adamms.reporting.labels import spell_seconds
 from adamms.reporting.palette import EQUAL
 from adamms.reporting.report.drawings import draw
-from adamms.reporting.report.story import Story, by_value, versions
-from adamms.reporting.report.telling import TellingPrompt
-from adamms.reporting.tables import CHANGES, full_mean
+from adamms.reporting.story import Story, by_value, full_mean, versions
+from adamms.reporting.tables import CHANGES, base_accuracy
+from adamms.reporting.telling import letter
 from adamms.reporting.templates import render
 from adamms.runs.values import format_value
 from adamms.searching.description import short_name
@@ -28,7 +32,6 @@ if TYPE_CHECKING:
     from adamms.runs.run_folder import RunFolder
 
 LARGEST_PICTURE = 320
-LONGEST_ANSWER = 600
 
 
 def write_report(story: Story, run: RunFolder) -> list[Path]:
@@ -48,42 +51,23 @@ def render_report(story: Story, drawings: Sequence[Drawing]) -> str:
         story=story,
         plan=plan,
         parts=count(plan),
-        kept=_kept(plan),
+        kept=Counter(tensor.reason for tensor in plan.tensors if tensor.reason).most_common(),
         share=_share(plan),
-        candidates=_candidates(story),
-        tasks=story.selection.get("tasks", {}),
         judged=judged_rows(story),
         baselines=list(dict.fromkeys(name for one in story.judgements.values() for name in one.get("baselines", {}))),
         facts=_facts(story),
         figures={drawing.name: {"svg": drawing.svg(), "caption": drawing.caption} for drawing in drawings},
-        groups=_groups(story.telling),
+        groups=[(why, list(group)) for why, group in groupby(story.telling, key=lambda one: one.why)],
         changes=CHANGES,
-        values=[(value, format_value(value)) for value in story.values],
+        end_point=END_POINT,
         tints=EQUAL,
         total=spell_seconds(sum(story.seconds.values())),
-        phases=[(name, spell_seconds(value)) for name, value in story.seconds.items()],
         versions=versions(),
         written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+        format_value=format_value,
+        letter=letter,
+        thumbnail=_thumbnail,
     )
-
-
-def _candidates(story: Story) -> list[dict[str, Any]]:
-    """A row a candidate."""
-    selection = story.selection
-    columns = {
-        "score": by_value(selection["scores"]),
-        "left": by_value(selection["left"]),
-        "right": by_value(selection["right"]),
-        "share": by_value(selection.get("bootstrap", {})),
-        "accuracy": story.accuracy,
-        "tokens": dict(story.tokens),
-        "why": {v: why.replace(END_POINT, "end point") for v, why in by_value(selection.get("excluded", {})).items()},
-    }
-    return [
-        {"value": format_value(value), "chosen": value == story.chosen}
-        | {name: column.get(value) for name, column in columns.items()}
-        for value in sorted(columns["score"])
-    ]
 
 
 def judged_rows(story: Story) -> list[dict[str, Any]]:
@@ -91,19 +75,15 @@ def judged_rows(story: Story) -> list[dict[str, Any]]:
     rows = []
     for task, one in story.judgements.items():
         accuracy = by_value(one["accuracy"])
-        parents = {"base": accuracy.get(0.0) if story.coefficient == "alpha" else None, "donor": one["donor"]}
-        values = {"chosen": accuracy[one["chosen"]], **parents, "oracle": accuracy[one["oracle"]]}
-        candidates = {"value": format_value(one["chosen"]), "best": format_value(one["oracle"])}
-        rows.append({"task": task, **candidates, **values, "regret": one["regret"], **_baselines(one)})
+        row: dict[str, Any] = {"task": task, "value": format_value(one["chosen"]), "best": format_value(one["oracle"])}
+        row |= {"chosen": accuracy[one["chosen"]], "base": base_accuracy(accuracy, story.coefficient)}
+        row |= {"donor": one["donor"], "oracle": accuracy[one["oracle"]], "regret": one["regret"]}
+        rows.append(row | {f"baseline {name}": value for name, value in one.get("baselines", {}).items()})
     if len(rows) > 1:
         numbers = [name for name in rows[0] if name not in ("task", "value", "best")]
         means = {name: full_mean([row.get(name) for row in rows]) for name in numbers}
         rows.append({"task": "mean", "value": "", "best": "", **means})
     return rows
-
-
-def _baselines(judgement: Mapping[str, Any]) -> dict[str, float]:
-    return {f"baseline {name}": value for name, value in judgement.get("baselines", {}).items()}
 
 
 def _facts(story: Story) -> list[tuple[str, str]]:
@@ -122,46 +102,18 @@ def _facts(story: Story) -> list[tuple[str, str]]:
     return found + [(names.get(name, name), f"{value:.3g} GB") for name, value in story.peaks.items()]
 
 
-def _kept(plan: MergePlan) -> list[tuple[int, str]]:
-    """How many tensors the base keeps, by reason, the most frequent first."""
-    return [(number, reason) for reason, number in Counter(t.reason for t in plan.tensors if t.reason).most_common()]
-
-
 def _share(plan: MergePlan) -> float:
     """Share of the base's parameters that merge."""
-    from math import prod
-
     total = sum(prod(tensor.shape) for tensor in plan.tensors)
     merged = sum((p.stop - p.start) * prod(t.shape[1:]) for t in plan.tensors for p in t.pieces)
     return merged / max(total, 1)
 
 
-def _groups(telling: Sequence[TellingPrompt]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Prompts by why they are shown, with their pictures and each answer's colour."""
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for one in telling:
-        cells = [
-            {
-                "text": answer[:LONGEST_ANSWER] + (" …" if len(answer) > LONGEST_ANSWER else ""),
-                "kind": None if kind is None else kind % len(EQUAL),
-                "letter": "" if kind is None or kind > 25 else chr(ord("A") + kind),
-            }
-            for answer, kind in zip(one.answered.answers, one.answered.kinds, strict=True)
-        ]
-        pictures = [_thumbnail(image) for image in one.prompt.images]
-        row = {"id": one.prompt.id, "text": one.prompt.text, "pictures": pictures, "cells": cells}
-        groups.setdefault(one.why, []).append(row)
-    return list(groups.items())
-
-
 def _thumbnail(encoded: bytes) -> str:
     """A data URI of a picture, made smaller where it is large."""
-    from adamms.prompts.images import decode_image
-
     picture = decode_image(encoded)
     picture.thumbnail((LARGEST_PICTURE, LARGEST_PICTURE))
     buffer = io.BytesIO()
-    small = picture.width * picture.height < 128 * 128
-    picture.save(buffer, "PNG" if small else "JPEG", quality=85)
-    kind = "png" if small else "jpeg"
+    kind = "png" if picture.width * picture.height < 128 * 128 else "jpeg"
+    picture.save(buffer, kind, quality=85)
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -6,6 +6,7 @@ import importlib.metadata
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import mean
@@ -13,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from adamms.reporting.figures import Curve
-from adamms.reporting.report.telling import TellingPrompt, telling_prompts
+from adamms.reporting.telling import TellingPrompt, telling_prompts
 from adamms.runs.costs import read_costs
 from adamms.runs.responses import Responses
 from adamms.selecting.criteria import get_criterion
@@ -38,12 +38,10 @@ class Story:
         settings: all settings, as YAML.
         command: that ran the search.
         seconds: by phase.
-        method: of merging.
         tokens: generated, by candidate.
         judgements: what `evaluation.json` holds, where labels exist: task -> judgement; the only task has no name.
-        noise_floor: the divergence between two runs of one candidate, where it was measured and the criterion is one of
-            differences between neighbours.
         peaks: the most that was held at once: name -> value.
+        merged: the folder of the checkpoint; empty where there is none.
     """
 
     plan: MergePlan
@@ -55,10 +53,8 @@ class Story:
     seconds: Mapping[str, float] = field(default_factory=dict)
     tokens: Mapping[float, int] = field(default_factory=dict)
     judgements: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    noise_floor: float | None = None
     peaks: Mapping[str, float] = field(default_factory=dict)
     merged: str = ""
-    method: str = ""
 
     @classmethod
     def of(cls, run: RunFolder, plan: MergePlan, prompts: Sequence[Prompt], answers: Answers) -> Story:
@@ -66,7 +62,7 @@ class Story:
         selection = run.read(run.selection)
         command, settings = run.read_settings()
         tokens, responses = Counter[float](), Responses()
-        for value in sorted(by_value(selection["scores"])):
+        for value in by_value(selection["scores"]):
             for prompt in prompts:
                 if record := answers.get(value, prompt):
                     tokens[value] += record.tokens
@@ -77,13 +73,11 @@ class Story:
             responses=responses,
             prompts=prompts,
             settings=settings,
-            method=method_of(settings),
             command=command,
             seconds=read_costs(run.costs),
             peaks=read_costs(run.costs, "peaks"),
             tokens=tokens,
             judgements=read_judgements(run),
-            noise_floor=noise_floor(selection),
             merged=str(run.merged.resolve()) if run.merged.is_dir() and chose(selection) else "",
         )
 
@@ -103,42 +97,60 @@ class Story:
         return str(self.selection["coefficient"])
 
     @property
+    def method(self) -> str:
+        """The merging method that the settings name; empty where they name none."""
+        found = yaml.safe_load(self.settings) or {}
+        return str(found.get("merging", {}).get("method", ""))
+
+    @property
+    def metric(self) -> str:
+        """The criterion that the choice was made by."""
+        return str(self.selection["metric"])
+
+    @property
+    def by_neighbours(self) -> bool:
+        """Whether scores are made of differences between neighbours; some criteria's are not."""
+        return get_criterion(self.metric).by_neighbours
+
+    @property
     def chosen(self) -> float | None:
         """The chosen value, for all prompts."""
         chosen = self.selection["alpha"]
         return None if chosen is None else float(chosen)
 
+    @cached_property
+    def scores(self) -> dict[float, float | None]:
+        """Value of the coefficient, ascending -> score, a sum over the prompts; None where there is none."""
+        return by_value(self.selection["scores"])
+
+    @cached_property
+    def intervals(self) -> dict[float, tuple[float, float]]:
+        """Value -> the 95 % interval of its score when prompts are resampled."""
+        return {value: (low, high) for value, (low, high) in by_value(self.selection["intervals"]).items()}
+
+    @cached_property
+    def degenerate(self) -> dict[float, str]:
+        """Value -> why it could not be chosen, for those that are degenerate."""
+        excluded = by_value(self.selection["excluded"])
+        return {value: why for value, why in excluded.items() if not why.startswith("end point")}
+
     @property
+    def noise_floor(self) -> float | None:
+        """The divergence between two runs of one candidate (`noise_floor`)."""
+        return noise_floor(self.selection)
+
+    @cached_property
     def accuracy(self) -> dict[float, float]:
-        """Value of the coefficient -> percentage right, the mean of all judged tasks; empty without labels."""
+        """Value of the coefficient, ascending -> percentage right, the mean of all judged tasks; empty without
+        labels."""
         found = [by_value(judgement["accuracy"]) for judgement in self.judgements.values()]
         common = set.intersection(*map(set, found)) if found else set()
         return {value: mean(accuracy[value] for accuracy in found) for value in sorted(common)}
 
     @property
     def donor_accuracy(self) -> float | None:
-        """The donor's own, likewise."""
-        found = [judgement["donor"] for judgement in self.judgements.values()]
-        return None if not found or None in found else mean(found)
-
-    def curve(self) -> Curve:
-        """The divergence figure's data."""
-        excluded = by_value(self.selection.get("excluded", {}))
-        return Curve(
-            metric=self.selection["metric"],
-            scores=by_value(self.selection["scores"]),
-            chosen=self.chosen,
-            prompts=int(self.selection["prompts"]["used"]),
-            band={value: (low, high) for value, (low, high) in by_value(self.selection.get("intervals", {})).items()},
-            excluded={value: why for value, why in excluded.items() if not why.startswith("end point")},
-            noise_floor=self.noise_floor,
-            accuracy=self.accuracy,
-            donor_accuracy=self.donor_accuracy,
-            judged_tasks=len(self.judgements),
-            coefficient=self.coefficient,
-            method=self.method,
-            by_neighbours=get_criterion(self.selection["metric"]).by_neighbours,
-        )
+        """The donor's own, likewise; None unless it is known for all tasks."""
+        return full_mean([judgement["donor"] for judgement in self.judgements.values()])
 
 
 def read_judgements(run: RunFolder) -> dict[str, dict[str, Any]]:
@@ -162,22 +174,20 @@ def chose(selection: Mapping[str, Any]) -> bool:
 
 
 def by_value(table: Mapping[str, Any]) -> dict[float, Any]:
-    """`{"0.3": x}` as `selection.json` writes it -> `{0.3: x}`"""
-    return {float(value): entry for value, entry in table.items()}
+    """`{"0.3": x}` as `selection.json` writes it -> `{0.3: x}`, ascending."""
+    return {float(value): table[value] for value in sorted(table, key=float)}
 
 
-def method_of(settings: str) -> str:
-    """The merging method that such settings name."""
-    found = yaml.safe_load(settings) or {}
-    return str(found.get("merging", {}).get("method", ""))
+def full_mean(values: Sequence[float | None]) -> float | None:
+    """The mean; None where there are no values, or one is not known."""
+    known = [value for value in values if value is not None]
+    return mean(known) if known and len(known) == len(values) else None
 
 
 def versions() -> dict[str, str]:
     """Of Python and of the packages that answers depend on, those that are installed."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
-        try:
+        with suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return found

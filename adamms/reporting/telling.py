@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from adamms.reporting.figures import AnsweredPrompt
 from adamms.runs.responses import Responses
 from adamms.selecting.normalize import plain
 
@@ -22,11 +22,19 @@ HOW_MANY = {STABLE: 4, UNSTABLE: 3, CHANGING: 4, SAME: 1}
 
 @dataclass(frozen=True)
 class TellingPrompt:
-    """A prompt worth showing, and why."""
+    """A prompt worth showing, why, and what every candidate answered, in the order of their values."""
 
     why: str
     prompt: Prompt
-    answered: AnsweredPrompt
+    answers: tuple[str, ...]
+
+    @property
+    def kinds(self) -> list[int | None]:
+        """Of each answer the number of its set of equal ones, counted from the left; None for one that is alone."""
+        words = [plain(answer) for answer in self.answers]
+        count = Counter(words)
+        number = {word: i for i, word in enumerate(dict.fromkeys(word for word in words if count[word] > 1))}
+        return [number.get(word) for word in words]
 
 
 def telling_prompts(responses: Responses, prompts: Sequence[Prompt], chosen: float | None) -> list[TellingPrompt]:
@@ -34,14 +42,18 @@ def telling_prompts(responses: Responses, prompts: Sequence[Prompt], chosen: flo
     values = sorted(responses)
     found: dict[str, list[TellingPrompt]] = {why: [] for why in HOW_MANY}
     for prompt in prompts:
-        if not all(prompt.id in responses[value] for value in values):
-            continue
-        answers = tuple(responses[value][prompt.id] for value in values)
-        why = _why([plain(answer) for answer in answers], None if chosen is None else values.index(chosen))
-        found[why].append(TellingPrompt(why, prompt, AnsweredPrompt(prompt.id, prompt.text, answers)))
+        if all(prompt.id in responses[value] for value in values):
+            answers = tuple(responses[value][prompt.id] for value in values)
+            why = _why([plain(answer) for answer in answers], None if chosen is None else values.index(chosen))
+            found[why].append(TellingPrompt(why, prompt, answers))
     for group in found.values():
-        group.sort(key=lambda telling: (-len(set(map(plain, telling.answered.answers))), telling.prompt.id))
-    return [telling for why, group in found.items() for telling in group[: HOW_MANY[why]]]
+        group.sort(key=lambda one: (-len(set(map(plain, one.answers))), one.prompt.id))
+    return [one for why, group in found.items() for one in group[: HOW_MANY[why]]]
+
+
+def letter(kind: int | None) -> str:
+    """Says the same as the colour of a set of equal answers; there are 26."""
+    return chr(ord("A") + kind) if kind is not None and kind < 26 else ""
 
 
 def _why(words: list[str], chosen: int | None) -> str:
