@@ -93,16 +93,16 @@ def check_ancestor(recipe: Recipe, ancestor: Any) -> None:
 
 
 def _job(plan: MergePlan, models: Sequence[Checkpoint], recipe: Recipe, device: str, execute: Executor) -> Job:
-    chunk = CHUNK_ELEMENTS if device == "cpu" else GPU_CHUNK_ELEMENTS
     statistics = gather_statistics(plan, Originals(*(Reader(model, device) for model in models)), recipe, execute)
     originals = Originals(*(Reader(model, device, last=True) for model in models))
-    return Job(models[0], originals, recipe, statistics, chunk)
+    return Job(models[0], originals, recipe, statistics, device)
 
 
 def _write(shards: Sequence[Shard], job: Job, execute: Executor, workers: int, progress: Progress) -> None:
     """Writes all stretches; those of a shard are one group, so on Ray one task writes a file."""
     limit = stretch_bytes(sum(shard.nbytes for shard in shards), workers)
-    groups = [stretches_of(shard, job.base, limit, job.recipe.rule.whole_rows) for shard in shards]
+    chunk = CHUNK_ELEMENTS if job.device == "cpu" else GPU_CHUNK_ELEMENTS
+    groups = [stretches_of(shard, job.base, job.recipe, limit, chunk) for shard in shards]
     bad = []
     for written in execute(partial(write_stretch, job=job), groups, _synced):
         progress(written.nbytes)

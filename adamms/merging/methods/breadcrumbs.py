@@ -31,10 +31,7 @@ class Breadcrumbs(Method):
     scale: float = scale()
 
     needs_ancestor = True
-
-    @property
-    def rounds(self) -> int:
-        return 2
+    rounds = 2
 
     def measure(self, x: Operands, sums: Sequence[Tensor]) -> Tensor:
         import torch

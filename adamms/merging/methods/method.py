@@ -79,6 +79,7 @@ class Method:
         needs_ancestor: it works on task vectors (fine-tuned minus ancestor).
         uses_alpha: False if the method computes the donor's weight from the weights themselves.
         whole_rows: a chunk always holds whole rows of the tensor (a 1-D tensor is one row).
+        rounds: how many times all weights are read before the merge itself.
     """
 
     alpha: float = share(0.0, "the donor's weight; the base's is 1 - alpha")
@@ -86,11 +87,7 @@ class Method:
     needs_ancestor: ClassVar[bool] = False
     uses_alpha: ClassVar[bool] = True
     whole_rows: ClassVar[bool] = False
-
-    @property
-    def rounds(self) -> int:
-        """How many times all weights are read before the merge itself."""
-        return 0
+    rounds: ClassVar[int] = 0
 
     @property
     def scope(self) -> Scope:

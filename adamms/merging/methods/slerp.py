@@ -27,9 +27,7 @@ class Slerp(Method):
     or one of them is zero.
     """
 
-    @property
-    def rounds(self) -> int:
-        return 1
+    rounds = 1
 
     def measure(self, x: Operands, sums: Sequence[Tensor]) -> Tensor:
         base, donor = x.base, x.donor

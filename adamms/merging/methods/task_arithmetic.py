@@ -45,10 +45,7 @@ class MetaGpt(Method):
 
     needs_ancestor = True
     uses_alpha = False
-
-    @property
-    def rounds(self) -> int:
-        return 1
+    rounds = 1
 
     @property
     def scope(self) -> Scope:
@@ -78,10 +75,7 @@ class ModelStock(Method):
 
     needs_ancestor = True
     uses_alpha = False
-
-    @property
-    def rounds(self) -> int:
-        return 1
+    rounds = 1
 
     def measure(self, x: Operands, sums: Sequence[Tensor]) -> Tensor:
         base, donor = x.task_vectors()

@@ -32,10 +32,7 @@ class Ties(Method):
     )
 
     needs_ancestor = True
-
-    @property
-    def rounds(self) -> int:
-        return 2
+    rounds = 2
 
     @property
     def scope(self) -> Scope:
