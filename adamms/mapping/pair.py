@@ -20,7 +20,7 @@ class PlannedPair(NamedTuple):
     plan: MergePlan
     base: Checkpoint
     donor: Checkpoint
-    ancestor: Checkpoint | None
+    ancestor: Checkpoint | None = None
 
 
 def plan_pair(settings: PairSettings, *, weights: bool = True) -> PlannedPair:

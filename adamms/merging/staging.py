@@ -36,10 +36,11 @@ def staged_folder(output: Path, force: bool = False) -> Iterator[Path]:
     try:
         staging.chmod(0o777 & ~_umask())
         yield staging
-        sync_folder(staging)
+        for path in (*staging.rglob("*"), staging):  # before the folder gets the name of a complete one
+            fsync(path)
         check_output(output, force)
         _put_in_place(staging, output)
-        _fsync(output.parent)
+        fsync(output.parent)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         if lock is not None:
@@ -63,14 +64,6 @@ def remove_stale(output: Path) -> None:
         if lock is not None:
             shutil.rmtree(path, ignore_errors=True)
             os.close(lock)
-
-
-def sync_folder(folder: Path) -> None:
-    """Flushes every file of a folder to the disk, before the folder gets the name of a complete one."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            _fsync(path)
-    _fsync(folder)
 
 
 def _put_in_place(staging: Path, output: Path) -> None:
@@ -107,7 +100,8 @@ def _umask() -> int:
     return mask
 
 
-def _fsync(path: Path) -> None:
+def fsync(path: Path) -> None:
+    """Flushes a file or folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
