@@ -48,10 +48,10 @@ class RemoteCheckpoint(Checkpoint):
     def _has(self, name: str) -> bool:
         return name in self.files.sizes
 
-    def _read_header(self, path: Path) -> dict[str, TensorInfo]:
+    def read_header(self, path: Path) -> dict[str, TensorInfo]:
         """Reads the header of a safetensors file; a pickled file has none, so it is fetched whole."""
         if path.suffix != ".safetensors":
-            return super()._read_header(self.files.fetch(path.name))
+            return super().read_header(self.files.fetch(path.name))
         size = self.files.sizes[path.name]
         head = self.files.read(path.name, 0, min(size, HEAD_BYTES))
 

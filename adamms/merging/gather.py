@@ -13,6 +13,7 @@ from adamms.merging.executor import Executor, run_here
 from adamms.merging.methods import Method, Statistic
 from adamms.merging.recipe import Recipe
 from adamms.merging.statistics import NONE, Statistics
+from adamms.support.groups import in_groups
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,16 +77,8 @@ def add_up(terms: Iterable[Tensor]) -> Tensor:
 
 
 def _grouped(parts: Sequence[Part]) -> list[list[Part]]:
-    """Consecutive parts in groups that are large enough to be worth a task."""
-    groups: list[list[Part]] = [[]]
-    size = 0
-    for part in parts:
-        if size > GROUP_ELEMENTS:
-            groups.append([])
-            size = 0
-        groups[-1].append(part)
-        size += prod(part[0].shape)
-    return groups
+    """In groups that are large enough to be worth a task."""
+    return in_groups(parts, lambda part: prod(part[0].shape), GROUP_ELEMENTS)
 
 
 def _reduced(sums: Iterable[Tensor]) -> list[Tensor]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from adamms.checkpoint import DTYPES, Checkpoint
 from adamms.errors import UserError
 from adamms.mapping.plan import MergePlan, TensorPlan
+from adamms.support.groups import in_groups
 from adamms.support.system import preallocate
 
 INDEX = "model.safetensors.index.json"
@@ -53,7 +54,7 @@ def lay_out(plan: MergePlan, base: Checkpoint, folder: Path, max_shard_size: str
             [tensor for tensor in plan.tensors if base.tensors[tensor.name].path == path] for path in base.weight_files
         ]
     else:
-        groups = _filled(plan.tensors, parse_size(max_shard_size))
+        groups = in_groups(plan.tensors, nbytes, parse_size(max_shard_size))
     names = ["model.safetensors"]
     if len(groups) > 1:
         names = [f"model-{i:05d}-of-{len(groups):05d}.safetensors" for i in range(1, len(groups) + 1)]
@@ -98,18 +99,6 @@ def nbytes(tensor: TensorPlan) -> int:
     return prod(tensor.shape) * DTYPES[tensor.dtype]
 
 
-def _filled(tensors: Sequence[TensorPlan], limit: int) -> list[list[TensorPlan]]:
-    groups: list[list[TensorPlan]] = [[]]
-    size = 0
-    for tensor in tensors:
-        if groups[-1] and size + nbytes(tensor) > limit:
-            groups.append([])
-            size = 0
-        groups[-1].append(tensor)
-        size += nbytes(tensor)
-    return groups
-
-
 def _shard(path: Path, tensors: Sequence[TensorPlan], base: Checkpoint) -> Shard:
     entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
     starts, position = [], 0
@@ -120,7 +109,7 @@ def _shard(path: Path, tensors: Sequence[TensorPlan], base: Checkpoint) -> Shard
         position = end
     raw = json.dumps(entries, separators=(",", ":")).encode()
     raw += b" " * (-len(raw) % 8)  # data starts aligned, as the safetensors library writes it
-    source = base.tensors[tensors[0].name].offset if tensors else None
+    source = base.tensors[tensors[0].name].offset
     if source is not None:  # bytes start as far into a block as in the base's file, so that blocks can be shared
         raw += b" " * ((source - 8 - len(raw)) % _PAGE)
     header = struct.pack("<Q", len(raw)) + raw

@@ -21,6 +21,7 @@ from adamms.merging.layout import OutputTensor, Shard
 from adamms.merging.recipe import Recipe
 from adamms.merging.statistics import Statistics
 from adamms.support import system
+from adamms.support.groups import in_groups
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,15 +89,7 @@ def stretches_of(shard: Shard, base: Checkpoint, recipe: Recipe, limit: int, chu
     Args:
         chunk: elements that are computed at once.
     """
-    found: list[list[Span]] = []
-    size = limit
-    for span in _spans_of(shard, base, recipe, chunk):
-        if size + span.nbytes > limit:
-            found.append([])
-            size = 0
-        found[-1].append(span)
-        size += span.nbytes
-    return found
+    return in_groups(_spans_of(shard, base, recipe, chunk), lambda span: span.nbytes, limit)
 
 
 def _spans_of(shard: Shard, base: Checkpoint, recipe: Recipe, chunk: int) -> list[Span]:
@@ -119,11 +112,8 @@ def _spans_of(shard: Shard, base: Checkpoint, recipe: Recipe, chunk: int) -> lis
 
 
 def _continues(first: CopySpan, second: CopySpan) -> bool:
-    return (second.source, second.source_offset, second.offset) == (
-        first.source,
-        first.source_offset + first.nbytes,
-        first.offset + first.nbytes,
-    )
+    ends = first.source, first.source_offset + first.nbytes, first.offset + first.nbytes
+    return ends == (second.source, second.source_offset, second.offset)
 
 
 @dataclass(frozen=True, slots=True)

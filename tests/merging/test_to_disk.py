@@ -31,12 +31,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def merge(models, output, recipe, config=None, **options):
-    plan = models.plan(recipe.rule.needs_ancestor)
     ancestor = models.ancestor if recipe.rule.needs_ancestor else None
-    config = config or MergingConfig(workers=2)
-    return merge_to_disk(
-        PlannedPair(plan, models.base, models.donor, ancestor), recipe, output, config=config, **options
-    )
+    pair = PlannedPair(models.plan(ancestor is not None), models.base, models.donor, ancestor)
+    return merge_to_disk(pair, recipe, output, config=config or MergingConfig(workers=2), **options)
 
 
 def weights(folder):

@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import save_file
 
 from adamms.checkpoint import open_checkpoint
-from adamms.checkpoint.stage import stage
 from adamms.errors import UserError
+from adamms.mapping.stage import stage
 
 
 @dataclass(frozen=True)
