@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,24 +133,14 @@ def _ancestor_rows(ours: Vocabulary | None, ancestor: Checkpoint) -> Mapping[int
 
 def _one_each(pairs: Iterable[tuple[int, int]]) -> dict[int, int]:
     """Corresponding rows by base row; of several (a tokenizer may give two tokens one row) the first."""
-    found: dict[int, int] = {}
-    for row, other in pairs:
-        found.setdefault(row, other)
-    return found
+    return dict(reversed(list(pairs)))
 
 
 def _joined(triples: Iterable[tuple[int, int, int]]) -> Iterator[RowRun]:
-    start: tuple[int, int, int] | None = None
-    length = 0
-    for triple in triples:
-        if start is not None and triple == (start[0] + length, start[1] + length, start[2] + length):
-            length += 1
-            continue
-        if start is not None:
-            yield RowRun(start[0], start[1], length, start[2])
-        start, length = triple, 1
-    if start is not None:
-        yield RowRun(start[0], start[1], length, start[2])
+    """Rows that are consecutive in all matrices: those whose numbers minus their own position stay the same."""
+    for _, group in groupby(enumerate(triples), lambda one: [row - one[0] for row in one[1]]):
+        (_, (start, donor_start, ancestor_start)), *rest = group
+        yield RowRun(start, donor_start, 1 + len(rest), ancestor_start)
 
 
 def read_vocabulary(folder: Path) -> Vocabulary | None:
