@@ -54,6 +54,10 @@ class TensorPlan:
     def merges(self) -> bool:
         return bool(self.pieces)
 
+    @property
+    def nbytes(self) -> int:
+        return prod(self.shape) * DTYPES[self.dtype]
+
 
 @dataclass(frozen=True, slots=True)
 class ModelIdentity:
@@ -89,7 +93,7 @@ class MergePlan:
     @property
     def bytes(self) -> int:
         """Size of all base tensors, and so of the output's."""
-        return sum(DTYPES[tensor.dtype] * prod(tensor.shape) for tensor in self.tensors)
+        return sum(tensor.nbytes for tensor in self.tensors)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -5,7 +5,6 @@ Writing a span twice gives the same bytes at the same offset, so a task that was
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from adamms.checkpoint import DTYPES, Checkpoint
 from adamms.errors import UserError
 from adamms.mapping.plan import Piece
 from adamms.merging.execute import BLOCK_ELEMENTS, Cut, Originals, cuts_of, merge_cut
-from adamms.merging.layout import OutputTensor, Shard
+from adamms.merging.layout import Shard
 from adamms.merging.recipe import Recipe
 from adamms.merging.statistics import Statistics
 from adamms.support import system
@@ -28,23 +27,15 @@ if TYPE_CHECKING:
 
 SPAN_BYTES = 1 << 26  # a span is at most as large, or one row of a tensor whose method looks at whole rows
 STRETCH_BYTES = 1 << 28  # what a thread takes at a time: disks, and reading ahead, are fastest in long sequences
-_NO_COPY_RANGE = {errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 
 
 @dataclass(frozen=True, slots=True)
 class MergeSpan:
     """Elements of a tensor that are merged, or copied from a file which does not hold them as plain bytes (.bin)."""
 
-    output: OutputTensor
+    path: Path
+    offset: int
     cut: Cut
-
-    @property
-    def path(self) -> Path:
-        return self.output.path
-
-    @property
-    def offset(self) -> int:
-        return self.output.offset + self.cut.start * DTYPES[self.cut.tensor.dtype]
 
     @property
     def nbytes(self) -> int:
@@ -94,20 +85,22 @@ def stretches_of(shard: Shard, base: Checkpoint, recipe: Recipe, limit: int, chu
 
 def _spans_of(shard: Shard, base: Checkpoint, recipe: Recipe, chunk: int) -> list[Span]:
     found: list[Span] = []
-    for output in shard.tensors:
-        info = base.tensors[output.tensor.name]
-        most = max(1, SPAN_BYTES // DTYPES[info.dtype])
-        for cut in cuts_of(output.tensor, recipe, min(chunk, most), min(BLOCK_ELEMENTS, most)):
-            span, last = MergeSpan(output, cut), found[-1] if found else None
+    begin = len(shard.header)
+    for tensor in shard.tensors:
+        info, size = base.tensors[tensor.name], DTYPES[tensor.dtype]
+        most = max(1, SPAN_BYTES // size)
+        for cut in cuts_of(tensor, recipe, min(chunk, most), min(BLOCK_ELEMENTS, most)):
+            span = MergeSpan(shard.path, begin + cut.start * size, cut)
             if cut.piece is not None or info.offset is None:
                 found.append(span)
                 continue
-            source_offset = info.offset + span.offset - output.offset
-            copy = CopySpan(info.path, source_offset, span.path, span.offset, span.nbytes)
+            copy = CopySpan(info.path, info.offset + cut.start * size, span.path, span.offset, span.nbytes)
+            last = found[-1] if found else None
             if isinstance(last, CopySpan) and _continues(last, copy) and last.nbytes + copy.nbytes <= SPAN_BYTES:
                 found[-1] = replace(last, nbytes=last.nbytes + copy.nbytes)
             else:
                 found.append(copy)
+        begin += tensor.nbytes
     return found
 
 
@@ -160,29 +153,16 @@ def write_stretch(stretch: Sequence[Span], job: Job) -> Written:
 
 
 def _copy(span: CopySpan, target: int) -> None:
-    """Copies inside the kernel (which shares blocks where the file system can), else through a buffer."""
     source = os.open(span.source, os.O_RDONLY)
-    done, copy = 0, system.copy_range
+    done = 0
     try:
         while done < span.nbytes:
-            try:
-                count = copy(source, target, span.nbytes - done, span.source_offset + done, span.offset + done)
-            except OSError as error:
-                if copy is _copy_plain or error.errno not in _NO_COPY_RANGE:
-                    raise
-                copy = _copy_plain
-                continue
+            count = system.copy_range(source, target, span.nbytes - done, span.source_offset + done, span.offset + done)
             if count == 0:
                 raise UserError(f"{span.source}: ends too early; download the file again")
             done += count
     finally:
         os.close(source)
-
-
-def _copy_plain(source: int, target: int, count: int, source_offset: int, offset: int) -> int:
-    data = os.pread(source, min(count, 1 << 20), source_offset)
-    _pwrite(target, memoryview(data), offset)
-    return len(data)
 
 
 def _merge(span: MergeSpan, descriptor: int, job: Job) -> bool:
@@ -206,8 +186,9 @@ def _merge(span: MergeSpan, descriptor: int, job: Job) -> bool:
         finite = all(isfinite(end) for end in values.aminmax())  # NaN comes through
         if not finite:
             _check_base(cut, cut.piece, values, job)
-    data = memoryview(values.contiguous().view(torch.uint8).numpy().data)
-    _pwrite(descriptor, data, span.offset)
+    data, done = memoryview(values.contiguous().view(torch.uint8).numpy().data), 0
+    while done < len(data):
+        done += system.write_once(descriptor, data[done:], span.offset + done)
     return finite
 
 
@@ -222,9 +203,3 @@ def _check_base(cut: Cut, piece: Piece, values: Tensor, job: Job) -> None:
             f"{tensor.name!r}: merged, element {cut.start + first} is {what}, though the base's is finite; a "
             f"coefficient is too large, or the donor's {piece.donor} (or the ancestor's) is bad there"
         )
-
-
-def _pwrite(descriptor: int, data: memoryview, offset: int) -> None:
-    done = 0
-    while done < len(data):
-        done += system.write_once(descriptor, data[done:], offset + done)

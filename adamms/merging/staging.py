@@ -5,11 +5,11 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
+from uuid import uuid4
 
 from adamms.errors import UserError
 from adamms.support import system
@@ -31,10 +31,10 @@ def staged_folder(output: Path, force: bool = False) -> Iterator[Path]:
     check_output(output, force)
     output.parent.mkdir(parents=True, exist_ok=True)
     remove_stale(output)
-    staging = Path(tempfile.mkdtemp(prefix=f".{output.name}{_MARK}", dir=output.parent))
+    staging = output.with_name(f".{output.name}{_MARK}{uuid4().hex[:8]}")
+    staging.mkdir()
     lock = _lock(staging)
     try:
-        staging.chmod(0o777 & ~_umask())
         yield staging
         for path in (*staging.rglob("*"), staging):  # before the folder gets the name of a complete one
             fsync(path)
@@ -92,12 +92,6 @@ def _lock(folder: Path) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def fsync(path: Path) -> None:

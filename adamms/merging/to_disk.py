@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from adamms.checkpoint import Checkpoint
+from adamms.checkpoint.checkpoint import total_bytes
 from adamms.errors import FULL, UserError
 from adamms.mapping import MergePlan, PlannedPair
 from adamms.merging.companions import copy_companions, write_model_card, write_record
@@ -149,7 +150,7 @@ def _check_apart(output: Path, models: Iterable[Checkpoint]) -> None:
 
 
 def _check_space(output: Path, base: Checkpoint) -> None:
-    needed = sum(info.nbytes for info in base.tensors.values()) + (1 << 20)
+    needed = total_bytes(base.tensors.values()) + (1 << 20)
     parent = next(folder for folder in output.parents if folder.exists())
     free = shutil.disk_usage(parent).free
     if free < needed:

@@ -7,21 +7,15 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamms.checkpoint import DTYPES
 from adamms.merging import Recipe, spans
 from adamms.merging.execute import CHUNK_ELEMENTS
 from adamms.merging.layout import lay_out
-from adamms.merging.spans import CopySpan, MergeSpan, stretch_bytes, stretches_of
+from adamms.merging.spans import stretch_bytes, stretches_of
 from tests.merging.conftest import make_models
 
 
 def _interval(span):
-    """Start and end in the output file, by the elements that a span merges."""
-    if isinstance(span, CopySpan):
-        return span.offset, span.offset + span.nbytes
-    assert isinstance(span, MergeSpan)
-    size = DTYPES[span.output.tensor.dtype]
-    return span.output.offset + span.cut.start * size, span.output.offset + span.cut.stop * size
+    return span.offset, span.offset + span.nbytes
 
 
 def test_stretches_cover_every_byte_once(tmp_path, monkeypatch):
