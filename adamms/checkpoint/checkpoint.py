@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from adamms.checkpoint import safetensors_file, torch_file
 from adamms.checkpoint.json_file import read_json
@@ -15,9 +15,7 @@ from adamms.checkpoint.safetensors_file import no_duplicates
 from adamms.checkpoint.tensor_info import DTYPES, TensorInfo
 from adamms.errors import UserError
 from adamms.support.system import read_into
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from adamms.support.tensor import Tensor
 
 # Looked for in this order: an index before the single file, safetensors before pickled files.
 WEIGHT_FILES = (

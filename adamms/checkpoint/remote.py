@@ -6,15 +6,12 @@ import hashlib
 import json
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from adamms.checkpoint.checkpoint import Checkpoint
 from adamms.checkpoint.remote_files import RemoteFiles
 from adamms.checkpoint.safetensors_file import parse_header
 from adamms.checkpoint.tensor_info import DTYPES, TensorInfo
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from adamms.support.tensor import Tensor
 
 HEAD_BYTES = 1 << 17  # nearly every header is smaller: one request a file
 

@@ -10,13 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite, prod
 from statistics import median
-from typing import TYPE_CHECKING
 
+from adamms.checkpoint import Checkpoint
 from adamms.errors import UserError
 from adamms.mapping.plan import MergePlan, Piece, TensorPlan
-
-if TYPE_CHECKING:
-    from adamms.checkpoint import Checkpoint
 
 SAMPLED = ("q_proj.weight", "o_proj.weight", "gate_proj.weight", "down_proj.weight")  # norms are alike in all models
 SAMPLE_ELEMENTS = 1 << 16

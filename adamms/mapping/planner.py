@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from adamms.checkpoint import Checkpoint
 from adamms.errors import UserError
@@ -19,12 +18,10 @@ from adamms.mapping.architecture import (
     recognise_structure,
 )
 from adamms.mapping.checks import compare, refuse
+from adamms.mapping.config import MappingConfig
 from adamms.mapping.language_model import EMBEDDINGS, LanguageModelView, Segment
 from adamms.mapping.plan import MergePlan, ModelIdentity, Piece, TensorPlan
 from adamms.mapping.vocabulary import match_vocabularies
-
-if TYPE_CHECKING:
-    from adamms.mapping.config import MappingConfig
 
 _KEPT = {"other": "no rule of the architecture names it", "dropped": "a buffer that follows from the config"}
 

@@ -10,13 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from adamms.checkpoint import Checkpoint
 from adamms.checkpoint.json_file import read_json
 from adamms.errors import UserError
-
-if TYPE_CHECKING:
-    from adamms.checkpoint import Checkpoint
 
 Vocabulary = Mapping[str, int]
 TOKENIZERS = "tokenizer.json, vocab.json or tokenizer.model"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import platform
 import shutil
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from adamms.checkpoint import Checkpoint
 from adamms.checkpoint.json_file import read_json
@@ -15,9 +16,6 @@ from adamms.mapping.plan import MergePlan
 from adamms.merging.recipe import Recipe
 from adamms.merging.statistics import Statistics
 from adamms.version import __version__
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 RECORD = "adamms.json"
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".onnx", ".msgpack", ".h5", ".index.json")

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from adamms.errors import UserError
 from adamms.mapping.plan import Piece, TensorPlan
 from adamms.merging.methods import Method, Operands
 from adamms.merging.recipe import Recipe
 from adamms.merging.statistics import Statistics
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from adamms.support.tensor import Tensor
 
 CHUNK_ELEMENTS = 1 << 17  # float32 temporaries of this size stay in a core's cache
 GPU_CHUNK_ELEMENTS = 1 << 24

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from math import prod
-from typing import TYPE_CHECKING
 
 from adamms.mapping.plan import MergePlan, Piece, TensorPlan
 from adamms.merging.execute import Originals, operands
@@ -14,9 +13,7 @@ from adamms.merging.methods import Method, Statistic
 from adamms.merging.recipe import Recipe
 from adamms.merging.statistics import NONE, Statistics
 from adamms.support.groups import in_groups
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from adamms.support.tensor import Tensor
 
 GROUP_ELEMENTS = 1 << 28
 Part = tuple[TensorPlan, tuple[Piece, ...]]  # the rows of a base tensor that come from one donor tensor

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from adamms.errors import UserError
+from adamms.merging.config import MergingConfig
 from adamms.merging.methods import METHODS, Coefficient, Method, coefficients
-
-if TYPE_CHECKING:
-    from adamms.merging.config import MergingConfig
 
 OPTIONS = "merging.options."
 

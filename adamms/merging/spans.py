@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from adamms.checkpoint import DTYPES, Checkpoint
 from adamms.errors import UserError
@@ -21,9 +20,7 @@ from adamms.merging.recipe import Recipe
 from adamms.merging.statistics import Statistics
 from adamms.support import system
 from adamms.support.groups import in_groups
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from adamms.support.tensor import Tensor
 
 SPAN_BYTES = 1 << 26  # a span is at most as large, or one row of a tensor whose method looks at whole rows
 STRETCH_BYTES = 1 << 28  # what a thread takes at a time: disks, and reading ahead, are fastest in long sequences

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from adamms.merging.methods.coefficient import scale, share
 from adamms.merging.methods.magnitudes import Trimming
 from adamms.merging.methods.method import Operands, Statistic
 from adamms.merging.methods.registry import register
 from adamms.merging.methods.task_arithmetic import add_to_ancestor, weighted_sum
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from adamms.support.tensor import Tensor
 
 
 @register("breadcrumbs")

@@ -10,12 +10,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from adamms.merging.methods.method import Method, Operands, Statistic
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from adamms.support.tensor import Tensor
 
 COARSE, FINE = 1 << 15, 1 << 16
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from adamms.merging.methods.coefficient import share
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from adamms.support.tensor import Tensor
 
 Scope = Literal["tensor", "model"]
 Statistic = tuple[float, ...]  # what a method knows of a tensor, or of the whole model, before it merges

@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from adamms.merging.methods.coefficient import scale
 from adamms.merging.methods.method import Method, Operands, Scope, Statistic
 from adamms.merging.methods.registry import register
 from adamms.merging.methods.sums import as_float32, inner_products
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from adamms.support.tensor import Tensor
 
 
 @register("task_arithmetic")
