@@ -16,7 +16,7 @@ from adamms.checkpoint.checkpoint import total_bytes
 from adamms.errors import FULL, UserError
 from adamms.mapping import MergePlan, PlannedPair
 from adamms.merging.companions import copy_companions, write_model_card, write_record
-from adamms.merging.config import Backend, MergingConfig
+from adamms.merging.config import MergingConfig
 from adamms.merging.execute import CHUNK_ELEMENTS, GPU_CHUNK_ELEMENTS, Originals
 from adamms.merging.executor import Executor, device_of, run_on_threads
 from adamms.merging.gather import gather_statistics
@@ -130,7 +130,7 @@ def _executor(config: MergingConfig, ray: RayConfig) -> AbstractContextManager[E
 def runs_on_ray(config: MergingConfig, ray: RayConfig) -> bool:
     """Whether Ray tasks do the merge, rather than threads of this process."""
     cluster = ray.address or os.environ.get("RAY_ADDRESS")  # the latter in a job of `ray job submit`
-    return config.backend == Backend.ray or (config.backend == Backend.auto and bool(cluster))
+    return config.backend == "ray" or (config.backend == "auto" and bool(cluster))
 
 
 def _check_gpu(config: MergingConfig, ray: RayConfig) -> None:

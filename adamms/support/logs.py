@@ -5,21 +5,14 @@ from __future__ import annotations
 import logging
 import sys
 from dataclasses import dataclass
-from enum import StrEnum
+from typing import Literal
 
 from adamms.errors import UserError
 
 
-class LogFormat(StrEnum):
-    """How log lines are written."""
-
-    text = "text"
-    json = "json"
-
-
 @dataclass(frozen=True)
 class LogConfig:
-    format: LogFormat = LogFormat.text
+    format: Literal["text", "json"] = "text"
     """text, or json: one object a line on stderr, with search, alpha and actor where there are such."""
     level: str = "warning"
     """debug, info (every answered unit), warning, error."""
@@ -40,7 +33,7 @@ def configure_logs(config: LogConfig) -> None:
     if config.level not in LEVELS:
         raise UserError(f"log.level={config.level}: expected one of {', '.join(LEVELS)}")
     handler = logging.StreamHandler(sys.stderr)
-    if config.format == LogFormat.json:
+    if config.format == "json":
         from pythonjsonlogger.json import JsonFormatter
 
         renamed = {"asctime": "time", "levelname": "level", "name": "logger"}

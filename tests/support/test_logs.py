@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from adamms.errors import UserError
-from adamms.support.logs import LogConfig, LogFormat, configure_logs
+from adamms.support.logs import LogConfig, configure_logs
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +20,7 @@ def as_before() -> Iterator[None]:
 
 
 def test_json_lines_have_a_field_for_what_they_are_about(capsys: pytest.CaptureFixture[str]) -> None:
-    configure_logs(LogConfig(LogFormat.json, "info"))
+    configure_logs(LogConfig("json", "info"))
     about = {"search": "pair/linear", "alpha": 0.3, "actor": 1}
     logging.getLogger("adamms.some").info("answered %d prompts", 4, extra=about)
     row = json.loads(capsys.readouterr().err)
