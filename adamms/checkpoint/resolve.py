@@ -55,7 +55,11 @@ def resolve(location: str, weights: bool = True) -> Path | RemoteFiles:
     if _URL.fullmatch(location):
         files = from_url(location)
         with fetch_lock(location):
-            return files.fetch_all([*SMALL_FILES, *WEIGHTS]) if weights else files.fetch_small(SMALL_FILES)
+            if weights:
+                files.fetch_matching([*SMALL_FILES, *WEIGHTS], "fetching")
+                return files.folder
+            files.fetch_matching(SMALL_FILES, "reading headers and samples; fetching")
+            return files
     folder = Path(location).expanduser()
     if folder.is_dir():
         return folder.resolve()

@@ -130,15 +130,12 @@ def _metadata(plan: MergePlan, base: Checkpoint) -> str:
 def _metadata_of(card: Path) -> dict[str, Any]:
     """The metadata of a model card; empty where there is none that can be read."""
     import yaml
+    from huggingface_hub import metadata_load
 
-    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
-    if not text.startswith("---\n"):
-        return {}
     try:
-        found = yaml.safe_load(text[4:].split("\n---", 1)[0])
-    except yaml.YAMLError:
+        return metadata_load(card) or {}
+    except (OSError, ValueError, yaml.YAMLError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _card_name(location: str) -> str:

@@ -22,12 +22,10 @@ def ask(folder: Path) -> str:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    auto: Any = transformers.AutoModelForCausalLM
-    if (
-        type(transformers.AutoConfig.from_pretrained(folder, **LOCAL))
-        in transformers.AutoModelForImageTextToText._model_mapping
-    ):
-        auto = transformers.AutoModelForImageTextToText
+    config = transformers.AutoConfig.from_pretrained(folder, **LOCAL)
+    auto: Any = transformers.AutoModelForImageTextToText
+    if type(config) not in auto._model_mapping:
+        auto = transformers.AutoModelForCausalLM
     model, report = auto.from_pretrained(folder, dtype="auto", output_loading_info=True, **LOCAL)
     if report["missing_keys"] or report.get("mismatched_keys"):
         raise RuntimeError(f"{folder}: loads without {sorted(report['missing_keys'])[:3]}")
