@@ -46,9 +46,7 @@ class Checkpoint:
         index = next((self.folder / name for name in WEIGHT_FILES if self._has(name)), None)
         if index is None:
             raise UserError(f"{self.folder}: no weights here; expected one of {', '.join(WEIGHT_FILES)}")
-        if not index.name.endswith(".index.json"):
-            return self.read_header(index)
-        return self._read_shards(index)
+        return self._read_shards(index) if index.suffix == ".json" else self.read_header(index)
 
     @property
     def weight_files(self) -> list[Path]:

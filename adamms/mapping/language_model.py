@@ -31,6 +31,7 @@ class LanguageModelView:
     """Every tensor of a checkpoint, cut into segments, or given a role outside the language model.
 
     Attributes:
+        shapes: of all tensors.
         segments: by checkpoint tensor name, in order of rows; they tile the tensor.
         roles: of the tensors that no rule matches: 'vision', 'projector', ..., 'dropped', 'other'.
         tied: lm_head is embed_tokens, as the config says or because the checkpoint has no lm_head.
@@ -39,6 +40,7 @@ class LanguageModelView:
     architecture: Architecture
     layout: Layout
     numbers: LanguageModelNumbers
+    shapes: Mapping[str, tuple[int, ...]]
     segments: Mapping[str, tuple[Segment, ...]]
     roles: Mapping[str, str]
     tied: bool
@@ -77,7 +79,7 @@ class LanguageModelView:
             more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
             raise UserError(f"{where}: {'; '.join(problems[:5])}{more}; the weights do not belong to this config.json")
         has_head = any(segment.canonical == LM_HEAD for group in segments.values() for segment in group)
-        return cls(architecture, layout, numbers, segments, roles, numbers.tied_embeddings or not has_head)
+        return cls(architecture, layout, numbers, shapes, segments, roles, numbers.tied_embeddings or not has_head)
 
     @cached_property
     def by_canonical(self) -> dict[tuple[str, str | None], list[Segment]]:

@@ -21,7 +21,7 @@ from adamms.mapping.checks import compare, refuse
 from adamms.mapping.config import MappingConfig
 from adamms.mapping.language_model import EMBEDDINGS, LanguageModelView, Segment
 from adamms.mapping.plan import MergePlan, ModelIdentity, Piece, TensorPlan
-from adamms.mapping.vocabulary import match_vocabularies
+from adamms.mapping.vocabulary import VocabularyMatch, match_vocabularies
 
 _KEPT = {"other": "no rule of the architecture names it", "dropped": "a buffer that follows from the config"}
 
@@ -45,7 +45,8 @@ def plan_merge(
         views["ancestor"] = view_of(ancestor, config.ancestor_architecture, "ancestor")
         sizes = views["base"].numbers.differing_sizes(views["ancestor"].numbers)
         refuse(base, ancestor, sizes, title="ancestor")
-    planner = _Planner(base, donor, ancestor, views, config)
+    vocabularies = match_vocabularies(base, donor, config.embeddings, ancestor)
+    planner = _Planner(base, views, vocabularies, config.duplicates)
     tensors = tuple(planner.plan_tensor(name) for name in base.tensors)
     refuse(base, donor, planner.problems, findings.notes)
     if not any(tensor.merges for tensor in tensors):
@@ -61,7 +62,7 @@ def plan_merge(
         ancestor=identify(ancestor, views["ancestor"]) if ancestor else None,
         tensors=tensors,
         unused=_unused(views["donor"], tensors, planner.embedding_unused),
-        notes=(*structural, f"embeddings: {planner.vocabularies.reason}", *findings.notes),
+        notes=(*structural, f"embeddings: {vocabularies.reason}", *findings.notes),
     )
 
 
@@ -91,16 +92,10 @@ class _Planner:
     """Plans one tensor after the other; collects `problems`, to be reported together."""
 
     def __init__(
-        self,
-        base: Checkpoint,
-        donor: Checkpoint,
-        ancestor: Checkpoint | None,
-        views: Mapping[str, LanguageModelView],
-        config: MappingConfig,
+        self, base: Checkpoint, views: Mapping[str, LanguageModelView], vocabularies: VocabularyMatch, duplicates: str
     ) -> None:
-        self.base, self.donor, self.ancestor, self.config = base, donor, ancestor, config
+        self.base, self.vocabularies, self.duplicates = base, vocabularies, duplicates
         self.view, self.donor_view, self.ancestor_view = views["base"], views["donor"], views.get("ancestor")
-        self.vocabularies = match_vocabularies(base, donor, config.embeddings, ancestor)
         self.problems: list[str] = []
 
     @property
@@ -128,26 +123,26 @@ class _Planner:
         """The pieces of one segment, or why it (or some of it) has none."""
         if segment.canonical in EMBEDDINGS:
             return self._embedding_pieces(segment)
-        sources = _counterpart(self.donor_view, segment, self.config.duplicates)
+        sources = _counterpart(self.donor_view, segment, self.duplicates)
         if not sources:
-            if segment.expert and self.config.duplicates == "keep":
+            if segment.expert and self.duplicates == "keep":
                 return [], f"duplicated for {segment.expert}, which the donor does not (duplicates: keep)"
             return [], "the donor has no counterpart"
         origins = _counterpart(self.ancestor_view, segment, "merge") if self.ancestor_view else ()
-        if self.ancestor and not origins:
+        if self.ancestor_view and not origins:
             return [], "the ancestor has no counterpart"
-        if not self._same_shape(segment, sources, self.donor):
+        if not self._same_shape(segment, sources, self.donor_view):
             return [], ""
-        if self.ancestor and not self._same_shape(segment, origins, self.ancestor):
+        if self.ancestor_view and not self._same_shape(segment, origins, self.ancestor_view):
             return [], ""
         return list(_overlay(segment, sources, origins)), ""
 
-    def _same_shape(self, segment: Segment, others: Sequence[Segment], checkpoint: Checkpoint) -> bool:
+    def _same_shape(self, segment: Segment, others: Sequence[Segment], view: LanguageModelView) -> bool:
         """Whether the other model's canonical tensor has as many rows, and rows of the same shape."""
         key = (segment.canonical, segment.expert)
         shapes = [
-            [_height(self.view.by_canonical[key]), *self.base.tensors[segment.tensor].shape[1:]],
-            [_height(others), *checkpoint.tensors[others[0].tensor].shape[1:]],
+            [_height(self.view.by_canonical[key]), *self.view.shapes[segment.tensor][1:]],
+            [_height(others), *view.shapes[others[0].tensor][1:]],
         ]
         if shapes[0] != shapes[1]:
             self.problems.append(f"{segment.tensor!r} {shapes[0]} != {others[0].tensor!r} {shapes[1]}")
@@ -183,7 +178,7 @@ class _Planner:
         return pieces, "" if merged == rows else f"{rows - merged} rows have no counterpart in the donor's vocabulary"
 
     def _same_width(self, segment: Segment, source: Segment) -> bool:
-        ours, theirs = self.base.tensors[segment.tensor].shape[1:], self.donor.tensors[source.tensor].shape[1:]
+        ours, theirs = self.view.shapes[segment.tensor][1:], self.donor_view.shapes[source.tensor][1:]
         if ours != theirs:
             self.problems.append(f"rows of {segment.tensor!r} {list(ours)} != of {source.tensor!r} {list(theirs)}")
         return ours == theirs

@@ -176,14 +176,11 @@ def _added_tokens(folder: Path) -> Vocabulary:
     if (folder / "tokenizer_config.json").is_file():
         decoder = read_json(folder / "tokenizer_config.json").get("added_tokens_decoder")
         if isinstance(decoder, dict):
-            entries = [(key, entry) for key, entry in decoder.items() if isinstance(entry, dict) and _is_row(key)]
+            rows = [key for key in decoder if key.isascii() and key.isdecimal() and len(key) < 10]
+            entries = [(key, decoder[key]) for key in rows if isinstance(decoder[key], dict)]
             added = {entry["content"]: int(key) for key, entry in entries if isinstance(entry.get("content"), str)}
     path = folder / "added_tokens.json"
     return {**added, **_rows(read_json(path), path)} if path.is_file() else added
-
-
-def _is_row(key: str) -> bool:
-    return key.isascii() and key.isdecimal() and len(key) < 10
 
 
 def _rows(vocabulary: Mapping[Any, Any], path: Path) -> Vocabulary:

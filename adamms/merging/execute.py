@@ -128,17 +128,13 @@ def _read(cut: Cut, originals: Originals, rule: Method) -> Operands:
     """The elements of a cut with their counterparts."""
     tensor, piece = cut.tensor, cut.piece
     assert piece is not None
-    if rule.needs_ancestor and (originals.ancestor is None or piece.ancestor is None):
-        raise UserError(f"{tensor.name!r} has no counterpart in an ancestor; this method needs one: --ancestor")
     row = prod(tensor.shape[1:])
     to_donor, to_ancestor = (piece.donor_start - piece.start) * row, (piece.ancestor_start - piece.start) * row
-    return Operands(
-        tensor.name,
-        cut.start,
-        _row_length(tensor, piece),
-        originals.base.read(tensor.name, cut.start, cut.stop),
-        originals.donor.read(piece.donor, cut.start + to_donor, cut.stop + to_donor),
-        originals.ancestor.read(piece.ancestor, cut.start + to_ancestor, cut.stop + to_ancestor)
-        if rule.needs_ancestor and originals.ancestor is not None and piece.ancestor is not None
-        else None,
-    )
+    ancestor = None
+    if rule.needs_ancestor:
+        if originals.ancestor is None or piece.ancestor is None:
+            raise UserError(f"{tensor.name!r} has no counterpart in an ancestor; this method needs one: --ancestor")
+        ancestor = originals.ancestor.read(piece.ancestor, cut.start + to_ancestor, cut.stop + to_ancestor)
+    base = originals.base.read(tensor.name, cut.start, cut.stop)
+    donor = originals.donor.read(piece.donor, cut.start + to_donor, cut.stop + to_donor)
+    return Operands(tensor.name, cut.start, _row_length(tensor, piece), base, donor, ancestor)

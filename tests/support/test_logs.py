@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from adamms.commands.settings import MapSettings
+from adamms.config import load_settings
 from adamms.errors import UserError
 from adamms.support.logs import LogConfig, configure_logs
 
@@ -37,5 +39,5 @@ def test_text_tells_the_same_at_its_end_and_only_from_the_level_on(capsys: pytes
 
 
 def test_an_unknown_level_is_refused() -> None:
-    with pytest.raises(UserError, match=r"log\.level=loud"):
-        configure_logs(LogConfig(level="loud"))
+    with pytest.raises(UserError, match=r"log\.level: .*'loud', expected one of .*'debug'"):
+        load_settings(MapSettings, None, ["log.level=loud"], {"base": "a", "donor": "b"})
