@@ -6,15 +6,12 @@ import os
 import threading
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from adamms.checkpoint import DTYPES, Checkpoint
 from adamms.checkpoint.checkpoint import fill
 from adamms.support import system
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
+from adamms.support.tensor import Tensor
 
 _DROP_BYTES = 1 << 24  # this much of a file is dropped from the page cache at once
 _READ_AHEAD = 1 << 23  # how far the kernel reads ahead, at most
@@ -52,11 +49,11 @@ class Reader:
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(Reader, last=self._last), (self.checkpoint, self.device)
 
-    def _buffer(self, size: int) -> torch.Tensor:
+    def _buffer(self, size: int) -> Tensor:
         """The first `size` bytes of this thread's buffer, uint8; page-locked if they are to be copied to a GPU."""
         import torch
 
-        copied: torch.cuda.Event | None = getattr(self._own, "copied", None)
+        copied: Any = getattr(self._own, "copied", None)  # a torch.cuda.Event
         if copied is not None:
             copied.synchronize()
         buffer: Tensor | None = getattr(self._own, "buffer", None)
