@@ -9,7 +9,7 @@ from pathlib import Path
 from adamms.engines.lengths import fitting_prompts
 from adamms.engines.noise import Noise
 from adamms.merging.companions import was_merged_as
-from adamms.merging.pair import merge_pair
+from adamms.merging.to_disk import merge_to_disk
 from adamms.prompts.prompt import Prompt
 from adamms.prompts.tasks import Tasks, all_prompts, load_tasks
 from adamms.runs.answers import Answers
@@ -194,5 +194,6 @@ def export(search: Search, engines: WarmEngines, outcome: Outcome, events: Event
         if not was_merged_as(folder, study.pair.plan, winner):
             engines.make_room(settings)
             events.say(Doing, what=f"exporting {folder}")
-            merge_pair(settings, study.pair, winner, folder, force=True, title="exporting")
+            how, ray = settings.merging, settings.ray
+            merge_to_disk(study.pair, winner, folder, config=how, ray=ray, force=True, title="exporting")
     return wanted
