@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from adamms.prompts.prompt import Prompt
-from adamms.runs.responses import Responses
 from adamms.searching.answering import answer_all, answer_as_donor
 from adamms.searching.study import EVEN, ITSELF, Study
 from adamms.searching.warm_engines import WarmEngines
-
-
-def answer_labelled(
-    study: Study, engines: WarmEngines, values: Sequence[float], prompts: Sequence[Prompt]
-) -> Responses:
-    """Every candidate's answers to the labelled prompts."""
-    return answer_all(study, engines, values, prompts, "judged").responses(values, prompts)
 
 
 def answer_by_donor(
