@@ -51,7 +51,8 @@ def read_rows(file: Path, problems: list[str]) -> Iterator[Row]:
             fields = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
         except ValueError as error:
             if number < len(lines):
-                problems.append(f"{where}: not JSON ({_reason(error)})")
+                reason = error.msg if isinstance(error, json.JSONDecodeError) else "not UTF-8"
+                problems.append(f"{where}: not JSON ({reason})")
             continue
         if isinstance(fields, dict):
             yield Row(where, fields)
@@ -69,7 +70,3 @@ def raise_problems(problems: list[str]) -> None:
         return
     more = len(problems) - SHOWN_PROBLEMS
     raise UserError.from_problems(problems[:SHOWN_PROBLEMS] + ([f"and {more} more like these"] if more > 0 else []))
-
-
-def _reason(error: ValueError) -> str:
-    return error.msg if isinstance(error, json.JSONDecodeError) else "not UTF-8"

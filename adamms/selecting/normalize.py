@@ -13,10 +13,7 @@ _NUMBER_WORDS = (
 )
 NUMBERS = {word: str(number) for number, word in enumerate(_NUMBER_WORDS.split())}
 
-_POINT, _MINUS = (
-    "\ue000",
-    "\ue001",
-)  # stand for `.` and `-` in numbers while punctuation goes
+_POINT, _MINUS = "\ue000", "\ue001"  # stand for `.` and `-` in numbers while punctuation goes
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _DECIMAL = re.compile(r"(?<=\d)\.(?=\d)")
 _NEGATIVE = re.compile(r"(?<![\w-])-(?=\d)")

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from adamms.errors import UserError
 from adamms.selecting.criteria import Criterion, criterion, criterion_names, get_criterion, register
-from adamms.selecting.criteria.changes import meanings_differ
+from adamms.selecting.criteria.changes import edits, meanings_differ
 from adamms.selecting.criteria.criterion import Floats
-from adamms.selecting.criteria.edit import edits
 from adamms.selecting.criteria.embedding import criterion_of
 from adamms.selecting.degeneracy import Limits
 from adamms.selecting.selection import select
