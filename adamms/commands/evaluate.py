@@ -73,10 +73,11 @@ def judge_tasks(
         candidates = answer_all(study, engines, values, prompts, "judged").responses(values, prompts)
         baselines = answer_by_baselines(methods, engines, prompts)
         donor = answer_by_donor(study, engines, prompts)
-    return {
-        task: judge(selection["alpha"], _scores(selection), candidates, labels[task], donor, baselines)
-        for task, selection in selections.items()
-    }
+    found = {}
+    for task, selection in selections.items():
+        scores = {float(value): score for value, score in selection["scores"].items()}
+        found[task] = judge(selection["alpha"], scores, candidates, labels[task], donor, baselines)
+    return found
 
 
 def save(settings: EvaluateSettings, study: Study, judgements: Mapping[str, Judgement]) -> None:
@@ -107,7 +108,3 @@ def read_selections(run: RunFolder, tasks: list[str]) -> dict[str, dict[str, Any
     for task in found.keys() - chosen.keys():
         LOG.warning("%s is not judged: the search chose nothing for it (%s)", task, found[task]["verdict"])
     return chosen
-
-
-def _scores(selection: Mapping[str, Any]) -> dict[float, float | None]:
-    return {float(value): score for value, score in selection["scores"].items()}

@@ -122,11 +122,9 @@ class CandidateBook:
         if value in self.errors:
             yield CandidateRecord(value, error=self.errors[value])
             return
-        found, results = (
-            (self._answers.get(value, prompt) for prompt in self._prompts.values()),
-            self._results.get(value, []),
-        )
-        records = [record for record in found if record is not None]
+        results = self._results.get(value, [])
+        stored = [self._answers.get(value, prompt) for prompt in self._prompts.values()]
+        records = [record for record in stored if record is not None]
         yield CandidateRecord(
             value,
             answers=len(records),

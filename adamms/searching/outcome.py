@@ -77,12 +77,6 @@ def reach(goals: Mapping[str, Goal], answering: Answering) -> None:
     answering.tell_incomplete()
 
 
-def outcome_of(goals: Mapping[str, Goal], saved: Saved, noise: Noise | None = None) -> Outcome:
-    """The outcome of goals that are reached; "" is the one for all prompts."""
-    tasks = {name: tuple(goal.rounds) for name, goal in goals.items() if name}
-    return Outcome(tuple(goals[""].rounds), tasks, saved, noise)
-
-
 def _to_json(rounds: Sequence[Round]) -> dict[str, Any]:
     found = rounds[-1].selection.to_json()
     if len(rounds) > 1:

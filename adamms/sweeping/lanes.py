@@ -67,7 +67,8 @@ def run_lanes(
         try:
             while running:
                 ended, running = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
-                yield from _drained(results)
+                while not results.empty():
+                    yield results.get()
                 for future in ended:
                     future.result()
         except BaseException:
@@ -86,8 +87,3 @@ def _result(run: RunOne, search: Search, engines: WarmEngines, name: str) -> Res
         LOG.exception("failed", extra={"search": name})
         engines.stop()  # nobody knows what state they are in
         return error
-
-
-def _drained(results: SimpleQueue[tuple[str, Result]]) -> Iterator[tuple[str, Result]]:
-    while not results.empty():
-        yield results.get()

@@ -34,5 +34,5 @@ def _records(task: str, stream: str, lines: int, labelled: bool) -> Iterator[dic
         scene = draw_scene(rng)
         question = draw_question(rng, scene, kind, style)
         images = [as_data_uri(draw_picture(scene))]
-        row = {"id": f"{task}-{number:04}", "prompt": question.text(), "images": images}
+        row: dict[str, object] = {"id": f"{task}-{number:04}", "prompt": question.text(), "images": images}
         yield {**row, "answer": question.answer(scene)} if labelled else row
