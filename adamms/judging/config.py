@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-from adamms.prompts.config import PromptsConfig
-from adamms.searching.config import StudySettings
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -21,14 +18,3 @@ class LmmsEvalConfig:
     batch_size: int = 1
     options: tuple[str, ...] = ()
     """Further options of its command line, such as --limit=100 or --include_path=DIR with tasks of your own."""
-
-
-@dataclass(frozen=True)
-class JudgingSettings(StudySettings):
-    """Settings of judging a study by labelled prompts."""
-
-    labelled: PromptsConfig = field(default_factory=lambda: PromptsConfig(n=300))
-    """JSONL with `prompt`, `answer`, and perhaps `id` and `images`; may be left out where lmms_eval.tasks are given."""
-    baselines: tuple[str, ...] = ()
-    """Other methods to judge beside the candidates, with their defaults: task_arithmetic, ties, dare_linear, ..."""
-    lmms_eval: LmmsEvalConfig = field(default_factory=LmmsEvalConfig)

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adamms.errors import UserError
+from adamms.prompts.config import PromptsConfig
 from adamms.prompts.images import decode_image, describe, read_image
 from adamms.prompts.sources import Row, Source, read_source
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-    from adamms.prompts.config import PromptsConfig
 
 MAX_REPORTED = 10
 

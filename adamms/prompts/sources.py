@@ -6,12 +6,10 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from adamms.errors import UserError
-
-if TYPE_CHECKING:
-    from adamms.prompts.config import PromptsConfig
+from adamms.prompts.config import PromptsConfig
 
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 TEXT_FIELDS, IMAGE_FIELDS = ("prompt", "question"), ("images", "image")

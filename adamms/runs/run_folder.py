@@ -7,14 +7,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from adamms.prompts.prompt import Prompt
 from adamms.runs.candidate import CandidateRecord
 from adamms.runs.values import format_value
 from adamms.support.files import write_json, write_whole
-
-if TYPE_CHECKING:
-    from adamms.prompts.prompt import Prompt
 
 RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from adamms.engines.noise import Noise, noise_floor
 from adamms.errors import UserError
+from adamms.prompts.prompt import Prompt
+from adamms.runs.answers import Answers
 from adamms.runs.candidate import CandidateRecord
+from adamms.runs.run_folder import RunFolder
 from adamms.searching.budget import UNLIMITED, Budget, BudgetOver
 from adamms.searching.candidates import CandidateBook
 from adamms.searching.events import Asked, Asking, CandidateEnded, Doing, Events, UnitAnswered
 from adamms.searching.study import ITSELF, Study
-
-if TYPE_CHECKING:
-    from adamms.prompts.prompt import Prompt
-    from adamms.runs.answers import Answers
-    from adamms.runs.run_folder import RunFolder
-    from adamms.searching.warm_engines import WarmEngines
+from adamms.searching.warm_engines import WarmEngines
 
 
 class Answering:

@@ -6,16 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from adamms.errors import UserError
 from adamms.merging.candidate import Candidate
+from adamms.merging.config import MergingConfig
 from adamms.merging.recipe import Recipe, coefficients_of
 from adamms.runs.values import format_value, normalize_value
-
-if TYPE_CHECKING:
-    from adamms.merging.config import MergingConfig
-    from adamms.searching.config import SearchingConfig
+from adamms.searching.config import SearchingConfig
 
 FEWEST = 3
 """Values, so that one lies between others."""
