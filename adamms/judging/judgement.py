@@ -51,7 +51,7 @@ def read_labels(path: Path, prompts: Sequence[Prompt], prefix: str = "") -> dict
         UserError: a prompt has no `answer`.
     """
     rows = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
         if line.strip():
             row = json.loads(line)
             name = str(row.get("id", number))

@@ -80,7 +80,7 @@ def _folder(path: Path, config: PromptsConfig) -> Source:
 def _jsonl(path: Path, config: PromptsConfig) -> Source:
     source = Source(path.parent, [], [])
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # a string may hold what `splitlines` takes for an end
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text ({error.reason}); expected {EXPECTED}") from None
     for number, line in enumerate(lines, start=1):

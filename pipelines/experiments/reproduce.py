@@ -17,7 +17,7 @@ from adamms.reporting.tables import Trust, judgement_markdown, methods_markdown
 from adamms.selecting.selection import Selection
 from adamms.support.ray_session import ray_session
 from pipelines.experiments.cases import answer_cases, make_pair, noise_of
-from pipelines.experiments.regret import selection_of
+from pipelines.experiments.criteria import selection_of
 from pipelines.experiments.settings import ReproduceSettings
 
 

@@ -20,7 +20,6 @@ from pipelines.experiments.tiny.examples import Diet, Gallery, Reader, Tensors
 from pipelines.experiments.tiny.models import VOCABULARY, Member, new_ancestor, new_base, new_donor
 from pipelines.experiments.tiny.prompts import write_prompts
 from pipelines.experiments.tiny.questions import KINDS, STYLES, describe
-from pipelines.experiments.tiny.saving import save_member
 from pipelines.experiments.tiny.tokens import train_tokenizer
 from pipelines.experiments.tiny.training import Report, Schedule, train
 from pipelines.experiments.tiny.vision import align_tower
@@ -58,7 +57,7 @@ def main(output: Path, seed: int) -> None:
     pictured, written = (26, DONOR_PICTURED_DIET), (38, DONOR_WRITTEN_DIET)
     donor = raise_member("donor", new_donor(ancestor), seed, pictured, written, DONOR_SCHEDULE)
     for name, member in {"ancestor": ancestor, "base": base, "donor": donor}.items():
-        save_member(member, output / name)
+        member.save(output / name)
     write_prompts(output / "prompts", seed, PROMPTS)
     write_prompts(output / "labelled", seed, LABELLED, labelled=True)
 

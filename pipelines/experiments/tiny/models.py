@@ -3,11 +3,14 @@
 Real `transformers` classes and processors, scaled down. As with the real pair, the language models have the same
 shape, the vision parts do not, and the embeddings have different numbers of rows."""
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 import transformers as hf
+from safetensors.torch import load_file, save_file
 
 from pipelines.experiments.tiny.tokens import BASE_ONLY, BASE_TEMPLATE, DONOR_ONLY, DONOR_TEMPLATE, extend_tokenizer
 
@@ -46,6 +49,15 @@ class Member:
         language = [*self.language_model.parameters(), *self.model.lm_head.parameters()]
         known = set(map(id, language))
         return language, [parameter for parameter in self.model.parameters() if id(parameter) not in known]
+
+    def save(self, folder: Path) -> None:
+        """A folder as on the Hub, in bfloat16: weights, configs, tokenizer, processor, chat template."""
+        self.model.to(torch.bfloat16).save_pretrained(folder)
+        self.processor.save_pretrained(folder)
+        # transformers 5 shortens SigLIP's names; vLLM reads only the longer ones of the Hub, transformers both
+        weights, short = folder / "model.safetensors", re.compile(r"^vision_tower\.(?!vision_model\.)")
+        renamed = {short.sub("vision_tower.vision_model.", name): tensor for name, tensor in load_file(weights).items()}
+        save_file(renamed, weights, metadata={"format": "pt"})
 
 
 def new_ancestor(tokenizer: hf.Qwen2Tokenizer) -> Member:
