@@ -3,8 +3,6 @@
 Labels are read here and nowhere else; a search never sees them.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping
 from pathlib import Path

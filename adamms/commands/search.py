@@ -1,7 +1,5 @@
 """`adamms search`: find the coefficient for one pair without labels, and export the winner."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from adamms.commands.settings import SearchSettings

@@ -1,7 +1,5 @@
 """The settings of each command: those of the rooms, put together."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from adamms.judging.config import LmmsEvalConfig

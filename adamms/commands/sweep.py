@@ -1,7 +1,5 @@
 """`adamms sweep`: searches for many pairs, with one method or several, over the same tasks; one ranked table."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable
 from contextlib import ExitStack

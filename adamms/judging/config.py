@@ -1,7 +1,5 @@
 """Settings of lmms-eval."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

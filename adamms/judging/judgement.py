@@ -1,7 +1,5 @@
 """Judging a choice where labels exist. Never part of a search: only `pipelines/evaluate.py` reads labels."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field

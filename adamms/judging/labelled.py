@@ -1,7 +1,5 @@
 """Answers to labelled prompts, for judging; kept apart from those that a search chooses by."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from adamms.prompts.prompt import Prompt

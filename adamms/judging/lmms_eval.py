@@ -1,7 +1,5 @@
 """lmms-eval as an evaluator of finished checkpoints: AdaMMS builds its command line, runs it and reads its figures."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

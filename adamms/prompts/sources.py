@@ -1,7 +1,5 @@
 """Where prompts come from: JSONL, Parquet, Hugging Face datasets, folders of images; read as far as is asked."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

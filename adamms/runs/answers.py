@@ -1,7 +1,5 @@
 """The stored answers of one study: which are there, made by which engine, and what identifies each."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib.metadata
 import json

@@ -1,7 +1,5 @@
 """Reading JSONL files that somebody may still be writing, or was killed while writing."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass

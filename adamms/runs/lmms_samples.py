@@ -6,8 +6,6 @@ the name of the file or of a folder above it when it is exactly `alpha_0.3`, `al
 name is taken for an alpha: `llava-v1.5` says nothing.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Responses made by anybody: alpha -> prompt -> answer, read from JSONL files; labels are never needed."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Every writer has a file of its own, so no two processes (nor two machines on a n
 same one, and the only line that a kill can tear is the last of a file, which readers ignore. Nothing is rewritten.
 """
 
-from __future__ import annotations
-
 import os
 import threading
 import time

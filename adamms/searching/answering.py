@@ -1,7 +1,5 @@
 """Having candidates answer what is not stored yet."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 
 from adamms.engines.noise import Noise, noise_floor

@@ -1,7 +1,5 @@
 """The candidates of a running search: stored as their answers come, complete when all are there."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import reduce

@@ -1,7 +1,5 @@
 """What a run is called and which settings describe it, as `search.json` keeps them for the dashboard and the report."""
 
-from __future__ import annotations
-
 import re
 import shlex
 import sys

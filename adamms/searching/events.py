@@ -3,8 +3,6 @@
 A search knows nothing of its listeners; they learn everything from the event, or from the run folder that it names.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a search has found: a choice for each task and one for all, and how many answers that took."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

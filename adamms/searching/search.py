@@ -1,7 +1,5 @@
 """One search, from checked settings to checkpoints: what a command does once and a sweep many times."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path

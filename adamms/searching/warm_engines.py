@@ -1,7 +1,5 @@
 """Engines that start when they are first needed and stay warm until the end, for one study after the other."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 

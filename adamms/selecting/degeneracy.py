@@ -6,8 +6,6 @@ one fault: more than half of them, or clearly more than in the candidate with th
 for short, repeating or foreign answers. `Limits` has the numbers.
 """
 
-from __future__ import annotations
-
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping

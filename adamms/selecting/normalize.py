@@ -1,7 +1,5 @@
 """Answers as they are compared: as texts without case, or as what they say, without punctuation and articles."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from functools import lru_cache

@@ -4,8 +4,6 @@ Of equal scores the one with the smaller total difference to both neighbours win
 value, which is nearer to the base.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """How likely it is that the choice stays the same when the remaining prompts are answered too."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

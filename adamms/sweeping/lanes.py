@@ -1,7 +1,5 @@
 """Running the searches of a sweep side by side, each lane a thread with engines of its own."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait

@@ -1,7 +1,5 @@
 """Cases to judge choices on: tasks of the tiny pair, answered by every candidate, both parents, and baselines."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence

@@ -6,8 +6,6 @@ The regret of a choice is how many points of accuracy it is behind the best cand
 come with the choices that fail. Pairs and answers that `reproduce.py` has left in the same folder are not made again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -6,8 +6,6 @@ For every seed the pair is trained (minutes on one core) unless it is there; the
 with one engine, and the baselines with another. Prints the tables that the README shows, in Markdown.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from adamms.cli import program

@@ -1,7 +1,5 @@
 """A log line for what happens, with search, coefficient, value and actor as fields of their own."""
 
-from __future__ import annotations
-
 import logging
 
 from adamms.searching.events import Doing, Event, UnitAnswered

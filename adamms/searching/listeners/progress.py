@@ -1,7 +1,5 @@
 """What a search does, on stderr: a line for each thing it begins or waits for, and a bar while answers come."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import ExitStack
 

@@ -1,7 +1,5 @@
 """Metrics of a running search on Ray's dashboard and at its Prometheus endpoint (`ray.util.metrics`)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache
 from typing import Any

@@ -1,7 +1,5 @@
 """Criteria by the texts alone: does the answer change from one candidate to the next (the paper's two), and how far?"""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
