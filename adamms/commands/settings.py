@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from adamms.judging.config import LmmsEvalConfig
+from adamms.judging.lmms_eval import LmmsEvalConfig
 from adamms.mapping.config import PairSettings
 from adamms.merging.config import MergeSettings
 from adamms.prompts.config import PromptsConfig

@@ -133,8 +133,7 @@ def with_donor(
     if search.donor is None:
         return search, []
     with search.costs.phase(ENGINES):
-        stored = search.donor.answers("donor")
-        book = answer_as_donor(search.donor, engines, search.prompts, stored, events, budget)
+        book = answer_as_donor(search.donor, engines, search.prompts, "donor", events, budget)
     return replace(search, rule=replace(search.rule, parents=(book.answers_at(ITSELF),))), [book]
 
 

@@ -73,7 +73,8 @@ def degeneracy_of(
     counts = {fault: found.sum(axis=1) for fault, found in faults.items()}
     degenerate = {fault: has_too_many(count, asked, limits) for fault, count in counts.items()}
     otherwise_sound = ~np.any(list(degenerate.values()), axis=0)
-    counts["constant"] = commonest_answers(table)
+    commonest = [Counter(map(normalize_answer, answers)).most_common(1)[0][1] for answers in table.answers]
+    counts["constant"] = np.array(commonest)
     sound = counts["constant"][otherwise_sound] if otherwise_sound.any() else counts["constant"]
     degenerate["constant"] = is_too_constant(counts["constant"], int(sound.min()), asked, limits)
     rates = {fault: count / asked for fault, count in counts.items()}
@@ -146,12 +147,6 @@ def letters(text: str) -> Counter[str]:
 @cache
 def _script(char: str) -> str:
     return unicodedata.name(char, "UNNAMED").split(maxsplit=1)[0]
-
-
-def commonest_answers(table: AnswerTable) -> Counts:
-    """How many prompts each candidate gives its most frequent answer to. [C]"""
-    rows = [Counter(map(normalize_answer, answers)) for answers in table.answers]
-    return np.array([row.most_common(1)[0][1] for row in rows])
 
 
 def has_too_many(counts: Counts, prompts: int, limits: Limits) -> NDArray[np.bool_]:

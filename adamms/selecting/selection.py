@@ -17,7 +17,7 @@ from adamms.selecting.criteria import Criterion
 from adamms.selecting.criteria.criterion import Floats
 from adamms.selecting.degeneracy import Degeneracy, Limits
 from adamms.selecting.divergence import Endpoints
-from adamms.selecting.resampling import Resamples, resample
+from adamms.selecting.resampling import resample
 from adamms.selecting.verdict import verdict_of, warnings_of
 
 Scores = dict[float, float | None]
@@ -122,6 +122,7 @@ def select(
     values, divergence, eligible = contest.table.values, contest.divergence, contest.eligible
     resamples = resample(divergence.score, divergence.both, eligible, bootstrap, seed) if bootstrap else None
     scored = [(row, values[row]) for row in np.flatnonzero(divergence.scored)]
+    shares = list(map(float, resamples.shares())) if resamples and contest.winner is not None else []
     return Selection(
         coefficient=coefficient,
         chosen=contest.chosen,
@@ -132,20 +133,13 @@ def select(
         right=_totals(values, divergence.right),
         excluded=contest.excluded,
         degeneracy=contest.degeneracy,
-        bootstrap=_shares(contest, resamples),
+        bootstrap=dict(zip(values, shares, strict=False)),
         intervals={value: resamples.interval(row) for row, value in scored} if resamples else {},
         prompts_used=len(contest.table.prompt_ids),
         prompts_dropped=contest.table.dropped,
         verdict=verdict_of(contest, resamples, coefficient),
         warnings=tuple(warnings_of(contest, coefficient)),
     )
-
-
-def _shares(contest: Contest, resamples: Resamples | None) -> dict[float, float]:
-    """In what share of the resamples each candidate is chosen."""
-    if resamples is None or contest.winner is None:
-        return {}
-    return dict(zip(contest.table.values, map(float, resamples.shares()), strict=True))
 
 
 def _totals(values: Sequence[float], differences: Floats) -> Scores:
