@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from adamms.errors import UserError
 from adamms.runs.record import Response
 from adamms.runs.responses import Responses
-from adamms.selecting.criteria import criterion_names
+from adamms.selecting.criteria import CRITERIA
 from adamms.selecting.selection import Selection, select
 
 NO_GUARD_WORDS = st.sampled_from(["cat", "dog", "CAT", "sun", "sky", "Sun "])
@@ -68,7 +68,7 @@ def test_agrees_with_brute_force(reading: str, endpoints: Any, responses: Respon
     assert degenerate(found) or found.chosen == alpha
 
 
-@pytest.mark.parametrize("criterion", [name for name in criterion_names() if name != "embedding"])
+@pytest.mark.parametrize("criterion", [name for name in CRITERIA if name != "embedding"])
 @settings(max_examples=40, deadline=None)
 @given(responses=tables(), seed=st.integers(0, 1000))
 def test_names_and_order_of_prompts_change_nothing(criterion: str, responses: Responses, seed: int) -> None:
