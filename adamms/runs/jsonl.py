@@ -25,13 +25,10 @@ def jsonl_files(path: Path) -> list[Path]:
     Raises:
         UserError: the path does not exist, or the folder holds no JSONL file.
     """
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise UserError(f"{path}: no such file or folder; give a JSONL file of responses, or a folder of them")
-    files = sorted(file for file in path.rglob("*.jsonl") if file.is_file())
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*.jsonl") if file.is_file())
     if not files:
-        raise UserError(f"{path}: no *.jsonl file in this folder; give a JSONL file of responses, or a folder of them")
+        what = "no *.jsonl file in this folder" if path.is_dir() else "no such file or folder"
+        raise UserError(f"{path}: {what}; give a JSONL file of responses, or a folder of them")
     return files
 
 

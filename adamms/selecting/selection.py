@@ -58,11 +58,6 @@ class Selection:
     """How far the choice is supported, in words."""
     warnings: tuple[str, ...]
 
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """95 % interval of the chosen candidate's score."""
-        return None if self.chosen is None else self.intervals.get(self.chosen)
-
     def to_json(self) -> dict[str, Any]:
         """Plain data for `selection.json`: keys like `"0.3"`, whole numbers as integers, None where there is none.
 
@@ -79,7 +74,7 @@ class Selection:
             "excluded": _keyed(self.excluded),
             "degeneracy": {format_value(value): dict(found.rates) for value, found in self.degeneracy.items()},
             "bootstrap": {format_value(value): share for value, share in self.bootstrap.items()},
-            "interval": _plain(self.interval),
+            "interval": None if self.chosen is None else _plain(self.intervals.get(self.chosen)),
             "intervals": _keyed(self.intervals),
             "prompts": {"used": self.prompts_used, "dropped": self.prompts_dropped},
             "verdict": self.verdict,

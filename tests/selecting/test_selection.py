@@ -155,8 +155,9 @@ def test_a_clear_choice_says_so() -> None:
     assert found.bootstrap[0.2] > 0.99
     assert sum(found.bootstrap.values()) == pytest.approx(1)
     assert found.verdict == "alpha 0.2 is chosen in 100 % of resamples of 20 prompts"
-    assert found.interval is not None
-    assert found.interval[0] <= 2 <= found.interval[1]
+    assert found.chosen is not None
+    low, high = found.intervals[found.chosen]
+    assert low <= 2 <= high
 
 
 def test_an_unclear_choice_says_so() -> None:
