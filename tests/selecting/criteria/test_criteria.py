@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adamms.errors import UserError
-from adamms.selecting.criteria import CRITERIA, Criterion, criterion, get_criterion, register
+from adamms.selecting.criteria import Criterion, criterion, get_criterion, register
 from adamms.selecting.criteria.changes import edits, meanings_differ
 from adamms.selecting.criteria.criterion import Floats
 from adamms.selecting.criteria.embedding import criterion_of
@@ -79,7 +79,7 @@ def test_anybody_can_add_a_criterion(monkeypatch: pytest.MonkeyPatch) -> None:
         return np.array([abs(len(a) - len(b)) / max(len(a), len(b), 1) for a, b in zip(left, right, strict=True)])
 
     register(Criterion("length", lengths_differ, combine="sum"))
-    assert "length" in CRITERIA
+    assert "length" in criterion.CRITERIA
     assert get_criterion("length").difference(["ab"], ["a"]).tolist() == [0.5]
     with pytest.raises(ValueError, match="length"):
         register(Criterion("length", lengths_differ, combine="sum"))
