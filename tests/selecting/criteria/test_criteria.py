@@ -61,7 +61,7 @@ def test_either_counts_once_and_sum_twice() -> None:
     assert get_criterion("sum").score(left, right).tolist() == [0, 1, 1, 2]
 
 
-def test_unknown_CRITERIA_the_known() -> None:
+def test_unknown_criterion_names_the_known() -> None:
     with pytest.raises(UserError, match="either, sum, edit, embedding, logprob, kl, plurality, donor"):
         get_criterion("bleu")
 
