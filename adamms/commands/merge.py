@@ -1,7 +1,5 @@
 """`adamms merge`: one checkpoint from two models, with coefficients that are given."""
 
-from __future__ import annotations
-
 import logging
 import sys
 from dataclasses import replace

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-_CHUNK = {"cpu": 1 << 15, "cuda": 1 << 22}  # 64-bit words that are added up at once
+_SEGMENT = 1 << 15  # 64-bit words: small enough for a processor's cache
+_MIXER = 0x9E3779B97F4A7C15  # SplitMix64's
 
 
 class WeightsDigest:
@@ -34,7 +35,7 @@ class WeightsDigest:
 
 
 def checksum(values: Tensor, start: int = 0) -> Tensor:
-    """The sum of a tensor's 64-bit words, each times an odd number that no other position has, modulo 2^64.
+    """The sum of a tensor's 64-bit words, each times a number that belongs to its position, modulo 2^64.
 
     The checksums of the parts of a tensor, however it is cut, add up to that of the whole.
 
@@ -47,17 +48,35 @@ def checksum(values: Tensor, start: int = 0) -> Tensor:
     before, after = first % 8, -(first + len(octets)) % 8
     if before or after or values.storage_offset() * values.element_size() % 8:
         octets = torch.nn.functional.pad(octets, (before, after))  # a word that is cut in two is the sum of both parts
-    words, total = octets.view(torch.int64), torch.zeros((), dtype=torch.int64, device=values.device)
-    size = _CHUNK[values.device.type]
-    odd = _odd_numbers(size, values.device)
-    for position in range(0, len(words), size):
-        part = words[position : position + size]
-        total += (part * odd[: len(part)]).sum() + part.sum() * (2 * (first // 8 + position))
+    words, position = octets.view(torch.int64), first // 8
+    total = torch.zeros((), dtype=torch.int64, device=values.device)
+    lead = min(-position % _SEGMENT, len(words))
+    whole = (len(words) - lead) // _SEGMENT * _SEGMENT
+    for begin, end in ((0, lead), (lead, lead + whole), (lead + whole, len(words))):
+        if begin < end:
+            total += _weighted(words[begin:end], position + begin)
     return total
 
 
+def _weighted(words: Tensor, position: int) -> Tensor:
+    """Of part of a segment, or of whole segments: position `i` in segment `s` counts (2 i + 1) * _MIXER^(s + 1)."""
+    segment, offset = divmod(position, _SEGMENT)
+    rows = words.view(max(len(words) // _SEGMENT, 1), -1)
+    odd = _odd_numbers(words.device)[offset : offset + rows.shape[1]]
+    size = 1 << (segment + len(rows)).bit_length()
+    return ((rows * odd).sum(1) * _powers(size, words.device)[segment : segment + len(rows)]).sum()
+
+
 @lru_cache(maxsize=8)
-def _odd_numbers(count: int, device: torch.device) -> Tensor:
+def _odd_numbers(device: torch.device) -> Tensor:
     import torch
 
-    return torch.arange(1, 2 * count, 2, device=device)
+    return torch.arange(1, 2 * _SEGMENT, 2, device=device)
+
+
+@lru_cache(maxsize=64)
+def _powers(count: int, device: torch.device) -> Tensor:
+    import torch
+
+    powers = (pow(_MIXER, segment + 1, 1 << 64) for segment in range(count))
+    return torch.tensor([power - (1 << 64) if power >> 63 else power for power in powers], device=device)

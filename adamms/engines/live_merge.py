@@ -23,6 +23,38 @@ AHEAD_BYTES = 1 << 27  # of weights that are computed while the caller takes tho
 Target = Callable[[TensorPlan], "Tensor"]
 
 
+@dataclass(frozen=True)
+class Ranks:
+    """The processes that hold one model together: each merges some of its tensors and sends them to the others.
+
+    Attributes:
+        index: which of them this process is.
+        broadcast: sends a tensor from the rank of that index, or fills it with what that rank sends.
+    """
+
+    index: int = 0
+    count: int = 1
+    broadcast: Callable[[Tensor, int], object] = lambda tensor, source: None
+
+    def owners(self, tensors: Sequence[TensorPlan]) -> dict[str, int]:
+        """Which rank merges which tensor: each as many bytes as the others, as far as tensors are whole."""
+        loads = [0] * self.count
+        found = {}
+        for tensor in tensors:
+            owner = loads.index(min(loads))
+            loads[owner] += _nbytes(tensor)
+            found[tensor.name] = owner
+        return found
+
+    def own(self, tensors: Sequence[TensorPlan]) -> list[TensorPlan]:
+        """Those that this rank merges: whose originals it needs."""
+        owners = self.owners(tensors)
+        return [tensor for tensor in tensors if owners[tensor.name] == self.index]
+
+
+ALONE = Ranks()
+
+
 class LiveMerge:
     """Merges the tensors of a plan one after the other, from the originals, and sums up what came out.
 
@@ -33,12 +65,15 @@ class LiveMerge:
         device: where the originals are given and results are computed.
     """
 
-    def __init__(self, plan: MergePlan, originals: Originals, recipe: Recipe, device: torch.device) -> None:
+    def __init__(
+        self, plan: MergePlan, originals: Originals, recipe: Recipe, device: torch.device, ranks: Ranks = ALONE
+    ) -> None:
         self._plan, self._originals, self._recipe, self._device = plan, originals, recipe, device
+        self._ranks = ranks
         self._digest = WeightsDigest()
 
     def into(self, tensors: Sequence[TensorPlan], target: Target) -> Iterator[tuple[TensorPlan, Tensor]]:
-        """Gives each tensor with its merged weight, in order.
+        """Gives each tensor with its merged weight, in order; every rank has to ask for the same ones.
 
         Args:
             target: gives the flat, contiguous memory for a tensor's weight; of another dtype than the tensor's it is
@@ -47,8 +82,9 @@ class LiveMerge:
         with self._threads() as run:
             statistics = gather_statistics(self._plan, self._originals, self._recipe, run)
             before: Iterator[tuple[TensorPlan, Tensor]] = iter(())
+            owners = self._ranks.owners(tensors)
             for batch in _batches(tensors):
-                started = self._start(batch, target, statistics, run)
+                started = self._start([(tensor, owners[tensor.name]) for tensor in batch], target, statistics, run)
                 yield from before  # while this batch is computed
                 before = started
             yield from before
@@ -64,25 +100,35 @@ class LiveMerge:
         return run_on_threads(torch.get_num_threads()) if self._device.type == "cpu" else nullcontext(run_here)
 
     def _start(
-        self, batch: Sequence[TensorPlan], target: Target, statistics: Statistics, run: Executor
+        self, batch: Sequence[tuple[TensorPlan, int]], target: Target, statistics: Statistics, run: Executor
     ) -> Iterator[tuple[TensorPlan, Tensor]]:
-        targets = [target(tensor) for tensor in batch]
-        chunk, block = (
-            (CHUNK_ELEMENTS, BLOCK_ELEMENTS) if self._device.type == "cpu" else (GPU_CHUNK_ELEMENTS, GPU_CHUNK_ELEMENTS)
-        )
-        cuts = [cuts_of(tensor, self._recipe, chunk, block) for tensor in batch]
-        work = [[(cut, whole) for cut in own] for own, whole in zip(cuts, targets, strict=True)]
-        sums = run(_CutMerge(self._originals, self._recipe, statistics), work)
-        return self._finish(batch, targets, [len(own) for own in cuts], sums)
+        """Has a batch computed, of which each tensor comes with its owner; the weights can be waited for."""
+        on_cpu, merge = self._device.type == "cpu", _CutMerge(self._originals, self._recipe, statistics)
+        chunk, block = (CHUNK_ELEMENTS, BLOCK_ELEMENTS) if on_cpu else (GPU_CHUNK_ELEMENTS, GPU_CHUNK_ELEMENTS)
+        targets = [target(tensor) for tensor, _ in batch]
+        work: list[list[tuple[Cut, Tensor]]] = [
+            [(cut, whole) for cut in cuts_of(tensor, self._recipe, chunk, block)] if owner == self._ranks.index else []
+            for (tensor, owner), whole in zip(batch, targets, strict=True)
+        ]
+        sums = run(merge, work)
+        if not on_cpu:
+            sums = iter(list(sums))  # launched before anything is waited for from other ranks
+        return self._finish(batch, targets, [len(cuts) for cuts in work], sums)
 
     def _finish(
-        self, batch: Sequence[TensorPlan], targets: Sequence[Tensor], counts: Sequence[int], sums: Iterator[Tensor]
+        self,
+        batch: Sequence[tuple[TensorPlan, int]],
+        targets: Sequence[Tensor],
+        counts: Sequence[int],
+        sums: Iterator[Tensor],
     ) -> Iterator[tuple[TensorPlan, Tensor]]:
-        for tensor, whole, count in zip(batch, targets, counts, strict=True):
-            for _ in range(count):
-                found = next(sums)
-                if tensor.pieces:
-                    self._digest.add_sum(f"{tensor.name} {tensor.dtype} {tensor.shape}", found)
+        for (tensor, owner), whole, count in zip(batch, targets, counts, strict=True):
+            found = [next(sums) for _ in range(count)]
+            self._ranks.broadcast(whole, owner)
+            if owner != self._ranks.index:
+                found = [checksum(whole)]
+            for part in found if tensor.pieces else ():
+                self._digest.add_sum(f"{tensor.name} {tensor.dtype} {tensor.shape}", part)
             yield tensor, whole.view(tensor.shape)
 
 
@@ -116,8 +162,12 @@ def _batches(tensors: Sequence[TensorPlan]) -> Iterator[list[TensorPlan]]:
     size = 0
     for tensor in tensors:
         batch.append(tensor)
-        size += prod(tensor.shape) * DTYPES[tensor.dtype]
+        size += _nbytes(tensor)
         if size >= AHEAD_BYTES:
             yield batch
             batch, size = [], 0
     yield batch
+
+
+def _nbytes(tensor: TensorPlan) -> int:
+    return prod(tensor.shape) * DTYPES[tensor.dtype]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from adamms.checkpoint import Checkpoint
 from adamms.checkpoint.checkpoint import total_bytes
-from adamms.mapping.plan import MergePlan
+from adamms.mapping.plan import MergePlan, TensorPlan
 from adamms.mapping.stage import stage
 from adamms.merging import Originals, TensorSource
 from adamms.merging.reader import Reader
@@ -18,18 +18,28 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 HEADROOM = 2 << 30  # GPU or host memory that is left to others
+MOST = 0.9  # of a GPU's memory for an engine that has it alone
 
 
-def nearby_originals(plan: MergePlan, base_names: Iterable[str], device: torch.device) -> Originals:
-    """The models of a plan, with what a move reads of them on `device`.
+def share_beside_originals(total: int, needed: int, originals: int, moving: int) -> float:
+    """The share of a GPU's memory that an engine is given: all that the originals leave, where both have room, so that
+    moves do not cross the bus to the GPU; else nearly all of it, and the originals lie elsewhere.
 
     Args:
-        base_names: what it reads of the base.
+        total: bytes of the GPU.
+        needed: bytes with which the engine answers a block of prompts at once.
+        moving: bytes that a move takes beside the originals.
     """
-    pieces = [piece for tensor in plan.merged for piece in tensor.pieces]
+    left = total - originals - moving - HEADROOM
+    return min(left / total, MOST) if left >= needed else MOST
+
+
+def nearby_originals(plan: MergePlan, tensors: Sequence[TensorPlan], device: torch.device) -> Originals:
+    """The models of a plan, with what these of its tensors need kept on `device`."""
+    pieces = [piece for tensor in tensors for piece in tensor.pieces]
     origins = [piece.ancestor for piece in pieces if piece.ancestor]
     return Originals(
-        nearby(stage(plan.base), base_names, device),
+        nearby(stage(plan.base), (tensor.name for tensor in tensors), device),
         nearby(stage(plan.donor), (piece.donor for piece in pieces), device),
         nearby(stage(plan.ancestor), origins, device) if plan.ancestor else None,
     )

@@ -103,7 +103,7 @@ class TransformersEngine:
         )
         left = [name for name in self._moved if name not in names]
         self._originals: Originals | None = None  # before the others come: both may not fit
-        self._originals = nearby_originals(plan, [*names, *left], self._model.device)
+        self._originals = nearby_originals(plan, plan.merged, self._model.device)
         self._plan = plan
         self._parameters: dict[str, Tensor] = {name: parameters[live] for name, live in names.items()}
         with torch.no_grad():

@@ -12,12 +12,14 @@ import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 
+from adamms.errors import FULL
 from adamms.runs.run_folder import RunFolder
+from adamms.support.addresses import without_password
 from adamms.support.files import write_json
 from adamms.tracking.contents import Item, items_of
 from adamms.tracking.registry import register
@@ -26,7 +28,9 @@ from adamms.tracking.server import Server, Unreachable
 logger = logging.getLogger(__name__)
 SEARCH_TAG, KIND_TAG = "adamms.search", "adamms.kind"
 LONGEST_PARAM, LONGEST_TAG = 6000, 5000
-BATCHED, BATCH = ("param", "metric", "tag"), 100
+BATCHED = {"param": "values", "metric": "values", "tag": "values", "dataset": "datasets"}
+"""What may go in one request with what."""
+BATCH = 100
 
 
 class Delivery:
@@ -34,8 +38,6 @@ class Delivery:
 
     def __init__(self, run: RunFolder, server: Server) -> None:
         self._run, self._server = run, server
-        name = hashlib.sha256(server.name.encode()).hexdigest()[:12]
-        self._memory = run.tracking / f"delivered-{name}.json"
         self._runs: dict[str, str] = {}
 
     @property
@@ -45,7 +47,8 @@ class Delivery:
 
     def waiting(self) -> int:
         """How many items the server has not been told yet."""
-        return len(self._undelivered(self._delivered()))
+        items = items_of(self._run)
+        return len(_new(items, self._delivered())) if items else 0
 
     def deliver(self) -> int:
         """Sends what is new or changed; returns how many items the server took.
@@ -56,18 +59,18 @@ class Delivery:
             Unreachable: the server did not answer; what is left is sent the next time.
         """
         with _locked(self._run):
-            delivered, taken = self._delivered(), 0
-            if not self._undelivered(delivered):
+            items = items_of(self._run)
+            delivered, taken = self._delivered() if items else {}, 0
+            if not _new(items, delivered):
                 return 0
             try:
                 with self._server.answering():
                     self._find_runs()
                 if "" not in self._runs:
                     delivered.clear()  # a new database behind the same address
-                for (run, batched), items in groupby(
-                    self._undelivered(delivered), key=lambda item: (item.run, item.kind in BATCHED)
-                ):
-                    for batch in _split(list(items), BATCH if batched else 1):
+                new = _new(items, delivered)
+                for (run, kind), group in groupby(new, key=lambda item: (item.run, BATCHED.get(item.kind))):
+                    for batch in _split(list(group), BATCH if kind else 1):
                         taken += self._send(run, batch)
                         delivered |= {item.key: item.digest for item in batch}
                     write_json(self._memory, delivered)
@@ -77,16 +80,14 @@ class Delivery:
                 raise
             return taken
 
+    @property
+    def _memory(self) -> Path:
+        """The file of what was delivered of this search to this server."""
+        name = hashlib.sha256(f"{self._server.name} {self._key}".encode()).hexdigest()[:12]
+        return self._run.tracking / f"delivered-{name}.json"
+
     def _delivered(self) -> dict[str, str]:
         return self._run.read(self._memory) or {}
-
-    def _undelivered(self, delivered: dict[str, str]) -> list[Item]:
-        """New and changed items; but a param never changes in MLflow."""
-        return [
-            item
-            for item in items_of(self._run)
-            if (item.key not in delivered if item.kind == "param" else delivered.get(item.key) != item.digest)
-        ]
 
     def _send(self, run: str, items: Sequence[Item]) -> int:
         """Returns how many of the items the server took; where it refuses some of several, they are sent singly."""
@@ -97,9 +98,11 @@ class Delivery:
         except Unreachable:
             raise
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise
             if len(items) > 1:
                 return sum(self._send(run, [item]) for item in items)
-            reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+            reason = without_password(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
             logger.warning("MLflow did not take a record (%s %s, %s)", items[0].kind, items[0].name, reason)
             return 0
 
@@ -110,7 +113,8 @@ class Delivery:
         match first.kind:
             case "dataset":
                 tags = [InputTag("mlflow.data.context", "search")]
-                client.log_inputs(run_id, datasets=[DatasetInput(dataset=Dataset(**first.value), tags=tags)])
+                datasets = [DatasetInput(dataset=Dataset(**item.value), tags=tags) for item in items]
+                client.log_inputs(run_id, datasets=datasets)
             case "file":
                 folder = str(Path(first.name).parent)
                 client.log_artifact(run_id, str(self._run.folder / first.name), None if folder == "." else folder)
@@ -201,6 +205,15 @@ def _locked(run: RunFolder) -> Iterator[None]:
     with (run.tracking / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def _new(items: Sequence[Item], delivered: Mapping[str, str]) -> list[Item]:
+    """New and changed items; but a param never changes in MLflow."""
+    return [
+        item
+        for item in items
+        if (item.key not in delivered if item.kind == "param" else delivered.get(item.key) != item.digest)
+    ]
 
 
 def _split(items: list[Item], size: int) -> Iterator[list[Item]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from adamms.errors import FULL, UserError
-from adamms.runs.run_folder import RunFolder
+from adamms.runs.run_folder import KILLED, RUNNING, RunFolder
 from adamms.support.addresses import without_password
 from adamms.tracking.contents import TARGET
 from adamms.tracking.delivery import Delivery, deliver
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
-REST = 4.0
+REST = 9.0
 """After a delivery the thread rests this many times as long as it took, so that large runs are not slowed down."""
 _OPEN: set[Tracking] = set()
 
@@ -64,9 +64,15 @@ class Tracking:
         self._news.set()
 
     def wake(self) -> None:
-        """Delivers at once what is new, because the process may be killed soon."""
+        """Delivers at once what is new."""
         self._hurry.set()
         self._news.set()
+
+    def interrupt(self) -> None:
+        """Says at once that the run was stopped, because the process may be killed soon; how it does end follows."""
+        if (self._run.read(self._run.status) or {}).get("status") == RUNNING:
+            self._run.set_status(KILLED)
+        self.wake()
 
     def __exit__(self, *exc: object) -> None:
         if not self._config.enabled:
@@ -127,9 +133,9 @@ class Tracking:
 
 
 def wake_all() -> None:
-    """Somebody stops this process: all runs that are tracked in it, in whichever thread, are delivered at once."""
+    """Somebody stops this process: all runs that are tracked in it, in whichever thread, say so at once."""
     for tracking in list(_OPEN):
-        tracking.wake()
+        tracking.interrupt()
 
 
 def deliver_run(run_dir: Path, uri: str | None = None, experiment: str | None = None) -> tuple[int, str]:

@@ -24,11 +24,12 @@ from typing import Any
 
 from adamms.checkpoint import open_checkpoint
 from adamms.engines.actor import UnitResult
-from adamms.engines.config import EngineConfig, EngineKind
+from adamms.engines.config import EngineConfig
 from adamms.engines.engine import NO_EFFORT, Effort, EngineSpec
 from adamms.engines.pool import InferencePool
 from adamms.mapping import PlannedPair, plan_merge
 from adamms.mapping.config import MappingConfig
+from adamms.merging.candidate import Candidate
 from adamms.merging.recipe import Recipe
 from adamms.merging.to_disk import merge_to_disk
 from adamms.prompts.config import PromptsConfig
@@ -49,7 +50,7 @@ def main() -> None:
             base, donor, prompts = synthetic_pair(Path(scratch), options.n)
         plan = plan_merge(open_checkpoint(str(base)), open_checkpoint(str(donor)), MappingConfig())
         config = EngineConfig(
-            kind=EngineKind.vllm, max_tokens=options.max_tokens, max_model_len=1024, kv_cache_gb=0.5, block_size=50
+            kind="vllm", max_tokens=options.max_tokens, max_model_len=1024, kv_cache_gb=0.5, block_size=50
         )
         spec = EngineSpec(plan, config)
         asked = load_prompts(PromptsConfig(path=str(prompts), n=options.n))
@@ -71,8 +72,9 @@ def search(spec: EngineSpec, prompts: Sequence[Prompt], actors: int) -> dict[str
     """All candidates' answers through the pool."""
     started, first = time.perf_counter(), 0.0
     results: list[UnitResult] = []
+    work = {Candidate(alpha, Recipe(alpha=alpha)): prompts for alpha in ALPHAS}
     with InferencePool(spec, actors) as pool:
-        for result in pool.answer(Recipe(), dict.fromkeys(ALPHAS, prompts), spec.config.block_size):
+        for result in pool.answer(work, spec.config.block_size):
             if not results:
                 first = time.perf_counter() - started - result.move_seconds - result.generate_seconds
             results.append(result)
@@ -86,7 +88,7 @@ def search(spec: EngineSpec, prompts: Sequence[Prompt], actors: int) -> dict[str
         "generate": sum(result.generate_seconds for result in results),
         "first moves": [result.move_seconds for result in results if result.move_seconds],
         "effort": sum((result.effort for result in results), NO_EFFORT),
-        "answers": {(r.alpha, answer.prompt_id): answer.tokens for r in results for answer in r.answers},
+        "answers": {(r.candidate.value, answer.prompt_id): answer.tokens for r in results for answer in r.answers},
     }
 
 
@@ -101,11 +103,9 @@ def naive_loop(spec: EngineSpec, prompts: Path, n: int, scratch: Path) -> dict[s
         written = time.perf_counter()
         task = {
             "base": str(folder), "donor": spec.plan.donor.location, "prompts": str(prompts), "n": n,
-            "max_tokens": spec.config.max_tokens,
+            "engine": {"max_tokens": spec.config.max_tokens, "max_model_len": 1024, "kv_cache_gb": 0.5},
         }  # fmt: skip
-        command = [sys.executable, "-m", "tests.benchmarks.bench_search", "--naive", json.dumps(task)]
-        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        found = json.loads(output.splitlines()[-1])
+        found = answer_in_a_new_process(task)
         ended = time.perf_counter()
         print(f"naive, alpha {alpha}: {ended - started:.1f} s", file=sys.stderr)
         times["total"] += ended - started
@@ -116,13 +116,17 @@ def naive_loop(spec: EngineSpec, prompts: Path, n: int, scratch: Path) -> dict[s
     return {**times, "answers": answers}
 
 
+def answer_in_a_new_process(task: Mapping[str, Any]) -> Any:
+    """A new engine answers at its base's own weights; gives the seconds of answering and the tokens by prompt."""
+    command = [sys.executable, "-m", "tests.benchmarks.bench_search", "--naive", json.dumps(task)]
+    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1])
+
+
 def _answer_in_a_new_engine(task: Mapping[str, Any]) -> None:
     from adamms.engines.vllm.engine import VllmEngine
 
     plan = plan_merge(open_checkpoint(task["base"]), open_checkpoint(task["donor"]), MappingConfig())
-    config = EngineConfig(
-        kind=EngineKind.vllm, max_tokens=task["max_tokens"], max_model_len=1024, kv_cache_gb=0.5, drafts=False
-    )
+    config = EngineConfig(kind="vllm", drafts=False, **task["engine"])
     prompts = load_prompts(PromptsConfig(path=task["prompts"], n=task["n"]))
     engine = VllmEngine(EngineSpec(plan, config))
     started = time.perf_counter()
@@ -145,7 +149,7 @@ def report(spec: EngineSpec, runs: Mapping[str, Any], naive: Mapping[str, Any], 
         f"`python -m tests.benchmarks.bench_search`: {len(ALPHAS)} alphas x {prompts} prompts with images, at most "
         f"{spec.config.max_tokens} tokens; {_model(spec, synthetic)}",
         "",
-        f"{_machine()}",
+        f"{machine()}",
         "",
         "| | total s | start s | write s | move s | generate s | decoded tokens | from drafts | images encoded |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -206,7 +210,8 @@ def _model(spec: EngineSpec, synthetic: bool) -> str:
     return f"{base.config['architectures'][0]} of {count / 1e6:.1f} M parameters ({kind})."
 
 
-def _machine() -> str:
+def machine() -> str:
+    """What figures were measured on."""
     import torch
 
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"

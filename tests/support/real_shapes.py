@@ -47,12 +47,13 @@ class RealSize:
     intermediate: int
     vocabulary: tuple[int, int]
     tied: bool = False
+    rope_theta: float = 1e6
     shard: int = 4 * 10**9
 
     def text(self, rows: int) -> dict[str, Any]:
         """The language model's config."""
         head = self.hidden // self.heads
-        size = tiny.Size(self.hidden, self.layers, self.intermediate, head=head, rope_theta=1e6)
+        size = tiny.Size(self.hidden, self.layers, self.intermediate, head=head, rope_theta=self.rope_theta)
         return {
             **tiny.language(_tokenizer(""), size, rows),
             "num_key_value_heads": self.kv_heads,
@@ -209,8 +210,8 @@ SIZES = {
     "0.5b": RealSize(_qwen2_vl, _llava_onevision, 896, 24, 14, 2, 4864, (151936, 152000), tied=True),
     "2b": RealSize(_qwen2_vl, _llava_onevision, 1536, 28, 12, 2, 8960, (151936, 152000), tied=True),
     "7b": RealSize(_qwen2_vl, _llava_onevision, 3584, 28, 28, 4, 18944, (152064, 152064)),
-    "34b": RealSize(_internvl, _llava_next, 7168, 60, 56, 8, 20480, (64000, 64064), shard=5 * 10**9),
-    "cogvlm-7b": RealSize(_cogvlm, _llava, 4096, 32, 32, 32, 11008, (32000, 32064), shard=5 * 10**9),
+    "34b": RealSize(_internvl, _llava_next, 7168, 60, 56, 8, 20480, (64000, 64064), rope_theta=5e6, shard=5 * 10**9),
+    "cogvlm-7b": RealSize(_cogvlm, _llava, 4096, 32, 32, 32, 11008, (32000, 32064), rope_theta=1e4, shard=5 * 10**9),
 }
 
 

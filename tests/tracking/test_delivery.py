@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import shutil
@@ -12,7 +13,7 @@ import pytest
 
 from adamms.prompts.prompt import Prompt
 from adamms.runs.candidate import CandidateRecord
-from adamms.runs.run_folder import FINISHED, RUNNING
+from adamms.runs.run_folder import FINISHED, RUNNING, RunFolder
 from adamms.selecting.selection import select
 from adamms.tracking.config import TrackingConfig
 from adamms.tracking.contents import Item
@@ -126,6 +127,38 @@ def test_only_what_is_new_or_changed_is_sent(tmp_path: Path, config: TrackingCon
     assert runs_of(config, "attributes.status = 'RUNNING'")[0].data.tags["adamms.kind"] == "search"
 
 
+def test_searches_in_one_folder_one_after_the_other_are_told_apart(
+    tmp_path: Path, config: TrackingConfig, server: Server
+) -> None:
+    first = deliver(write_search(tmp_path / "run", "one"), server)
+    assert deliver(write_search(tmp_path / "run", "two"), server) == first
+    searches = runs_of(config, "tags.`adamms.kind` = 'search'")
+    assert {run.data.tags["adamms.search"] for run in searches} == {"one", "two"}
+    assert len(runs_of(config)) == 2 * (1 + len(RESPONSES))
+
+
+def test_before_a_run_is_described_there_is_nothing_to_deliver(tmp_path: Path, server: Server) -> None:
+    run = RunFolder(tmp_path / "run")
+    run.set_status(RUNNING)
+    assert (deliver(run, server), Delivery(run, server).waiting()) == (0, 0)
+
+
+def test_a_full_disk_is_no_refusal(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What there was no room for is delivered later."""
+    run = write_search(tmp_path / "run")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as small:
+        small.setattr(server.client, "log_artifact", full)
+        with pytest.raises(OSError, match="No space left"):
+            deliver(run, server)
+    deliver(run, server)
+    (winner,) = server.client.search_runs([server.experiment()], "tags.chosen = 'true'")
+    assert [file.path for file in server.client.list_artifacts(winner.info.run_id)] == ["responses.json"]
+
+
 def test_servers_are_told_apart_and_a_new_database_gets_everything(tmp_path: Path, config: TrackingConfig) -> None:
     run, other = write_search(tmp_path / "run"), f"sqlite:///{tmp_path}/other.db"
     shutil.copy(tmp_path / "mlflow.db", tmp_path / "other.db")
@@ -144,8 +177,8 @@ def test_what_labels_and_lmms_eval_say_is_shown(tmp_path: Path, config: Tracking
     run = write_search(tmp_path / "run")
     judged = {"accuracy": {"0.0": 40.0, "0.5": 60.0}, "regret": 2.0}
     other = {"accuracy": {"0.0": 20.0, "0.5": 30.0}, "regret": 4.0}
-    figures = {"ocrbench/accuracy": 0.25}
-    run.write(run.evaluation, {"ocr": judged, "vqa": other, "lmms_eval": figures})
+    run.write(run.evaluation, {"ocr": judged, "vqa": other})
+    run.write(run.lmms_eval, {"ocrbench/accuracy": 0.25})
     deliver(run, server)
     (parent,) = runs_of(config, "tags.`adamms.kind` = 'search'")
     (chosen,) = runs_of(config, "tags.chosen = 'true'")
@@ -223,7 +256,7 @@ def test_a_wrong_password_loses_nothing(
 
 
 def test_a_delivery_that_is_cut_anywhere_goes_on_without_duplicates(tmp_path: Path, config: TrackingConfig) -> None:
-    """Whatever the server dies at or we are killed at, before or after it did as it was asked, the end is the same."""
+    """Whatever the server dies at or we are killed at, before or after it was done, the end is the same."""
     run, first = write_search(tmp_path / "run"), f"sqlite:///{tmp_path}/first.db"
     shutil.copy(tmp_path / "mlflow.db", tmp_path / "first.db")
     deliver(run, Server(first, config.experiment))

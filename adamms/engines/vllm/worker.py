@@ -1,7 +1,8 @@
 """What runs inside vLLM's worker processes: merging into the live weights, and counting vision work.
 
 vLLM mixes `MergeExtension` into its worker class (`worker_extension_cls`); its methods are called by
-`LLM.collective_rpc`. With tensor parallelism every rank merges whole tensors and vLLM's loader takes its shard.
+`LLM.collective_rpc`. With tensor parallelism every rank merges some of the tensors, sends them to
+the others, and vLLM's loader takes its shard of each.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from adamms.engines.digest import WeightsDigest
-from adamms.engines.live_merge import LiveMerge
+from adamms.engines.live_merge import LiveMerge, Ranks
 from adamms.engines.originals import nearby_originals
 from adamms.engines.peak import PeakMemory, take_peak
 from adamms.mapping.plan import MergePlan, TensorPlan
@@ -44,7 +45,7 @@ class MergeExtension:
         self._adamms_tensors = [by_name[name] for name in names_to_load(list(base.tensors), touched, groups)]
         self._adamms_plan = plan
         self._adamms_originals: Originals | None = None  # before the others come: both may not fit
-        self._adamms_originals = nearby_originals(plan, [tensor.name for tensor in self._adamms_tensors], self.device)
+        self._adamms_originals = nearby_originals(plan, _ranks().own(self._adamms_tensors), self.device)
         if not before:
             self._adamms_encoded = 0
             _count_images(model, self)
@@ -64,7 +65,7 @@ class MergeExtension:
 
         assert self._adamms_originals is not None
         model = self.model_runner.get_model()
-        merge = LiveMerge(self._adamms_plan, self._adamms_originals, recipe, self.device)
+        merge = LiveMerge(self._adamms_plan, self._adamms_originals, recipe, self.device, _ranks())
         weights = ((tensor.name, weight) for tensor, weight in merge.into(self._adamms_tensors, fresh))
         reload_weights(self.model_runner.vllm_config, model, weights, None, is_checkpoint_format=True)
         _repack_tied_head(model, self.device)
@@ -87,6 +88,17 @@ class MergeExtension:
             if parameter.numel():
                 digest.add(name, parameter.detach().to(torch.float32))
         return digest.hex()
+
+
+def _ranks() -> Ranks:
+    """The ranks of tensor parallelism. Bytes are sent: not every transport knows every dtype."""
+    import torch
+    from vllm.distributed.parallel_state import get_tp_group
+
+    group = get_tp_group()
+    return Ranks(
+        group.rank_in_group, group.world_size, lambda tensor, source: group.broadcast(tensor.view(torch.uint8), source)
+    )
 
 
 def names_to_load(names: Sequence[str], touched: Collection[str], groups: Sequence[Sequence[str]]) -> list[str]:

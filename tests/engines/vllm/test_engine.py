@@ -86,6 +86,15 @@ def test_answers_are_those_of_the_exported_checkpoint(live: Live, tmp_path: Path
     assert len(seen) == len(ALPHAS) + 1, "every candidate answers differently, or the test shows nothing"
 
 
+def test_an_engine_says_what_it_turned_out_to_be(live: Live) -> None:
+    import vllm
+
+    found = live.engine.identity
+    assert (found.kind, found.dtype, found.device) == ("vllm", "float32", "cpu"), "the spec says auto"
+    assert dict(found.versions).keys() == {"torch", "transformers", "vllm"}
+    assert dict(found.versions)["vllm"] == vllm.__version__
+
+
 def test_there_and_back_is_bit_identical(live: Live) -> None:
     prompts = tiny_prompts(3)
     seen: dict[float, Any] = {}

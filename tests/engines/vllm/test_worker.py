@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 
 from adamms.checkpoint import open_checkpoint
-from adamms.engines.digest import WeightsDigest
 from adamms.engines.originals import HeldTensors
 from adamms.engines.vllm.worker import FUSED, names_to_load
 from adamms.mapping.plan import Piece, TensorPlan
@@ -37,23 +36,6 @@ def test_groups_of_the_model_are_known_too() -> None:
     groups = [*FUSED, ("o_proj", "down_proj")]
     assert names_to_load(NAMES, plans(f"{LAYER}self_attn.o_proj.weight"), groups) == [f"{LAYER}self_attn.o_proj.weight"]
     assert names_to_load(NAMES, {}, groups) == []
-
-
-def test_the_digest_does_not_depend_on_order_and_does_on_every_bit() -> None:
-    def digest(*pairs: tuple[str, torch.Tensor]) -> str:
-        found = WeightsDigest()
-        for name, tensor in pairs:
-            found.add(name, tensor)
-        return found.hex()
-
-    a, b = torch.randn(7, 3).bfloat16(), torch.randn(5)
-    assert digest(("a", a), ("b", b)) == digest(("b", b), ("a", a))
-    assert digest(("a", a)) != digest(("b", a))
-    for i in range(a.numel()):
-        other = a.clone()
-        other.view(torch.int16).view(-1)[i] ^= 1
-        assert digest(("a", other)) != digest(("a", a))
-    assert digest(("a", a.flip(0))) != digest(("a", a))
 
 
 def test_held_tensors_are_those_of_the_checkpoint(tmp_path: Path) -> None:
