@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from adamms.checkpoint import Checkpoint
 from adamms.checkpoint.checkpoint import total_bytes
-from adamms.checkpoint.stage import stage
 from adamms.mapping.plan import MergePlan, TensorPlan
+from adamms.mapping.stage import stage
 from adamms.merging import Originals, TensorSource
 from adamms.merging.reader import Reader
 

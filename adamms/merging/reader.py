@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adamms.checkpoint import DTYPES, Checkpoint, TensorInfo
-from adamms.errors import UserError
+from adamms.checkpoint import DTYPES, Checkpoint
+from adamms.checkpoint.checkpoint import fill
 from adamms.support import system
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Reader:
 
         size = DTYPES[info.dtype]
         values = self._buffer((stop - start) * size)
-        self._fill(values, self._open(info.path), info, start * size)
+        fill(values, self._open(info.path).read, info, start * size)
         return self._on_device(values.view(TORCH_DTYPES[info.dtype]))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -75,15 +75,6 @@ class Reader:
         self._own.copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
         self._own.copied.record()
         return moved
-
-    def _fill(self, values: Tensor, file: _OpenFile, info: TensorInfo, offset: int) -> None:
-        assert info.offset is not None
-        view, done = values.numpy().data, 0
-        while done < len(view):
-            count = file.read(view[done:], info.offset + offset + done)
-            if count == 0:
-                raise UserError(f"{info.path}: ends within tensor {info.name!r}; download the file again")
-            done += count
 
     def _open(self, path: Path) -> _OpenFile:
         """This thread's open file; only the latest stays open, since tensors are read file by file."""

@@ -15,7 +15,7 @@ from adamms.reporting.figures import RankedPair, draw_ranking
 from adamms.reporting.labels import value_label
 from adamms.runs.run_folder import RunFolder
 
-FAILED, WAITING = "failed", "waiting"
+FAILED = "failed"
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,7 @@ class RankedSearch:
 
     Attributes:
         name: pair/method.
-        status: finished, unchanged (it had been finished by an earlier run), stopped (by the budget), failed; waiting
-            while the sweep goes on.
+        status: finished, unchanged (it had been finished by an earlier run), stopped (by the budget), failed.
         chosen: the chosen value of the coefficient, for all prompts.
         divergence: of the chosen candidate, per prompt: with `either`, the share of prompts whose answer changes to a
             neighbour. Comparable between searches over the same tasks only.

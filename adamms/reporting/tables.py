@@ -16,6 +16,7 @@ from adamms.reporting.labels import value_label
 from adamms.runs.values import format_value
 from adamms.selecting.contest import END_POINT
 from adamms.selecting.selection import Selection
+from adamms.support.addresses import without_password
 
 if TYPE_CHECKING:
     from adamms.engines.noise import Noise
@@ -225,7 +226,8 @@ def markdown_row(cells: Sequence[str]) -> str:
 
 
 def dashboard_command(uri: str) -> str:
-    """How to open the dashboard of a tracking URI."""
+    """How to open the dashboard of a tracking URI, whose password is not shown."""
+    uri = without_password(uri)
     return uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri}"
 
 

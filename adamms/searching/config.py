@@ -1,7 +1,5 @@
 """What a search tries, what it chooses by, and when it ends."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from enum import StrEnum
 

@@ -15,7 +15,7 @@ from statistics import mean
 from typing import Any
 
 from adamms.merging.companions import RECORD
-from adamms.reporting.ranking import FAILED, WAITING, to_table
+from adamms.reporting.ranking import FAILED, to_table
 from adamms.reporting.report.story import by_value, noise_floor, read_judgements
 from adamms.runs.run_folder import FINISHED, RUNNING, RunFolder
 from adamms.runs.store import ResponseStore
@@ -179,13 +179,12 @@ class _Contents:
         regrets = {f"{task}/regret": one["regret"] for task, one in self._judged.items() if task}
         if self._judged:
             regrets["regret"] = mean(one["regret"] for one in self._judged.values())
-        lmms_eval = (run.read(run.evaluation) or {}).get("lmms_eval", {})
-        regrets |= {f"lmms_eval/{name}": value for name, value in lmms_eval.items()}
         yield from _measured("", regrets, _modified(run.evaluation))
+        lmms_eval = {f"lmms_eval/{name}": value for name, value in (run.read(run.lmms_eval) or {}).items()}
+        yield from _measured("", lmms_eval, _modified(run.lmms_eval))
         if self._rows is not None:
-            states = [row["status"] for row in self._rows]
-            done = len(states) - states.count(WAITING)
-            counts = {"searches": len(states), "searches_done": done, "failed": states.count(FAILED)}
+            failed = [row for row in self._rows if row["status"] == FAILED]
+            counts = {"searches_done": len(self._rows), "failed": len(failed)}
             yield from _measured("", counts, _modified(run.sweep))
 
     def _accuracy(self, value: float) -> dict[str, float]:

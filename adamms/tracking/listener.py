@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from adamms.errors import FULL, UserError
-from adamms.runs.run_folder import RunFolder
+from adamms.runs.run_folder import KILLED, RUNNING, RunFolder
 from adamms.support.addresses import without_password
 from adamms.tracking.contents import TARGET
 from adamms.tracking.delivery import Delivery, deliver
@@ -64,9 +64,15 @@ class Tracking:
         self._news.set()
 
     def wake(self) -> None:
-        """Delivers at once what is new, because the process may be killed soon."""
+        """Delivers at once what is new."""
         self._hurry.set()
         self._news.set()
+
+    def interrupt(self) -> None:
+        """Says at once that the run was stopped, because the process may be killed soon; how it does end follows."""
+        if (self._run.read(self._run.status) or {}).get("status") == RUNNING:
+            self._run.set_status(KILLED)
+        self.wake()
 
     def __exit__(self, *exc: object) -> None:
         if not self._config.enabled:
@@ -127,9 +133,9 @@ class Tracking:
 
 
 def wake_all() -> None:
-    """Somebody stops this process: all runs that are tracked in it, in whichever thread, are delivered at once."""
+    """Somebody stops this process: all runs that are tracked in it, in whichever thread, say so at once."""
     for tracking in list(_OPEN):
-        tracking.wake()
+        tracking.interrupt()
 
 
 def deliver_run(run_dir: Path, uri: str | None = None, experiment: str | None = None) -> tuple[int, str]:

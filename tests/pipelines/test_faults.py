@@ -111,8 +111,7 @@ class Search:
 
     def runs(self) -> list[Any]:
         """On the dashboard."""
-        (journal,) = (self.run_dir / "tracking").glob("*.journal.jsonl")
-        return self.server.runs(journal.name.partition(".")[0])
+        return self.server.runs(json.loads((self.run_dir / "search.json").read_text())["key"])
 
 
 @dataclass(frozen=True)

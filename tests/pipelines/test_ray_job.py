@@ -202,8 +202,7 @@ def runs(server: MlflowServer, query: str) -> list[Any]:
 
 def found_in(server: MlflowServer, run_dir: Path) -> list[Any]:
     """The runs of the search in a folder."""
-    (journal,) = (run_dir / "tracking").glob("*.journal.jsonl")
-    return server.runs(journal.name.partition(".")[0])
+    return server.runs(json.loads((run_dir / "search.json").read_text())["key"])
 
 
 def keys(folder: Path) -> list[str]:

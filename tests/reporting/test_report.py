@@ -184,7 +184,7 @@ def test_a_story_is_what_the_run_folder_holds(tmp_path: Path) -> None:
     made, run = made_up_story(tmp_path), RunFolder(tmp_path)
     run.write(run.selection, {**made.selection, "coefficient": "density"})
     run.write(run.costs, {"seconds": SECONDS, "peaks": {"peak_memory_gb": 3.25}})
-    run.write(run.evaluation, {**made.judgements[""], "lmms_eval": {"ocrbench/accuracy": 0.5}})
+    run.write(run.evaluation, made.judgements[""])
     run.write_settings("python search.py", made.settings)
     run.merged.mkdir()
 

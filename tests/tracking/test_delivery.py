@@ -177,8 +177,8 @@ def test_what_labels_and_lmms_eval_say_is_shown(tmp_path: Path, config: Tracking
     run = write_search(tmp_path / "run")
     judged = {"accuracy": {"0.0": 40.0, "0.5": 60.0}, "regret": 2.0}
     other = {"accuracy": {"0.0": 20.0, "0.5": 30.0}, "regret": 4.0}
-    figures = {"ocrbench/accuracy": 0.25}
-    run.write(run.evaluation, {"ocr": judged, "vqa": other, "lmms_eval": figures})
+    run.write(run.evaluation, {"ocr": judged, "vqa": other})
+    run.write(run.lmms_eval, {"ocrbench/accuracy": 0.25})
     deliver(run, server)
     (parent,) = runs_of(config, "tags.`adamms.kind` = 'search'")
     (chosen,) = runs_of(config, "tags.chosen = 'true'")

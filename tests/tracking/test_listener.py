@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from adamms.errors import UserError
-from adamms.runs.run_folder import FINISHED, KILLED, RUNNING, RunFolder
+from adamms.runs.run_folder import FINISHED, RUNNING, RunFolder
 from adamms.tracking import Tracking, deliver_run, wake_all
 from adamms.tracking.config import TrackingConfig
 from tests.support.searches import write_candidate
@@ -47,7 +47,6 @@ def test_an_interrupted_search_says_so_before_it_has_ended(tmp_path: Path, confi
     run = described(tmp_path / "run")
     run.set_status(RUNNING)
     with Tracking(config, run):
-        run.set_status(KILLED)
         wake_all()
         assert len(wait_for(config, "attributes.status = 'KILLED'")) == 1
         run.set_status(FINISHED)
@@ -146,7 +145,8 @@ def test_a_sweep_is_delivered_with_all_its_searches(tmp_path: Path, config: Trac
     sweep.describe("sweep-1", "many", {"pairs": "a, b"})
     sweep.set_status(RUNNING)
     rows = [{"name": "a/linear", "status": "finished", "divergence": 0.2, "tasks": {"ocr": 0.5}, "warnings": ["w"]}]
-    sweep.write(sweep.sweep, [*rows, {**rows[0], "name": "b/linear", "status": "waiting", "divergence": None}])
+    sweep.write(sweep.sweep, [*rows, {**rows[0], "name": "b/linear", "status": "failed", "divergence": None}])
+    sweep.write(sweep.costs, {"peaks": {"gpu_hours": 0.5, "searches": 3}})
     for pair in "ab":
         write_search(sweep.folder / pair / "linear", key=pair, parent=sweep)
     deliver_run(sweep.folder / "a" / "linear", config.uri)
@@ -158,7 +158,7 @@ def test_a_sweep_is_delivered_with_all_its_searches(tmp_path: Path, config: Trac
     assert {run.data.tags["adamms.search"] for run in searches} == {"a", "b"}
     assert len(runs) == 3 + 2 * len(RESPONSES)
     assert (top.info.run_name, top.info.status) == ("many", "RUNNING")
-    assert top.data.metrics == {"searches": 2, "searches_done": 1, "failed": 0}
+    assert top.data.metrics == {"searches": 3, "searches_done": 2, "failed": 1, "gpu_hours": 0.5}
     import mlflow
 
     client = mlflow.MlflowClient(config.uri)

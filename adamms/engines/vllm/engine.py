@@ -13,7 +13,6 @@ from typing import Any
 import torch
 
 from adamms.checkpoint import Checkpoint, open_checkpoint
-from adamms.checkpoint.stage import stage
 from adamms.engines.answer_reader import AnswerReader
 from adamms.engines.chat import Chat
 from adamms.engines.config import EngineConfig
@@ -26,6 +25,7 @@ from adamms.engines.peak import PeakMemory, take_peak
 from adamms.engines.preflight import check_before_loading
 from adamms.errors import UserError
 from adamms.mapping.plan import MergePlan
+from adamms.mapping.stage import stage
 from adamms.merging.recipe import Recipe
 from adamms.prompts.prompt import Prompt
 

@@ -142,8 +142,8 @@ class Story:
 
 
 def read_judgements(run: RunFolder) -> dict[str, dict[str, Any]]:
-    """What judging by labels found, by task; the only task has no name. Figures of lmms-eval are not among it."""
-    found = {name: one for name, one in (run.read(run.evaluation) or {}).items() if name != "lmms_eval"}
+    """What judging by labels found, by task; the only task has no name."""
+    found = run.read(run.evaluation) or {}
     return {"": found} if isinstance(found.get("regret"), int | float) else found
 
 

@@ -1,0 +1,115 @@
+"""The Python API as a notebook uses it, and from a wheel in an empty folder, where nothing is left but `run_dir`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+import adamms
+from adamms.demo import PAIR
+from tests.support.tiny_models import TinyPair
+
+ROOT = Path(__file__).parents[1]
+FAST = {"engine": {"max_tokens": 4, "cpus": 1}, "searching": {"alphas": [0.0, 0.3, 0.6], "noise": 0}}
+
+
+def test_plan_merge_and_select_are_the_commands(tiny_pair: TinyPair, tmp_path: Path) -> None:
+    plan = adamms.plan(tiny_pair.base, tiny_pair.donor)
+    assert len(plan.merged) == 25
+    merged = adamms.merge(tiny_pair.base, tiny_pair.donor, alpha=0.3, output=tmp_path / "merged")
+    record = json.loads((merged / "adamms.json").read_text())
+    assert (record["plan"], record["recipe"]) == (plan.fingerprint, {"method": "linear", "alpha": 0.3})
+    answers = {0: "aaaa", 0.1: "abaa", 0.2: "abba", 0.3: "abba", 0.4: "abbb"}
+    rows = [{"alpha": a, "prompt_id": i, "response": x} for a, text in answers.items() for i, x in enumerate(text)]
+    (tmp_path / "answers.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert adamms.select(tmp_path / "answers.jsonl", "either").chosen == 0.2
+    with pytest.raises(adamms.UserError, match="no such folder"):
+        adamms.plan(tiny_pair.base, "/no/such")
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_search_is_five_lines_and_can_go_on(
+    tiny_pair: TinyPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    prompts = ["Who is there?", {"prompt": "What is it?", "id": "what"}, "Where?"]
+    found = adamms.search(tiny_pair.base, tiny_pair.donor, prompts=prompts, run_dir="run", n=3, **FAST)
+    assert found.alpha == 0.3
+    assert found.scores.keys() == {0.0, 0.3, 0.6}
+    assert found.checkpoint == Path("run/merged")
+    assert found.verdict
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert not (tmp_path / "run" / "mlflow.db").exists(), "nothing is tracked unless it is asked for"
+    stored = [line for file in (tmp_path / "run" / "responses").glob("*.jsonl") for line in file.open()]
+    assert len(stored) == 3 * 3
+    again = adamms.search(tiny_pair.base, tiny_pair.donor, prompts=prompts, run_dir="run", n=3, **FAST)
+    assert again.scores == found.scores
+    assert len(list((tmp_path / "run" / "responses").glob("*.jsonl"))) == 1, "nothing was asked again"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment that has the wheel, and what it needs from the environment of the tests."""
+    folder = tmp_path_factory.mktemp("wheel")
+    uv = [str(Path(sys.executable).with_name("uv"))]
+    subprocess.run([*uv, "build", "--wheel", "--quiet", "--out-dir", str(folder), str(ROOT)], check=True)
+    (wheel,) = folder.glob("adamms-*.whl")
+    venv.create(folder / "venv", with_pip=False)
+    python = folder / "venv" / "bin" / "python"
+    subprocess.run([*uv, "pip", "install", "--quiet", "--no-deps", "--python", str(python), str(wheel)], check=True)
+    packages = Path(next(path for path in sys.path if path.endswith("site-packages")))
+    (own,) = (folder / "venv" / "lib").glob("python*/site-packages")
+    # what else is installed here, but not the clone that this environment points to
+    (own / "others.pth").write_text(f"{packages}\n")
+    return python
+
+
+@pytest.mark.slow  # builds a wheel, and searches twice
+def test_a_wheel_searches_in_an_empty_folder_and_leaves_nothing_but_the_run(installed: Path, tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "RAY_ADDRESS")}
+    few = ["prompts.n=6", "searching.alphas=[0,0.3,0.6]", "searching.noise=0", "run_dir=run"]
+
+    def run(*command: str) -> str:
+        done = subprocess.run(
+            [str(installed), *command],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert str(ROOT) not in run("-c", "import adamms; print(adamms.__file__)")
+    assert "<- chosen" in run("-m", "adamms", "search", "--config", "demo", *few)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    program = """
+import adamms
+from adamms.demo import PAIR
+
+found = adamms.search(PAIR / "base", PAIR / "donor", prompts=PAIR / "prompts" / "row-french.jsonl", run_dir="api", n=6,
+                      engine={"max_tokens": 16}, searching={"alphas": [0, 0.3, 0.6], "noise": 0})
+print(found.alpha, found.checkpoint)
+"""
+    assert run("-c", program) == "0.3 api/merged\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["api", "run"]
+    scores = [json.loads((tmp_path / name / "selection.json").read_text())["scores"] for name in ("run", "api")]
+    assert scores[0] == scores[1]
+
+
+def test_the_shipped_pair_is_named_by_a_word() -> None:
+    from adamms.commands.settings import SearchSettings
+    from adamms.config import load_settings
+
+    settings = load_settings(SearchSettings, Path("demo"), [])
+    assert Path(settings.base) == PAIR / "base"
+    with pytest.raises(adamms.UserError, match="nothing: no such file; give a YAML file"):
+        load_settings(SearchSettings, Path("nothing"), [])
