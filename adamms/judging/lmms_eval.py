@@ -24,6 +24,7 @@ class LmmsEvalConfig:
     model_args: tuple[str, ...] = ()
     """Further arguments of the model class, such as tensor_parallel_size=4."""
     batch_size: int = 1
+    """How many prompts lmms-eval asks at once."""
     options: tuple[str, ...] = ()
     """Further options of its command line, such as --limit=100 or --include_path=DIR with tasks of your own."""
 
