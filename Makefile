@@ -20,7 +20,7 @@ $(VENV)/.ready: pyproject.toml
 	touch $@
 
 demo: setup ## search alpha for the tiny pair and export the winner, on this machine
-	$(BIN)/python pipelines/search.py --config conf/demo.yaml
+	$(BIN)/adamms search --config demo
 
 test: setup ## the tests, in minutes
 	$(BIN)/python -m pytest -m "not slow"

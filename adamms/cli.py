@@ -9,12 +9,15 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
 from adamms.errors import FULL, UserError
 from adamms.version import __version__
+
+if TYPE_CHECKING:
+    from adamms.commands.settings import EvaluateSettings, SearchSettings, SweepSettings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -38,13 +41,19 @@ ListSettings = Annotated[bool, typer.Option("--settings", help="List all setting
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error")]
 
 
-@app.callback()
-def version(
-    show: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version, and stop")] = False,
-) -> None:
-    if show:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         print(__version__)
         raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version, and stop")
+    ] = False,
+) -> None:
+    """See `app`."""
 
 
 @app.command("map")
@@ -91,81 +100,92 @@ def merge(
     print(run(settings, alpha, output, smoke=smoke, force=force))
 
 
-@app.command()
-def search(
-    config: Config = None,
-    overrides: Overrides = None,
-    force: Force = False,
-    print_config: PrintConfig = False,
-    settings: ListSettings = False,
-    debug: Debug = False,
-) -> None:
-    """Search alpha for one pair and unlabelled prompts of one task or several, and export the winner.
+def settings_command(kind: Callable[[], type[Any]], run: Callable[[Any, bool], None]) -> Callable[..., None]:
+    """A command that takes settings only: `--config FILE [key=value ...]`.
 
-    The same command run again goes on where it stopped: no finished (alpha, prompt) is answered twice.
+    Args:
+        kind: gives the class of its settings, which have `log`; asked only when the command runs.
+        run: gets the settings, and whether `--force` was given.
     """
-    from adamms.commands.settings import SearchSettings
 
-    if (given := _configured(SearchSettings, config, overrides, print_config, settings)) is None:
-        return
-    from adamms.commands.search import search as run
+    def command(
+        config: Config = None,
+        overrides: Overrides = None,
+        force: Force = False,
+        print_config: PrintConfig = False,
+        settings: ListSettings = False,
+        debug: Debug = False,
+    ) -> None:
+        if settings:
+            _print_settings(kind())
+            return
+        given = _load(kind(), config, overrides)
+        if print_config:
+            from adamms.config import settings_yaml
+
+            print(settings_yaml(given), end="")
+            return
+        from adamms.support.logs import configure_logs
+
+        configure_logs(given.log)
+        signal.signal(signal.SIGTERM, _interrupt)
+        run(given, force)
+
+    return command
+
+
+def _search(settings: SearchSettings, force: bool) -> None:
+    from adamms.commands.search import search
     from adamms.reporting.tables import print_outcome
 
-    found = run(given, force)
-    address = given.tracking.address(found.run.folder) if given.tracking.enabled else None
+    found = search(settings, force)
+    address = settings.tracking.address(found.run.folder) if settings.tracking.enabled else None
     print_outcome(found.outcome, found.checkpoints, address)
     print(f"report:     {found.run.report}")
 
 
-@app.command()
-def sweep(
-    config: Config = None,
-    overrides: Overrides = None,
-    force: Force = False,
-    print_config: PrintConfig = False,
-    settings: ListSettings = False,
-    debug: Debug = False,
-) -> None:
-    """Search for many pairs, with one method or several, over the same tasks; ends with one ranked table.
-
-    Pairs run side by side within the cluster; searches with the same base share engines; one that fails leaves the
-    others alone. The same command run again does what is missing.
-    """
-    from adamms.commands.settings import SweepSettings
-
-    if (given := _configured(SweepSettings, config, overrides, print_config, settings)) is None:
-        return
-    from adamms.commands.sweep import raise_failures
-    from adamms.commands.sweep import sweep as run
+def _sweep(settings: SweepSettings, force: bool) -> None:
+    from adamms.commands.sweep import raise_failures, sweep
     from adamms.reporting.ranking import print_ranking
 
-    rows = run(given, force)
-    print_ranking(rows, given.searching.metric)
-    print(f"ranking:    {Path(given.run_dir) / 'sweep.json'}")
+    rows = sweep(settings, force)
+    print_ranking(rows, settings.searching.metric)
+    print(f"ranking:    {Path(settings.run_dir) / 'sweep.json'}")
     raise_failures(rows)
 
 
-@app.command()
-def evaluate(
-    config: Config = None,
-    overrides: Overrides = None,
-    print_config: PrintConfig = False,
-    settings: ListSettings = False,
-    debug: Debug = False,
-) -> None:
-    """Judge a finished search by labelled prompts (labelled.path=FILE.jsonl), or by lmms-eval (lmms_eval.tasks=[...]).
-
-    Shows every alpha, the donor, the best alpha as the labels see it, and how far the choice stays behind it. Labels
-    are read here and nowhere else; a search never sees them.
-    """
-    from adamms.commands.settings import EvaluateSettings
-
-    if (given := _configured(EvaluateSettings, config, overrides, print_config, settings)) is None:
-        return
-    from adamms.commands.evaluate import evaluate as run
+def _evaluate(settings: EvaluateSettings, force: bool) -> None:
+    from adamms.commands.evaluate import evaluate
     from adamms.reporting.tables import print_judgements
 
-    print_judgements(run(given), given.searching.coefficient, with_methods=bool(given.baselines))
+    print_judgements(evaluate(settings), settings.searching.coefficient, with_methods=bool(settings.baselines))
+
+
+def _settings(name: str) -> Callable[[], type[Any]]:
+    def kind() -> type[Any]:
+        from adamms.commands import settings
+
+        return cast(type[Any], getattr(settings, name))
+
+    return kind
+
+
+_TEXTS = {
+    "search": """Search alpha for one pair and unlabelled prompts of one task or several, and export the winner.
+
+    The same command run again goes on where it stopped: no finished (alpha, prompt) is answered twice.""",
+    "sweep": """Search for many pairs, with one method or several, over the same tasks; ends with one ranked table.
+
+    Pairs run side by side within the cluster; searches with the same base share engines; one that fails leaves the
+    others alone. The same command run again does what is missing.""",
+    "evaluate": """Judge a finished search by labelled prompts (labelled.path=FILE.jsonl), or by lmms-eval.
+
+    Shows every alpha, the donor, the best alpha as the labels see it, and how far the choice stays behind it. Labels
+    are read here and nowhere else; a search never sees them. lmms_eval.tasks=[...] has lmms-eval evaluate it.""",
+}
+app.command("search", help=_TEXTS["search"])(settings_command(_settings("SearchSettings"), _search))
+app.command("sweep", help=_TEXTS["sweep"])(settings_command(_settings("SweepSettings"), _sweep))
+app.command("evaluate", help=_TEXTS["evaluate"])(settings_command(_settings("EvaluateSettings"), _evaluate))
 
 
 @app.command()
@@ -212,26 +232,9 @@ def track(
 
 
 def program(kind: type[Any], run: Callable[[Any, bool], None], text: str) -> Callable[[], None]:
-    """A program of its own that takes settings only: `--config FILE [key=value ...]`.
-
-    Args:
-        kind: the class of its settings, which have `log`.
-        run: gets the settings, and whether `--force` was given.
-        text: what `--help` says.
-    """
+    """A program of its own that takes settings only (`settings_command`); `--help` says the text."""
     entry = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-
-    @entry.command(help=text)
-    def command(
-        config: Config = None,
-        overrides: Overrides = None,
-        force: Force = False,
-        print_config: PrintConfig = False,
-        settings: ListSettings = False,
-        debug: Debug = False,
-    ) -> None:
-        if (given := _configured(kind, config, overrides, print_config, settings)) is not None:
-            run(given, force)
+    entry.command(help=text)(settings_command(lambda: kind, run))
 
     def main() -> None:
         _log_to_stderr()
@@ -282,26 +285,6 @@ def _load(kind: type[Any], config: Path | None, overrides: list[str] | None, *gi
     from adamms.config import load_settings
 
     return load_settings(kind, config, overrides or [], *given)
-
-
-def _configured(
-    kind: type[Any], config: Path | None, overrides: list[str] | None, print_config: bool, list_settings: bool
-) -> Any:
-    """The settings of a command; None where they were only asked for, and are printed."""
-    if list_settings:
-        _print_settings(kind)
-        return None
-    settings = _load(kind, config, overrides)
-    if print_config:
-        from adamms.config import settings_yaml
-
-        print(settings_yaml(settings), end="")
-        return None
-    from adamms.support.logs import configure_logs
-
-    configure_logs(settings.log)
-    signal.signal(signal.SIGTERM, _interrupt)
-    return settings
 
 
 def _print_settings(kind: type[Any]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import StrEnum
 from pathlib import Path
 from textwrap import dedent
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from adamms.errors import UserError
 
@@ -132,8 +132,8 @@ def _texts(kind: type) -> dict[str, str]:
 
 
 def _kind(hint: Any) -> str:
-    if isinstance(hint, type) and issubclass(hint, StrEnum):
-        return " | ".join(hint)
+    if get_origin(hint) is Literal or (isinstance(hint, type) and issubclass(hint, StrEnum)):
+        return " | ".join(get_args(hint) or hint)
     return (
         hint.__name__ if isinstance(hint, type) and not hasattr(hint, "__args__") else str(hint).replace("typing.", "")
     )

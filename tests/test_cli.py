@@ -9,9 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
+import adamms
 from adamms import cli
+from adamms.commands.settings import EvaluateSettings, MergeJobSettings, SearchSettings, SweepSettings
+from adamms.config import describe
 from tests.support.tiny_models import TinyPair
 
 
@@ -178,3 +182,48 @@ def test_a_full_disk_can_be_mended(capsys: pytest.CaptureFixture[str], number: i
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("error: /run/responses: ")
         assert "make room" in line
+
+
+def test_version_settings_and_the_configuration_can_be_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"{adamms.__version__}\n"
+    assert command(monkeypatch, "search", "--settings") == 0
+    listed = capsys.readouterr().out
+    for line in ("prompts.n=100  (int)", "searching.stop=never  (never | confident)", "merging.options={}"):
+        assert line in listed
+    assert "How many prompts are drawn for each task" in listed
+    assert "density=0.2  (a number from 0 to 1)" in listed, "the coefficients of methods too"
+    assert command(monkeypatch, "search", "--config", "demo", "--print-config", "prompts.n=7") == 0
+    printed = OmegaConf.create(capsys.readouterr().out)
+    assert (printed.prompts.n, printed.tracking.experiment) == (7, "demo")
+
+
+def test_every_setting_is_described() -> None:
+    kinds = (SearchSettings, SweepSettings, EvaluateSettings, MergeJobSettings)
+    bare = {one.key for kind in kinds for one in describe(kind) if not one.text}
+    assert bare == set()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("prompts.n=many", "error: prompts.n=many: prompts.n: Value 'many'"),
+        ("serching.block=3", "error: serching.block=3: serching: Key 'serching'"),
+        ("merging.density=0.2", "is now called merging.options.density"),
+        ("merging.options.volume=3", "merging.options.volume: linear has no coefficient volume"),
+    ],
+)
+def test_a_bad_override_is_named_itself(
+    tiny_pair: TinyPair,
+    prompt_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    override: str,
+    message: str,
+) -> None:
+    own = [f"base={tiny_pair.base}", f"donor={tiny_pair.donor}", f"prompts.path={prompt_file}"]
+    assert command(monkeypatch, "search", *own, override) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line

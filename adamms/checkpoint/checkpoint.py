@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from functools import cached_property
+from collections.abc import Callable, Iterable
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from adamms.checkpoint import safetensors_file, torch_file
 from adamms.checkpoint.json_file import read_json
@@ -15,9 +15,7 @@ from adamms.checkpoint.safetensors_file import no_duplicates
 from adamms.checkpoint.tensor_info import DTYPES, TensorInfo
 from adamms.errors import UserError
 from adamms.support.system import read_into
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from adamms.support.tensor import Tensor
 
 # Looked for in this order: an index before the single file, safetensors before pickled files.
 WEIGHT_FILES = (
@@ -48,9 +46,7 @@ class Checkpoint:
         index = next((self.folder / name for name in WEIGHT_FILES if self._has(name)), None)
         if index is None:
             raise UserError(f"{self.folder}: no weights here; expected one of {', '.join(WEIGHT_FILES)}")
-        if not index.name.endswith(".index.json"):
-            return self._read_header(index)
-        return self._read_shards(index)
+        return self._read_shards(index) if index.suffix == ".json" else self.read_header(index)
 
     @property
     def weight_files(self) -> list[Path]:
@@ -67,19 +63,26 @@ class Checkpoint:
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> Tensor:
         """Elements `start` to `stop` of the flattened tensor, as a 1-D tensor on the CPU in its own dtype."""
+        import torch
+
         from adamms.checkpoint.dtypes import TORCH_DTYPES
 
         info = self.tensors[name]
         stop = info.elements if stop is None else stop
         if info.offset is None:
             return torch_file.load_mapped(info.path)[name].reshape(-1)[start:stop]
-        return _pread(info, start, stop).view(TORCH_DTYPES[info.dtype])
+        size = DTYPES[info.dtype]
+        values = torch.empty((stop - start) * size, dtype=torch.uint8)
+        with info.path.open("rb", buffering=0) as file:  # not mapped, so that it does not count as resident pages
+            fill(values, partial(read_into, file.fileno()), info, start * size)
+        return values.view(TORCH_DTYPES[info.dtype])
 
     def _has(self, name: str) -> bool:
         return (self.folder / name).is_file()
 
-    def _read_header(self, path: Path) -> dict[str, TensorInfo]:
-        return read_header(path)
+    def read_header(self, path: Path) -> dict[str, TensorInfo]:
+        """Every tensor of one weights file."""
+        return safetensors_file.read_header(path) if path.suffix == ".safetensors" else torch_file.read_header(path)
 
     def _read_shards(self, index: Path) -> dict[str, TensorInfo]:
         weight_map = read_json(index, no_duplicates).get("weight_map")
@@ -94,7 +97,7 @@ class Checkpoint:
             )
         tensors: dict[str, TensorInfo] = {}
         for path in shards:
-            for name, info in self._read_header(path).items():
+            for name, info in self.read_header(path).items():
                 if where.get(name) == path:
                     tensors[name] = info
         lost = sorted(set(weight_map) - set(tensors))
@@ -109,32 +112,27 @@ class Checkpoint:
         return self.folder / name
 
 
-def read_header(path: Path) -> dict[str, TensorInfo]:
-    """Every tensor of one weights file."""
-    return safetensors_file.read_header(path) if path.suffix == ".safetensors" else torch_file.read_header(path)
-
-
 def total_bytes(tensors: Iterable[TensorInfo]) -> int:
     """Bytes of data in all the tensors."""
     return sum(info.nbytes for info in tensors)
 
 
-def _pread(info: TensorInfo, start: int, stop: int) -> Tensor:
-    """Bytes of elements `start` to `stop`, read without a memory map so that they do not count as resident pages."""
-    import torch
+def fill(values: Tensor, read: Callable[[memoryview, int], int], info: TensorInfo, start: int) -> None:
+    """Fills `values` (uint8) with a tensor's bytes from its byte `start` on.
 
+    Args:
+        read: reads at least a byte from an offset of the file into a buffer, unless the file ends; returns how many.
+
+    Raises:
+        UserError: the file ends too early.
+    """
     assert info.offset is not None
-    size = DTYPES[info.dtype]
-    buffer = torch.empty((stop - start) * size, dtype=torch.uint8)
-    view, position = buffer.numpy().data, info.offset + start * size
-    with info.path.open("rb", buffering=0) as file:
-        done = 0
-        while done < len(view):
-            count = read_into(file.fileno(), view[done:], position + done)
-            if count == 0:
-                raise UserError(f"{info.path}: ends within tensor {info.name!r}; download the file again")
-            done += count
-    return buffer
+    view, done = values.numpy().data, 0
+    while done < len(view):
+        count = read(view[done:], info.offset + start + done)
+        if count == 0:
+            raise UserError(f"{info.path}: ends within tensor {info.name!r}; download the file again")
+        done += count
 
 
 def _hash_sample(hasher: Any, path: Path, samples: int = 16, sample_bytes: int = 4096) -> None:

@@ -21,9 +21,4 @@ TORCH_DTYPES: dict[str, torch.dtype] = {
     "I64": torch.int64,
     "F64": torch.float64,
 }
-_NAMES = {dtype: name for name, dtype in TORCH_DTYPES.items()}
-
-
-def dtype_name(dtype: torch.dtype) -> str:
-    """safetensors' name of a torch dtype."""
-    return _NAMES[dtype]
+DTYPE_NAMES = {dtype: name for name, dtype in TORCH_DTYPES.items()}

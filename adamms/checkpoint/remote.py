@@ -6,15 +6,12 @@ import hashlib
 import json
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from adamms.checkpoint.checkpoint import Checkpoint
 from adamms.checkpoint.remote_files import RemoteFiles
 from adamms.checkpoint.safetensors_file import parse_header
 from adamms.checkpoint.tensor_info import DTYPES, TensorInfo
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from adamms.support.tensor import Tensor
 
 HEAD_BYTES = 1 << 17  # nearly every header is smaller: one request a file
 
@@ -48,10 +45,10 @@ class RemoteCheckpoint(Checkpoint):
     def _has(self, name: str) -> bool:
         return name in self.files.sizes
 
-    def _read_header(self, path: Path) -> dict[str, TensorInfo]:
+    def read_header(self, path: Path) -> dict[str, TensorInfo]:
         """Reads the header of a safetensors file; a pickled file has none, so it is fetched whole."""
         if path.suffix != ".safetensors":
-            return super()._read_header(self.files.fetch(path.name))
+            return super().read_header(self.files.fetch(path.name))
         size = self.files.sizes[path.name]
         head = self.files.read(path.name, 0, min(size, HEAD_BYTES))
 

@@ -64,24 +64,13 @@ class RemoteFiles:
             part.unlink(missing_ok=True)
         return target
 
-    def fetch_all(self, patterns: Sequence[str]) -> Path:
-        """Fetches all files of these patterns, after a line on stderr; returns the local folder."""
-        names = self._matching(patterns)
+    def fetch_matching(self, patterns: Sequence[str], doing: str) -> None:
+        """Fetches all files of these patterns, after a line on stderr; `doing` says why."""
+        names = sorted(name for name in self.sizes if any(fnmatch(name, pattern) for pattern in patterns))
         size = sum(self.sizes[name] for name in names)
-        print(f"{self.root}: fetching {len(names)} files ({size / 1e9:.2f} GB) into {self.folder}", file=sys.stderr)
+        print(f"{self.root}: {doing} {len(names)} files ({size / 1e9:.2f} GB) into {self.folder}", file=sys.stderr)
         for name in names:
             self.fetch(name)
-        return self.folder
-
-    def fetch_small(self, patterns: Sequence[str]) -> RemoteFiles:
-        """Fetches the files of these patterns, after a line on stderr; returns this object."""
-        print(f"{self.root}: reading headers and samples; small files go into {self.folder}", file=sys.stderr)
-        for name in self._matching(patterns):
-            self.fetch(name)
-        return self
-
-    def _matching(self, patterns: Sequence[str]) -> list[str]:
-        return sorted(name for name in self.sizes if any(fnmatch(name, pattern) for pattern in patterns))
 
     def _fail(self, error: Exception) -> NoReturn:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from adamms.checkpoint.json_file import read_json
+from adamms.checkpoint.checkpoint import WEIGHT_FILES, Checkpoint
+from adamms.checkpoint.remote import RemoteCheckpoint
 from adamms.checkpoint.remote_files import RemoteFiles, from_url
 from adamms.errors import UserError
 
@@ -25,8 +26,21 @@ _URL = re.compile(r"[a-z][a-z0-9+]+://.+")
 SMALL_FILES = ["*.json", "*.model", "*.txt", "*.jinja", "*.py", "*.tiktoken"]
 WEIGHTS = ["*.safetensors", "*.bin"]
 _OTHER_FORMATS = ["original/*", "onnx/*", "gguf/*"]  # the same weights in other formats
-_INDICES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
-_SINGLE = ("model.safetensors", "pytorch_model.bin")
+
+
+def open_checkpoint(location: str, *, weights: bool = True) -> Checkpoint:
+    """Opens a local folder, a Hub id with optional `@revision`, or a URL that fsspec knows (s3://...).
+
+    Args:
+        weights: False to fetch, of a remote checkpoint's weights, only the headers and samples that are read.
+
+    Raises:
+        UserError: there is nothing at the location, or it is not a checkpoint.
+    """
+    place = resolve(location, weights)
+    checkpoint = RemoteCheckpoint(place, location) if isinstance(place, RemoteFiles) else Checkpoint(place, location)
+    _ = checkpoint.tensors  # reads the headers, which may be broken
+    return checkpoint
 
 
 def resolve(location: str, weights: bool = True) -> Path | RemoteFiles:
@@ -41,7 +55,11 @@ def resolve(location: str, weights: bool = True) -> Path | RemoteFiles:
     if _URL.fullmatch(location):
         files = from_url(location)
         with fetch_lock(location):
-            return files.fetch_all([*SMALL_FILES, *WEIGHTS]) if weights else files.fetch_small(SMALL_FILES)
+            if weights:
+                files.fetch_matching([*SMALL_FILES, *WEIGHTS], "fetching")
+                return files.folder
+            files.fetch_matching(SMALL_FILES, "reading headers and samples; fetching")
+            return files
     folder = Path(location).expanduser()
     if folder.is_dir():
         return folder.resolve()
@@ -85,7 +103,7 @@ def _weight_patterns(location: str) -> list[str]:
         names = HfApi().list_repo_files(repo, revision=revision or None)
     except Exception:  # offline, or no such repository: what is cached, or the next call's error
         return WEIGHTS
-    return WEIGHTS[:1] if any(name in names for name in (_INDICES[0], _SINGLE[0])) else WEIGHTS
+    return WEIGHTS[:1] if any(name in names for name in WEIGHT_FILES[:2]) else WEIGHTS
 
 
 def _snapshot(location: str, **options: Any) -> Path:
@@ -102,9 +120,7 @@ def _snapshot(location: str, **options: Any) -> Path:
 
 
 def _has_weights(folder: Path) -> bool:
-    for index in _INDICES:
-        if (folder / index).is_file():
-            shards = read_json(folder / index).get("weight_map")
-            names = set(map(str, shards.values())) if isinstance(shards, dict) else {""}
-            return all((folder / name).is_file() for name in names)
-    return any((folder / name).is_file() for name in _SINGLE)
+    try:
+        return bool(Checkpoint(folder).tensors)
+    except UserError:
+        return False

@@ -31,16 +31,6 @@ class TensorInfo:
     offset: int | None
 
     @property
-    def rows(self) -> int:
-        """Length of the first dimension; 1 for a scalar."""
-        return self.shape[0] if self.shape else 1
-
-    @property
-    def row_elements(self) -> int:
-        """Elements a row: product of all dimensions but the first."""
-        return prod(self.shape[1:])
-
-    @property
     def elements(self) -> int:
         return prod(self.shape)
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from adamms.checkpoint.tensor_info import TensorInfo
 from adamms.errors import UserError
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from adamms.support.tensor import Tensor
 
 
 @lru_cache(maxsize=64)
@@ -39,13 +36,11 @@ def load_mapped(path: Path) -> dict[str, Tensor]:
 
 def read_header(path: Path) -> dict[str, TensorInfo]:
     """Every tensor of the file, by name. Raises UserError as `load_mapped` does."""
-    from adamms.checkpoint.dtypes import TORCH_DTYPES, dtype_name
+    from adamms.checkpoint.dtypes import DTYPE_NAMES
 
-    known = set(TORCH_DTYPES.values())
+    found = {}
     for name, tensor in load_mapped(path).items():
-        if tensor.dtype not in known or tensor.is_sparse or tensor.is_quantized:
+        if tensor.dtype not in DTYPE_NAMES or tensor.is_sparse or tensor.is_quantized:
             raise UserError(f"{path}: {name!r} is no plain tensor ({tensor.dtype}); convert the file to safetensors")
-    return {
-        name: TensorInfo(name, dtype_name(tensor.dtype), tuple(tensor.shape), path, None)
-        for name, tensor in load_mapped(path).items()
-    }
+        found[name] = TensorInfo(name, DTYPE_NAMES[tensor.dtype], tuple(tensor.shape), path, None)
+    return found

@@ -3,8 +3,6 @@
 Labels are read here and nowhere else; a search never sees them.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,13 +11,13 @@ from typing import Any
 from adamms.commands.settings import EvaluateSettings
 from adamms.errors import UserError
 from adamms.judging.judgement import Judgement, judge, read_labels
-from adamms.judging.labelled import answer_by_baselines, answer_by_donor, answer_labelled
 from adamms.judging.lmms_eval import check_lmms_eval, run_lmms_eval
 from adamms.prompts.tasks import Tasks, all_prompts, load_tasks
 from adamms.reporting.report import Story, write_report
 from adamms.runs.run_folder import RunFolder
+from adamms.searching.answering import answer_all, answer_as_donor, answer_by_baselines
 from adamms.searching.coefficient import SearchedCoefficient
-from adamms.searching.study import Study
+from adamms.searching.study import ITSELF, Study
 from adamms.searching.warm_engines import WarmEngines
 from adamms.tracking import Tracking
 
@@ -69,13 +67,14 @@ def judge_tasks(
     values = sorted({*asked, *(selection["alpha"] for selection in selections.values())})
     methods = {method: study.of_method(method) for method in settings.baselines}
     with WarmEngines(settings.ray) as engines:
-        candidates = answer_labelled(study, engines, values, prompts)
+        candidates = answer_all(study, engines, values, prompts, "judged").responses(values, prompts)
         baselines = answer_by_baselines(methods, engines, prompts)
-        donor = answer_by_donor(study, engines, prompts)
-    return {
-        task: judge(selection["alpha"], _scores(selection), candidates, labels[task], donor, baselines)
-        for task, selection in selections.items()
-    }
+        donor = answer_as_donor(study.of_donor(), engines, prompts, "judged-donor").answers_at(ITSELF)
+    found = {}
+    for task, selection in selections.items():
+        scores = {float(value): score for value, score in selection["scores"].items()}
+        found[task] = judge(selection["alpha"], scores, candidates, labels[task], donor, baselines)
+    return found
 
 
 def save(settings: EvaluateSettings, study: Study, judgements: Mapping[str, Judgement]) -> None:
@@ -106,7 +105,3 @@ def read_selections(run: RunFolder, tasks: list[str]) -> dict[str, dict[str, Any
     for task in found.keys() - chosen.keys():
         LOG.warning("%s is not judged: the search chose nothing for it (%s)", task, found[task]["verdict"])
     return chosen
-
-
-def _scores(selection: Mapping[str, Any]) -> dict[float, float | None]:
-    return {float(value): score for value, score in selection["scores"].items()}

@@ -1,7 +1,5 @@
 """`adamms map`: which donor weights would merge into which base weights."""
 
-from __future__ import annotations
-
 from adamms.commands.settings import MapSettings
 from adamms.mapping import MergePlan, plan_pair
 

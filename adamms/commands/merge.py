@@ -1,7 +1,5 @@
 """`adamms merge`: one checkpoint from two models, with coefficients that are given."""
 
-from __future__ import annotations
-
 import logging
 import sys
 from dataclasses import replace
@@ -9,10 +7,9 @@ from pathlib import Path
 
 from adamms.mapping import plan_pair
 from adamms.merging.config import MergeSettings
-from adamms.merging.pair import merge_pair
 from adamms.merging.recipe import Recipe
 from adamms.merging.staging import check_output
-from adamms.merging.to_disk import check_ancestor
+from adamms.merging.to_disk import check_ancestor, merge_to_disk
 
 LOG = logging.getLogger(__name__)
 
@@ -34,7 +31,8 @@ def merge(settings: MergeSettings, alpha: float | None, output: Path, smoke: boo
     check_output(output, force)
     check_ancestor(recipe, settings.ancestor)
     pair = plan_pair(settings if recipe.rule.needs_ancestor else replace(settings, ancestor=None))
-    return merge_pair(settings, pair, recipe, output, force=force, check=_smoke_test if smoke else None)
+    check = _smoke_test if smoke else None
+    return merge_to_disk(pair, recipe, output, config=settings.merging, ray=settings.ray, force=force, check=check)
 
 
 def _smoke_test(folder: Path) -> None:

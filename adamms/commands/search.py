@@ -1,9 +1,6 @@
 """`adamms search`: find the coefficient for one pair without labels, and export the winner."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from adamms.commands.settings import SearchSettings
 from adamms.errors import UserError
@@ -17,9 +14,7 @@ from adamms.searching.search import Found, Search, prepare, run_search
 from adamms.searching.warm_engines import WarmEngines
 from adamms.support.ray_session import warn_if_temporary
 from adamms.tracking import Tracking
-
-if TYPE_CHECKING:
-    from adamms.tracking.config import TrackingConfig
+from adamms.tracking.config import TrackingConfig
 
 
 def search(settings: SearchSettings, force: bool = False, listeners: Iterable[Listener] = ()) -> Found:

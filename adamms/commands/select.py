@@ -1,7 +1,5 @@
 """`adamms select`: choose from answers, however they were made."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from adamms.errors import UserError

@@ -1,12 +1,11 @@
 """The settings of each command: those of the rooms, put together."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
-from adamms.judging.config import JudgingSettings
+from adamms.judging.lmms_eval import LmmsEvalConfig
 from adamms.mapping.config import PairSettings
 from adamms.merging.config import MergeSettings
+from adamms.prompts.config import PromptsConfig
 from adamms.searching.config import StudySettings
 from adamms.support.logs import LogConfig
 from adamms.sweeping.config import StudiesSettings
@@ -50,8 +49,13 @@ class SweepSettings(StudiesSettings):
 
 
 @dataclass(frozen=True)
-class EvaluateSettings(JudgingSettings):
+class EvaluateSettings(StudySettings):
     """Settings of judging a search by labelled prompts."""
 
+    labelled: PromptsConfig = field(default_factory=lambda: PromptsConfig(n=300))
+    """JSONL with `prompt`, `answer`, and perhaps `id` and `images`; may be left out where lmms_eval.tasks are given."""
+    baselines: tuple[str, ...] = ()
+    """Other methods to judge beside the candidates, with their defaults: task_arithmetic, ties, dare_linear, ..."""
+    lmms_eval: LmmsEvalConfig = field(default_factory=LmmsEvalConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     log: LogConfig = field(default_factory=LogConfig)

@@ -1,7 +1,5 @@
 """`adamms sweep`: searches for many pairs, with one method or several, over the same tasks; one ranked table."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -45,7 +43,12 @@ def sweep(settings: SweepSettings, force: bool = False) -> list[ranking.RankedSe
     run.describe(key_of(run.folder), run.folder.name, parameters(settings))
     run.write_settings(*settings_text(settings))
     with Tracking(tracking, run) as tracked, status_of(run, Events((tracked,), run)), ExitStack() as stack:
-        lanes = start(stack, settings) if todo else 0
+        lanes = 0
+        if todo:
+            stack.enter_context(ray_session(settings.ray.address))
+            import ray  # not before its session, which sets what Ray reads when it is imported
+
+            lanes = lanes_of(settings.engine, settings.sweep.lanes, ray.cluster_resources())
 
         def carry(search: Search, engines: WarmEngines, name: str) -> Found:
             return carry_out(search, engines, budget, tracking, title=name, sweep=run)
@@ -56,14 +59,6 @@ def sweep(settings: SweepSettings, force: bool = False) -> list[ranking.RankedSe
         order = write(run, rows.values(), budget, len(cells))
         ranking.draw(order, settings.searching.metric, run.figures)
         return order
-
-
-def start(stack: ExitStack, settings: SweepSettings) -> int:
-    """Ray is up until the stack ends; how many searches it has room for."""
-    import ray
-
-    stack.enter_context(ray_session(settings.ray.address))
-    return lanes_of(settings.engine, settings.sweep.lanes, ray.cluster_resources())
 
 
 def settle(name: str, search: Search, result: Result) -> ranking.RankedSearch:

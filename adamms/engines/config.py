@@ -33,8 +33,9 @@ class EngineConfig:
     """Prompts in one unit of work."""
     drafts: bool = True
     """Try another candidate's answer before decoding one (vllm); answers are the same, decoding is less."""
-    gpu_memory_utilization: float = 0.85
-    """Share of a GPU's memory for weights, activations and KV cache (vllm); the originals take from the rest."""
+    gpu_memory_utilization: float | None = None
+    """Share of a GPU's memory for weights, activations and KV cache (vllm); if not given, what the original weights of
+    both models leave, where these fit beside all that a block of prompts needs, else 0.9."""
     kv_cache_gb: float = 0.0
     """KV cache of an engine (vllm); 0: what is left of the GPU's share, or 1 GB on a CPU."""
     vision_cache_tokens: int = 65536

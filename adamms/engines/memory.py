@@ -12,6 +12,7 @@ from adamms.checkpoint import DTYPES, Checkpoint
 from adamms.checkpoint.checkpoint import total_bytes
 from adamms.engines.config import EngineConfig
 from adamms.engines.devices import pick_dtype
+from adamms.engines.originals import MOST, share_beside_originals
 from adamms.errors import UserError
 from adamms.mapping.architecture import EMBED_TOKENS, LM_HEAD, named_architecture
 from adamms.mapping.numbers import LanguageModelNumbers, text_config
@@ -39,8 +40,10 @@ class MemoryNeed:
         kv_cache: asked for, or the least that one longest prompt needs.
         activations: of the largest forward pass, and its logits.
         vision_cache: image embeddings that are kept from one candidate to the next.
+        kv_cache_block: of the KV cache, asked for, or such that a whole block of prompts is answered at once.
         originals: of both models' merged weights; they may lie elsewhere, and on a CPU they are page cache.
-        share: of what is free that the engine takes.
+        moving: of what a move holds meanwhile, beside the originals.
+        share: of what is free that the engine takes; None: by `share_beside_originals`.
     """
 
     weights: int
@@ -51,12 +54,21 @@ class MemoryNeed:
     originals: int = 0
     copies: int = 0
     runtime: int = 0
-    share: float = 1.0
+    share: float | None = 1.0
+    kv_cache_block: int = 0
+    moving: int = 0
 
     @property
     def least(self) -> int:
         """Without which the engine does not start."""
         return self.runtime + self.weights + self.copies + self.kv_cache + self.activations + self.vision_cache
+
+    def share_of(self, total: int) -> float:
+        """What the engine takes of so many bytes of one GPU, or of the machine."""
+        if self.share is not None:
+            return self.share
+        block = self.least + max(self.kv_cache_block - self.kv_cache, 0)
+        return share_beside_originals(total, block, self.originals, self.moving)
 
     def __str__(self) -> str:
         parts = {
@@ -139,14 +151,15 @@ def check_memory(need: MemoryNeed, free: int, config: EngineConfig, device: str 
     Raises:
         UserError: the engine does not fit; says by how much, and what to change.
     """
-    budget, place = int(free * need.share), "on each GPU" if device == "cuda" else "of memory"
+    share = need.share_of(free)
+    budget, place = int(free * share), "on each GPU" if device == "cuda" else "of memory"
     if need.least > budget:
-        of = f" of {_gb(free)} (engine.gpu_memory_utilization={need.share:g})" if need.share < 1 else ""
+        of = f" of {_gb(free)} (engine.gpu_memory_utilization={share:g})" if share < 1 else ""
         ways = "; or ".join(_ways(need, config, device))
         raise UserError(f"engine: needs {_gb(need.least)} GB {place} ({need}), has {_gb(budget)}{of} free; {ways}")
     if device != "cuda":
         return f"each engine: {need} GB of {_gb(budget)} free"
-    held = "on the GPU" if need.originals <= free - budget else "in host memory, or read from the files"
+    held = "on the GPU" if need.originals + need.moving <= free - budget else "in host memory, or read from the files"
     return f"each GPU: {need} GB of {_gb(budget)}; original weights ({_gb(need.originals)} GB) {held}"
 
 
@@ -179,7 +192,7 @@ def _ways(need: MemoryNeed, config: EngineConfig, device: str) -> list[str]:
         ways.append(f"engine.tensor_parallel_size={2 * config.tensor_parallel_size} (more GPUs for one engine)")
     elif pick_dtype(config.dtype, device) == "float32":
         ways.append("engine.dtype=bfloat16 (half the weights)")
-    if device == "cuda" and need.share < 0.9:
+    if device == "cuda" and need.share is not None and need.share < MOST:
         ways.append("engine.gpu_memory_utilization=0.92")
     if device != "cuda" and config.actors > 1:
         ways.append("lower engine.actors")

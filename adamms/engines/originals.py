@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from adamms.checkpoint import Checkpoint
 from adamms.checkpoint.checkpoint import total_bytes
-from adamms.checkpoint.stage import stage
 from adamms.mapping.plan import MergePlan, TensorPlan
+from adamms.mapping.stage import stage
 from adamms.merging import Originals, TensorSource
 from adamms.merging.reader import Reader
 
@@ -18,6 +18,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 HEADROOM = 2 << 30  # GPU or host memory that is left to others
+MOST = 0.9  # of a GPU's memory for an engine that has it alone
+
+
+def share_beside_originals(total: int, needed: int, originals: int, moving: int) -> float:
+    """The share of a GPU's memory that an engine is given: all that the originals leave, where both have room, so that
+    moves do not cross the bus to the GPU; else nearly all of it, and the originals lie elsewhere.
+
+    Args:
+        total: bytes of the GPU.
+        needed: bytes with which the engine answers a block of prompts at once.
+        moving: bytes that a move takes beside the originals.
+    """
+    left = total - originals - moving - HEADROOM
+    return min(left / total, MOST) if left >= needed else MOST
 
 
 def nearby_originals(plan: MergePlan, tensors: Sequence[TensorPlan], device: torch.device) -> Originals:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from adamms.checkpoint import Checkpoint
-from adamms.checkpoint.stage import stage
 from adamms.engines.answer_reader import AnswerReader
 from adamms.engines.chat import Chat
 from adamms.engines.config import EngineConfig
@@ -22,6 +21,7 @@ from adamms.engines.peak import PeakMemory, take_peak
 from adamms.engines.preflight import check_before_loading
 from adamms.mapping.live_names import live_names
 from adamms.mapping.plan import MergePlan
+from adamms.mapping.stage import stage
 from adamms.merging import Originals
 from adamms.merging.recipe import Recipe
 from adamms.prompts.prompt import Prompt

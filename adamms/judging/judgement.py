@@ -1,7 +1,5 @@
 """Judging a choice where labels exist. Never part of a search: only `pipelines/evaluate.py` reads labels."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -51,7 +49,7 @@ def read_labels(path: Path, prompts: Sequence[Prompt], prefix: str = "") -> dict
         UserError: a prompt has no `answer`.
     """
     rows = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
         if line.strip():
             row = json.loads(line)
             name = str(row.get("id", number))

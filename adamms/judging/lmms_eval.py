@@ -1,18 +1,32 @@
 """lmms-eval as an evaluator of finished checkpoints: AdaMMS builds its command line, runs it and reads its figures."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from adamms.errors import UserError
-from adamms.judging.config import LmmsEvalConfig
 
 _RESULTS = "*_results.json"
+
+
+@dataclass(frozen=True)
+class LmmsEvalConfig:
+    tasks: tuple[str, ...] = ()
+    """lmms-eval's tasks for the winner, such as mmmu_val, ocrbench; none: it is not run."""
+    python: str = ""
+    """The Python it is installed for; empty: this one. An environment of its own spares conflicts with vLLM's needs."""
+    model: str = "vllm"
+    """Its name of the model class: vllm, qwen2_vl, llava_onevision, ..."""
+    model_args: tuple[str, ...] = ()
+    """Further arguments of the model class, such as tensor_parallel_size=4."""
+    batch_size: int = 1
+    """How many prompts lmms-eval asks at once."""
+    options: tuple[str, ...] = ()
+    """Further options of its command line, such as --limit=100 or --include_path=DIR with tasks of your own."""
 
 
 def lmms_command(config: LmmsEvalConfig, checkpoint: Path, output: Path) -> list[str]:

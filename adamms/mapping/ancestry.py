@@ -8,17 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import isfinite, prod
 from statistics import median
-from typing import TYPE_CHECKING
 
+from adamms.checkpoint import Checkpoint
 from adamms.errors import UserError
 from adamms.mapping.plan import MergePlan, Piece, TensorPlan
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from adamms.checkpoint import Checkpoint
 
 SAMPLED = ("q_proj.weight", "o_proj.weight", "gate_proj.weight", "down_proj.weight")  # norms are alike in all models
 SAMPLE_ELEMENTS = 1 << 16
@@ -49,15 +44,16 @@ class Ancestry:
 
 def compare_ancestry(plan: MergePlan, base: Checkpoint, donor: Checkpoint) -> Ancestry:
     """Reads samples of the matrices that a plan would merge, from the first, middle and last of its layers."""
+    import torch
+
     cosines = {}
     for tensor, piece in _samples(plan.merged):
         row = prod(tensor.shape[1:])
         start, other = piece.start * row, piece.donor_start * row
         length = min(SAMPLE_ELEMENTS, (piece.stop - piece.start) * row)
-        cosine = _cosine(base.read(tensor.name, start, start + length), donor.read(piece.donor, other, other + length))
-        if cosine is not None:
-            cosines[tensor.name] = cosine
-    return Ancestry(cosines)
+        ours, theirs = base.read(tensor.name, start, start + length), donor.read(piece.donor, other, other + length)
+        cosines[tensor.name] = torch.cosine_similarity(ours.double(), theirs.double(), dim=0, eps=0).item()
+    return Ancestry({name: cosine for name, cosine in cosines.items() if isfinite(cosine)})
 
 
 def check_ancestry(plan: MergePlan, base: Checkpoint, donor: Checkpoint, mode: str) -> str:
@@ -89,13 +85,3 @@ def _samples(tensors: Sequence[TensorPlan]) -> Iterator[tuple[TensorPlan, Piece]
         found = [t for t in tensors if role in t.role and t.expert != "vision"]
         for i in sorted({0, len(found) // 2, len(found) - 1} if found else ()):
             yield found[i], found[i].pieces[0]
-
-
-def _cosine(ours: Tensor, theirs: Tensor) -> float | None:
-    import torch
-
-    a, b = ours.double(), theirs.double()
-    scale = (torch.linalg.vector_norm(a) * torch.linalg.vector_norm(b)).item()
-    if not 0 < scale < float("inf"):
-        return None
-    return float(torch.dot(a, b).item() / scale)

@@ -6,7 +6,7 @@ Architectures are data, one YAML file a family in `architectures/`; nothing here
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,6 @@ from adamms.errors import UserError
 
 FOLDER = Path(__file__).with_name("architectures")
 EMBED_TOKENS, LM_HEAD = "embed_tokens.weight", "lm_head.weight"
-_KEYS = frozenset(
-    {
-        "name", "title", "model_types", "architectures", "when", "language_model", "layouts",
-        "tensors", "dropped", "kept", "numbers", "defaults",
-    }
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -70,10 +64,10 @@ class Architecture:
 
     name: str
     title: str
-    model_types: tuple[str, ...]
-    architectures: tuple[str, ...]
     layouts: tuple[Layout, ...]
     rules: Mapping[str, NameRule]
+    model_types: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ()
     when: Mapping[str, Any] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
     kept: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -84,9 +78,9 @@ class Architecture:
         """The layout whose names the checkpoint has; the most specific one where several fit."""
         present = set(names)
         embeddings = [pattern for pattern, rule in self.rules.items() if rule.parts == (EMBED_TOKENS,)]
-        fitting = [
+        fitting = (
             layout for layout in self.layouts if any(_fill(pattern, layout) in present for pattern in embeddings)
-        ]
+        )
         return max(fitting, key=lambda layout: len(layout.model), default=None)
 
     def describes(self, config: Mapping[str, Any], names: Iterable[str]) -> bool:
@@ -192,8 +186,6 @@ def recognise_structure(names: Iterable[str]) -> Architecture | None:
     return Architecture(
         name="by structure",
         title=f"LLaMA's names under {prefixes[0]!r}",
-        model_types=(),
-        architectures=(),
         layouts=(Layout("unknown", prefixes[0], heads[0] if len(heads) == 1 else ""),),
         rules=_parse_rules(table["tensors"]),
         dropped=tuple(table["dropped"]),
@@ -206,7 +198,8 @@ def text_defaults() -> Mapping[str, Mapping[str, Any]]:
 
 
 def _parse(data: dict[str, Any]) -> Architecture:
-    unknown = set(data) - _KEYS
+    known = {field.name for field in fields(Architecture)} - {"rules"} | {"language_model", "tensors"}
+    unknown = set(data) - known
     if unknown:
         raise ValueError(f"unknown keys {sorted(unknown)}")
     tables = [_table(name) for name in data["language_model"]]
@@ -240,7 +233,8 @@ def _table(name: str) -> dict[str, Any]:
     """A language model's names, with those of the tables that it includes."""
     path = FOLDER / "language_models" / f"{name}.yaml"
     if not path.is_file():
-        raise ValueError(f"language_model: no {name!r}; known are {', '.join(_tables())}")
+        known = sorted(one.stem for one in path.parent.glob("*.yaml") if one.stem != "defaults")
+        raise ValueError(f"language_model: no {name!r}; known are {', '.join(known)}")
     table = _read_yaml(path)
     tensors: dict[str, Any] = {}
     dropped: list[str] = []
@@ -248,10 +242,6 @@ def _table(name: str) -> dict[str, Any]:
         tensors |= _table(included)["tensors"]
         dropped += _table(included)["dropped"]
     return {"tensors": tensors | table["tensors"], "dropped": dropped + list(table.get("dropped", ()))}
-
-
-def _tables() -> list[str]:
-    return sorted(path.stem for path in (FOLDER / "language_models").glob("*.yaml") if path.stem != "defaults")
 
 
 @lru_cache

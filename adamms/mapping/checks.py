@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from adamms.checkpoint import Checkpoint
 from adamms.checkpoint.tensor_info import MERGEABLE_DTYPES
 from adamms.errors import UserError
+from adamms.mapping.config import MappingConfig
 from adamms.mapping.language_model import LanguageModelView
 from adamms.mapping.numbers import MROPE
-
-if TYPE_CHECKING:
-    from adamms.mapping.config import MappingConfig
 
 
 @dataclass

@@ -3,31 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
+from typing import Literal
 
-
-class Duplicates(StrEnum):
-    """What happens to a duplicated weight of the base if the donor has only one such weight."""
-
-    merge = "merge"
-    keep = "keep"
-
-
-class Embeddings(StrEnum):
-    """Which rows of embed_tokens and lm_head merge."""
-
-    auto = "auto"
-    keep = "keep"
-    same = "same"
-    align = "align"
-
-
-class Check(StrEnum):
-    """What a failed check leads to: nothing (it is not made), a note in the plan, or an error."""
-
-    off = "off"
-    warn = "warn"
-    error = "error"
+Check = Literal["off", "warn", "error"]
+"""What a failed check leads to: nothing (it is not made), a note in the plan, or an error."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +17,15 @@ class MappingConfig:
     """Likewise for the donor."""
     ancestor_architecture: str | None = None
     """Likewise for the ancestor."""
-    duplicates: Duplicates = Duplicates.merge
-    """merge: into every duplicate, as section 3.1 of the paper; keep: only where the donor has it too (appendix B)."""
-    embeddings: Embeddings = Embeddings.auto
+    duplicates: Literal["merge", "keep"] = "merge"
+    """What happens to a duplicated weight of the base. merge: into every duplicate, as section 3.1 of the paper; keep:
+    only where the donor has it too (appendix B)."""
+    embeddings: Literal["auto", "keep", "same", "align"] = "auto"
     """auto: row by row if the vocabularies are equal, else kept; keep: never; same: row by row, also where a
     tokenizer is missing or one side has further tokens; align: rows of tokens that both know."""
-    ancestry_check: Check = Check.error
+    ancestry_check: Check = "error"
     """Whether the two language models grew from one ancestor, by sampled weights."""
-    rope_check: Check = Check.error
+    rope_check: Check = "error"
     """Whether both encode positions in the same way (rope_theta, rope_scaling)."""
 
 

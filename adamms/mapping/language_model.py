@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from adamms.errors import UserError
@@ -30,6 +31,7 @@ class LanguageModelView:
     """Every tensor of a checkpoint, cut into segments, or given a role outside the language model.
 
     Attributes:
+        shapes: of all tensors.
         segments: by checkpoint tensor name, in order of rows; they tile the tensor.
         roles: of the tensors that no rule matches: 'vision', 'projector', ..., 'dropped', 'other'.
         tied: lm_head is embed_tokens, as the config says or because the checkpoint has no lm_head.
@@ -38,6 +40,7 @@ class LanguageModelView:
     architecture: Architecture
     layout: Layout
     numbers: LanguageModelNumbers
+    shapes: Mapping[str, tuple[int, ...]]
     segments: Mapping[str, tuple[Segment, ...]]
     roles: Mapping[str, str]
     tied: bool
@@ -76,22 +79,16 @@ class LanguageModelView:
             more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
             raise UserError(f"{where}: {'; '.join(problems[:5])}{more}; the weights do not belong to this config.json")
         has_head = any(segment.canonical == LM_HEAD for group in segments.values() for segment in group)
-        return cls(architecture, layout, numbers, segments, roles, numbers.tied_embeddings or not has_head)
+        return cls(architecture, layout, numbers, shapes, segments, roles, numbers.tied_embeddings or not has_head)
 
+    @cached_property
     def by_canonical(self) -> dict[tuple[str, str | None], list[Segment]]:
         """The segments of each (canonical tensor, expert), in order of canonical rows."""
         index: dict[tuple[str, str | None], list[Segment]] = {}
-        for segments in self.segments.values():
-            for segment in segments:
-                index.setdefault((segment.canonical, segment.expert), []).append(segment)
-        for found in index.values():
-            found.sort(key=lambda segment: segment.canonical_start)
+        every = [segment for segments in self.segments.values() for segment in segments]
+        for segment in sorted(every, key=lambda segment: segment.canonical_start):
+            index.setdefault((segment.canonical, segment.expert), []).append(segment)
         return index
-
-
-def layer_of(canonical: str) -> int | None:
-    """The number of the layer in a canonical name; None for tensors outside the layers."""
-    return int(canonical.split(".", 2)[1]) if canonical.startswith("layers.") else None
 
 
 def _cut(name: str, rows: int, rule: NameRule, numbers: LanguageModelNumbers) -> Iterator[Segment]:
@@ -116,20 +113,21 @@ def _expected_rows(rule: NameRule, numbers: LanguageModelNumbers) -> int | None:
 
 def _rows(canonical: str, numbers: LanguageModelNumbers) -> int | None:
     """How many rows a canonical tensor has by the config's numbers; None if they do not determine it."""
-    part = canonical.rsplit(".", 2)[-2] if canonical.count(".") > 1 else ""
-    if part == "q_proj":
-        return numbers.heads * numbers.head_dim
-    if part in ("k_proj", "v_proj"):
-        return numbers.kv_heads * numbers.head_dim
-    if part in ("gate_proj", "up_proj"):
-        return numbers.intermediate_size
-    if part in ("o_proj", "down_proj", "input_layernorm", "post_attention_layernorm"):
-        return numbers.hidden_size
+    match canonical.rsplit(".", 2)[-2] if canonical.count(".") > 1 else "":
+        case "q_proj":
+            return numbers.heads * numbers.head_dim
+        case "k_proj" | "v_proj":
+            return numbers.kv_heads * numbers.head_dim
+        case "gate_proj" | "up_proj":
+            return numbers.intermediate_size
+        case "o_proj" | "down_proj" | "input_layernorm" | "post_attention_layernorm":
+            return numbers.hidden_size
     return None
 
 
 def _wrong_layers(segments: Mapping[str, tuple[Segment, ...]], numbers: LanguageModelNumbers) -> list[str]:
-    found = {layer_of(segment.canonical) for group in segments.values() for segment in group} - {None}
+    names = {segment.canonical for group in segments.values() for segment in group}
+    found = {int(name.split(".", 2)[1]) for name in names if name.startswith("layers.")}
     if len(found) == numbers.layers and found == set(range(len(found))):
         return []
     return [f"the config says {numbers.layers} layers, the weights have {len(found)}"]

@@ -108,14 +108,16 @@ class _Text:
         return None
 
     def rope(self, key: str) -> Any:
-        """A number of the rope; transformers 5 has them in `rope_parameters`, by kind of layer if there are several."""
-        parameters = self.text.get("rope_parameters")
-        if isinstance(parameters, Mapping):
-            full = parameters.get("full_attention")
-            parameters = full if isinstance(full, Mapping) else parameters
-            if parameters.get(key) is not None:
-                return parameters[key]
-        return self.get(key)
+        """A number of the rope; transformers 5 has them in `rope_parameters`."""
+        value = self.rope_settings("rope_parameters").get(key)
+        return self.get(key) if value is None else value
+
+    def rope_settings(self, key: str) -> Mapping[str, Any]:
+        """Those of full attention where there are several kinds of layers; empty where the config has none."""
+        found = self.text.get(key)
+        found = found if isinstance(found, Mapping) else {}
+        full = found.get("full_attention")
+        return full if isinstance(full, Mapping) else found
 
     @property
     def tied(self) -> bool:
@@ -136,15 +138,11 @@ def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
 def _scaling(text: _Text) -> str | None:
     """How positions are scaled, such as 'linear x4' or MROPE; None for plain rope."""
     for key in ("rope_parameters", "rope_scaling"):
-        value = text.text.get(key)
-        if isinstance(value, Mapping):
-            full = value.get("full_attention")
-            value = full if isinstance(full, Mapping) else value
-            kind, factor = value.get("rope_type", value.get("type")), value.get("factor")
-            if value.get("mrope_section") is not None or kind == "mrope":
-                return MROPE
-            if kind in (None, "default"):
-                continue
+        value = text.rope_settings(key)
+        kind, factor = value.get("rope_type", value.get("type")), value.get("factor")
+        if value.get("mrope_section") is not None or kind == "mrope":
+            return MROPE
+        if kind not in (None, "default"):
             return f"{kind} x{factor}" if factor is not None else str(kind)
     return None
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from adamms.checkpoint import Checkpoint, open_checkpoint
 from adamms.mapping.ancestry import check_ancestry
+from adamms.mapping.config import PairSettings
 from adamms.mapping.plan import MergePlan, TensorPlan
 from adamms.mapping.planner import identify, plan_merge, view_of
-
-if TYPE_CHECKING:
-    from adamms.mapping.config import PairSettings
 
 
 class PlannedPair(NamedTuple):
@@ -20,7 +18,7 @@ class PlannedPair(NamedTuple):
     plan: MergePlan
     base: Checkpoint
     donor: Checkpoint
-    ancestor: Checkpoint | None
+    ancestor: Checkpoint | None = None
 
 
 def plan_pair(settings: PairSettings, *, weights: bool = True) -> PlannedPair:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -54,6 +54,10 @@ class TensorPlan:
     def merges(self) -> bool:
         return bool(self.pieces)
 
+    @property
+    def nbytes(self) -> int:
+        return prod(self.shape) * DTYPES[self.dtype]
+
 
 @dataclass(frozen=True, slots=True)
 class ModelIdentity:
@@ -89,36 +93,15 @@ class MergePlan:
     @property
     def bytes(self) -> int:
         """Size of all base tensors, and so of the output's."""
-        return sum(DTYPES[tensor.dtype] * prod(tensor.shape) for tensor in self.tensors)
+        return sum(tensor.nbytes for tensor in self.tensors)
 
     @cached_property
     def fingerprint(self) -> str:
         """Hash of what the plan does to which models; their locations and the reasons do not count."""
         models = [model.digest if model else None for model in (self.base, self.donor, self.ancestor)]
-        tensors = [(t.name, t.dtype, t.shape, [_values(piece) for piece in t.pieces]) for t in self.tensors]
+        tensors = [(t.name, t.dtype, t.shape, [astuple(piece) for piece in t.pieces]) for t in self.tensors]
         return hashlib.sha256(json.dumps([models, tensors]).encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
-        """The plan as JSON-compatible data, from which `from_dict` makes the same plan."""
+        """The plan as JSON-compatible data, which loses nothing."""
         return {**asdict(self), "fingerprint": self.fingerprint}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> MergePlan:
-        """The plan that `to_dict` was called on."""
-        tensors = [
-            TensorPlan(**{**t, "shape": tuple(t["shape"]), "pieces": tuple(Piece(**p) for p in t["pieces"])})
-            for t in data["tensors"]
-        ]
-        ancestor = data["ancestor"]
-        return cls(
-            base=ModelIdentity(**data["base"]),
-            donor=ModelIdentity(**data["donor"]),
-            ancestor=ModelIdentity(**ancestor) if ancestor else None,
-            tensors=tuple(tensors),
-            unused=dict(data["unused"]),
-            notes=tuple(data["notes"]),
-        )
-
-
-def _values(piece: Piece) -> tuple[int | str | None, ...]:
-    return piece.start, piece.stop, piece.donor, piece.donor_start, piece.ancestor, piece.ancestor_start

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from adamms.checkpoint import Checkpoint
 from adamms.errors import UserError
@@ -18,14 +18,11 @@ from adamms.mapping.architecture import (
     recognise_structure,
 )
 from adamms.mapping.checks import compare, refuse
+from adamms.mapping.config import MappingConfig
 from adamms.mapping.language_model import EMBEDDINGS, LanguageModelView, Segment
 from adamms.mapping.plan import MergePlan, ModelIdentity, Piece, TensorPlan
-from adamms.mapping.vocabulary import match_vocabularies
+from adamms.mapping.vocabulary import VocabularyMatch, match_vocabularies
 
-if TYPE_CHECKING:
-    from adamms.mapping.config import MappingConfig
-
-CanonicalIndex = Mapping[tuple[str, str | None], Sequence[Segment]]
 _KEPT = {"other": "no rule of the architecture names it", "dropped": "a buffer that follows from the config"}
 
 
@@ -48,7 +45,8 @@ def plan_merge(
         views["ancestor"] = view_of(ancestor, config.ancestor_architecture, "ancestor")
         sizes = views["base"].numbers.differing_sizes(views["ancestor"].numbers)
         refuse(base, ancestor, sizes, title="ancestor")
-    planner = _Planner(base, donor, ancestor, views, config)
+    vocabularies = match_vocabularies(base, donor, config.embeddings, ancestor)
+    planner = _Planner(base, views, vocabularies, config.duplicates)
     tensors = tuple(planner.plan_tensor(name) for name in base.tensors)
     refuse(base, donor, planner.problems, findings.notes)
     if not any(tensor.merges for tensor in tensors):
@@ -64,7 +62,7 @@ def plan_merge(
         ancestor=identify(ancestor, views["ancestor"]) if ancestor else None,
         tensors=tensors,
         unused=_unused(views["donor"], tensors, planner.embedding_unused),
-        notes=(*structural, f"embeddings: {planner.vocabularies.reason}", *findings.notes),
+        notes=(*structural, f"embeddings: {vocabularies.reason}", *findings.notes),
     )
 
 
@@ -94,19 +92,10 @@ class _Planner:
     """Plans one tensor after the other; collects `problems`, to be reported together."""
 
     def __init__(
-        self,
-        base: Checkpoint,
-        donor: Checkpoint,
-        ancestor: Checkpoint | None,
-        views: Mapping[str, LanguageModelView],
-        config: MappingConfig,
+        self, base: Checkpoint, views: Mapping[str, LanguageModelView], vocabularies: VocabularyMatch, duplicates: str
     ) -> None:
-        self.base, self.donor, self.ancestor, self.config = base, donor, ancestor, config
+        self.base, self.vocabularies, self.duplicates = base, vocabularies, duplicates
         self.view, self.donor_view, self.ancestor_view = views["base"], views["donor"], views.get("ancestor")
-        self.base_index = self.view.by_canonical()
-        self.donor_index = self.donor_view.by_canonical()
-        self.ancestor_index = self.ancestor_view.by_canonical() if self.ancestor_view else None
-        self.vocabularies = match_vocabularies(base, donor, config.embeddings, ancestor)
         self.problems: list[str] = []
 
     @property
@@ -128,32 +117,32 @@ class _Planner:
             pieces += found
             if reason and reason not in reasons:
                 reasons.append(reason)
-        return TensorPlan(name, info.dtype, info.shape, role, tuple(_join(pieces)), "; ".join(reasons), expert)
+        return TensorPlan(name, info.dtype, info.shape, role, _join(pieces), "; ".join(reasons), expert)
 
     def _pieces(self, segment: Segment) -> tuple[list[Piece], str]:
         """The pieces of one segment, or why it (or some of it) has none."""
         if segment.canonical in EMBEDDINGS:
             return self._embedding_pieces(segment)
-        sources = _counterpart(self.donor_index, segment, self.config.duplicates)
+        sources = _counterpart(self.donor_view, segment, self.duplicates)
         if not sources:
-            if segment.expert and self.config.duplicates == "keep":
+            if segment.expert and self.duplicates == "keep":
                 return [], f"duplicated for {segment.expert}, which the donor does not (duplicates: keep)"
             return [], "the donor has no counterpart"
-        origins = _counterpart(self.ancestor_index, segment, "merge") if self.ancestor_index is not None else None
-        if origins is not None and not origins:
+        origins = _counterpart(self.ancestor_view, segment, "merge") if self.ancestor_view else ()
+        if self.ancestor_view and not origins:
             return [], "the ancestor has no counterpart"
-        if not self._same_shape(segment, sources, self.donor):
+        if not self._same_shape(segment, sources, self.donor_view):
             return [], ""
-        if origins and self.ancestor and not self._same_shape(segment, origins, self.ancestor):
+        if self.ancestor_view and not self._same_shape(segment, origins, self.ancestor_view):
             return [], ""
         return list(_overlay(segment, sources, origins)), ""
 
-    def _same_shape(self, segment: Segment, others: Sequence[Segment], checkpoint: Checkpoint) -> bool:
+    def _same_shape(self, segment: Segment, others: Sequence[Segment], view: LanguageModelView) -> bool:
         """Whether the other model's canonical tensor has as many rows, and rows of the same shape."""
         key = (segment.canonical, segment.expert)
         shapes = [
-            [_height(self.base_index[key]), *self.base.tensors[segment.tensor].shape[1:]],
-            [_height(others), *checkpoint.tensors[others[0].tensor].shape[1:]],
+            [_height(self.view.by_canonical[key]), *self.view.shapes[segment.tensor][1:]],
+            [_height(others), *view.shapes[others[0].tensor][1:]],
         ]
         if shapes[0] != shapes[1]:
             self.problems.append(f"{segment.tensor!r} {shapes[0]} != {others[0].tensor!r} {shapes[1]}")
@@ -162,12 +151,12 @@ class _Planner:
     def _embedding_pieces(self, segment: Segment) -> tuple[list[Piece], str]:
         """Rows by token. Where one side ties lm_head to embed_tokens, the donor's embed_tokens stands for both."""
         tied = self.view.tied or self.donor_view.tied
-        source = _embedding(self.donor_index, EMBED_TOKENS if tied else segment.canonical)
+        source = _embedding(self.donor_view, EMBED_TOKENS if tied else segment.canonical)
         if source is None or not self.vocabularies.merges:
             return [], self.vocabularies.reason if source else "the donor has no counterpart"
         origin = None
-        if self.ancestor_view is not None and self.ancestor_index is not None:
-            origin = _embedding(self.ancestor_index, EMBED_TOKENS if self.ancestor_view.tied else segment.canonical)
+        if self.ancestor_view is not None:
+            origin = _embedding(self.ancestor_view, EMBED_TOKENS if self.ancestor_view.tied else segment.canonical)
             if origin is None:
                 return [], "the ancestor has no counterpart"
         if not self._same_width(segment, source):
@@ -189,13 +178,13 @@ class _Planner:
         return pieces, "" if merged == rows else f"{rows - merged} rows have no counterpart in the donor's vocabulary"
 
     def _same_width(self, segment: Segment, source: Segment) -> bool:
-        ours, theirs = self.base.tensors[segment.tensor].shape[1:], self.donor.tensors[source.tensor].shape[1:]
+        ours, theirs = self.view.shapes[segment.tensor][1:], self.donor_view.shapes[source.tensor][1:]
         if ours != theirs:
             self.problems.append(f"rows of {segment.tensor!r} {list(ours)} != of {source.tensor!r} {list(theirs)}")
         return ours == theirs
 
 
-def _counterpart(index: CanonicalIndex, segment: Segment, duplicates: str) -> Sequence[Segment]:
+def _counterpart(view: LanguageModelView, segment: Segment, duplicates: str) -> Sequence[Segment]:
     """The segments of another model that hold a segment's weight (paper, section 3.1): the duplicate for the same
     expert (vision to vision, text to text), else the weight that was duplicated."""
     experts: list[str | None] = [segment.expert]
@@ -203,12 +192,13 @@ def _counterpart(index: CanonicalIndex, segment: Segment, duplicates: str) -> Se
         experts.append("text")
     elif duplicates == "merge" or segment.expert == "text":
         experts += [None, "text"]
-    return next((index[segment.canonical, expert] for expert in experts if (segment.canonical, expert) in index), ())
+    found = (view.by_canonical.get((segment.canonical, expert)) for expert in experts)
+    return next(filter(None, found), ())
 
 
-def _embedding(index: CanonicalIndex, canonical: str) -> Segment | None:
-    found = index.get((canonical, None)) or index.get((EMBED_TOKENS, None)) or index.get((LM_HEAD, None))
-    return found[0] if found else None
+def _embedding(view: LanguageModelView, canonical: str) -> Segment | None:
+    found = (view.by_canonical.get((name, None)) for name in (canonical, EMBED_TOKENS, LM_HEAD))
+    return next((segments[0] for segments in found if segments), None)
 
 
 def _height(segments: Sequence[Segment]) -> int:
@@ -216,16 +206,16 @@ def _height(segments: Sequence[Segment]) -> int:
     return max(segment.canonical_start + segment.stop - segment.start for segment in segments)
 
 
-def _overlay(segment: Segment, sources: Sequence[Segment], origins: Sequence[Segment] | None) -> Iterator[Piece]:
+def _overlay(segment: Segment, sources: Sequence[Segment], origins: Sequence[Segment]) -> Iterator[Piece]:
     """Cuts a base segment where the rows of its donor (and ancestor) counterparts begin and end."""
     length = segment.stop - segment.start
     first, last = segment.canonical_start, segment.canonical_start + length
     cuts = {first, last}
-    for other in (*sources, *(origins or ())):
+    for other in (*sources, *origins):
         cuts |= {other.canonical_start, other.canonical_start + other.stop - other.start}
     inside = sorted(cut for cut in cuts if first <= cut <= last)
     for begin, end in itertools.pairwise(inside):
-        donor, origin = _at(sources, begin), _at(origins or (), begin)
+        donor, origin = _at(sources, begin), _at(origins, begin)
         assert donor is not None  # of equal height, and without gaps
         yield Piece(
             start=segment.start + begin - first,
@@ -241,20 +231,15 @@ def _at(segments: Sequence[Segment], row: int) -> Segment | None:
     return next((s for s in segments if s.canonical_start <= row < s.canonical_start + s.stop - s.start), None)
 
 
-def _join(pieces: Sequence[Piece]) -> Iterator[Piece]:
+def _join(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
     """Adjacent pieces that continue one another, as one."""
-    current: Piece | None = None
+    joined: list[Piece] = []
     for piece in pieces:
-        if current is not None and _continues(current, piece):
-            current = Piece(
-                current.start, piece.stop, current.donor, current.donor_start, current.ancestor, current.ancestor_start
-            )
-            continue
-        if current is not None:
-            yield current
-        current = piece
-    if current is not None:
-        yield current
+        if joined and _continues(joined[-1], piece):
+            joined[-1] = replace(joined[-1], stop=piece.stop)
+        else:
+            joined.append(piece)
+    return tuple(joined)
 
 
 def _continues(first: Piece, second: Piece) -> bool:
@@ -285,6 +270,3 @@ def _unused(view: LanguageModelView, tensors: Sequence[TensorPlan], embedding_re
 def identify(checkpoint: Checkpoint, view: LanguageModelView) -> ModelIdentity:
     """The identity that a plan records of a model."""
     return ModelIdentity(checkpoint.location, view.architecture.name, view.layout.origin, checkpoint.digest)
-
-
-__all__ = ["plan_merge", "view_of"]

@@ -29,10 +29,6 @@ class Counts:
     duplicated: int = 0
     cut: int = 0
 
-    @property
-    def kept(self) -> int:
-        return self.tensors - self.merged
-
 
 def print_plan(plan: MergePlan, console: Console | None = None) -> None:
     """Prints the models, the table of parts, why tensors are kept or unused, and the notes; no reason twice."""
@@ -105,7 +101,7 @@ def _table(plan: MergePlan) -> Table:
     for column in ("tensors", "merge", "duplicated", "cut", "kept"):
         table.add_column(column, justify="right")
     for part, c in count(plan).items():
-        numbers = (c.tensors, c.merged, c.duplicated, c.cut, c.kept)
+        numbers = (c.tensors, c.merged, c.duplicated, c.cut, c.tensors - c.merged)
         table.add_row(part, *(str(number or "") for number in numbers))
     return table
 

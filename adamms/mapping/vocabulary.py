@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from adamms.checkpoint import Checkpoint
 from adamms.checkpoint.json_file import read_json
 from adamms.errors import UserError
-
-if TYPE_CHECKING:
-    from adamms.checkpoint import Checkpoint
 
 Vocabulary = Mapping[str, int]
 TOKENIZERS = "tokenizer.json, vocab.json or tokenizer.model"
@@ -132,24 +131,14 @@ def _ancestor_rows(ours: Vocabulary | None, ancestor: Checkpoint) -> Mapping[int
 
 def _one_each(pairs: Iterable[tuple[int, int]]) -> dict[int, int]:
     """Corresponding rows by base row; of several (a tokenizer may give two tokens one row) the first."""
-    found: dict[int, int] = {}
-    for row, other in pairs:
-        found.setdefault(row, other)
-    return found
+    return dict(reversed(list(pairs)))
 
 
 def _joined(triples: Iterable[tuple[int, int, int]]) -> Iterator[RowRun]:
-    start: tuple[int, int, int] | None = None
-    length = 0
-    for triple in triples:
-        if start is not None and triple == (start[0] + length, start[1] + length, start[2] + length):
-            length += 1
-            continue
-        if start is not None:
-            yield RowRun(start[0], start[1], length, start[2])
-        start, length = triple, 1
-    if start is not None:
-        yield RowRun(start[0], start[1], length, start[2])
+    """Rows that are consecutive in all matrices: those whose numbers minus their own position stay the same."""
+    for _, group in groupby(enumerate(triples), lambda one: [row - one[0] for row in one[1]]):
+        (_, (start, donor_start, ancestor_start)), *rest = group
+        yield RowRun(start, donor_start, 1 + len(rest), ancestor_start)
 
 
 def read_vocabulary(folder: Path) -> Vocabulary | None:
@@ -187,14 +176,11 @@ def _added_tokens(folder: Path) -> Vocabulary:
     if (folder / "tokenizer_config.json").is_file():
         decoder = read_json(folder / "tokenizer_config.json").get("added_tokens_decoder")
         if isinstance(decoder, dict):
-            entries = [(key, entry) for key, entry in decoder.items() if isinstance(entry, dict) and _is_row(key)]
+            rows = [key for key in decoder if key.isascii() and key.isdecimal() and len(key) < 10]
+            entries = [(key, decoder[key]) for key in rows if isinstance(decoder[key], dict)]
             added = {entry["content"]: int(key) for key, entry in entries if isinstance(entry.get("content"), str)}
     path = folder / "added_tokens.json"
     return {**added, **_rows(read_json(path), path)} if path.is_file() else added
-
-
-def _is_row(key: str) -> bool:
-    return key.isascii() and key.isdecimal() and len(key) < 10
 
 
 def _rows(vocabulary: Mapping[Any, Any], path: Path) -> Vocabulary:

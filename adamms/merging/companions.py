@@ -5,22 +5,22 @@ from __future__ import annotations
 import json
 import platform
 import shutil
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from adamms.checkpoint import Checkpoint
 from adamms.checkpoint.json_file import read_json
-from adamms.mapping.plan import MergePlan, ModelIdentity
+from adamms.mapping.plan import MergePlan
 from adamms.merging.recipe import Recipe
 from adamms.merging.statistics import Statistics
 from adamms.version import __version__
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
 RECORD = "adamms.json"
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".onnx", ".msgpack", ".h5", ".index.json")
 _WRITTEN_ANEW = ("README.md", RECORD)  # the base's own would describe the base
+_INHERITED = ("license", "license_name", "license_link", "language", "pipeline_tag")
 _TRAINING_FOLDERS = ("__pycache__", "runs", "logs", "checkpoint-", "global_step")
 
 
@@ -57,7 +57,7 @@ def write_record(
     """
     import torch
 
-    revisions = {checkpoint.location: revision_of(checkpoint.folder) for checkpoint in models}
+    identities = (plan.base, plan.donor, plan.ancestor)
     record = {
         "adamms": __version__,
         "torch": torch.__version__,
@@ -66,9 +66,9 @@ def write_record(
         "recipe": recipe.to_dict(),
         "statistics": {"model": statistics.model, "tensors": len(statistics.parts)},
         **{
-            role: _identity(model, revisions)
-            for role, model in (("base", plan.base), ("donor", plan.donor), ("ancestor", plan.ancestor))
-            if model is not None
+            role: {**asdict(identity), "revision": _revision(model.folder)}
+            for role, identity, model in zip(("base", "donor", "ancestor"), identities, models, strict=False)
+            if identity is not None
         },
         "notes": plan.notes,
     }
@@ -82,23 +82,13 @@ def was_merged_as(folder: Path, plan: MergePlan, recipe: Recipe) -> bool:
     return (record.get("plan"), record.get("recipe")) == (plan.fingerprint, recipe.to_dict())
 
 
-def _identity(model: ModelIdentity, revisions: Mapping[str, str | None]) -> dict[str, Any]:
-    return {
-        "location": model.location,
-        "revision": revisions.get(model.location),
-        "architecture": model.architecture,
-        "digest": model.digest,
-    }
-
-
-def revision_of(folder: Path) -> str | None:
+def _revision(folder: Path) -> str | None:
     """The commit of a folder in the Hub's cache (.../snapshots/COMMIT), None for other folders."""
     return folder.name if folder.parent.name == "snapshots" else None
 
 
 def write_model_card(plan: MergePlan, base: Checkpoint, recipe: Recipe, folder: Path) -> None:
     """Writes README.md, with the metadata by which the Hub shows a merge."""
-    merged = len(plan.merged)
     coefficients = "\n".join(f"| {name} | {value} |" for name, value in recipe.to_dict().items())
     card = f"""---
 {_metadata(plan, base)}---
@@ -112,7 +102,7 @@ architecture, vision encoder and processors this model keeps, with
 | | |
 |---|---|
 {coefficients}
-| merged | {merged} of {len(plan.tensors)} tensors |
+| merged | {len(plan.merged)} of {len(plan.tensors)} tensors |
 | plan | {plan.fingerprint} |
 
 alpha is the donor's weight. `{RECORD}` has the revisions and versions.
@@ -126,17 +116,13 @@ The licences of both models apply.
 def _metadata(plan: MergePlan, base: Checkpoint) -> str:
     import yaml
 
-    metadata: dict[str, Any] = {
+    inherited = _metadata_of(base.folder / "README.md")
+    metadata = {
         "base_model": [_card_name(plan.base.location), _card_name(plan.donor.location)],
         "base_model_relation": "merge",
         "library_name": "transformers",
         "tags": ["merge", "adamms"],
-    }
-    inherited = _metadata_of(base.folder / "README.md")
-    metadata |= {
-        key: inherited[key]
-        for key in ("license", "license_name", "license_link", "language", "pipeline_tag")
-        if key in inherited
+        **{key: inherited[key] for key in _INHERITED if key in inherited},
     }
     return yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
 
@@ -144,15 +130,12 @@ def _metadata(plan: MergePlan, base: Checkpoint) -> str:
 def _metadata_of(card: Path) -> dict[str, Any]:
     """The metadata of a model card; empty where there is none that can be read."""
     import yaml
+    from huggingface_hub import metadata_load
 
-    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
-    if not text.startswith("---\n"):
-        return {}
     try:
-        found = yaml.safe_load(text[4:].split("\n---", 1)[0])
-    except yaml.YAMLError:
+        return metadata_load(card) or {}
+    except (OSError, ValueError, yaml.YAMLError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _card_name(location: str) -> str:

@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from adamms.mapping.config import PairSettings
 from adamms.support.ray_session import RayConfig
-
-
-class Backend(StrEnum):
-    """Where a merge runs."""
-
-    auto = "auto"
-    local = "local"
-    ray = "ray"
 
 
 @dataclass(frozen=True)
@@ -30,7 +21,7 @@ class MergingConfig:
     options: dict[str, Any] = field(default_factory=dict)
     """The method's own coefficients besides alpha, such as merging.options.density=0.3; what is not given takes the
     method's default."""
-    backend: Backend = Backend.auto
+    backend: Literal["auto", "local", "ray"] = "auto"
     """auto: Ray tasks if `ray.address` (or RAY_ADDRESS) names a cluster, else threads of this process."""
     workers: int = 0
     """Threads (of this process, or of each Ray task) that read, merge and write; 0: one a core, on Ray one."""

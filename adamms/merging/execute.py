@@ -1,20 +1,18 @@
-"""Executing the plan of a tensor: the same function for files and for live engines, on any device."""
+"""Executing the plan of a tensor: the same functions for files and for live engines, on any device."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from adamms.errors import UserError
 from adamms.mapping.plan import Piece, TensorPlan
 from adamms.merging.methods import Method, Operands
 from adamms.merging.recipe import Recipe
-from adamms.merging.statistics import NONE, Statistics
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from adamms.merging.statistics import Statistics
+from adamms.support.tensor import Tensor
 
 CHUNK_ELEMENTS = 1 << 17  # float32 temporaries of this size stay in a core's cache
 GPU_CHUNK_ELEMENTS = 1 << 24
@@ -61,40 +59,12 @@ class Cut:
     step: int
 
 
-def merged_blocks(
-    tensor: TensorPlan,
-    originals: Originals,
-    recipe: Recipe,
-    statistics: Statistics = NONE,
-    chunk: int = CHUNK_ELEMENTS,
-    block: int = BLOCK_ELEMENTS,
-) -> Iterator[Block]:
-    """Merges one base tensor, in order, about `block` elements at a time; rows without a piece are left out.
-
-    Arithmetic is float32 and rounded once, to the base's dtype, wherever it runs: so a weight merged inside an
-    engine has the same bits as the one written to disk. A block's values are overwritten by the next block.
-
-    Args:
-        statistics: what `gather_statistics` returned, for a method that needs it.
-        chunk: how many elements are computed at once.
-    """
-    rule = recipe.rule
-    merged: Tensor | None = None
-    for cut in _cuts(tensor, tensor.pieces, rule, chunk, block):
-        whole = _read(cut, originals, rule)
-        length = len(whole.stored_base)
-        if merged is None or len(merged) < length:
-            merged = whole.stored_base.new_empty(length)
-        for _ in _merge(whole, cut, rule, statistics, merged):
-            pass
-        yield Block(cut.start, merged[:length])
-
-
 def cuts_of(tensor: TensorPlan, recipe: Recipe, chunk: int, block: int) -> list[Cut]:
     """All elements of a base tensor, those that stay the base's included, in parts that can be merged in any order.
 
     Args:
-        chunk, block: as for `merged_blocks`.
+        chunk: how many elements are computed at once.
+        block: how many are read at once, about: the size of a cut.
     """
     found, rule, position = [], recipe.rule, 0
     row = prod(tensor.shape[1:])
@@ -109,12 +79,24 @@ def merge_cut(
     cut: Cut, originals: Originals, recipe: Recipe, statistics: Statistics, target: Tensor
 ) -> Iterator[Block]:
     """Writes the merged elements of a cut to `target` (of its length, in the base's dtype); gives each chunk as it is
-    finished, while it is still in the processor's cache."""
+    finished, while it is still in the processor's cache.
+
+    Arithmetic is float32 and rounded once, to the base's dtype, wherever it runs: so a weight merged inside an engine
+    has the same bits as the one written to disk.
+
+    Args:
+        statistics: what `gather_statistics` returned, for a method that needs it.
+    """
     if cut.piece is None:
         target.copy_(originals.base.read(cut.tensor.name, cut.start, cut.stop))
-        return iter([Block(cut.start, target)])
+        yield Block(cut.start, target)
+        return
     rule = recipe.rule
-    return _merge(_read(cut, originals, rule), cut, rule, statistics, target)
+    found = statistics.of(cut.tensor.name, cut.piece.donor) if rule.rounds else ()
+    for x in _read(cut, originals, rule).cut(cut.step):
+        part = target[x.start - cut.start :][: len(x.stored_base)]
+        part.copy_(rule.merge(x, found))
+        yield Block(x.start, part)
 
 
 def operands(tensor: TensorPlan, pieces: Iterable[Piece], originals: Originals, rule: Method) -> Iterator[Operands]:
@@ -146,27 +128,13 @@ def _read(cut: Cut, originals: Originals, rule: Method) -> Operands:
     """The elements of a cut with their counterparts."""
     tensor, piece = cut.tensor, cut.piece
     assert piece is not None
-    if rule.needs_ancestor and (originals.ancestor is None or piece.ancestor is None):
-        raise UserError(f"{tensor.name!r} has no counterpart in an ancestor; this method needs one: --ancestor")
     row = prod(tensor.shape[1:])
     to_donor, to_ancestor = (piece.donor_start - piece.start) * row, (piece.ancestor_start - piece.start) * row
-    return Operands(
-        tensor.name,
-        cut.start,
-        _row_length(tensor, piece),
-        originals.base.read(tensor.name, cut.start, cut.stop),
-        originals.donor.read(piece.donor, cut.start + to_donor, cut.stop + to_donor),
-        originals.ancestor.read(piece.ancestor, cut.start + to_ancestor, cut.stop + to_ancestor)
-        if rule.needs_ancestor and originals.ancestor is not None and piece.ancestor is not None
-        else None,
-    )
-
-
-def _merge(whole: Operands, cut: Cut, rule: Method, statistics: Statistics, target: Tensor) -> Iterator[Block]:
-    assert cut.piece is not None
-    found = statistics.of(cut.tensor.name, cut.piece.donor) if rule.rounds else ()
-    for x in whole.cut(cut.step):
-        first = x.start - whole.start
-        part = target[first : first + len(x.stored_base)]
-        part.copy_(rule.merge(x, found))
-        yield Block(x.start, part)
+    ancestor = None
+    if rule.needs_ancestor:
+        if originals.ancestor is None or piece.ancestor is None:
+            raise UserError(f"{tensor.name!r} has no counterpart in an ancestor; this method needs one: --ancestor")
+        ancestor = originals.ancestor.read(piece.ancestor, cut.start + to_ancestor, cut.stop + to_ancestor)
+    base = originals.base.read(tensor.name, cut.start, cut.stop)
+    donor = originals.donor.read(piece.donor, cut.start + to_donor, cut.stop + to_donor)
+    return Operands(tensor.name, cut.start, _row_length(tensor, piece), base, donor, ancestor)

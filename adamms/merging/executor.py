@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+from adamms.merging.config import MergingConfig
 from adamms.support.system import cores
-
-if TYPE_CHECKING:
-    from adamms.merging.config import MergingConfig
 
 Reduce = Callable[[Iterable[Any]], Sequence[Any]]
 

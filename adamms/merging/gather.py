@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from math import prod
-from typing import TYPE_CHECKING
 
 from adamms.mapping.plan import MergePlan, Piece, TensorPlan
 from adamms.merging.execute import Originals, operands
@@ -13,9 +12,8 @@ from adamms.merging.executor import Executor, run_here
 from adamms.merging.methods import Method, Statistic
 from adamms.merging.recipe import Recipe
 from adamms.merging.statistics import NONE, Statistics
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from adamms.support.groups import in_groups
+from adamms.support.tensor import Tensor
 
 GROUP_ELEMENTS = 1 << 28
 Part = tuple[TensorPlan, tuple[Piece, ...]]  # the rows of a base tensor that come from one donor tensor
@@ -76,16 +74,8 @@ def add_up(terms: Iterable[Tensor]) -> Tensor:
 
 
 def _grouped(parts: Sequence[Part]) -> list[list[Part]]:
-    """Consecutive parts in groups that are large enough to be worth a task."""
-    groups: list[list[Part]] = [[]]
-    size = 0
-    for part in parts:
-        if size > GROUP_ELEMENTS:
-            groups.append([])
-            size = 0
-        groups[-1].append(part)
-        size += prod(part[0].shape)
-    return groups
+    """In groups that are large enough to be worth a task."""
+    return in_groups(parts, lambda part: prod(part[0].shape), GROUP_ELEMENTS)
 
 
 def _reduced(sums: Iterable[Tensor]) -> list[Tensor]:

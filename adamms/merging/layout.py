@@ -7,12 +7,12 @@ import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 
-from adamms.checkpoint import DTYPES, Checkpoint
+from adamms.checkpoint import Checkpoint
 from adamms.errors import UserError
 from adamms.mapping.plan import MergePlan, TensorPlan
+from adamms.support.groups import in_groups
 from adamms.support.system import preallocate
 
 INDEX = "model.safetensors.index.json"
@@ -21,29 +21,16 @@ _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "M
 
 
 @dataclass(frozen=True, slots=True)
-class OutputTensor:
-    """A tensor of the output, whose first byte is at `offset` in the file `path`."""
-
-    tensor: TensorPlan
-    path: Path
-    offset: int
-
-    @property
-    def nbytes(self) -> int:
-        return nbytes(self.tensor)
-
-
-@dataclass(frozen=True, slots=True)
 class Shard:
     """One output file: its header (with the 8 bytes of its length) and its tensors, one after the other."""
 
     path: Path
     header: bytes
-    tensors: tuple[OutputTensor, ...]
+    tensors: tuple[TensorPlan, ...]
 
     @property
     def nbytes(self) -> int:
-        return len(self.header) + sum(output.nbytes for output in self.tensors)
+        return len(self.header) + sum(tensor.nbytes for tensor in self.tensors)
 
 
 def lay_out(plan: MergePlan, base: Checkpoint, folder: Path, max_shard_size: str | None = None) -> list[Shard]:
@@ -53,7 +40,7 @@ def lay_out(plan: MergePlan, base: Checkpoint, folder: Path, max_shard_size: str
             [tensor for tensor in plan.tensors if base.tensors[tensor.name].path == path] for path in base.weight_files
         ]
     else:
-        groups = _filled(plan.tensors, parse_size(max_shard_size))
+        groups = in_groups(plan.tensors, lambda tensor: tensor.nbytes, parse_size(max_shard_size))
     names = ["model.safetensors"]
     if len(groups) > 1:
         names = [f"model-{i:05d}-of-{len(groups):05d}.safetensors" for i in range(1, len(groups) + 1)]
@@ -71,10 +58,9 @@ def start_files(shards: Sequence[Shard]) -> None:
             preallocate(file.fileno(), shard.nbytes)
             file.write(shard.header)
     if len(shards) > 1:
-        outputs = [output for shard in shards for output in shard.tensors]
         index = {
-            "metadata": {"total_size": sum(output.nbytes for output in outputs)},
-            "weight_map": {output.tensor.name: output.path.name for output in outputs},
+            "metadata": {"total_size": sum(shard.nbytes - len(shard.header) for shard in shards)},
+            "weight_map": {tensor.name: shard.path.name for shard in shards for tensor in shard.tensors},
         }
         (shards[0].path.parent / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
@@ -93,36 +79,16 @@ def parse_size(text: str) -> int:
     return size
 
 
-def nbytes(tensor: TensorPlan) -> int:
-    """Bytes of a tensor's data."""
-    return prod(tensor.shape) * DTYPES[tensor.dtype]
-
-
-def _filled(tensors: Sequence[TensorPlan], limit: int) -> list[list[TensorPlan]]:
-    groups: list[list[TensorPlan]] = [[]]
-    size = 0
-    for tensor in tensors:
-        if groups[-1] and size + nbytes(tensor) > limit:
-            groups.append([])
-            size = 0
-        groups[-1].append(tensor)
-        size += nbytes(tensor)
-    return groups
-
-
 def _shard(path: Path, tensors: Sequence[TensorPlan], base: Checkpoint) -> Shard:
     entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    starts, position = [], 0
+    start = 0
     for tensor in tensors:
-        end = position + nbytes(tensor)
-        entries[tensor.name] = {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": [position, end]}
-        starts.append(position)
-        position = end
+        end = start + tensor.nbytes
+        entries[tensor.name] = {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": [start, end]}
+        start = end
     raw = json.dumps(entries, separators=(",", ":")).encode()
     raw += b" " * (-len(raw) % 8)  # data starts aligned, as the safetensors library writes it
-    source = base.tensors[tensors[0].name].offset if tensors else None
+    source = base.tensors[tensors[0].name].offset
     if source is not None:  # bytes start as far into a block as in the base's file, so that blocks can be shared
         raw += b" " * ((source - 8 - len(raw)) % _PAGE)
-    header = struct.pack("<Q", len(raw)) + raw
-    outputs = (OutputTensor(tensor, path, len(header) + start) for tensor, start in zip(tensors, starts, strict=True))
-    return Shard(path, header, tuple(outputs))
+    return Shard(path, struct.pack("<Q", len(raw)) + raw, tuple(tensors))

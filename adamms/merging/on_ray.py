@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from adamms.errors import UserError
+from adamms.merging.config import MergingConfig
 from adamms.merging.executor import Executor, Reduce, device_of, run_on_threads
-from adamms.support.ray_session import ray_session
-
-if TYPE_CHECKING:
-    from adamms.merging.config import MergingConfig
-    from adamms.support.ray_session import RayConfig
+from adamms.support.ray_session import RayConfig, ray_session
 
 RETRIES = 10  # of a task whose worker or machine died; it writes the same bytes to the same offsets again
 

@@ -6,15 +6,12 @@ import os
 import threading
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from adamms.checkpoint import DTYPES, Checkpoint, TensorInfo
-from adamms.errors import UserError
+from adamms.checkpoint import DTYPES, Checkpoint
+from adamms.checkpoint.checkpoint import fill
 from adamms.support import system
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
+from adamms.support.tensor import Tensor
 
 _DROP_BYTES = 1 << 24  # this much of a file is dropped from the page cache at once
 _READ_AHEAD = 1 << 23  # how far the kernel reads ahead, at most
@@ -46,17 +43,17 @@ class Reader:
 
         size = DTYPES[info.dtype]
         values = self._buffer((stop - start) * size)
-        self._fill(values, self._open(info.path), info, start * size)
+        fill(values, self._open(info.path).read, info, start * size)
         return self._on_device(values.view(TORCH_DTYPES[info.dtype]))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(Reader, last=self._last), (self.checkpoint, self.device)
 
-    def _buffer(self, size: int) -> torch.Tensor:
+    def _buffer(self, size: int) -> Tensor:
         """The first `size` bytes of this thread's buffer, uint8; page-locked if they are to be copied to a GPU."""
         import torch
 
-        copied: torch.cuda.Event | None = getattr(self._own, "copied", None)
+        copied: Any = getattr(self._own, "copied", None)  # a torch.cuda.Event
         if copied is not None:
             copied.synchronize()
         buffer: Tensor | None = getattr(self._own, "buffer", None)
@@ -75,15 +72,6 @@ class Reader:
         self._own.copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
         self._own.copied.record()
         return moved
-
-    def _fill(self, values: Tensor, file: _OpenFile, info: TensorInfo, offset: int) -> None:
-        assert info.offset is not None
-        view, done = values.numpy().data, 0
-        while done < len(view):
-            count = file.read(view[done:], info.offset + offset + done)
-            if count == 0:
-                raise UserError(f"{info.path}: ends within tensor {info.name!r}; download the file again")
-            done += count
 
     def _open(self, path: Path) -> _OpenFile:
         """This thread's open file; only the latest stays open, since tensors are read file by file."""

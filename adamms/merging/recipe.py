@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from adamms.errors import UserError
-from adamms.merging.methods import METHODS, Coefficient, Method, coefficients
-
-if TYPE_CHECKING:
-    from adamms.merging.config import MergingConfig
+from adamms.merging.config import MergingConfig
+from adamms.merging.methods import METHODS, Method, coefficients
+from adamms.merging.methods.registry import coefficients_of
 
 OPTIONS = "merging.options."
 
@@ -59,11 +58,6 @@ class Recipe:
         return found if self.rule.uses_alpha else {name: value for name, value in found.items() if name != "alpha"}
 
 
-def coefficients_of(method: str) -> dict[str, Coefficient]:
-    """A method's coefficients besides alpha, by name."""
-    return {name: one for name, one in coefficients(METHODS[method]).items() if name != "alpha"}
-
-
 def _configured(method: str, alpha: float, options: Mapping[str, Any]) -> Method:
     """The method with its coefficients.
 
@@ -73,11 +67,10 @@ def _configured(method: str, alpha: float, options: Mapping[str, Any]) -> Method
     if method not in METHODS:
         raise UserError(f"merging.method={method}: unknown; known are {', '.join(sorted(METHODS))}")
     known, accepted, problems = coefficients_of(method), {}, []
-    given: list[tuple[str, str, Coefficient | None, Any]] = [
-        ("alpha", "alpha", coefficients(METHODS[method])["alpha"], alpha),
-        *((name, f"{OPTIONS}{name}", known.get(name), value) for name, value in options.items()),
-    ]
-    for name, setting, coefficient, value in given:
+    given = {"alpha": alpha, **{f"{OPTIONS}{name}": value for name, value in options.items()}}
+    for setting, value in given.items():
+        name = setting.removeprefix(OPTIONS)
+        coefficient = coefficients(METHODS[method])["alpha"] if setting == "alpha" else known.get(name)
         if coefficient is None:
             problems.append(f"{setting}: {method} has no coefficient {name}")
             continue

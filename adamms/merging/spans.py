@@ -5,46 +5,38 @@ Writing a span twice gives the same bytes at the same offset, so a task that was
 
 from __future__ import annotations
 
-import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import isfinite, prod
+from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from adamms.checkpoint import DTYPES, Checkpoint
 from adamms.errors import UserError
-from adamms.mapping.plan import Piece, TensorPlan
-from adamms.merging.execute import CHUNK_ELEMENTS, Originals, merged_blocks
-from adamms.merging.layout import OutputTensor, Shard
+from adamms.mapping.plan import Piece
+from adamms.merging.execute import BLOCK_ELEMENTS, Cut, Originals, cuts_of, merge_cut
+from adamms.merging.layout import Shard
 from adamms.merging.recipe import Recipe
 from adamms.merging.statistics import Statistics
 from adamms.support import system
+from adamms.support.groups import in_groups
+from adamms.support.tensor import Tensor
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-SPAN_BYTES = 1 << 26  # a span is at most as large, or one row of a tensor
+SPAN_BYTES = 1 << 26  # a span is at most as large, or one row of a tensor whose method looks at whole rows
 STRETCH_BYTES = 1 << 28  # what a thread takes at a time: disks, and reading ahead, are fastest in long sequences
-_NO_COPY_RANGE = {errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 
 
 @dataclass(frozen=True, slots=True)
 class MergeSpan:
-    """Rows of one piece of a tensor (the plan in `output` holds no other piece), which are merged."""
+    """Elements of a tensor that are merged, or copied from a file which does not hold them as plain bytes (.bin)."""
 
-    output: OutputTensor
-
-    @property
-    def path(self) -> Path:
-        return self.output.path
+    path: Path
+    offset: int
+    cut: Cut
 
     @property
     def nbytes(self) -> int:
-        tensor = self.output.tensor
-        rows = sum(piece.stop - piece.start for piece in tensor.pieces)
-        return rows * prod(tensor.shape[1:]) * DTYPES[tensor.dtype]
+        return (self.cut.stop - self.cut.start) * DTYPES[self.cut.tensor.dtype]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,24 +50,7 @@ class CopySpan:
     nbytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class DecodeSpan:
-    """Elements of a base tensor that are copied from a file which does not hold them as plain bytes (.bin)."""
-
-    output: OutputTensor
-    start: int
-    stop: int
-
-    @property
-    def path(self) -> Path:
-        return self.output.path
-
-    @property
-    def nbytes(self) -> int:
-        return (self.stop - self.start) * DTYPES[self.output.tensor.dtype]
-
-
-Span = MergeSpan | CopySpan | DecodeSpan
+Span = MergeSpan | CopySpan
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,33 +71,39 @@ def stretch_bytes(total: int, workers: int) -> int:
     return max(SPAN_BYTES, min(STRETCH_BYTES, total // (8 * workers)))
 
 
-def stretches_of(shard: Shard, base: Checkpoint, limit: int, whole_pieces: bool = False) -> list[list[Span]]:
+def stretches_of(shard: Shard, base: Checkpoint, recipe: Recipe, limit: int, chunk: int) -> list[list[Span]]:
     """All work for one output file, in the file's order, in stretches of at most `limit` bytes or one span.
 
     Args:
-        whole_pieces: do not cut pieces of 1-D tensors, since the method looks at whole rows.
+        chunk: elements that are computed at once.
     """
-    found: list[list[Span]] = []
-    size = limit
-    for span in _spans_of(shard, base, whole_pieces):
-        if size + span.nbytes > limit:
-            found.append([])
-            size = 0
-        found[-1].append(span)
-        size += span.nbytes
+    return in_groups(_spans_of(shard, base, recipe, chunk), lambda span: span.nbytes, limit)
+
+
+def _spans_of(shard: Shard, base: Checkpoint, recipe: Recipe, chunk: int) -> list[Span]:
+    found: list[Span] = []
+    begin = len(shard.header)
+    for tensor in shard.tensors:
+        info, size = base.tensors[tensor.name], DTYPES[tensor.dtype]
+        most = max(1, SPAN_BYTES // size)
+        for cut in cuts_of(tensor, recipe, min(chunk, most), min(BLOCK_ELEMENTS, most)):
+            span = MergeSpan(shard.path, begin + cut.start * size, cut)
+            if cut.piece is not None or info.offset is None:
+                found.append(span)
+                continue
+            copy = CopySpan(info.path, info.offset + cut.start * size, span.path, span.offset, span.nbytes)
+            last = found[-1] if found else None
+            if isinstance(last, CopySpan) and _continues(last, copy) and last.nbytes + copy.nbytes <= SPAN_BYTES:
+                found[-1] = replace(last, nbytes=last.nbytes + copy.nbytes)
+            else:
+                found.append(copy)
+        begin += tensor.nbytes
     return found
 
 
-def _spans_of(shard: Shard, base: Checkpoint, whole_pieces: bool) -> list[Span]:
-    found: list[Span] = []
-    for output in shard.tensors:
-        for span in _of_tensor(output, base, whole_pieces):
-            last = found[-1] if found else None
-            if isinstance(last, CopySpan) and isinstance(span, CopySpan) and _continues(last, span):
-                found[-1] = replace(last, nbytes=last.nbytes + span.nbytes)
-            else:
-                found.append(span)
-    return [small for span in found for small in (_cut_copy(span) if isinstance(span, CopySpan) else (span,))]
+def _continues(first: CopySpan, second: CopySpan) -> bool:
+    ends = first.source, first.source_offset + first.nbytes, first.offset + first.nbytes
+    return ends == (second.source, second.source_offset, second.offset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +111,14 @@ class Job:
     """What writing any span of a merge needs; each Ray task gets it once.
 
     Attributes:
-        chunk: elements that are computed at once.
+        device: the originals are on it, and the merge is computed there.
     """
 
     base: Checkpoint
     originals: Originals
     recipe: Recipe
     statistics: Statistics
-    chunk: int = CHUNK_ELEMENTS
+    device: str = "cpu"
 
 
 def write_stretch(stretch: Sequence[Span], job: Job) -> Written:
@@ -155,103 +136,30 @@ def write_stretch(stretch: Sequence[Span], job: Job) -> Written:
             "all machines share"
         ) from None
     try:
-        found = [_write(span, descriptor, job) for span in stretch]
-        return Written(path, sum(span.nbytes for span in stretch), tuple(filter(None, found)))
+        not_finite = []
+        for span in stretch:
+            if isinstance(span, CopySpan):
+                _copy(span, descriptor)
+            elif not _merge(span, descriptor, job):
+                not_finite.append(span.cut.tensor.name)
+        size = sum(span.nbytes for span in stretch)
+        system.start_writeback(descriptor, stretch[0].offset, size)
+        return Written(path, size, tuple(not_finite))
     finally:
         os.close(descriptor)
 
 
-def _write(span: Span, descriptor: int, job: Job) -> str:
-    """Writes one span; returns the tensor's name if its merged values are not finite, else ''."""
-    match span:
-        case CopySpan():
-            _copy(span, descriptor)
-        case DecodeSpan():
-            tensor = span.output.tensor
-            values = job.base.read(tensor.name, span.start, span.stop)
-            _pwrite(descriptor, _as_bytes(values), span.output.offset + span.start * DTYPES[tensor.dtype])
-        case MergeSpan() if not _merge(span, descriptor, job):
-            return span.output.tensor.name
-    return ""
-
-
-def _of_tensor(output: OutputTensor, base: Checkpoint, whole_pieces: bool) -> Iterator[Span]:
-    """The spans of one tensor, by rows: what merges, and what is copied before, between and after."""
-    tensor, info = output.tensor, base.tensors[output.tensor.name]
-    size, row, position = DTYPES[tensor.dtype], info.row_elements, 0
-    if info.elements == 0:
-        return
-    for piece in (*sorted(tensor.pieces, key=lambda piece: piece.start), None):
-        start = piece.start if piece else info.rows
-        if position < start and info.offset is not None:
-            first, length = position * row * size, (start - position) * row * size
-            yield CopySpan(info.path, info.offset + first, output.path, output.offset + first, length)
-        elif position < start:
-            yield DecodeSpan(output, position * row, start * row)
-        if piece:
-            uncut = whole_pieces and len(tensor.shape) < 2
-            rows = piece.stop - piece.start if uncut else max(1, SPAN_BYTES // (row * size))
-            for begin in range(piece.start, piece.stop, rows):
-                yield MergeSpan(replace(output, tensor=replace(tensor, pieces=(_cut(piece, begin, rows),))))
-            position = piece.stop
-
-
-def _cut(piece: Piece, start: int, rows: int) -> Piece:
-    skipped = start - piece.start
-    return replace(
-        piece,
-        start=start,
-        stop=min(start + rows, piece.stop),
-        donor_start=piece.donor_start + skipped,
-        ancestor_start=piece.ancestor_start + (skipped if piece.ancestor else 0),
-    )
-
-
-def _continues(first: CopySpan, second: CopySpan) -> bool:
-    return (second.source, second.source_offset, second.path, second.offset) == (
-        first.source,
-        first.source_offset + first.nbytes,
-        first.path,
-        first.offset + first.nbytes,
-    )
-
-
-def _cut_copy(span: CopySpan) -> Iterator[CopySpan]:
-    for start in range(0, span.nbytes, SPAN_BYTES):
-        yield CopySpan(
-            span.source,
-            span.source_offset + start,
-            span.path,
-            span.offset + start,
-            min(SPAN_BYTES, span.nbytes - start),
-        )
-
-
 def _copy(span: CopySpan, target: int) -> None:
-    """Copies inside the kernel (which shares blocks where the file system can), else through a buffer."""
     source = os.open(span.source, os.O_RDONLY)
-    done, copy = 0, system.copy_range
+    done = 0
     try:
         while done < span.nbytes:
-            try:
-                count = copy(source, target, span.nbytes - done, span.source_offset + done, span.offset + done)
-            except OSError as error:
-                if copy is _copy_plain or error.errno not in _NO_COPY_RANGE:
-                    raise
-                copy = _copy_plain
-                continue
+            count = system.copy_range(source, target, span.nbytes - done, span.source_offset + done, span.offset + done)
             if count == 0:
                 raise UserError(f"{span.source}: ends too early; download the file again")
             done += count
-        system.start_writeback(target, span.offset, span.nbytes)
     finally:
         os.close(source)
-
-
-def _copy_plain(source: int, target: int, count: int, source_offset: int, offset: int) -> int:
-    data = os.pread(source, min(count, 1 << 20), source_offset)
-    _pwrite(target, memoryview(data), offset)
-    return len(data)
 
 
 def _merge(span: MergeSpan, descriptor: int, job: Job) -> bool:
@@ -260,39 +168,35 @@ def _merge(span: MergeSpan, descriptor: int, job: Job) -> bool:
     Raises:
         UserError: a value is not, though the base's own is.
     """
-    tensor, offset = span.output.tensor, span.output.offset
-    size, row, finite = DTYPES[tensor.dtype], prod(tensor.shape[1:]), True
-    for block in merged_blocks(tensor, job.originals, job.recipe, job.statistics, job.chunk):
-        values = block.values.cpu()
-        if not all(isfinite(end) for end in values.aminmax()):  # NaN comes through
-            _check_base(tensor, block.start, values, job)
-            finite = False
-        _pwrite(descriptor, _as_bytes(values), offset + block.start * size)
-    system.start_writeback(descriptor, offset + tensor.pieces[0].start * row * size, span.nbytes)
+    import torch
+
+    from adamms.checkpoint.dtypes import TORCH_DTYPES
+
+    cut, finite = span.cut, True
+    if cut.piece is None:
+        values = job.base.read(cut.tensor.name, cut.start, cut.stop)
+    else:
+        merged = torch.empty(cut.stop - cut.start, dtype=TORCH_DTYPES[cut.tensor.dtype], device=job.device)
+        for _ in merge_cut(cut, job.originals, job.recipe, job.statistics, merged):
+            pass
+        values = merged.cpu()
+        finite = all(isfinite(end) for end in values.aminmax())  # NaN comes through
+        if not finite:
+            _check_base(cut, cut.piece, values, job)
+    data, done = memoryview(values.contiguous().view(torch.uint8).numpy().data), 0
+    while done < len(data):
+        done += system.write_once(descriptor, data[done:], span.offset + done)
     return finite
 
 
-def _check_base(tensor: TensorPlan, start: int, values: Tensor, job: Job) -> None:
+def _check_base(cut: Cut, piece: Piece, values: Tensor, job: Job) -> None:
     """Raises UserError where a merged value is NaN or infinite and the base's own is finite."""
-    values = values.clone()  # the next read may use its memory
-    new = ~values.isfinite() & job.base.read(tensor.name, start, start + len(values)).isfinite()
+    tensor = cut.tensor
+    new = ~values.isfinite() & job.base.read(tensor.name, cut.start, cut.stop).isfinite()
     if new.any():
-        first = start + int(new.nonzero()[0])
-        what = "NaN" if values[first - start].isnan() else f"too large for {tensor.dtype}"
-        donors = " or ".join(sorted({piece.donor for piece in tensor.pieces}))
+        first = int(new.nonzero()[0])
+        what = "NaN" if values[first].isnan() else f"too large for {tensor.dtype}"
         raise UserError(
-            f"{tensor.name!r}: merged, element {first} is {what}, though the base's is finite; a coefficient is too "
-            f"large, or the donor's {donors} (or the ancestor's) is bad there"
+            f"{tensor.name!r}: merged, element {cut.start + first} is {what}, though the base's is finite; a "
+            f"coefficient is too large, or the donor's {piece.donor} (or the ancestor's) is bad there"
         )
-
-
-def _as_bytes(values: Tensor) -> memoryview:
-    import torch
-
-    return memoryview(values.contiguous().view(torch.uint8).numpy().data)
-
-
-def _pwrite(descriptor: int, data: memoryview, offset: int) -> None:
-    done = 0
-    while done < len(data):
-        done += system.write_once(descriptor, data[done:], offset + done)

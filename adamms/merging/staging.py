@@ -5,11 +5,11 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
+from uuid import uuid4
 
 from adamms.errors import UserError
 from adamms.support import system
@@ -31,15 +31,16 @@ def staged_folder(output: Path, force: bool = False) -> Iterator[Path]:
     check_output(output, force)
     output.parent.mkdir(parents=True, exist_ok=True)
     remove_stale(output)
-    staging = Path(tempfile.mkdtemp(prefix=f".{output.name}{_MARK}", dir=output.parent))
+    staging = output.with_name(f".{output.name}{_MARK}{uuid4().hex[:8]}")
+    staging.mkdir()
     lock = _lock(staging)
     try:
-        staging.chmod(0o777 & ~_umask())
         yield staging
-        sync_folder(staging)
+        for path in (*staging.rglob("*"), staging):  # before the folder gets the name of a complete one
+            fsync(path)
         check_output(output, force)
         _put_in_place(staging, output)
-        _fsync(output.parent)
+        fsync(output.parent)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         if lock is not None:
@@ -63,14 +64,6 @@ def remove_stale(output: Path) -> None:
         if lock is not None:
             shutil.rmtree(path, ignore_errors=True)
             os.close(lock)
-
-
-def sync_folder(folder: Path) -> None:
-    """Flushes every file of a folder to the disk, before the folder gets the name of a complete one."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            _fsync(path)
-    _fsync(folder)
 
 
 def _put_in_place(staging: Path, output: Path) -> None:
@@ -101,13 +94,8 @@ def _lock(folder: Path) -> int | None:
     return descriptor
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _fsync(path: Path) -> None:
+def fsync(path: Path) -> None:
+    """Flushes a file or folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from adamms.checkpoint import Checkpoint
+from adamms.checkpoint.checkpoint import total_bytes
 from adamms.errors import FULL, UserError
-from adamms.mapping.plan import MergePlan
+from adamms.mapping import MergePlan, PlannedPair
 from adamms.merging.companions import copy_companions, write_model_card, write_record
-from adamms.merging.config import Backend, MergingConfig
+from adamms.merging.config import MergingConfig
 from adamms.merging.execute import CHUNK_ELEMENTS, GPU_CHUNK_ELEMENTS, Originals
 from adamms.merging.executor import Executor, device_of, run_on_threads
 from adamms.merging.gather import gather_statistics
@@ -23,41 +24,39 @@ from adamms.merging.layout import Shard, lay_out, start_files
 from adamms.merging.reader import Reader
 from adamms.merging.recipe import Recipe
 from adamms.merging.spans import Job, Written, stretch_bytes, stretches_of, write_stretch
-from adamms.merging.staging import remove_stale, staged_folder
+from adamms.merging.staging import fsync, remove_stale, staged_folder
+from adamms.support.progress import bytes_bar
 from adamms.support.ray_session import RayConfig
 from adamms.support.system import cores
 
-Progress = Callable[[int], None]
 LOG = logging.getLogger(__name__)
 MERGING, RAY = MergingConfig(), RayConfig()
 
 
 def merge_to_disk(
-    plan: MergePlan,
-    base: Checkpoint,
-    donor: Checkpoint,
+    pair: PlannedPair,
     recipe: Recipe,
     output: Path,
     *,
-    ancestor: Checkpoint | None = None,
     config: MergingConfig = MERGING,
     ray: RayConfig = RAY,
     force: bool = False,
-    progress: Progress = lambda _: None,
     check: Callable[[Path], None] | None = None,
+    title: str = "merging",
 ) -> Path:
-    """Writes the merged checkpoint to `output`, which appears complete or not at all.
+    """Writes the merged checkpoint to `output`, which appears complete or not at all; shows on stderr how far it is.
 
     Args:
-        plan: made with `ancestor`, if the recipe's method needs one.
-        progress: is called with the bytes that were written since its last call.
+        pair: planned with an ancestor, if the recipe's method needs one.
         check: is called with the finished folder before that appears as `output`; if it raises, nothing appears.
+        title: of the progress bar.
 
     Raises:
         UserError: `output` exists (without `force`), the disk is too small, the method needs an ancestor and there is
             none, or merged values are not finite.
     """
     output = output.expanduser().absolute()
+    plan, base, donor, ancestor = pair
     models = [model for model in (base, donor, ancestor) if model is not None]
     check_ancestor(recipe, ancestor)
     _check_gpu(config, ray)
@@ -70,11 +69,12 @@ def merge_to_disk(
             shards = lay_out(plan, base, staging, config.max_shard_size)
             start_files(shards)
             job = _job(plan, models, recipe, device_of(config), execute)
-            _write(shards, job, execute, config.workers or cores(), progress)
+            with bytes_bar(title, plan.bytes) as advance:
+                _write(shards, job, execute, config.workers or cores(), advance)
             write_record(plan, models, recipe, job.statistics, staging)
             write_model_card(plan, base, recipe, staging)
             _verify(staging, base)
-            if check is not None:
+            if check:
                 check(staging)
     except OSError as error:
         if error.errno not in FULL:
@@ -93,19 +93,19 @@ def check_ancestor(recipe: Recipe, ancestor: Any) -> None:
 
 
 def _job(plan: MergePlan, models: Sequence[Checkpoint], recipe: Recipe, device: str, execute: Executor) -> Job:
-    chunk = CHUNK_ELEMENTS if device == "cpu" else GPU_CHUNK_ELEMENTS
     statistics = gather_statistics(plan, Originals(*(Reader(model, device) for model in models)), recipe, execute)
     originals = Originals(*(Reader(model, device, last=True) for model in models))
-    return Job(models[0], originals, recipe, statistics, chunk)
+    return Job(models[0], originals, recipe, statistics, device)
 
 
-def _write(shards: Sequence[Shard], job: Job, execute: Executor, workers: int, progress: Progress) -> None:
+def _write(shards: Sequence[Shard], job: Job, execute: Executor, workers: int, advance: Callable[[int], None]) -> None:
     """Writes all stretches; those of a shard are one group, so on Ray one task writes a file."""
     limit = stretch_bytes(sum(shard.nbytes for shard in shards), workers)
-    groups = [stretches_of(shard, job.base, limit, job.recipe.rule.whole_rows) for shard in shards]
+    chunk = CHUNK_ELEMENTS if job.device == "cpu" else GPU_CHUNK_ELEMENTS
+    groups = [stretches_of(shard, job.base, job.recipe, limit, chunk) for shard in shards]
     bad = []
     for written in execute(partial(write_stretch, job=job), groups, _synced):
-        progress(written.nbytes)
+        advance(written.nbytes)
         bad += written.not_finite
     for name in dict.fromkeys(bad):
         LOG.warning("%s: not finite in places, as in the base %s", name, job.base.location)
@@ -115,11 +115,7 @@ def _synced(written: Iterable[Written]) -> Sequence[Written]:
     """Flushes what one task wrote to the disk: only the machine that wrote it can do so."""
     found = list(written)
     for path in {one.path for one in found}:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        fsync(path)
     return found
 
 
@@ -134,7 +130,7 @@ def _executor(config: MergingConfig, ray: RayConfig) -> AbstractContextManager[E
 def runs_on_ray(config: MergingConfig, ray: RayConfig) -> bool:
     """Whether Ray tasks do the merge, rather than threads of this process."""
     cluster = ray.address or os.environ.get("RAY_ADDRESS")  # the latter in a job of `ray job submit`
-    return config.backend == Backend.ray or (config.backend == Backend.auto and bool(cluster))
+    return config.backend == "ray" or (config.backend == "auto" and bool(cluster))
 
 
 def _check_gpu(config: MergingConfig, ray: RayConfig) -> None:
@@ -154,7 +150,7 @@ def _check_apart(output: Path, models: Iterable[Checkpoint]) -> None:
 
 
 def _check_space(output: Path, base: Checkpoint) -> None:
-    needed = sum(info.nbytes for info in base.tensors.values()) + (1 << 20)
+    needed = total_bytes(base.tensors.values()) + (1 << 20)
     parent = next(folder for folder in output.parents if folder.exists())
     free = shutil.disk_usage(parent).free
     if free < needed:
@@ -174,6 +170,3 @@ def _verify(folder: Path, base: Checkpoint) -> None:
     if written != expected:
         different = sorted(name for name in written.keys() | expected.keys() if written.get(name) != expected.get(name))
         raise RuntimeError(f"{folder}: {len(different)} tensors are not as in the base, first {different[0]!r}")
-
-
-__all__ = ["check_ancestor", "merge_to_disk", "runs_on_ray"]

@@ -1,7 +1,5 @@
 """Which prompts are asked."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from enum import StrEnum
 

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adamms.errors import UserError
+from adamms.prompts.config import PromptsConfig
 from adamms.prompts.images import decode_image, describe, read_image
 from adamms.prompts.sources import Row, Source, read_source
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-    from adamms.prompts.config import PromptsConfig
 
 MAX_REPORTED = 10
 
@@ -69,7 +68,9 @@ def load_prompts(config: PromptsConfig) -> list[Prompt]:
         raise UserError(f"{config.path}: holds no prompts")
     problems: list[str] = []
     drawn: list[tuple[int, Prompt]] = []
-    for tried, row in enumerate(_shuffled(rows, config.seed)):
+    rows.sort(key=lambda row: row.id)
+    random.Random(config.seed).shuffle(rows)
+    for tried, row in enumerate(rows):
         if len(drawn) >= config.n or (config.on_error == "fail" and tried >= config.n):
             break
         prompt = _prompt(row, source, config, problems)
@@ -99,12 +100,6 @@ def _distinct(source: Source) -> list[Row]:
         if first is not row:
             source.problems.append(f"{row.where}: id {row.id!r} is that of {first.where} too")
     return list(seen.values())
-
-
-def _shuffled(rows: Sequence[Row], seed: int) -> list[Row]:
-    order = sorted(rows, key=lambda row: row.id)
-    random.Random(seed).shuffle(order)
-    return order
 
 
 def _prompt(row: Row, source: Source, config: PromptsConfig, problems: list[str]) -> Prompt | None:

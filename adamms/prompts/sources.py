@@ -1,17 +1,13 @@
 """Where prompts come from: JSONL, Parquet, Hugging Face datasets, folders of images; read as far as is asked."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from adamms.errors import UserError
-
-if TYPE_CHECKING:
-    from adamms.prompts.config import PromptsConfig
+from adamms.prompts.config import PromptsConfig
 
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 TEXT_FIELDS, IMAGE_FIELDS = ("prompt", "question"), ("images", "image")
@@ -82,7 +78,7 @@ def _folder(path: Path, config: PromptsConfig) -> Source:
 def _jsonl(path: Path, config: PromptsConfig) -> Source:
     source = Source(path.parent, [], [])
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # a string may hold what `splitlines` takes for an end
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text ({error.reason}); expected {EXPECTED}") from None
     for number, line in enumerate(lines, start=1):

@@ -1,7 +1,5 @@
 """The prompt sets of a search: one, or several that share candidates and engines."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,25 +1,20 @@
 """The stored answers of one study: which are there, made by which engine, and what identifies each."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from adamms.engines.engine import Answer
 from adamms.engines.identity import EngineIdentity
 from adamms.errors import UserError
+from adamms.prompts.prompt import Prompt
 from adamms.runs.record import ResponseRecord
 from adamms.runs.store import ResponseStore
 from adamms.runs.values import format_value, normalize_value
 from adamms.support.files import write_json
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from adamms.prompts.prompt import Prompt
 
 MEND = "choose another run_dir, or --force to set them aside"
 

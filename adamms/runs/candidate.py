@@ -1,7 +1,5 @@
 """What is known of one candidate once it has answered all its prompts, beside the answers themselves."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

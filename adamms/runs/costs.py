@@ -1,7 +1,5 @@
 """What a search cost, kept in the run folder over every time the command ran: seconds add up, peaks stay."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """Reading JSONL files that somebody may still be writing, or was killed while writing."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,13 +25,10 @@ def jsonl_files(path: Path) -> list[Path]:
     Raises:
         UserError: the path does not exist, or the folder holds no JSONL file.
     """
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise UserError(f"{path}: no such file or folder; give a JSONL file of responses, or a folder of them")
-    files = sorted(file for file in path.rglob("*.jsonl") if file.is_file())
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*.jsonl") if file.is_file())
     if not files:
-        raise UserError(f"{path}: no *.jsonl file in this folder; give a JSONL file of responses, or a folder of them")
+        what = "no *.jsonl file in this folder" if path.is_dir() else "no such file or folder"
+        raise UserError(f"{path}: {what}; give a JSONL file of responses, or a folder of them")
     return files
 
 
@@ -51,7 +46,8 @@ def read_rows(file: Path, problems: list[str]) -> Iterator[Row]:
             fields = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
         except ValueError as error:
             if number < len(lines):
-                problems.append(f"{where}: not JSON ({_reason(error)})")
+                reason = error.msg if isinstance(error, json.JSONDecodeError) else "not UTF-8"
+                problems.append(f"{where}: not JSON ({reason})")
             continue
         if isinstance(fields, dict):
             yield Row(where, fields)
@@ -69,7 +65,3 @@ def raise_problems(problems: list[str]) -> None:
         return
     more = len(problems) - SHOWN_PROBLEMS
     raise UserError.from_problems(problems[:SHOWN_PROBLEMS] + ([f"and {more} more like these"] if more > 0 else []))
-
-
-def _reason(error: ValueError) -> str:
-    return error.msg if isinstance(error, json.JSONDecodeError) else "not UTF-8"

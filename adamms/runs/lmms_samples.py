@@ -6,8 +6,6 @@ the name of the file or of a folder above it when it is exactly `alpha_0.3`, `al
 name is taken for an alpha: `llava-v1.5` says nothing.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path
@@ -34,27 +32,26 @@ class SampleReader:
         self._task = named.group(1) if named else file.stem
 
     def plain(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """The row as `alpha`, `prompt_id` (`task/doc_id`) and `response`; `problems` says what could not be found."""
-        flavour = fields.get("filter")
+        """The row as `alpha`, `prompt_id` (`task/doc_id`) and `response`.
+
+        Raises:
+            ValueError: what could not be found, in words.
+        """
+        flavour, alpha = fields.get("filter"), fields.get("alpha", self._alpha)
         task = self._task if flavour in (None, "none") else f"{self._task}/{flavour}"
         response = _text(fields.get("filtered_resps"))
-        return {
-            "alpha": fields.get("alpha", self._alpha),
-            "prompt_id": f"{task}/{fields['doc_id']}",
-            "response": _text(fields.get("resps")) if response is None else response,
-        }
-
-    def problems(self, plain: dict[str, Any]) -> list[str]:
-        """What is missing in a row that `plain` made."""
-        found = []
-        if plain["alpha"] is None:
-            found.append(
+        response = _text(fields.get("resps")) if response is None else response
+        missing = []
+        if alpha is None:
+            missing.append(
                 "nothing says which alpha these lmms-eval samples have; put them in a folder named like alpha_0.3, "
                 f'or write {{"alpha": 0.3}} to {self._file.parent / SIDECAR}'
             )
-        if plain["response"] is None:
-            found.append("resps holds no single text answer")
-        return found
+        if response is None:
+            missing.append("resps holds no single text answer")
+        if missing:
+            raise ValueError(", ".join(missing))
+        return {"alpha": alpha, "prompt_id": f"{task}/{fields['doc_id']}", "response": response}
 
 
 def _alpha_of(file: Path, root: Path) -> Any:

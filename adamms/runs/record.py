@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from adamms.runs.jsonl import Row
 from adamms.runs.values import normalize_value
 
 LOGPROB_DIGITS = 4
@@ -45,25 +45,48 @@ class ResponseRecord:
             return json.dumps(fields).encode() + b"\n"
 
     @classmethod
-    def from_row(cls, row: Row) -> ResponseRecord:
-        """Read what `to_line` wrote.
+    def from_fields(cls, fields: Mapping[str, Any]) -> ResponseRecord:
+        """Reads what `to_line` or anybody else wrote: `alpha`, `prompt_id` and `response` have to be there.
 
         Raises:
-            ValueError: a field is missing or of another type.
+            ValueError: what is missing or of another type, in words.
         """
-        fields = row.fields
-        try:
-            return cls(
-                value=normalize_value(fields["alpha"]),
-                prompt_id=str(fields["prompt_id"]),
-                response=str(fields["response"]),
-                key=str(fields["key"]),
-                tokens=int(fields.get("tokens", 0)),
-                finish_reason=str(fields.get("finish_reason", "")),
-                logprobs=tuple(map(float, fields["logprobs"])) if fields.get("logprobs") is not None else None,
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{row.where}: not a stored response ({type(error).__name__}: {error})") from error
+        value, prompt_id, response = _number(fields.get("alpha")), fields.get("prompt_id"), fields.get("response")
+        wrong = [("alpha", "a finite number")] if value is None else []
+        if isinstance(prompt_id, bool) or not isinstance(prompt_id, str | int):
+            wrong.append(("prompt_id", "text or an integer"))
+        if not isinstance(response, str):
+            wrong.append(("response", "text"))
+        if wrong or value is None:
+            told = (f"{name} must be {what}" if name in fields else f"{name} is missing" for name, what in wrong)
+            raise ValueError(", ".join(told))
+        key, tokens, reason = fields.get("key"), fields.get("tokens"), fields.get("finish_reason")
+        return cls(
+            value=normalize_value(value),
+            prompt_id=str(prompt_id),
+            response=str(response),
+            key=key if isinstance(key, str) else "",
+            tokens=tokens if isinstance(tokens, int) else 0,
+            finish_reason=reason if isinstance(reason, str) else "",
+            logprobs=_logprobs(fields.get("logprobs")),
+        )
+
+
+def _logprobs(value: Any) -> tuple[float, ...] | None:
+    """Numbers; None for anything else, as most answers have none."""
+    numbers = [_number(one) for one in value] if isinstance(value, list) else [None]
+    return tuple(one for one in numbers if one is not None) if None not in numbers else None
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, also when written as text; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 class Response(str):

@@ -1,17 +1,13 @@
 """Responses made by anybody: alpha -> prompt -> answer, read from JSONL files; labels are never needed."""
 
-from __future__ import annotations
-
-import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from adamms.errors import UserError
-from adamms.runs import lmms_samples
-from adamms.runs.jsonl import Row, jsonl_files, raise_problems, read_rows
+from adamms.runs.jsonl import jsonl_files, raise_problems, read_rows
+from adamms.runs.lmms_samples import SampleReader, is_sample
 from adamms.runs.record import Response, ResponseRecord
-from adamms.runs.values import format_value, normalize_value
+from adamms.runs.values import format_value
 
 Responses = dict[float, dict[str, str]]
 """alpha, as `normalize_value` gives it -> prompt_id -> response (a `Response` where log-probabilities are known)."""
@@ -31,14 +27,20 @@ def read_responses(path: str | Path) -> Responses:
     if (root / "responses").is_dir() and (root / "plan.json").is_file():
         root /= "responses"
     problems: list[str] = []
-    table = _Table()
-    for file in jsonl_files(root):
-        for where, record in _records(file, root, problems):
-            table.add(where, record, problems)
+    responses: Responses = {}
+    firsts: dict[tuple[float, str], tuple[str, ResponseRecord]] = {}
+    for where, new in (found for file in jsonl_files(root) for found in _records(file, root, problems)):
+        first, old = firsts.setdefault((new.value, new.prompt_id), (where, new))
+        if old.response != new.response and not (old.key and old.key == new.key):
+            problems.append(
+                f"{where}: alpha {format_value(new.value)}, prompt_id {new.prompt_id!r} was answered otherwise at "
+                f"{first}; keep one (or give the folder of one search only)"
+            )
+        responses.setdefault(new.value, {})[new.prompt_id] = Response(old.response, old.logprobs)
     raise_problems(problems)
-    if not table.responses:
+    if not responses:
         raise UserError(f"{root}: no responses in it; each line needs alpha, prompt_id and response")
-    return table.responses
+    return responses
 
 
 def of_task(responses: Responses, task: str) -> Responses:
@@ -59,75 +61,13 @@ def of_task(responses: Responses, task: str) -> Responses:
     return found
 
 
-class _Table:
-    """Responses as they are read, and where each was found, so that a contradiction can be named."""
-
-    def __init__(self) -> None:
-        self.responses: Responses = {}
-        self._found: dict[tuple[float, str], tuple[str, ResponseRecord]] = {}
-
-    def add(self, where: str, new: ResponseRecord, problems: list[str]) -> None:
-        first, old = self._found.setdefault((new.value, new.prompt_id), (where, new))
-        same_work = old.key and old.key == new.key
-        if old.response != new.response and not same_work:
-            problems.append(
-                f"{where}: alpha {format_value(new.value)}, prompt_id {new.prompt_id!r} was answered otherwise at "
-                f"{first}; keep one (or give the folder of one search only)"
-            )
-        self.responses.setdefault(new.value, {})[new.prompt_id] = Response(old.response, old.logprobs)
-
-
 def _records(file: Path, root: Path, problems: list[str]) -> Iterator[tuple[str, ResponseRecord]]:
     """What one file says and where, whichever of the two formats its rows have."""
-    sample = lmms_samples.SampleReader(file, root)
+    sample = SampleReader(file, root)
     for row in read_rows(file, problems):
-        found: list[str] = []
-        if lmms_samples.is_sample(row.fields):
-            row = Row(row.where, sample.plain(row.fields))
-            found += sample.problems(row.fields)
-        record = _record(row, found)
-        if record is None:
-            problems.append(f"{row.where}: {', '.join(found)}")
+        try:
+            record = ResponseRecord.from_fields(sample.plain(row.fields) if is_sample(row.fields) else row.fields)
+        except ValueError as error:
+            problems.append(f"{row.where}: {error}")
         else:
             yield row.where, record
-
-
-def _record(row: Row, found: list[str]) -> ResponseRecord | None:
-    """The answer in a plain row; what is wrong with it is added to `found`, and then there is no answer."""
-    fields = row.fields
-    value = _number(fields.get("alpha"))
-    prompt_id, response = fields.get("prompt_id"), fields.get("response")
-    if not found:
-        if value is None:
-            found.append("alpha must be a finite number" if "alpha" in fields else "alpha is missing")
-        if isinstance(prompt_id, bool) or not isinstance(prompt_id, (str, int)):
-            found.append("prompt_id must be text or an integer" if "prompt_id" in fields else "prompt_id is missing")
-        if not isinstance(response, str):
-            found.append("response must be text" if "response" in fields else "response is missing")
-    if found or value is None:
-        return None
-    key, logprobs = fields.get("key"), _logprobs(fields.get("logprobs"))
-    return ResponseRecord(
-        value=normalize_value(value),
-        prompt_id=str(prompt_id),
-        response=str(response),
-        key=key if isinstance(key, str) else "",
-        logprobs=None if logprobs is None else tuple(logprobs),
-    )
-
-
-def _logprobs(value: Any) -> list[float] | None:
-    """A list of numbers; nothing for anything else, as most answers have none."""
-    numbers = [_number(one) for one in value] if isinstance(value, list) else [None]
-    return [one for one in numbers if one is not None] if None not in numbers else None
-
-
-def _number(value: Any) -> float | None:
-    """A finite number, also when written as text; nothing for anything else."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None

@@ -7,41 +7,24 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from adamms.prompts.prompt import Prompt
 from adamms.runs.candidate import CandidateRecord
 from adamms.runs.values import format_value
 from adamms.support.files import write_json, write_whole
-
-if TYPE_CHECKING:
-    from adamms.prompts.prompt import Prompt
 
 RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
 
 
 class RunFolder:
-    """Reads and writes a run's files; each appears whole or not at all.
-
-    Attributes:
-        plan: the merge plan.
-        settings: all settings, below the command that ran, as a file that `--config` takes.
-        about: what the run is (`describe`).
-        prompts: what is asked, by task.
-        status: how far it is (`set_status`).
-        selection, noise, scores, evaluation, lmms_eval: what was found.
-        costs: seconds by phase, and peaks of memory.
-        candidates: a file for each candidate that has answered everything, or failed.
-        report, figures, merged: results.
-        tracking: what the dashboard's deliveries keep for themselves.
-        finished: what a search that a sweep has finished depended on.
-        sweep: the ranked table, in the folder of a sweep.
-    """
+    """Reads and writes a run's files; each appears whole or not at all."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.plan = folder / "plan.json"
         self.settings = folder / "settings.yaml"
-        self.about = folder / "search.json"
+        self.about = folder / "search.json"  # `describe`
         self.prompts = folder / "prompts.json"
         self.status = folder / "status.json"
         self.selection = folder / "selection.json"
@@ -49,14 +32,14 @@ class RunFolder:
         self.scores = folder / "scores.json"
         self.evaluation = folder / "evaluation.json"
         self.lmms_eval = folder / "lmms-eval.json"
-        self.costs = folder / "costs.json"
-        self.candidates = folder / "candidates"
+        self.costs = folder / "costs.json"  # seconds by phase, and peaks of memory
+        self.candidates = folder / "candidates"  # a file for each that has answered everything, or failed
         self.report = folder / "report.html"
         self.figures = folder / "figures"
         self.merged = folder / "merged"
-        self.tracking = folder / "tracking"
-        self.finished = folder / "finished.json"
-        self.sweep = folder / "sweep.json"
+        self.tracking = folder / "tracking"  # what the dashboard's deliveries keep for themselves
+        self.finished = folder / "finished.json"  # what a search that a sweep has finished depended on
+        self.sweep = folder / "sweep.json"  # the ranked table, in the folder of a sweep
 
     def describe(self, key: str, name: str, params: Mapping[str, str], parent: RunFolder | None = None) -> None:
         """Says what the run is.

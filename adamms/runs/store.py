@@ -4,8 +4,6 @@ Every writer has a file of its own, so no two processes (nor two machines on a n
 same one, and the only line that a kill can tear is the last of a file, which readers ignore. Nothing is rewritten.
 """
 
-from __future__ import annotations
-
 import os
 import threading
 import time
@@ -22,7 +20,7 @@ class ResponseStore:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._writer: tuple[int, int] | None = None  # (process, file descriptor)
 
     def append(self, records: Iterable[ResponseRecord]) -> None:
@@ -41,7 +39,7 @@ class ResponseStore:
                 while written < len(batch):
                     written += os.write(descriptor, batch[written:])
             except OSError as error:  # a torn line must stay the last of its file
-                self._close()
+                self.close()
                 error.filename = str(self.folder)
                 raise
 
@@ -56,9 +54,11 @@ class ResponseStore:
         for file in sorted(self.folder.rglob("*.jsonl")):
             for row in read_rows(file, problems):
                 try:
-                    record = ResponseRecord.from_row(row)
+                    record = ResponseRecord.from_fields(row.fields)
+                    if not record.key:
+                        raise ValueError("key is missing")
                 except ValueError as error:
-                    problems.append(str(error))
+                    problems.append(f"{row.where}: not a stored response ({error})")
                 else:
                     first.setdefault(record.key, record)
         raise_problems(problems)
@@ -67,13 +67,9 @@ class ResponseStore:
     def close(self) -> None:
         """Close the file; a later `append` begins a new one."""
         with self._lock:
-            self._close()
-
-    def __enter__(self) -> ResponseStore:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
+            if self._writer is not None and self._writer[0] == os.getpid():
+                os.close(self._writer[1])
+            self._writer = None
 
     def _descriptor(self) -> int:
         """The file of this process, begun when first needed; a forked child begins its own."""
@@ -83,8 +79,3 @@ class ResponseStore:
             descriptor = os.open(self.folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
             self._writer = (os.getpid(), descriptor)
         return self._writer[1]
-
-    def _close(self) -> None:
-        if self._writer is not None and self._writer[0] == os.getpid():
-            os.close(self._writer[1])
-        self._writer = None

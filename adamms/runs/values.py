@@ -1,7 +1,5 @@
 """Values of the coefficient that is searched, as they are compared and written."""
 
-from __future__ import annotations
-
 VALUE_DIGITS = 6
 
 

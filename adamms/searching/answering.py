@@ -1,23 +1,18 @@
 """Having candidates answer what is not stored yet."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from adamms.engines.noise import Noise, noise_floor
 from adamms.errors import UserError
+from adamms.prompts.prompt import Prompt
+from adamms.runs.answers import Answers
 from adamms.runs.candidate import CandidateRecord
+from adamms.runs.run_folder import RunFolder
 from adamms.searching.budget import UNLIMITED, Budget, BudgetOver
 from adamms.searching.candidates import CandidateBook
 from adamms.searching.events import Asked, Asking, CandidateEnded, Doing, Events, UnitAnswered
-from adamms.searching.study import ITSELF, Study
-
-if TYPE_CHECKING:
-    from adamms.prompts.prompt import Prompt
-    from adamms.runs.answers import Answers
-    from adamms.runs.run_folder import RunFolder
-    from adamms.searching.warm_engines import WarmEngines
+from adamms.searching.study import EVEN, ITSELF, Study
+from adamms.searching.warm_engines import WarmEngines
 
 
 class Answering:
@@ -25,7 +20,7 @@ class Answering:
 
     Args:
         prompts: all that a candidate may be asked.
-        answers: where they are stored; `responses` unless another place is given.
+        answers: where they are stored.
         records: keeps what each candidate cost; None for parents, and for labelled prompts.
         budget: when to stop asking.
     """
@@ -35,12 +30,12 @@ class Answering:
         study: Study,
         engines: WarmEngines,
         prompts: Sequence[Prompt],
-        answers: Answers | None = None,
+        answers: Answers,
         events: Events | None = None,
         budget: Budget = UNLIMITED,
         records: RunFolder | None = None,
     ) -> None:
-        self.answers, self.budget = answers or study.answers(), budget
+        self.answers, self.budget = answers, budget
         self.book = CandidateBook(self.answers, prompts)
         self._study, self._engines = study, engines
         self._asked, self._records = False, records
@@ -100,27 +95,38 @@ def answer_all(
     return answering.book
 
 
+def answer_by_baselines(
+    baselines: Mapping[str, Study], engines: WarmEngines, prompts: Sequence[Prompt]
+) -> dict[str, dict[str, str]]:
+    """The answers of other merge methods to labelled prompts (baselines: method -> `Study.of_method`)."""
+    return {
+        method: answer_all(study, engines, [EVEN], prompts, f"judged-{method}").answers_at(EVEN)
+        for method, study in baselines.items()
+    }
+
+
 def answer_as_donor(
-    study: Study,
+    donor: Study,
     engines: WarmEngines,
     prompts: Sequence[Prompt],
-    answers: Answers,
+    stored: str,
     events: Events | None = None,
     budget: Budget = UNLIMITED,
 ) -> CandidateBook:
     """The donor's own answers, by an engine of its own architecture.
 
     Args:
-        study: `Study.of_donor`.
+        donor: `Study.of_donor`.
+        stored: the folder of its answers in the run folder.
 
     Raises:
         UserError: no engine can run it.
         BudgetOver: before it had answered.
     """
-    answering = Answering(study, engines, prompts, answers, events, budget)
+    answering = Answering(donor, engines, prompts, donor.answers(stored), events, budget)
     complete = answering.answer({ITSELF: prompts})
     if answering.book.errors:
-        raise UserError(f"donor {study.settings.donor}: {answering.book.errors[ITSELF]}")
+        raise UserError(f"donor {donor.settings.donor}: {answering.book.errors[ITSELF]}")
     if not complete:
         raise BudgetOver(f"{budget.over}: over before the donor had answered; run it again, its answers are kept")
     return answering.book

@@ -1,7 +1,5 @@
 """What a search or a sweep may use up, and the one question that everything that runs asks: is it over?"""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """The candidates of a running search: stored as their answers come, complete when all are there."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import reduce
@@ -122,11 +120,9 @@ class CandidateBook:
         if value in self.errors:
             yield CandidateRecord(value, error=self.errors[value])
             return
-        found, results = (
-            (self._answers.get(value, prompt) for prompt in self._prompts.values()),
-            self._results.get(value, []),
-        )
-        records = [record for record in found if record is not None]
+        results = self._results.get(value, [])
+        stored = [self._answers.get(value, prompt) for prompt in self._prompts.values()]
+        records = [record for record in stored if record is not None]
         yield CandidateRecord(
             value,
             answers=len(records),

@@ -6,16 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from adamms.errors import UserError
 from adamms.merging.candidate import Candidate
+from adamms.merging.config import MergingConfig
 from adamms.merging.recipe import Recipe, coefficients_of
 from adamms.runs.values import format_value, normalize_value
-
-if TYPE_CHECKING:
-    from adamms.merging.config import MergingConfig
-    from adamms.searching.config import SearchingConfig
+from adamms.searching.config import SearchingConfig
 
 FEWEST = 3
 """Values, so that one lies between others."""
@@ -36,7 +33,7 @@ class SearchedCoefficient:
             UserError: the method has no such coefficient, or it is no number.
         """
         name, recipe = searching.coefficient, Recipe.of(merging, searching.alpha)
-        numbers = [own for own in coefficients_of(recipe.method) if _is_number(getattr(recipe.rule, own))]
+        numbers = [own for own in coefficients_of(recipe.method) if type(getattr(recipe.rule, own)) in (int, float)]
         known = ["alpha", *numbers] if recipe.rule.uses_alpha else numbers
         if name not in known:
             has = f"has {', '.join(known)}" if known else "has none to search"
@@ -91,7 +88,3 @@ def finer(values: Sequence[float], best: float, step: float) -> list[float]:
     low, high = values[max(place - 1, 0)], values[min(place + 1, len(values) - 1)]
     down, up = math.floor((best - low) / step + 1e-6), math.floor((high - best) / step + 1e-6)
     return [normalize_value(best + count * step) for count in range(-down, up + 1)]
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, float | int) and not isinstance(value, bool)

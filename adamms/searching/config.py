@@ -1,7 +1,5 @@
 """What a search tries, what it chooses by, and when it ends."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -46,6 +44,7 @@ class SearchingConfig:
     logprob (how unsure a candidate is), plurality, donor (answers other than the donor's own); a+b is the mean of two.
     For plurality and donor the donor answers all prompts first, with an engine of its own."""
     endpoints: Endpoints = Endpoints.exclude
+    """Whether the lowest and the highest candidate, which have one neighbour only, may be chosen (one_sided)."""
     stop: Stop = Stop.never
     """confident: as soon as the remaining prompts would hardly change the choice (`confidence`)."""
     block: int = 20

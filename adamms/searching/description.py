@@ -1,19 +1,15 @@
 """What a run is called and which settings describe it, as `search.json` keeps them for the dashboard and the report."""
 
-from __future__ import annotations
-
 import re
 import shlex
 import sys
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from adamms.config import settings_yaml
+from adamms.mapping.plan import MergePlan, ModelIdentity
+from adamms.searching.config import StudySettings
 from adamms.support.addresses import without_password
-
-if TYPE_CHECKING:
-    from adamms.mapping.plan import MergePlan, ModelIdentity
-    from adamms.searching.config import StudySettings
 
 
 def search_parameters(settings: StudySettings, plan: MergePlan) -> dict[str, str]:

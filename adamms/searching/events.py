@@ -3,18 +3,15 @@
 A search knows nothing of its listeners; they learn everything from the event, or from the run folder that it names.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from adamms.engines.actor import UnitResult
-    from adamms.runs.candidate import CandidateRecord
-    from adamms.runs.run_folder import RunFolder
-    from adamms.selecting.selection import Selection
+from adamms.engines.actor import UnitResult
+from adamms.runs.candidate import CandidateRecord
+from adamms.runs.run_folder import RunFolder
+from adamms.selecting.selection import Selection
 
 
 @dataclass(frozen=True)

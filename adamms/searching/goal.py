@@ -90,12 +90,15 @@ class Goal:
     Args:
         prompts: in the order in which they are asked.
         block: after how many prompts it may stop.
+
+    Attributes:
+        parents: as the rule has them.
     """
 
     def __init__(
         self, prompts: Sequence[Prompt], values: Sequence[float], rule: ChoiceRule, block: int | None = None
     ) -> None:
-        self._prompts, self._rule = list(prompts), rule
+        self.prompts, self.parents, self._rule = list(prompts), rule.parents, rule
         self._questions = {prompt.id: prompt.text for prompt in prompts}
         self._block = (block or rule.config.block) if rule.in_blocks else len(prompts)
         self._values, self._finer = list(values), list(rule.config.refine)
@@ -104,44 +107,34 @@ class Goal:
         self.done = False
 
     @property
-    def parents(self) -> tuple[Mapping[str, str], ...]:
-        """As the rule has them."""
-        return self._rule.parents
-
-    @property
-    def prompts(self) -> list[Prompt]:
-        """In the order in which they are asked."""
-        return self._prompts
-
-    @property
     def selection(self) -> Selection:
         """The final one."""
         return self.rounds[-1].selection
 
     def wants(self) -> Work:
         """The answers to go on with, whether they are stored or not; nothing when the goal is reached."""
-        asked = self._prompts[: self._asked]
+        asked = self.prompts[: self._asked]
         return {} if self.done else {value: list(asked) for value in self._values}
 
     def reviewed(self, book: CandidateBook) -> Iterator[tuple[Responses, Round]]:
         """Every round with the answers it was decided by."""
         for one in self.rounds:
-            yield book.responses(one.values, self._prompts[: one.prompts]), one
+            yield book.responses(one.values, self.prompts[: one.prompts]), one
 
     def consider(self, book: CandidateBook) -> None:
         """Takes note of the answers it wanted."""
         if self.done:
             return
-        responses = book.responses(self._values, self._prompts[: self._asked])
-        remaining = len(self._prompts) - self._asked
+        responses = book.responses(self._values, self.prompts[: self._asked])
+        remaining = len(self.prompts) - self._asked
         if remaining and not self._rule.is_enough(responses, remaining, self._questions):
-            self._asked = min(self._asked + self._block, len(self._prompts))
+            self._asked = min(self._asked + self._block, len(self.prompts))
             return
         selection = self._rule.choose(responses, self._questions)
         self.rounds.append(Round(tuple(self._values), self._asked, selection))
         if self._finer and selection.chosen is not None:
             self._values = finer(self._values, selection.chosen, self._finer.pop(0))
-            self._asked = min(self._block, len(self._prompts))
+            self._asked = min(self._block, len(self.prompts))
         else:
             self.done = True
 
@@ -155,9 +148,9 @@ class Goal:
             return
         self.done = True
         asked = self._answered_by_all(book)
-        warning = f"stopped by {reason} after {asked} of {len(self._prompts)} prompts"
+        warning = f"stopped by {reason} after {asked} of {len(self.prompts)} prompts"
         if asked:
-            responses = book.responses(self._values, self._prompts[:asked])
+            responses = book.responses(self._values, self.prompts[:asked])
             self.rounds.append(Round(tuple(self._values), asked, self._rule.choose(responses, self._questions)))
         elif not self.rounds:
             raise BudgetOver(
@@ -172,11 +165,10 @@ class Goal:
 
     def _answered_by_all(self, book: CandidateBook) -> int:
         """How many prompts, from the first, every candidate that did not fail has answered."""
-        sound = [value for value in self._values if value not in book.errors]
-        answers = [book.answers_at(value, self._prompts[: self._asked]) for value in sound]
-        ids = [prompt.id for prompt in self._prompts[: self._asked]]
-        missing = (i for i, name in enumerate(ids) if not all(name in given for given in answers))
-        return next(missing, len(ids)) if answers else 0
+        asked = self.prompts[: self._asked]
+        answers = [book.answers_at(value, asked) for value in self._values if value not in book.errors]
+        missing = (i for i, prompt in enumerate(asked) if not all(prompt.id in given for given in answers))
+        return next(missing, len(asked)) if answers else 0
 
 
 def goals_of(

@@ -1,7 +1,5 @@
 """What a search has found: a choice for each task and one for all, and how many answers that took."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -75,12 +73,6 @@ def reach(goals: Mapping[str, Goal], answering: Answering) -> None:
             for goal in goals.values():
                 goal.settle(answering.book, answering.budget.over or "the budget")
     answering.tell_incomplete()
-
-
-def outcome_of(goals: Mapping[str, Goal], saved: Saved, noise: Noise | None = None) -> Outcome:
-    """The outcome of goals that are reached; "" is the one for all prompts."""
-    tasks = {name: tuple(goal.rounds) for name, goal in goals.items() if name}
-    return Outcome(tuple(goals[""].rounds), tasks, saved, noise)
 
 
 def _to_json(rounds: Sequence[Round]) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """What the dashboard shows of each candidate beside what it cost: divergences, their parts, and degeneracy rates."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from adamms.runs.responses import Responses

@@ -1,7 +1,5 @@
 """One search, from checked settings to checkpoints: what a command does once and a sweep many times."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -9,7 +7,7 @@ from pathlib import Path
 from adamms.engines.lengths import fitting_prompts
 from adamms.engines.noise import Noise
 from adamms.merging.companions import was_merged_as
-from adamms.merging.pair import merge_pair
+from adamms.merging.to_disk import merge_to_disk
 from adamms.prompts.prompt import Prompt
 from adamms.prompts.tasks import Tasks, all_prompts, load_tasks
 from adamms.runs.answers import Answers
@@ -22,7 +20,7 @@ from adamms.searching.coefficient import SearchedCoefficient
 from adamms.searching.config import Export, StudySettings
 from adamms.searching.events import Began, Doing, Events, Exported, Listener, Selected
 from adamms.searching.goal import ChoiceRule, Goal, answers_without_saving, goals_of
-from adamms.searching.outcome import Outcome, Saved, outcome_of, reach
+from adamms.searching.outcome import Outcome, Saved, reach
 from adamms.searching.scores import candidate_scores
 from adamms.searching.study import ITSELF, Study
 from adamms.searching.warm_engines import WarmEngines
@@ -135,8 +133,7 @@ def with_donor(
     if search.donor is None:
         return search, []
     with search.costs.phase(ENGINES):
-        stored = search.donor.answers("donor")
-        book = answer_as_donor(search.donor, engines, search.prompts, stored, events, budget)
+        book = answer_as_donor(search.donor, engines, search.prompts, "donor", events, budget)
     return replace(search, rule=replace(search.rule, parents=(book.answers_at(ITSELF),))), [book]
 
 
@@ -161,7 +158,8 @@ def settle(search: Search, goals: dict[str, Goal], book: CandidateBook, noise: N
     """The outcome, and in the run folder the choice and every candidate's scores."""
     run, refine = search.run, search.rule.config.refine
     full = answers_without_saving(search.values, refine, len(search.prompts))
-    outcome = outcome_of(goals, Saved(book.asked, full), noise)
+    tasks = {name: tuple(goal.rounds) for name, goal in goals.items() if name}
+    outcome = Outcome(tuple(goals[""].rounds), tasks, Saved(book.asked, full), noise)
     run.write(run.selection, outcome.to_json())
     run.write(run.scores, candidate_scores(goals, book))
     return outcome
@@ -194,5 +192,6 @@ def export(search: Search, engines: WarmEngines, outcome: Outcome, events: Event
         if not was_merged_as(folder, study.pair.plan, winner):
             engines.make_room(settings)
             events.say(Doing, what=f"exporting {folder}")
-            merge_pair(settings, study.pair, winner, folder, force=True, title="exporting")
+            how, ray = settings.merging, settings.ray
+            merge_to_disk(study.pair, winner, folder, config=how, ray=ray, force=True, title="exporting")
     return wanted

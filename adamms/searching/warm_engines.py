@@ -1,10 +1,7 @@
 """Engines that start when they are first needed and stay warm until the end, for one study after the other."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from contextlib import ExitStack
-from types import TracebackType
+from contextlib import AbstractContextManager, ExitStack
 
 from adamms.engines.config import EngineConfig
 from adamms.engines.engine import EngineSpec
@@ -15,7 +12,7 @@ from adamms.searching.budget import UNLIMITED, Budget
 from adamms.support.ray_session import RayConfig, ray_session
 
 
-class WarmEngines:
+class WarmEngines(AbstractContextManager["WarmEngines"]):
     """A context manager. Studies with the same base share the engines, one after the other (`serve`).
 
     Args:
@@ -50,9 +47,8 @@ class WarmEngines:
                 self._tell("starting Ray")
                 self._session.enter_context(ray_session(self._ray.address))
             self._tell("starting engines")
-            self._pool = self._open.enter_context(
-                InferencePool(self._spec, self.config.actors, lambda what: self._tell(what))
-            )
+            pool = InferencePool(self._spec, self.config.actors, lambda what: self._tell(what))
+            self._pool = self._open.enter_context(pool)
             self._open.enter_context(self._budget.holding(self._pool.gpus))
             self._key = self._spec.engine_key
         self._pool.adopt(self._spec)
@@ -82,11 +78,6 @@ class WarmEngines:
         if not has_room(settings.merging):
             self.stop()
 
-    def __enter__(self) -> WarmEngines:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
         self._session.close()

@@ -39,22 +39,20 @@ class AnswerTable:
         values = tuple(sorted(responses))
         rows = [responses[value] for value in values]
         asked = {prompt for row in rows for prompt in row}
-        common = [prompt for prompt in asked if all(prompt in row for row in rows)]
-        if not common:
+        if not any(all(prompt in row for row in rows) for prompt in asked):
             counts = ", ".join(f"{format_value(value)}: {len(responses[value])}" for value in values)
             raise UserError(
                 f"no prompt was answered by every candidate (number of answers: {counts or 'none'}); "
                 "let every candidate answer the same prompt_ids"
             )
         rows += parents
-        common = [prompt for prompt in common if all(prompt in row for row in parents)]
+        common = [prompt for prompt in asked if all(prompt in row for row in rows)]
         if not common:
             raise UserError("the donor has answered none of the candidates' prompts; its prompt_ids have to be theirs")
         common.sort(key=lambda prompt: ([_content(row[prompt]) for row in rows], prompt))
         answers = tuple(tuple(row[prompt] for prompt in common) for row in rows)
-        return cls(
-            values, tuple(common), answers[: len(values)], len(asked) - len(common), parents=answers[len(values) :]
-        )
+        own, parents_own = answers[: len(values)], answers[len(values) :]
+        return cls(values, tuple(common), own, len(asked) - len(common), parents_own)
 
 
 def _content(answer: str) -> tuple[str, tuple[float, ...]]:

@@ -6,9 +6,6 @@ one fault: more than half of them, or clearly more than in the candidate with th
 for short, repeating or foreign answers. `Limits` has the numbers.
 """
 
-from __future__ import annotations
-
-import math
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -76,7 +73,8 @@ def degeneracy_of(
     counts = {fault: found.sum(axis=1) for fault, found in faults.items()}
     degenerate = {fault: has_too_many(count, asked, limits) for fault, count in counts.items()}
     otherwise_sound = ~np.any(list(degenerate.values()), axis=0)
-    counts["constant"] = commonest_answers(table)
+    commonest = [Counter(map(normalize_answer, answers)).most_common(1)[0][1] for answers in table.answers]
+    counts["constant"] = np.array(commonest)
     sound = counts["constant"][otherwise_sound] if otherwise_sound.any() else counts["constant"]
     degenerate["constant"] = is_too_constant(counts["constant"], int(sound.min()), asked, limits)
     rates = {fault: count / asked for fault, count in counts.items()}
@@ -151,26 +149,12 @@ def _script(char: str) -> str:
     return unicodedata.name(char, "UNNAMED").split(maxsplit=1)[0]
 
 
-def commonest_answers(table: AnswerTable) -> Counts:
-    """How many prompts each candidate gives its most frequent answer to. [C]"""
-    rows = [Counter(map(normalize_answer, answers)) for answers in table.answers]
-    return np.array([row.most_common(1)[0][1] for row in rows])
-
-
 def has_too_many(counts: Counts, prompts: int, limits: Limits) -> NDArray[np.bool_]:
     """Which candidates have too many answers with one fault, by how many each has. [C] -> [C]"""
-    least = int(counts.min())
-    expected = max(least / prompts, limits.usual)
-    return np.array(
-        [
-            count > limits.majority * prompts
-            or (
-                count - least >= limits.excess * prompts
-                and binomial_tail(int(count), prompts, expected) <= limits.chance
-            )
-            for count in counts
-        ]
-    )
+    least = counts.min()
+    by_chance = binomial_tail(counts, prompts, max(least / prompts, limits.usual))
+    more = (counts - least >= limits.excess * prompts) & (by_chance <= limits.chance)
+    return np.asarray((counts > limits.majority * prompts) | more)
 
 
 def is_too_constant(counts: Counts, least: int, prompts: int, limits: Limits) -> NDArray[np.bool_]:
@@ -180,23 +164,13 @@ def is_too_constant(counts: Counts, least: int, prompts: int, limits: Limits) ->
         counts: how many prompts each candidate gives its most frequent answer to.
         least: the smallest of these counts among candidates without another fault.
     """
-    return np.array(
-        [
-            count >= limits.constant * prompts
-            and count - least >= limits.constant_excess * prompts
-            and binomial_tail(int(count), prompts, least / prompts) <= limits.chance
-            for count in counts
-        ]
-    )
+    constant = counts >= limits.constant * prompts
+    more = counts - least >= limits.constant_excess * prompts
+    return np.asarray(constant & more & (binomial_tail(counts, prompts, least / prompts) <= limits.chance))
 
 
-def binomial_tail(successes: int, trials: int, rate: float) -> float:
-    """The probability of so many successes or more, each of the given rate (0 < rate < 1): the binomial tail."""
-    if successes <= 0:
-        return 1.0
-    log_rate, log_rest = math.log(rate), math.log1p(-rate)
-    whole = math.lgamma(trials + 1)
-    return sum(
-        math.exp(whole - math.lgamma(k + 1) - math.lgamma(trials - k + 1) + k * log_rate + (trials - k) * log_rest)
-        for k in range(successes, trials + 1)
-    )
+def binomial_tail(successes: Counts | int, trials: int, rate: float) -> NDArray[np.float64]:
+    """The probability of so many successes or more, each of the given rate: the binomial tail."""
+    from scipy.special import bdtrc
+
+    return np.asarray(bdtrc(np.asarray(successes, dtype=float) - 1, trials, rate))

@@ -1,7 +1,5 @@
 """How far every candidate's answers are from those of its neighbours, prompt by prompt."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

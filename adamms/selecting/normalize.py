@@ -1,7 +1,5 @@
 """Answers as they are compared: as texts without case, or as what they say, without punctuation and articles."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from functools import lru_cache
@@ -13,10 +11,7 @@ _NUMBER_WORDS = (
 )
 NUMBERS = {word: str(number) for number, word in enumerate(_NUMBER_WORDS.split())}
 
-_POINT, _MINUS = (
-    "\ue000",
-    "\ue001",
-)  # stand for `.` and `-` in numbers while punctuation goes
+_POINT, _MINUS = "\ue000", "\ue001"  # stand for `.` and `-` in numbers while punctuation goes
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _DECIMAL = re.compile(r"(?<=\d)\.(?=\d)")
 _NEGATIVE = re.compile(r"(?<![\w-])-(?=\d)")

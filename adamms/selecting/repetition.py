@@ -1,7 +1,5 @@
 """Does an answer end in an endless repetition?"""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 LEAST_LENGTH = 12

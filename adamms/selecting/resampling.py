@@ -1,7 +1,5 @@
 """Choosing the winner, and how the choice would vary with other prompts (bootstrap)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

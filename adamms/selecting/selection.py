@@ -4,8 +4,6 @@ Of equal scores the one with the smaller total difference to both neighbours win
 value, which is nearer to the base.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +17,7 @@ from adamms.selecting.criteria import Criterion
 from adamms.selecting.criteria.criterion import Floats
 from adamms.selecting.degeneracy import Degeneracy, Limits
 from adamms.selecting.divergence import Endpoints
-from adamms.selecting.resampling import Resamples, resample
+from adamms.selecting.resampling import resample
 from adamms.selecting.verdict import verdict_of, warnings_of
 
 Scores = dict[float, float | None]
@@ -60,11 +58,6 @@ class Selection:
     """How far the choice is supported, in words."""
     warnings: tuple[str, ...]
 
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """95 % interval of the chosen candidate's score."""
-        return None if self.chosen is None else self.intervals.get(self.chosen)
-
     def to_json(self) -> dict[str, Any]:
         """Plain data for `selection.json`: keys like `"0.3"`, whole numbers as integers, None where there is none.
 
@@ -81,7 +74,7 @@ class Selection:
             "excluded": _keyed(self.excluded),
             "degeneracy": {format_value(value): dict(found.rates) for value, found in self.degeneracy.items()},
             "bootstrap": {format_value(value): share for value, share in self.bootstrap.items()},
-            "interval": _plain(self.interval),
+            "interval": None if self.chosen is None else _plain(self.intervals.get(self.chosen)),
             "intervals": _keyed(self.intervals),
             "prompts": {"used": self.prompts_used, "dropped": self.prompts_dropped},
             "verdict": self.verdict,
@@ -124,6 +117,7 @@ def select(
     values, divergence, eligible = contest.table.values, contest.divergence, contest.eligible
     resamples = resample(divergence.score, divergence.both, eligible, bootstrap, seed) if bootstrap else None
     scored = [(row, values[row]) for row in np.flatnonzero(divergence.scored)]
+    shares = list(map(float, resamples.shares())) if resamples and contest.winner is not None else []
     return Selection(
         coefficient=coefficient,
         chosen=contest.chosen,
@@ -134,20 +128,13 @@ def select(
         right=_totals(values, divergence.right),
         excluded=contest.excluded,
         degeneracy=contest.degeneracy,
-        bootstrap=_shares(contest, resamples),
+        bootstrap=dict(zip(values, shares, strict=False)),
         intervals={value: resamples.interval(row) for row, value in scored} if resamples else {},
         prompts_used=len(contest.table.prompt_ids),
         prompts_dropped=contest.table.dropped,
         verdict=verdict_of(contest, resamples, coefficient),
         warnings=tuple(warnings_of(contest, coefficient)),
     )
-
-
-def _shares(contest: Contest, resamples: Resamples | None) -> dict[float, float]:
-    """In what share of the resamples each candidate is chosen."""
-    if resamples is None or contest.winner is None:
-        return {}
-    return dict(zip(contest.table.values, map(float, resamples.shares()), strict=True))
 
 
 def _totals(values: Sequence[float], differences: Floats) -> Scores:

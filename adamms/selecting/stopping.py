@@ -1,14 +1,11 @@
 """How likely it is that the choice stays the same when the remaining prompts are answered too."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from adamms.selecting.contest import Contest
 from adamms.selecting.criteria import Criterion
-from adamms.selecting.criteria.criterion import Floats
 from adamms.selecting.degeneracy import Limits
 from adamms.selecting.divergence import Endpoints, scores_of
 from adamms.selecting.resampling import winners_of
@@ -50,7 +47,9 @@ def confidence(
     score, both = divergence.score, divergence.both
     seen = score.shape[1]
     if divergence.criterion.by_neighbours:
-        unseen_score, unseen_both = _single_changes(len(eligible), divergence.criterion, endpoints)
+        # prompts whose answer changes once, between one pair of neighbours: [C, C - 1] each
+        once = np.eye(len(eligible) - 1)
+        _, _, unseen_score, unseen_both = scores_of(divergence.criterion, once, endpoints)
         score, both = np.concatenate([score, unseen_score], axis=1), np.concatenate([both, unseen_both], axis=1)
     elif not np.nansum(both[eligible]) and not np.ptp(contest.totals[eligible]):
         return 0.0  # nothing has told the candidates apart so far
@@ -60,9 +59,3 @@ def confidence(
     times[:, :seen] += 1
     winners = winners_of(times @ score.T, times @ both.T, eligible)
     return float((winners == contest.winner).mean())
-
-
-def _single_changes(candidates: int, criterion: Criterion, endpoints: Endpoints) -> tuple[Floats, Floats]:
-    """Scores and tie-breakers of prompts whose answer changes once, between one pair of neighbours. [C, C - 1] each"""
-    _, _, score, both = scores_of(criterion, np.eye(candidates - 1), endpoints)
-    return score, both

@@ -1,7 +1,5 @@
 """In words: how far a choice is supported by the prompts, and what speaks against it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 STDERR = Console(stderr=True)
 
@@ -44,17 +44,13 @@ class _Display:
         try:
             yield advance
         finally:
-            self._end(task)
-
-    def _end(self, task: TaskID) -> None:
-        with self._lock:
-            assert self._progress is not None
-            self._bars -= 1
-            if self._bars:
-                self._progress.remove_task(task)
-            else:
-                self._progress.stop()
-                self._progress = None
+            with self._lock:
+                self._bars -= 1
+                if self._bars:
+                    progress.remove_task(task)
+                else:
+                    progress.stop()
+                    self._progress = None
 
 
 _DISPLAY = _Display()
@@ -70,8 +66,6 @@ def bytes_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
         yield lambda count: advance(count, "")
 
 
-@contextmanager
-def count_bar(title: str, total: int) -> Iterator[Callable[[int, str], None]]:
+def count_bar(title: str, total: int) -> AbstractContextManager[Callable[[int, str], None]]:
     """A bar over countable work; gives the function that advances it and says what is being done."""
-    with _DISPLAY.bar(title, total, lambda count: f"{count:.0f}") as advance:
-        yield advance
+    return _DISPLAY.bar(title, total, lambda count: f"{count:.0f}")

@@ -88,14 +88,18 @@ def write_once(descriptor: int, data: memoryview, offset: int) -> int:
 
 
 def copy_range(source: int, target: int, count: int, source_offset: int, offset: int) -> int:
-    """Copies bytes between files inside the kernel; returns how many, 0 at the file's end.
+    """Copies bytes between files; returns how many, 0 at the file's end.
 
-    Raises:
-        OSError: ENOSYS, EXDEV, EOPNOTSUPP or EINVAL where the system or the file systems cannot.
+    Where it can, the kernel copies (which shares blocks where the file system can), else they go through a buffer.
     """
-    if not hasattr(os, "copy_file_range"):
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    return os.copy_file_range(source, target, count, source_offset, offset)
+    if hasattr(os, "copy_file_range"):
+        try:
+            return os.copy_file_range(source, target, count, source_offset, offset)
+        except OSError as error:
+            if error.errno not in {*_UNSUPPORTED, errno.EXDEV}:
+                raise
+    data = os.pread(source, min(count, 1 << 20), source_offset)
+    return write_once(target, memoryview(data), offset)
 
 
 def exchange(first: Path, second: Path) -> bool:

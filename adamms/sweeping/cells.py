@@ -1,7 +1,5 @@
 """The searches of a sweep, each with settings of its own, and what is known of each without running it."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import re

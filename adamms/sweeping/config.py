@@ -1,7 +1,5 @@
 """Which searches a sweep has."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

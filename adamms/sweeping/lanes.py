@@ -1,7 +1,5 @@
 """Running the searches of a sweep side by side, each lane a thread with engines of its own."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -67,7 +65,8 @@ def run_lanes(
         try:
             while running:
                 ended, running = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
-                yield from _drained(results)
+                while not results.empty():
+                    yield results.get()
                 for future in ended:
                     future.result()
         except BaseException:
@@ -86,8 +85,3 @@ def _result(run: RunOne, search: Search, engines: WarmEngines, name: str) -> Res
         LOG.exception("failed", extra={"search": name})
         engines.stop()  # nobody knows what state they are in
         return error
-
-
-def _drained(results: SimpleQueue[tuple[str, Result]]) -> Iterator[tuple[str, Result]]:
-    while not results.empty():
-        yield results.get()

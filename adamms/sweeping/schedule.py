@@ -1,7 +1,5 @@
 """Which search a free lane takes next: plain state, no Ray, so that it can be tested and simulated."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from threading import Lock
 

@@ -1,7 +1,5 @@
 """Cases to judge choices on: tasks of the tiny pair, answered by every candidate, both parents, and baselines."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,18 +8,15 @@ from pathlib import Path
 
 from adamms.engines.noise import Noise, noise_floor
 from adamms.judging.judgement import read_labels
-from adamms.judging.labelled import answer_by_baselines, answer_by_donor, answer_labelled
 from adamms.prompts.config import PromptsConfig
 from adamms.prompts.prompt import Prompt, load_prompts
 from adamms.prompts.tasks import all_prompts
 from adamms.runs.responses import Responses
-from adamms.searching.answering import answer_all
+from adamms.searching.answering import answer_all, answer_as_donor, answer_by_baselines
 from adamms.searching.config import StudySettings
-from adamms.searching.study import Study
+from adamms.searching.study import ITSELF, Study
 from adamms.searching.warm_engines import WarmEngines
 from pipelines.experiments.settings import ReproduceSettings
-
-TRAINING = "pipelines.experiments.tiny_pair"
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,8 @@ def make_pair(folder: Path, seed: int) -> Path:
     can change its numbers."""
     pair = folder / f"pair-{seed}"
     if not (pair / "labelled").is_dir():  # written last
-        subprocess.run([sys.executable, "-m", TRAINING, "--output", str(pair), "--seed", str(seed)], check=True)
+        training = [sys.executable, "-m", "pipelines.experiments.tiny_pair"]
+        subprocess.run([*training, "--output", str(pair), "--seed", str(seed)], check=True)
     return pair
 
 
@@ -69,10 +65,10 @@ def answer_cases(settings: ReproduceSettings, pair: Path, seed: int) -> Iterator
     methods = settings.baselines if study.settings.ancestor else ()
     with WarmEngines(settings.ray) as engines:
         responses = answer_all(study, engines, values, prompts, "responses").responses(values, prompts)
-        judged = answer_labelled(study, engines, values, judging)
+        judged = answer_all(study, engines, values, judging, "judged").responses(values, judging)
         baselines = answer_by_baselines({name: study.of_method(name) for name in methods}, engines, judging)
-        donor = answer_by_donor(study, engines, prompts, "donor")
-        judged_donor = answer_by_donor(study, engines, judging)
+        donor = answer_as_donor(study.of_donor(), engines, prompts, "donor").answers_at(ITSELF)
+        judged_donor = answer_as_donor(study.of_donor(), engines, judging, "judged-donor").answers_at(ITSELF)
     for task in settings.tasks:
         yield Case(
             seed=seed,

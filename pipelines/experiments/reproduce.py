@@ -6,8 +6,6 @@ For every seed the pair is trained (minutes on one core) unless it is there; the
 with one engine, and the baselines with another. Prints the tables that the README shows, in Markdown.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from adamms.cli import program
@@ -17,7 +15,7 @@ from adamms.reporting.tables import Trust, judgement_markdown, methods_markdown
 from adamms.selecting.selection import Selection
 from adamms.support.ray_session import ray_session
 from pipelines.experiments.cases import answer_cases, make_pair, noise_of
-from pipelines.experiments.regret import selection_of
+from pipelines.experiments.criteria import selection_of
 from pipelines.experiments.settings import ReproduceSettings
 
 

@@ -1,7 +1,5 @@
 """Settings of the experiments on tiny pairs."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from adamms.engines.config import EngineConfig

@@ -18,9 +18,8 @@ import torch
 
 from pipelines.experiments.tiny.examples import Diet, Gallery, Reader, Tensors
 from pipelines.experiments.tiny.models import VOCABULARY, Member, new_ancestor, new_base, new_donor
-from pipelines.experiments.tiny.prompts import write_labelled, write_prompts
+from pipelines.experiments.tiny.prompts import write_prompts
 from pipelines.experiments.tiny.questions import KINDS, STYLES, describe
-from pipelines.experiments.tiny.saving import save_member
 from pipelines.experiments.tiny.tokens import train_tokenizer
 from pipelines.experiments.tiny.training import Report, Schedule, train
 from pipelines.experiments.tiny.vision import align_tower
@@ -52,12 +51,15 @@ def main(output: Path, seed: int) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     ancestor = raise_ancestor(seed)
-    base = raise_base(ancestor, seed)
-    donor = raise_donor(ancestor, seed)
+    # nine tenths pictures with every question, plain and in capitals
+    base = raise_member("base", new_base(ancestor), seed, (58, BASE_DIET), (6, BASE_DIET), BASE_SCHEDULE)
+    # four tenths pictures, asked by colour only; the rest is text with every question, mostly in French and fruit
+    pictured, written = (26, DONOR_PICTURED_DIET), (38, DONOR_WRITTEN_DIET)
+    donor = raise_member("donor", new_donor(ancestor), seed, pictured, written, DONOR_SCHEDULE)
     for name, member in {"ancestor": ancestor, "base": base, "donor": donor}.items():
-        save_member(member, output / name)
+        member.save(output / name)
     write_prompts(output / "prompts", seed, PROMPTS)
-    write_labelled(output / "labelled", seed, LABELLED)
+    write_prompts(output / "labelled", seed, LABELLED, labelled=True)
 
 
 def raise_ancestor(seed: int) -> Member:
@@ -69,26 +71,15 @@ def raise_ancestor(seed: int) -> Member:
     return ancestor
 
 
-def raise_base(ancestor: Member, seed: int) -> Member:
-    """Nine tenths pictures with every question, plain and in capitals."""
-    rng = random.Random(f"base/{seed}")
-    base = new_base(ancestor)
-    gallery = Gallery(base, [draw_scene(rng) for _ in range(SCENES_IN_GALLERY)])
-    align_tower(base, gallery, TOWER_STEPS, TOWER_RATE, rng, progress("base's tower"))
-    batches = mixed_batches(base, gallery, rng, (58, BASE_DIET), (6, BASE_DIET))
-    train(base, batches, BASE_SCHEDULE, progress("base"))
-    return base
-
-
-def raise_donor(ancestor: Member, seed: int) -> Member:
-    """Four tenths pictures, asked by colour only; the rest is text with every question, mostly in French and fruit."""
-    rng = random.Random(f"donor/{seed}")
-    donor = new_donor(ancestor)
-    gallery = Gallery(donor, [draw_scene(rng) for _ in range(SCENES_IN_GALLERY)])
-    align_tower(donor, gallery, TOWER_STEPS, TOWER_RATE, rng, progress("donor's tower"))
-    batches = mixed_batches(donor, gallery, rng, (26, DONOR_PICTURED_DIET), (38, DONOR_WRITTEN_DIET))
-    train(donor, batches, DONOR_SCHEDULE, progress("donor"))
-    return donor
+def raise_member(
+    name: str, member: Member, seed: int, pictured: tuple[int, Diet], written: tuple[int, Diet], schedule: Schedule
+) -> Member:
+    """A multimodal model: its vision tower first, then all of it, by batches of `mixed_batches`."""
+    rng = random.Random(f"{name}/{seed}")
+    gallery = Gallery(member, [draw_scene(rng) for _ in range(SCENES_IN_GALLERY)])
+    align_tower(member, gallery, TOWER_STEPS, TOWER_RATE, rng, progress(f"{name}'s tower"))
+    train(member, mixed_batches(member, gallery, rng, pictured, written), schedule, progress(name))
+    return member
 
 
 def mixed_batches(
@@ -140,6 +131,6 @@ if __name__ == "__main__":
     parser.add_argument("--labelled", action="store_true", help="write only the labelled prompts")
     options = parser.parse_args()
     if options.labelled:
-        write_labelled(options.output / "labelled", options.seed, LABELLED)
+        write_prompts(options.output / "labelled", options.seed, LABELLED, labelled=True)
     else:
         main(options.output, options.seed)

@@ -322,7 +322,7 @@ def _as_adamms(base: Path, donor: Path, output: Path, workers: int) -> None:
     import torch  # noqa: F401  (start-up)
 
     from adamms.checkpoint import open_checkpoint
-    from adamms.mapping import plan_merge
+    from adamms.mapping import PlannedPair, plan_merge
     from adamms.mapping.config import MappingConfig
     from adamms.merging import Recipe
     from adamms.merging.config import MergingConfig
@@ -330,8 +330,8 @@ def _as_adamms(base: Path, donor: Path, output: Path, workers: int) -> None:
 
     begin, cpu = time.perf_counter(), time.process_time()
     ours, theirs = open_checkpoint(str(base)), open_checkpoint(str(donor))
-    plan = plan_merge(ours, theirs, MappingConfig())
-    merge_to_disk(plan, ours, theirs, Recipe("linear", ALPHA), output, config=MergingConfig(workers=workers))
+    pair = PlannedPair(plan_merge(ours, theirs, MappingConfig()), ours, theirs)
+    merge_to_disk(pair, Recipe("linear", ALPHA), output, config=MergingConfig(workers=workers))
     print(time.perf_counter() - begin, time.process_time() - cpu)
 
 

@@ -27,7 +27,7 @@ from adamms.engines.actor import UnitResult
 from adamms.engines.config import EngineConfig
 from adamms.engines.engine import NO_EFFORT, Effort, EngineSpec
 from adamms.engines.pool import InferencePool
-from adamms.mapping import plan_merge
+from adamms.mapping import PlannedPair, plan_merge
 from adamms.mapping.config import MappingConfig
 from adamms.merging.candidate import Candidate
 from adamms.merging.recipe import Recipe
@@ -99,7 +99,7 @@ def naive_loop(spec: EngineSpec, prompts: Path, n: int, scratch: Path) -> dict[s
     answers: dict[tuple[float, str], tuple[int, ...]] = {}
     for alpha in ALPHAS:
         started = time.perf_counter()
-        folder = merge_to_disk(spec.plan, base, donor, Recipe(alpha=alpha), scratch / f"naive-{alpha}")
+        folder = merge_to_disk(PlannedPair(spec.plan, base, donor), Recipe(alpha=alpha), scratch / f"naive-{alpha}")
         written = time.perf_counter()
         task = {
             "base": str(folder), "donor": spec.plan.donor.location, "prompts": str(prompts), "n": n,

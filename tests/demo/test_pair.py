@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, Auto
 from adamms.demo import DEFAULT_TASK, PAIR
 from pipelines.experiments.tiny.drawing import from_data_uri
 from pipelines.experiments.tiny.examples import pictured_message
-from pipelines.experiments.tiny.prompts import TASKS, write_labelled
+from pipelines.experiments.tiny.prompts import TASKS, write_prompts
 
 
 def answers(folder, records):
@@ -32,7 +32,7 @@ def answers(folder, records):
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory):
     folder = tmp_path_factory.mktemp("labelled")
-    write_labelled(folder, seed=999, lines=60)
+    write_prompts(folder, seed=999, lines=60, labelled=True)
     return {path.stem: [json.loads(line) for line in path.open(encoding="utf-8")] for path in folder.glob("*.jsonl")}
 
 

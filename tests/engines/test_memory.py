@@ -12,9 +12,10 @@ from adamms.engines import memory
 from adamms.engines.config import EngineConfig
 from adamms.engines.engine import EngineSpec
 from adamms.engines.memory import GB, MemoryNeed, check_memory, free_host_memory
+from adamms.engines.originals import HEADROOM, MOST
 from adamms.engines.preflight import preflight
 from adamms.engines.transformers_engine import TransformersEngine
-from adamms.engines.vllm.engine import VllmEngine
+from adamms.engines.vllm.engine import VllmEngine, engine_arguments
 from adamms.errors import UserError
 from adamms.mapping import plan_merge
 from adamms.mapping.config import MappingConfig
@@ -41,9 +42,27 @@ def test_a_7b_pair_on_one_large_gpu(pair: tuple[MergePlan, Checkpoint, Checkpoin
     assert need.weights == pytest.approx(15.2e9, rel=0.01)
     assert need.kv_cache_token == 2 * LAYERS * 4 * 128 * 2
     assert need.kv_cache == 8192 * need.kv_cache_token
-    assert "in host memory" in check_memory(need, 140 * GB, EngineConfig())
+    config = EngineConfig(gpu_memory_utilization=0.85)
+    assert "in host memory" in check_memory(memory_need(*pair, config), 140 * GB, config)
     config = EngineConfig(gpu_memory_utilization=0.7)
     assert "on the GPU" in check_memory(memory_need(*pair, config), 140 * GB, config)
+
+
+def test_the_originals_of_a_7b_pair_lie_beside_vllm_on_80_gb(pair: tuple[MergePlan, Checkpoint, Checkpoint]) -> None:
+    """Unless the setting says otherwise; where they have no room, vLLM has the GPU."""
+    need, total = memory_need(*pair, EngineConfig()), 79 * GB
+    share = need.share_of(total)
+    assert "on the GPU" in check_memory(need, total, EngineConfig())
+    left = total - int(share * total)
+    assert left >= need.originals + 3 * 2 * VOCABULARY * HIDDEN + HEADROOM - GB // 100
+    assert share * total >= need.least + 31 * 8192 * need.kv_cache_token, "a whole block of prompts at once"
+    assert memory_need(*pair, EngineConfig(gpu_memory_utilization=0.6)).share_of(total) == 0.6
+    assert need.share_of(40 * GB) == MOST
+    assert need.share_of(1000 * GB) == MOST
+    assert "in host memory" in check_memory(need, 40 * GB, EngineConfig())
+    arguments = engine_arguments(EngineConfig(), pair[1], "cuda", share)
+    assert arguments["gpu_memory_utilization"] == share
+    assert "gpu_memory_utilization" not in engine_arguments(EngineConfig(), pair[1], "cpu")
 
 
 def test_what_does_not_fit_is_said_with_what_to_change(pair: tuple[MergePlan, Checkpoint, Checkpoint]) -> None:
@@ -63,6 +82,7 @@ def test_more_gpus_share_an_engine(pair: tuple[MergePlan, Checkpoint, Checkpoint
     one, two = (memory_need(*pair, EngineConfig(tensor_parallel_size=ranks)) for ranks in (1, 2))
     assert two.weights == one.weights // 2
     assert two.kv_cache_token == one.kv_cache_token // 2
+    assert two.originals == one.originals // 2
     assert memory_need(*pair, EngineConfig(dtype="float32")).weights == 2 * one.weights
 
 

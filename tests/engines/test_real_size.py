@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import ray
 
-from adamms.checkpoint import Checkpoint
+from adamms.checkpoint import open_checkpoint
 from adamms.engines.engine import EngineSpec
 from adamms.engines.pool import InferencePool
 from adamms.engines.registry import engine_class
@@ -31,7 +31,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineSpec]:
 
 def test_memory_is_known_beforehand_and_a_killed_engine_comes_back(spec: EngineSpec) -> None:
     candidates = [Candidate(alpha, Recipe(alpha=alpha)) for alpha in (0.2, 0.3)]
-    base, donor = Checkpoint.open(spec.plan.base.location), Checkpoint.open(spec.plan.donor.location)
+    base, donor = open_checkpoint(spec.plan.base.location), open_checkpoint(spec.plan.donor.location)
     need = engine_class("vllm").memory(spec.plan, base, donor, spec.config, "cpu")
     told: list[str] = []
     with InferencePool(spec, 1, told.append) as pool:

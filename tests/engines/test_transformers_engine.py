@@ -9,7 +9,7 @@ from adamms.engines.chat import conversation
 from adamms.engines.config import EngineConfig
 from adamms.engines.engine import EngineSpec
 from adamms.engines.transformers_engine import TransformersEngine
-from adamms.mapping import MergePlan, plan_merge
+from adamms.mapping import MergePlan, PlannedPair, plan_merge
 from adamms.mapping.config import MappingConfig
 from adamms.merging import Recipe
 from adamms.merging.to_disk import merge_to_disk
@@ -64,7 +64,7 @@ def test_answers_are_those_of_the_exported_checkpoint(
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     base, donor = open_checkpoint(str(tiny_pair.base)), open_checkpoint(str(tiny_pair.donor))
-    exported = merge_to_disk(plan, base, donor, Recipe(alpha=alpha), tmp_path / "merged")
+    exported = merge_to_disk(PlannedPair(plan, base, donor), Recipe(alpha=alpha), tmp_path / "merged")
     model = AutoModelForImageTextToText.from_pretrained(exported, dtype=torch.float32)
     processor = AutoProcessor.from_pretrained(exported)
     engine.move(Recipe(alpha=alpha))

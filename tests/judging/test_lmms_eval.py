@@ -7,8 +7,7 @@ import pytest
 
 from adamms.errors import UserError
 from adamms.judging import lmms_eval as lmms_evaluate
-from adamms.judging.config import LmmsEvalConfig
-from adamms.judging.lmms_eval import check_lmms_eval, lmms_command, run_lmms_eval
+from adamms.judging.lmms_eval import LmmsEvalConfig, check_lmms_eval, lmms_command, run_lmms_eval
 
 
 def test_the_command_names_checkpoint_tasks_and_output() -> None:

@@ -18,6 +18,7 @@ from adamms.mapping import MergePlan, plan_merge
 from adamms.mapping.config import MappingConfig
 from adamms.mapping.table import Counts, count, print_plan
 from tests.support import checkpoints as c
+from tests.support.plans import plan_from_dict
 
 
 def cogvlm(folder: Path, seed: int) -> Path:
@@ -81,7 +82,7 @@ def test_the_command_prints_the_same_plan_as_json(tmp_path: Path, capsys: pytest
     run("map", base, donor, "--json", "mapping.embeddings=same")
     found = json.loads(capsys.readouterr().out)
     assert {"base", "donor", "tensors", "unused", "notes", "fingerprint"} <= found.keys()
-    plan = MergePlan.from_dict(found)
+    plan = plan_from_dict(found)
     assert plan.fingerprint == found["fingerprint"]
     assert len(plan.merged) == 27
     run("map", base, donor, "mapping.embeddings=same")

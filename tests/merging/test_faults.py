@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -78,12 +79,13 @@ def test_the_command_killed(models, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_interrupted_at_the_keyboard(models, tmp_path):
+def test_interrupted_at_the_keyboard(models, tmp_path, monkeypatch):
     def interrupt(_: int) -> None:
         raise KeyboardInterrupt
 
+    monkeypatch.setattr(to_disk, "bytes_bar", lambda title, total: nullcontext(interrupt))
     with pytest.raises(KeyboardInterrupt):
-        merge(models, tmp_path / "out", RECIPE, progress=interrupt)
+        merge(models, tmp_path / "out", RECIPE)
     assert not list(tmp_path.iterdir())
 
 

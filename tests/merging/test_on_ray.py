@@ -14,13 +14,13 @@ import pytest
 
 from adamms.errors import UserError
 from adamms.merging import Recipe
-from adamms.merging.config import Backend, MergingConfig
+from adamms.merging.config import MergingConfig
 from adamms.merging.on_ray import run_on_ray
 from adamms.support.ray_session import RayConfig
 from tests.merging.conftest import Models
 from tests.merging.test_to_disk import assert_same, in_memory, merge, weights
 
-CONFIG = MergingConfig(backend=Backend.ray, max_shard_size="8KB")
+CONFIG = MergingConfig(backend="ray", max_shard_size="8KB")
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_what_the_user_can_mend_comes_as_one_line(two_nodes, models, tmp_path):
     with run_on_ray(MergingConfig(), RayConfig()) as run, pytest.raises(UserError, match=r"^no good$"):
         list(run(_refuse, [[1]]))
     with pytest.raises(UserError, match=r"no machine of the Ray cluster has 1 CPUs and 2 GPUs"):
-        merge(models, tmp_path / "out", Recipe("linear", 0.3), MergingConfig(backend=Backend.ray, gpus_per_task=2))
+        merge(models, tmp_path / "out", Recipe("linear", 0.3), MergingConfig(backend="ray", gpus_per_task=2))
     assert not list(tmp_path.iterdir())
 
 

@@ -64,7 +64,7 @@ def test_help_and_merge_import_no_more_than_they_need():
     shown = "sys.argv = ['adamms', 'merge', '--help']\ntry: main()\nexcept SystemExit: print(*sys.modules)"
     loaded = _modules(f"import sys\nfrom adamms.cli import main\n{shown}")
     assert not loaded & {"torch", "ray", "transformers", "mlflow", "numpy", "omegaconf", "vllm"}
-    loaded = _modules("import sys, adamms.merging.pair\nprint(*sys.modules)")
+    loaded = _modules("import sys, adamms.merging.to_disk\nprint(*sys.modules)")
     assert not loaded & {"ray", "transformers", "mlflow", "vllm", "torchvision"}
 
 

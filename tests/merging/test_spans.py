@@ -7,20 +7,15 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamms.merging import spans
+from adamms.merging import Recipe, spans
+from adamms.merging.execute import CHUNK_ELEMENTS
 from adamms.merging.layout import lay_out
-from adamms.merging.spans import CopySpan, MergeSpan, stretch_bytes, stretches_of
+from adamms.merging.spans import stretch_bytes, stretches_of
 from tests.merging.conftest import make_models
 
 
 def _interval(span):
-    """Start and end in the output file, by the plan's rows."""
-    if isinstance(span, CopySpan):
-        return span.offset, span.offset + span.nbytes
-    assert isinstance(span, MergeSpan)
-    piece, tensor = span.output.tensor.pieces[0], span.output.tensor
-    row = span.output.nbytes // tensor.shape[0]
-    return span.output.offset + piece.start * row, span.output.offset + piece.stop * row
+    return span.offset, span.offset + span.nbytes
 
 
 def test_stretches_cover_every_byte_once(tmp_path, monkeypatch):
@@ -32,7 +27,7 @@ def test_stretches_cover_every_byte_once(tmp_path, monkeypatch):
     def check(span_bytes, limit):
         monkeypatch.setattr(spans, "SPAN_BYTES", span_bytes)
         for shard in lay_out(plan, models.base, tmp_path):
-            stretches = stretches_of(shard, models.base, limit)
+            stretches = stretches_of(shard, models.base, Recipe("linear", 0.3), limit, CHUNK_ELEMENTS)
             intervals = [_interval(span) for stretch in stretches for span in stretch]
             assert intervals[0][0] == len(shard.header)
             assert intervals[-1][1] == shard.nbytes

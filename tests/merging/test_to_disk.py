@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from adamms.checkpoint import open_checkpoint
 from adamms.errors import UserError
-from adamms.mapping import plan_merge
+from adamms.mapping import PlannedPair, plan_merge
 from adamms.mapping.config import MappingConfig
 from adamms.merging import Originals, Recipe, gather_statistics, spans, to_disk
 from adamms.merging.config import MergingConfig
@@ -31,10 +31,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def merge(models, output, recipe, config=None, **options):
-    plan = models.plan(recipe.rule.needs_ancestor)
     ancestor = models.ancestor if recipe.rule.needs_ancestor else None
-    config = config or MergingConfig(workers=2)
-    return merge_to_disk(plan, models.base, models.donor, recipe, output, ancestor=ancestor, config=config, **options)
+    pair = PlannedPair(models.plan(ancestor is not None), models.base, models.donor, ancestor)
+    return merge_to_disk(pair, recipe, output, config=config or MergingConfig(workers=2), **options)
 
 
 def weights(folder):
@@ -131,7 +130,7 @@ def test_partly_merged_tensor(tmp_path):
     path.write_text(json.dumps({"model": {"vocab": renamed}}))
     plan = plan_merge(models.base, models.donor, MappingConfig(embeddings="align"))
     recipe = Recipe("linear", 0.5)
-    output = merge_to_disk(plan, models.base, models.donor, recipe, tmp_path / "out")
+    output = merge_to_disk(PlannedPair(plan, models.base, models.donor), recipe, tmp_path / "out")
     found = weights(output)["model.embed_tokens.weight"]
     ours, theirs = (
         m.read(n).view(60, 32)
@@ -250,7 +249,7 @@ def test_the_output_may_not_be_an_input(models):
 
 def test_an_ancestor_is_asked_for(models, tmp_path):
     with pytest.raises(UserError, match=r"ties works on .*--ancestor"):
-        merge_to_disk(models.plan(), models.base, models.donor, Recipe("ties", 0.3), tmp_path / "out")
+        merge_to_disk(PlannedPair(models.plan(), models.base, models.donor), Recipe("ties", 0.3), tmp_path / "out")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

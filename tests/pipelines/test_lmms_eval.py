@@ -12,8 +12,7 @@ from statistics import mean
 import mlflow
 import pytest
 
-from adamms.judging.config import LmmsEvalConfig
-from adamms.judging.lmms_eval import run_lmms_eval
+from adamms.judging.lmms_eval import LmmsEvalConfig, run_lmms_eval
 
 ROOT = Path(__file__).parents[2]
 PAIR = ROOT / "adamms" / "demo" / "pair"

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from adamms.errors import UserError
+from adamms.judging.judgement import read_labels
 from adamms.prompts.config import PromptsConfig
 from adamms.prompts.prompt import Prompt, load_prompts
 from tests.support.tiny_models import picture
@@ -147,6 +148,15 @@ def test_everything_broken_is_reported_together_or_left_out(tmp_path: Path, capl
     with pytest.raises(UserError, match=r"line 1: .*line 2: .*line 3: .*line 5: id '2' is that of line 4"):
         load(lines)
     assert len(load(lines, on_error="skip")) == 1
+
+
+def test_a_line_ends_only_where_jsonl_says(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    rows = [{"prompt": "one\u2028two\x85three", "answer": "1"}, {"prompt": "four", "answer": "2"}]
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    prompts = load(path)
+    assert [(prompt.id, prompt.text) for prompt in prompts] == [("1", "one\u2028two\x85three"), ("2", "four")]
+    assert read_labels(path, prompts) == {"1": "1", "2": "2"}
 
 
 @pytest.mark.parametrize("path", ["", "nowhere.jsonl", "./nowhere", "/no/where", "a/b/c"])

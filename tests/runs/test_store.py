@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def record(key: str, response: str = "a", alpha: float = 0.3, prompt_id: str = "
 
 def test_gives_back_what_was_appended(tmp_path: Path) -> None:
     records = [record("1"), record("2", "étoile\n\u2028\r", prompt_id="q"), record("3", "\ud83d", prompt_id="r")]
-    with ResponseStore(tmp_path / "responses") as store:
+    with closing(ResponseStore(tmp_path / "responses")) as store:
         store.append(records[:2])
         store.append(records[2:])
         store.append([])
@@ -47,7 +48,7 @@ def test_of_the_same_work_the_first_counts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cut", [1, 5, 40])
 def test_a_killed_writer_swallows_nothing(tmp_path: Path, cut: int) -> None:
-    with ResponseStore(tmp_path) as dead:
+    with closing(ResponseStore(tmp_path)) as dead:
         dead.append([record("1"), record("2", "étoile")])
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:-cut])

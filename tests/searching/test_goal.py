@@ -163,7 +163,7 @@ def blocks_then_over(folder: Path, told: Told, blocks: int, partly: int = 0, **c
 def test_a_search_that_has_to_stop_takes_the_choice_of_what_all_candidates_answered(tmp_path: Path) -> None:
     told = drifting(0.3)
     goal = blocks_then_over(tmp_path / "cut", told, blocks=2, partly=3)
-    whole = goals_of({"": prompts_of("one")}, ALPHAS, rule())[""]._prompts[:40]
+    whole = goals_of({"": prompts_of("one")}, ALPHAS, rule())[""].prompts[:40]
     expected = select({alpha: {p.id: told(alpha, p) for p in whole} for alpha in ALPHAS}, "either")
     assert goal.done
     assert goal.selection.scores == expected.scores

@@ -47,11 +47,11 @@ def answer() -> None:
     from adamms.runs.run_folder import RunFolder
     from adamms.searching.events import Events, UnitAnswered
     from adamms.searching.listeners import count_in_ray, log_lines
-    from adamms.support.logs import LogConfig, LogFormat, configure_logs
+    from adamms.support.logs import LogConfig, configure_logs
     from adamms.support.ray_session import ray_session
     from tests.support.fake_engine import FakeSpec
 
-    configure_logs(LogConfig(LogFormat.json, "info"))
+    configure_logs(LogConfig("json", "info"))
     prompts = [Prompt(f"p{i}", "?") for i in range(6)]
     with ray_session(None), InferencePool(FakeSpec(EngineConfig(cpus=1), Path.cwd()), 1) as pool:  # type: ignore[arg-type]
         events = Events((count_in_ray, log_lines), RunFolder(Path.cwd()), TAGS["search"])

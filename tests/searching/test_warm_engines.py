@@ -8,7 +8,7 @@ import pytest
 
 from adamms.engines.config import EngineConfig
 from adamms.merging.candidate import Candidate
-from adamms.merging.config import Backend, MergeSettings, MergingConfig
+from adamms.merging.config import MergeSettings, MergingConfig
 from adamms.merging.on_ray import run_on_ray
 from adamms.merging.recipe import Recipe
 from adamms.prompts.prompt import Prompt
@@ -23,11 +23,11 @@ PROMPTS = [Prompt("p", "?")]
 @pytest.mark.parametrize(
     ("cpus", "merging", "stays"),
     [
-        (4, MergingConfig(backend=Backend.ray), False),
-        (2, MergingConfig(backend=Backend.ray), True),
-        (2, MergingConfig(backend=Backend.ray, workers=3), False),
-        (2, MergingConfig(backend=Backend.ray, gpus_per_task=0.5), False),
-        (4, MergingConfig(backend=Backend.local), True),
+        (4, MergingConfig(backend="ray"), False),
+        (2, MergingConfig(backend="ray"), True),
+        (2, MergingConfig(backend="ray", workers=3), False),
+        (2, MergingConfig(backend="ray", gpus_per_task=0.5), False),
+        (4, MergingConfig(backend="local"), True),
     ],
 )
 def test_engines_that_hold_what_a_merge_needs_are_stopped(
@@ -38,7 +38,7 @@ def test_engines_that_hold_what_a_merge_needs_are_stopped(
         assert len(list(engines.pool.answer({Candidate(0.1, Recipe()): PROMPTS}, 1))) == 1
         engines.make_room(MergeSettings("base", "donor", merging=merging))
         assert engines.started == stays
-        if merging.backend == Backend.ray and not merging.gpus_per_task:
+        if merging.backend == "ray" and not merging.gpus_per_task:
             with run_on_ray(merging, RayConfig()) as run:
                 assert list(run(_same, [[1], [2]])) == [1, 2], "it does not wait for ever"
 

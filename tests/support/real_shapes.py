@@ -33,13 +33,14 @@ class RealSize:
     """A published pair: numbers of the language model that both share, and how each side is built around it.
 
     Attributes:
-        base, donor: give a model's config, its tensors' names and shapes, and its processor (or tokenizer).
+        base, donor: of a tokenizer and the language model's config, give a model's config, its tensors' names and
+            shapes, and its processor (or tokenizer).
         vocabulary: rows of the embeddings, of the base and of the donor.
         shard: bytes of a weights file, at most.
     """
 
-    base: Callable[[dict[str, Any]], Shapes]
-    donor: Callable[[dict[str, Any]], Shapes]
+    base: Callable[[Any, dict[str, Any]], Shapes]
+    donor: Callable[[Any, dict[str, Any]], Shapes]
     hidden: int
     layers: int
     heads: int
@@ -50,12 +51,12 @@ class RealSize:
     rope_theta: float = 1e6
     shard: int = 4 * 10**9
 
-    def text(self, rows: int) -> dict[str, Any]:
+    def text(self, tokenizer: Any, rows: int) -> dict[str, Any]:
         """The language model's config."""
         head = self.hidden // self.heads
         size = tiny.Size(self.hidden, self.layers, self.intermediate, head=head, rope_theta=self.rope_theta)
         return {
-            **tiny.language(_tokenizer(""), size, rows),
+            **tiny.language(tokenizer, size, rows),
             "num_key_value_heads": self.kv_heads,
             "max_position_embeddings": 32768,
             "tie_word_embeddings": self.tied,
@@ -84,30 +85,29 @@ def write_real_pair(folder: Path, size: str, seed: int = 0, noise: float = NOISE
     """
     chosen = SIZES[size]
     pool = _random_pool(seed)
-    for name, make, rows, own in zip(
-        ("base", "donor"), (chosen.base, chosen.donor), chosen.vocabulary, (0.0, noise), strict=True
-    ):
-        _write(folder / name, make(chosen.text(rows)), chosen.shard, pool, name, own)
+    common = min(chosen.vocabulary)
+    base, donor = _tokenizer(common, tiny.BASE_IMAGE), _tokenizer(common, tiny.DONOR_IMAGE)
+    ours, theirs = chosen.text(base, chosen.vocabulary[0]), chosen.text(donor, chosen.vocabulary[1])
+    _write(folder / "base", chosen.base(base, ours), chosen.shard, pool, "base", 0.0)
+    _write(folder / "donor", chosen.donor(donor, theirs), chosen.shard, pool, "donor", noise)
     return folder / "base", folder / "donor"
 
 
 # ---- models
 
 
-def _qwen2_vl(text: dict[str, Any]) -> Shapes:
+def _qwen2_vl(tokenizer: Any, text: dict[str, Any]) -> Shapes:
     from transformers import Qwen2VLForConditionalGeneration
 
-    tokenizer = _tokenizer(tiny.BASE_IMAGE)
     vision = {"depth": 32, "embed_dim": 1280, "num_heads": 16, "patch_size": 14, "hidden_size": text["hidden_size"]}
     config = tiny.qwen2_vl_config(tokenizer, text, {**vision, "mlp_ratio": 4})
     processor = tiny.qwen2_vl_processor(tokenizer, patch_size=14, pixels=(56**2, 1792**2))
     return _shapes(Qwen2VLForConditionalGeneration, config, processor)
 
 
-def _llava_onevision(text: dict[str, Any]) -> Shapes:
+def _llava_onevision(tokenizer: Any, text: dict[str, Any]) -> Shapes:
     from transformers import LlavaOnevisionForConditionalGeneration
 
-    tokenizer = _tokenizer(tiny.DONOR_IMAGE)
     tower = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 26, "num_attention_heads": 16}
     config = tiny.llava_onevision_config(
         tokenizer, text, {**tower, "image_size": 384, "patch_size": 14, "vision_use_head": False}
@@ -116,7 +116,7 @@ def _llava_onevision(text: dict[str, Any]) -> Shapes:
     return _shapes(LlavaOnevisionForConditionalGeneration, config, processor)
 
 
-def _internvl(text: dict[str, Any]) -> Shapes:
+def _internvl(tokenizer: Any, text: dict[str, Any]) -> Shapes:
     from transformers import InternVLConfig, InternVLForConditionalGeneration
 
     tower = {"hidden_size": 3200, "intermediate_size": 12800, "num_hidden_layers": 45, "num_attention_heads": 25}
@@ -125,25 +125,25 @@ def _internvl(text: dict[str, Any]) -> Shapes:
         text_config={"model_type": "llama", **text},
         tie_word_embeddings=False,
     )
-    return _shapes(InternVLForConditionalGeneration, config, _tokenizer(""))
+    return _shapes(InternVLForConditionalGeneration, config, tokenizer)
 
 
-def _llava_next(text: dict[str, Any]) -> Shapes:
+def _llava_next(tokenizer: Any, text: dict[str, Any]) -> Shapes:
     from transformers import LlavaNextConfig, LlavaNextForConditionalGeneration
 
     config = LlavaNextConfig(
         vision_config=_clip_large(), text_config={"model_type": "llama", **text}, tie_word_embeddings=False
     )
-    return _shapes(LlavaNextForConditionalGeneration, config, _tokenizer(""))
+    return _shapes(LlavaNextForConditionalGeneration, config, tokenizer)
 
 
-def _llava(text: dict[str, Any]) -> Shapes:
+def _llava(tokenizer: Any, text: dict[str, Any]) -> Shapes:
     from transformers import LlavaConfig, LlavaForConditionalGeneration
 
     config = LlavaConfig(
         vision_config=_clip_large(), text_config={"model_type": "llama", **text}, tie_word_embeddings=False
     )
-    return _shapes(LlavaForConditionalGeneration, config, _tokenizer(""))
+    return _shapes(LlavaForConditionalGeneration, config, tokenizer)
 
 
 def _clip_large() -> dict[str, Any]:
@@ -151,7 +151,7 @@ def _clip_large() -> dict[str, Any]:
     return {"model_type": "clip_vision_model", **tower, "image_size": 336, "patch_size": 14}
 
 
-def _cogvlm(text: dict[str, Any]) -> Shapes:
+def _cogvlm(tokenizer: Any, text: dict[str, Any]) -> Shapes:
     """Not a class of transformers: names and shapes as in THUDM's own code (EVA2-CLIP-E, Vicuna, vision experts)."""
     hidden, inner, rows = text["hidden_size"], text["intermediate_size"], text["vocab_size"]
     tensors: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (rows, hidden)}
@@ -179,7 +179,7 @@ def _cogvlm(text: dict[str, Any]) -> Shapes:
     numbers = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size",
                "max_position_embeddings", "rms_norm_eps", "tie_word_embeddings")  # fmt: skip
     config = {"architectures": ["CogVLMForCausalLM"], **{name: text[name] for name in numbers}}
-    return Shapes(config, tensors, _tokenizer(""), parts)
+    return Shapes(config, tensors, tokenizer, parts)
 
 
 def _eva2_clip(hidden: int, inner: int) -> dict[str, tuple[int, ...]]:
@@ -233,8 +233,10 @@ def _shapes(kind: Any, config: Any, processor: Any) -> Shapes:
     return Shapes(config.to_dict(), tensors, processor, {})
 
 
-def _tokenizer(image: str) -> Any:
-    return tiny.make_tokenizer((*tiny.SHARED_TOKENS, *tiny.BASE_TOKENS, *tiny.DONOR_TOKENS), image)
+def _tokenizer(rows: int, image: str = "") -> Any:
+    """As many tokens as the smallest of the embeddings has rows, nearly: whatever a model answers is a word."""
+    special = (*tiny.SHARED_TOKENS, *tiny.BASE_TOKENS, *tiny.DONOR_TOKENS)
+    return tiny.make_tokenizer(special, image, words=rows - 256 - len(special))
 
 
 # ---- weights

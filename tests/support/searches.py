@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ def write_candidate(
 ) -> None:
     """A candidate that has answered, and its answers."""
     records = [ResponseRecord(alpha, name, text, f"{alpha} {name}") for name, text in answers.items()]
-    with ResponseStore(run.folder / "responses") as store:
+    with closing(ResponseStore(run.folder / "responses")) as store:
         store.append(records)
     run.write_candidate(CandidateRecord(alpha, len(answers), tokens, "0" * 16, 0.5, seconds, {"tokens_saved": 4.0}))
 

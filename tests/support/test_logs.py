@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from adamms.commands.settings import MapSettings
+from adamms.config import load_settings
 from adamms.errors import UserError
-from adamms.support.logs import LogConfig, LogFormat, configure_logs
+from adamms.support.logs import LogConfig, configure_logs
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +22,7 @@ def as_before() -> Iterator[None]:
 
 
 def test_json_lines_have_a_field_for_what_they_are_about(capsys: pytest.CaptureFixture[str]) -> None:
-    configure_logs(LogConfig(LogFormat.json, "info"))
+    configure_logs(LogConfig("json", "info"))
     about = {"search": "pair/linear", "alpha": 0.3, "actor": 1}
     logging.getLogger("adamms.some").info("answered %d prompts", 4, extra=about)
     row = json.loads(capsys.readouterr().err)
@@ -37,5 +39,5 @@ def test_text_tells_the_same_at_its_end_and_only_from_the_level_on(capsys: pytes
 
 
 def test_an_unknown_level_is_refused() -> None:
-    with pytest.raises(UserError, match=r"log\.level=loud"):
-        configure_logs(LogConfig(level="loud"))
+    with pytest.raises(UserError, match=r"log\.level: .*'loud', expected one of .*'debug'"):
+        load_settings(MapSettings, None, ["log.level=loud"], {"base": "a", "donor": "b"})

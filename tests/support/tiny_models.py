@@ -187,17 +187,18 @@ def write_prompts(path: Path, prompts: Sequence[Prompt]) -> Path:
 # ---- configs and processors, for models of any size
 
 
-def make_tokenizer(special: Sequence[str], image: str = "") -> Any:
+def make_tokenizer(special: Sequence[str], image: str = "", words: int = 0) -> Any:
     """A byte-level BPE of 256 tokens and the special ones.
 
     Args:
         image: what an image becomes in the chat template.
+        words: tokens that text is never cut into, but that a model may answer.
     """
     from tokenizers import AddedToken, pre_tokenizers
     from transformers import Qwen2Tokenizer
 
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Qwen2Tokenizer(vocab={character: i for i, character in enumerate(alphabet)}, merges=[])
+    tokens = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *(f"Ġw{i}" for i in range(words))]
+    tokenizer = Qwen2Tokenizer(vocab={token: i for i, token in enumerate(tokens)}, merges=[])
     tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in special])
     tokenizer.eos_token = "<|im_end|>"
     tokenizer.pad_token = "<|endoftext|>"

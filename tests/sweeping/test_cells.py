@@ -9,7 +9,7 @@ import pytest
 from adamms.commands.settings import SweepSettings
 from adamms.config import load_settings
 from adamms.errors import UserError
-from adamms.merging.pair import merge_pair
+from adamms.merging.to_disk import merge_to_disk
 from adamms.searching.config import StudySettings
 from adamms.searching.search import prepare
 from adamms.sweeping.cells import cells_of, is_finished, mark_finished
@@ -66,7 +66,7 @@ def test_a_search_is_finished_while_its_checkpoint_stands(
     found = prepare(load_settings(StudySettings, None, [], given))
     run, study = found.run, found.study
     assert not is_finished(found)
-    merge_pair(study.settings, study.pair, study.coefficient.candidate(0.3).recipe, run.merged)
+    merge_to_disk(study.pair, study.coefficient.candidate(0.3).recipe, run.merged)
     run.write(run.selection, {"alpha": 0.3})
     assert not is_finished(found), "not marked"
     mark_finished(found)

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 
 from adamms.checkpoint import Checkpoint, open_checkpoint
-from adamms.checkpoint.stage import stage
 from adamms.engines.answer_reader import AnswerReader
 from adamms.engines.chat import Chat
 from adamms.engines.config import EngineConfig
@@ -26,6 +25,7 @@ from adamms.engines.peak import PeakMemory, take_peak
 from adamms.engines.preflight import check_before_loading
 from adamms.errors import UserError
 from adamms.mapping.plan import MergePlan
+from adamms.mapping.stage import stage
 from adamms.merging.recipe import Recipe
 from adamms.prompts.prompt import Prompt
 
@@ -84,8 +84,10 @@ class VllmEngine:
             kv_cache=asked or sizes.longest * per_token,
             activations=sizes.forward(BATCHED_TOKENS, ranks) + sizes.logits(DRAFT_CHUNK, copies=3, ranks=ranks),
             vision_cache=config.vision_cache_tokens * sizes.numbers.hidden_size * sizes.width,
-            originals=sizes.originals,
+            originals=sizes.originals // ranks,  # each rank merges its part of the tensors
             share=1.0 if on_cpu else config.gpu_memory_utilization,
+            kv_cache_block=asked or sizes.longest * per_token * config.block_size,
+            moving=0 if on_cpu else 3 * sizes.head,  # the largest tensor: merged, as the loader copies it, its shard
         )
 
     def __init__(self, spec: EngineSpec) -> None:
@@ -94,13 +96,19 @@ class VllmEngine:
         device = pick_device(spec.config.device)
         check_before_loading("vllm", spec, device)
         base = stage(spec.plan.base)
+        share = None
+        if device.type == "cuda":
+            need = self.memory(spec.plan, base, open_checkpoint(spec.plan.donor.location), spec.config, "cuda")
+            share = need.share_of(torch.cuda.get_device_properties(device).total_memory)
         self._chat = Chat(base.folder, spec.config.trust_remote_code)
         self._reader = AnswerReader(self._chat, spec.config.max_tokens, spec.config.stop)
         _set_environment(spec.config)
         from vllm import LLM
 
         try:
-            self._llm = LLM(worker_extension_cls=WORKER_EXTENSION, **engine_arguments(spec.config, base, device.type))
+            self._llm = LLM(
+                worker_extension_cls=WORKER_EXTENSION, **engine_arguments(spec.config, base, device.type, share)
+            )
         except ValueError as error:  # what vLLM says of settings that do not fit the model or the machine
             raise UserError(
                 f"vLLM refuses {base.location}: {_one_line(error)}; change the settings engine.*"
@@ -216,8 +224,12 @@ class _Generated:
             self.logprobs.append(float(found[token].logprob))
 
 
-def engine_arguments(config: EngineConfig, base: Checkpoint, device: str) -> dict[str, Any]:
-    """What `vllm.LLM` is started with."""
+def engine_arguments(config: EngineConfig, base: Checkpoint, device: str, share: float | None = None) -> dict[str, Any]:
+    """What `vllm.LLM` is started with.
+
+    Args:
+        share: of each GPU's memory.
+    """
     longest = model_length(config, base.folder)
     arguments: dict[str, Any] = {
         "model": str(base.folder),
@@ -226,7 +238,6 @@ def engine_arguments(config: EngineConfig, base: Checkpoint, device: str) -> dic
         "max_model_len": longest,
         "max_num_batched_tokens": max(longest, BATCHED_TOKENS),
         "long_prefill_token_threshold": min(longest, DRAFT_CHUNK) if config.drafts else 0,
-        "gpu_memory_utilization": config.gpu_memory_utilization,
         "enforce_eager": config.enforce_eager or device == "cpu",
         "trust_remote_code": config.trust_remote_code,
         "generation_config": "vllm",  # nothing of the checkpoint's own sampling; its end tokens are given by request
@@ -238,6 +249,8 @@ def engine_arguments(config: EngineConfig, base: Checkpoint, device: str) -> dic
         "disable_log_stats": True,
         "seed": 0,
     }
+    if share is not None:
+        arguments["gpu_memory_utilization"] = share
     kv_cache_gb = config.kv_cache_gb or (CPU_KV_CACHE_GB if device == "cpu" else 0)
     if kv_cache_gb:
         arguments["kv_cache_memory_bytes"] = int(kv_cache_gb * GB)

@@ -12,12 +12,12 @@ from collections.abc import Collection, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from adamms.checkpoint.stage import stage
 from adamms.engines.digest import WeightsDigest
 from adamms.engines.live_merge import LiveMerge, Ranks
 from adamms.engines.originals import nearby_originals
 from adamms.engines.peak import PeakMemory, take_peak
 from adamms.mapping.plan import MergePlan, TensorPlan
+from adamms.mapping.stage import stage
 from adamms.merging import Originals
 from adamms.merging.recipe import Recipe
 

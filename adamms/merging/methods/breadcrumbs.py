@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from adamms.merging.methods.coefficient import scale, share
-from adamms.merging.methods.magnitudes import coarse_counts, fine_counts, locate, magnitude
-from adamms.merging.methods.method import Method, Operands, Statistic
+from adamms.merging.methods.magnitudes import Trimming
+from adamms.merging.methods.method import Operands, Statistic
 from adamms.merging.methods.registry import register
 from adamms.merging.methods.task_arithmetic import add_to_ancestor, weighted_sum
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from adamms.support.tensor import Tensor
 
 
 @register("breadcrumbs")
 @dataclass(frozen=True)
-class Breadcrumbs(Method):
+class Breadcrumbs(Trimming):
     """Task arithmetic of task vectors without their `gamma` largest values, and of the rest the `density` largest.
 
     Davari and Belilovsky, ECCV 2024, arXiv 2312.06795, tensor by tensor (its beta is 1 - density - gamma, its gamma
@@ -30,45 +26,13 @@ class Breadcrumbs(Method):
     gamma: float = share(0.007, "share of each task vector, of the largest magnitudes, that is dropped")
     scale: float = scale()
 
-    needs_ancestor = True
-
-    @property
-    def rounds(self) -> int:
-        return 2
-
-    def measure(self, x: Operands, sums: Sequence[Tensor]) -> Tensor:
-        import torch
-
-        if not sums:
-            return torch.stack([coarse_counts(vector) for vector in x.task_vectors()])
-        return torch.stack(
-            [
-                fine_counts(vector, locate(counts, rank)[0])
-                for vector, counts in zip(x.task_vectors(), sums[0], strict=True)
-                for rank in self._ranks(counts)
-            ]
-        )
-
-    def conclude(self, sums: Sequence[Tensor]) -> Statistic:
-        """The largest and the smallest magnitude that is kept of the base's task vector, then of the donor's."""
-        coarse, fine = sums
-        found = []
-        for model, counts in enumerate(coarse):
-            ranks = self._ranks(counts)
-            if ranks[0] > ranks[1]:
-                found += [-1.0, -1.0]  # no magnitude is negative: nothing is kept
-                continue
-            found += [magnitude(counts, fine[2 * model + i], rank) for i, rank in enumerate(ranks)]
-        return tuple(found)
-
     def merge(self, x: Operands, statistic: Statistic) -> Tensor:
         base, donor = x.task_vectors()
         masked = _between(base, *statistic[:2]), _between(donor, *statistic[2:])
         return add_to_ancestor(x, weighted_sum(*masked, self.alpha), self.scale)
 
-    def _ranks(self, counts: Tensor) -> tuple[int, int]:
-        """The ranks of the largest and the smallest value kept; if nothing is kept, the second is 0."""
-        total = int(counts.sum())
+    def ranks(self, total: int) -> tuple[int, int]:
+        """Of the largest and the smallest value kept; if nothing is kept, the second is 0."""
         outliers = round(self.gamma * total)
         first, last = outliers + 1, min(outliers + round(self.density * total), total)
         return min(first, total), last if last >= first else 0

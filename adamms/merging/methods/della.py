@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from adamms.merging.methods.coefficient import scale, seed, share
 from adamms.merging.methods.method import Method, Operands, Statistic
@@ -11,9 +10,7 @@ from adamms.merging.methods.randomness import BITS, random_bits
 from adamms.merging.methods.registry import register
 from adamms.merging.methods.task_arithmetic import add_to_ancestor
 from adamms.merging.methods.ties import elected_mean
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from adamms.support.tensor import Tensor
 
 
 @register("della")

@@ -8,13 +8,47 @@ of the values in that bin. Counts are integers and add up in any order, so nothi
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from adamms.merging.methods.method import Method, Operands, Statistic
+from adamms.support.tensor import Tensor
 
 COARSE, FINE = 1 << 15, 1 << 16
-NONE_KEPT = float("inf")
+
+
+@dataclass(frozen=True)
+class Trimming(Method):
+    """A method that keeps values of each task vector by the rank of their magnitude.
+
+    It merges by the magnitudes at its `ranks` of the base's task vector, then of the donor's.
+    """
+
+    needs_ancestor = True
+    rounds = 2
+
+    def ranks(self, total: int) -> tuple[int, ...]:
+        """The ranks (1: the largest) among so many values whose magnitudes it needs; 0: above all."""
+        raise NotImplementedError
+
+    def measure(self, x: Operands, sums: Sequence[Tensor]) -> Tensor:
+        import torch
+
+        if not sums:
+            return torch.stack([coarse_counts(vector) for vector in x.task_vectors()])
+        return torch.stack(
+            [
+                fine_counts(vector, locate(counts, max(1, rank))[0])
+                for vector, counts in zip(x.task_vectors(), sums[0], strict=True)
+                for rank in self.ranks(int(counts.sum()))
+            ]
+        )
+
+    def conclude(self, sums: Sequence[Tensor]) -> Statistic:
+        fine = iter(sums[1])
+        return tuple(
+            magnitude(coarse, next(fine), rank) for coarse in sums[0] for rank in self.ranks(int(coarse.sum()))
+        )
 
 
 def coarse_counts(values: Tensor) -> Tensor:
@@ -41,7 +75,9 @@ def locate(counts: Tensor, rank: int) -> tuple[int, int]:
 
 
 def magnitude(coarse: Tensor, fine: Tensor, rank: int) -> float:
-    """The magnitude of `rank`, from the counts of both passes."""
+    """The magnitude of `rank`, from the counts of both passes; infinite for rank 0."""
+    if rank == 0:
+        return float("inf")
     upper, rest = locate(coarse, rank)
     lower, _ = locate(fine, rest)
     return float(struct.unpack("<f", struct.pack("<I", upper << 16 | lower))[0])

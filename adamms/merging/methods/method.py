@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from adamms.merging.methods.coefficient import share
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from adamms.support.tensor import Tensor
 
 Scope = Literal["tensor", "model"]
 Statistic = tuple[float, ...]  # what a method knows of a tensor, or of the whole model, before it merges
@@ -79,6 +77,7 @@ class Method:
         needs_ancestor: it works on task vectors (fine-tuned minus ancestor).
         uses_alpha: False if the method computes the donor's weight from the weights themselves.
         whole_rows: a chunk always holds whole rows of the tensor (a 1-D tensor is one row).
+        rounds: how many times all weights are read before the merge itself.
     """
 
     alpha: float = share(0.0, "the donor's weight; the base's is 1 - alpha")
@@ -86,11 +85,7 @@ class Method:
     needs_ancestor: ClassVar[bool] = False
     uses_alpha: ClassVar[bool] = True
     whole_rows: ClassVar[bool] = False
-
-    @property
-    def rounds(self) -> int:
-        """How many times all weights are read before the merge itself."""
-        return 0
+    rounds: ClassVar[int] = 0
 
     @property
     def scope(self) -> Scope:

@@ -7,10 +7,8 @@ tensor's name, which model it is for, and the element's index. Chunks, threads, 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from adamms.support.tensor import Tensor
 
 BITS = 24  # as many as a float32 can hold exactly
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from adamms.merging.methods.coefficient import Coefficient, coefficients
 from adamms.merging.methods.method import Method
@@ -29,12 +28,11 @@ def register(name: str) -> Callable[[Kind], Kind]:
     return add
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
+class Description(NamedTuple):
     """A method as `--help` shows it: the first sentences of its docstring, and its coefficients besides alpha."""
 
     summary: str
-    coefficients: tuple[Coefficient, ...]
+    coefficients: list[Coefficient]
 
 
 def describe_methods() -> dict[str, Description]:
@@ -42,5 +40,10 @@ def describe_methods() -> dict[str, Description]:
     found = {}
     for name, method in sorted(METHODS.items()):
         summary = " ".join((method.__doc__ or "").split("\n\n")[0].split())
-        found[name] = Description(summary, tuple(c for c in coefficients(method).values() if c.name != "alpha"))
+        found[name] = Description(summary, list(coefficients_of(name).values()))
     return found
+
+
+def coefficients_of(method: str) -> dict[str, Coefficient]:
+    """A method's coefficients besides alpha, by name."""
+    return {name: one for name, one in coefficients(METHODS[method]).items() if name != "alpha"}

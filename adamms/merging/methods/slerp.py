@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from adamms.merging.methods.linear import interpolate
 from adamms.merging.methods.method import Method, Operands, Statistic
 from adamms.merging.methods.registry import register
 from adamms.merging.methods.sums import as_float32, inner_products
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from adamms.support.tensor import Tensor
 
 NEARLY_PARALLEL = 0.9995  # above this cosine the arc is a straight line for float32
 
@@ -27,9 +24,7 @@ class Slerp(Method):
     or one of them is zero.
     """
 
-    @property
-    def rounds(self) -> int:
-        return 1
+    rounds = 1
 
     def measure(self, x: Operands, sums: Sequence[Tensor]) -> Tensor:
         base, donor = x.base, x.donor

@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from adamms.merging.methods.coefficient import scale
 from adamms.merging.methods.method import Method, Operands, Scope, Statistic
 from adamms.merging.methods.registry import register
 from adamms.merging.methods.sums import as_float32, inner_products
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from adamms.support.tensor import Tensor
 
 
 @register("task_arithmetic")
@@ -45,10 +42,7 @@ class MetaGpt(Method):
 
     needs_ancestor = True
     uses_alpha = False
-
-    @property
-    def rounds(self) -> int:
-        return 1
+    rounds = 1
 
     @property
     def scope(self) -> Scope:
@@ -78,10 +72,7 @@ class ModelStock(Method):
 
     needs_ancestor = True
     uses_alpha = False
-
-    @property
-    def rounds(self) -> int:
-        return 1
+    rounds = 1
 
     def measure(self, x: Operands, sums: Sequence[Tensor]) -> Tensor:
         base, donor = x.task_vectors()

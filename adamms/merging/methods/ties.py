@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from adamms.merging.methods.coefficient import choice, scale, share
-from adamms.merging.methods.magnitudes import NONE_KEPT, coarse_counts, fine_counts, locate, magnitude
-from adamms.merging.methods.method import Method, Operands, Scope, Statistic
+from adamms.merging.methods.magnitudes import Trimming
+from adamms.merging.methods.method import Operands, Scope, Statistic
 from adamms.merging.methods.registry import register
 from adamms.merging.methods.task_arithmetic import add_to_ancestor
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from adamms.support.tensor import Tensor
 
 
 @register("ties")
 @dataclass(frozen=True)
-class Ties(Method):
+class Ties(Trimming):
     """Keeps the `density` largest of each task vector, then takes the `elected_mean`.
 
     Yadav et al., TIES-Merging, NeurIPS 2023, arXiv 2306.01708: its method at alpha 0.5, its lambda is scale. Of n
@@ -31,30 +27,9 @@ class Ties(Method):
         "model", "tensor", description="what the density is a share of: the whole model, as the authors do, or a tensor"
     )
 
-    needs_ancestor = True
-
-    @property
-    def rounds(self) -> int:
-        return 2
-
     @property
     def scope(self) -> Scope:
         return "model" if self.trim_over == "model" else "tensor"
-
-    def measure(self, x: Operands, sums: Sequence[Tensor]) -> Tensor:
-        import torch
-
-        if not sums:
-            return torch.stack([coarse_counts(vector) for vector in x.task_vectors()])
-        bins = [locate(counts, max(1, self._kept(counts)))[0] for counts in sums[0]]
-        return torch.stack([fine_counts(vector, bin_) for vector, bin_ in zip(x.task_vectors(), bins, strict=True)])
-
-    def conclude(self, sums: Sequence[Tensor]) -> Statistic:
-        """The smallest magnitude that is kept, of the base's task vector and of the donor's."""
-        return tuple(
-            magnitude(coarse, fine, self._kept(coarse)) if self._kept(coarse) else NONE_KEPT
-            for coarse, fine in zip(*sums, strict=True)
-        )
 
     def merge(self, x: Operands, statistic: Statistic) -> Tensor:
         base, donor = (
@@ -63,8 +38,9 @@ class Ties(Method):
         )
         return add_to_ancestor(x, elected_mean(base, donor, self.alpha), self.scale)
 
-    def _kept(self, counts: Tensor) -> int:
-        return round(self.density * int(counts.sum()))
+    def ranks(self, total: int) -> tuple[int]:
+        """Of the smallest value kept."""
+        return (round(self.density * total),)
 
 
 def elected_mean(base: Tensor, donor: Tensor, alpha: float) -> Tensor:

@@ -5,7 +5,7 @@ def lengths_differ(left: Sequence[str], right: Sequence[str]) -> Floats: ...
 register(Criterion("length", lengths_differ, combine="sum"))
 """
 
-from adamms.selecting.criteria import changes, edit, embedding, likelihood, votes  # noqa: F401  (they register theirs)
-from adamms.selecting.criteria.criterion import Criterion, criterion_names, get_criterion, register
+from adamms.selecting.criteria import changes, embedding, likelihood, votes  # noqa: F401  (they register theirs)
+from adamms.selecting.criteria.criterion import CRITERIA, Criterion, get_criterion, register
 
-__all__ = ["Criterion", "criterion_names", "get_criterion", "register"]
+__all__ = ["CRITERIA", "Criterion", "get_criterion", "register"]

@@ -1,10 +1,9 @@
-"""The paper's two criteria: on how many prompts does the answer change from one candidate to the next?"""
-
-from __future__ import annotations
+"""Criteria by the texts alone: does the answer change from one candidate to the next (the paper's two), and how far?"""
 
 from collections.abc import Sequence
 
 import numpy as np
+from rapidfuzz.distance import Levenshtein
 
 from adamms.selecting.criteria.criterion import Criterion, Floats, register
 from adamms.selecting.normalize import normalize_answer, plain
@@ -20,5 +19,12 @@ def meanings_differ(left: Sequence[str], right: Sequence[str]) -> Floats:
     return np.array([normalize_answer(a) != normalize_answer(b) for a, b in zip(left, right, strict=True)], np.float64)
 
 
+def edits(left: Sequence[str], right: Sequence[str]) -> Floats:
+    """Levenshtein distance divided by the length of the longer answer: a small change of wording counts less."""
+    pairs = zip(map(plain, left), map(plain, right), strict=True)
+    return np.array([Levenshtein.normalized_distance(a, b) for a, b in pairs], dtype=np.float64)
+
+
 register(Criterion("either", texts_differ, combine="either"))  # the paper's appendix B and its released code
 register(Criterion("sum", texts_differ, combine="sum"))  # the paper's Algorithm 1
+register(Criterion("edit", edits, combine="sum"))

@@ -56,7 +56,7 @@ class Criterion:
         return 2.0 if self.combine == "sum" and self.overall is None else 1.0
 
 
-_REGISTRY: dict[str, Criterion] = {}
+CRITERIA: dict[str, Criterion] = {}
 
 
 def register(criterion: Criterion) -> None:
@@ -65,14 +65,9 @@ def register(criterion: Criterion) -> None:
     Raises:
         ValueError: the name is taken.
     """
-    if criterion.name in _REGISTRY:
+    if criterion.name in CRITERIA:
         raise ValueError(f"a criterion named {criterion.name!r} exists already")
-    _REGISTRY[criterion.name] = criterion
-
-
-def criterion_names() -> list[str]:
-    """The names of all criteria."""
-    return list(_REGISTRY)
+    CRITERIA[criterion.name] = criterion
 
 
 def get_criterion(name: str) -> Criterion:
@@ -87,7 +82,7 @@ def get_criterion(name: str) -> Criterion:
             name, parts[0].difference, "either", parts=parts, asks_donor=any(part.asks_donor for part in parts)
         )
     kind, colon, argument = name.partition(":")
-    found = _REGISTRY.get(kind)
+    found = CRITERIA.get(kind)
     if found is None or (colon and found.with_argument is None):
-        raise UserError(f"no metric is named {name!r}; choose one of {', '.join(_REGISTRY)}, or a+b for a mean")
+        raise UserError(f"no metric is named {name!r}; choose one of {', '.join(CRITERIA)}, or a+b for a mean")
     return found.with_argument(argument) if argument and found.with_argument else found

@@ -1,7 +1,5 @@
 """The paper's embedding variant: 1 - the cosine of two answers' sentence embeddings, summed over both neighbours."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace

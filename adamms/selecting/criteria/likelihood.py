@@ -1,7 +1,5 @@
 """Criteria made of the engine's log-probabilities: how sure a candidate is, and how far neighbours are apart."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

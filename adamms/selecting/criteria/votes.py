@@ -1,7 +1,5 @@
 """Criteria that look at all candidates at once: does an answer agree with the majority, or with the donor?"""
 
-from __future__ import annotations
-
 from collections import Counter
 
 import numpy as np

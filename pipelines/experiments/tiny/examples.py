@@ -1,7 +1,7 @@
 """Training examples: drawn by a diet, turned into tensors by a member's own processor."""
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,15 +37,13 @@ class Gallery:
         self.scenes = scenes
         self.pictures = [from_data_uri(as_data_uri(draw_picture(scene))) for scene in scenes]
         processed = member.processor.image_processor(self.pictures, return_tensors="pt")
-        self._inputs = {name: self._by_picture(torch.as_tensor(value)) for name, value in processed.items()}
+        # a new first dimension for the picture: some processors put the patches of all pictures in one row
+        tensors = {name: torch.as_tensor(value) for name, value in processed.items()}
+        self._inputs = {name: value.reshape(len(scenes), -1, *value.shape[1:]) for name, value in tensors.items()}
 
     def inputs(self, indices: Sequence[int]) -> Tensors:
         """What the image processor gives for these pictures."""
         return {name: value[list(indices)].flatten(0, 1) for name, value in self._inputs.items()}
-
-    def _by_picture(self, value: torch.Tensor) -> torch.Tensor:
-        """A new first dimension for the picture: some processors put the patches of all pictures in one row."""
-        return value.reshape(len(self.scenes), -1, *value.shape[1:])
 
 
 class Reader:
@@ -67,7 +65,8 @@ class Reader:
     def written(self, questions: Sequence[Question], scenes: Sequence[Scene]) -> Tensors:
         """A batch of questions about scenes that the prompt describes in words."""
         pairs = list(zip(questions, scenes, strict=True))
-        prompts = [self._encode(written_message(question, scene)) for question, scene in pairs]
+        texts = [{"type": "text", "text": f"{describe(scene)} {question.text()}"} for question, scene in pairs]
+        prompts = [self._encode({"role": "user", "content": [text]}) for text in texts]
         return self._collate(prompts, [question.answer(scene) for question, scene in pairs])
 
     def _pictured_prompt(self, text: str) -> Tensors:
@@ -88,36 +87,24 @@ class Reader:
     def _collate(self, prompts: Sequence[Tensors], answers: Sequence[str]) -> Tensors:
         tokenizer = self._member.tokenizer
         targets = [torch.tensor([*tokenizer(answer).input_ids, tokenizer.eos_token_id]) for answer in answers]
-        rows = list(zip(prompts, targets, strict=True))
-
-        def padded(row: Callable[[Tensors, torch.Tensor], torch.Tensor], filler: int) -> torch.Tensor:
-            return torch.nn.utils.rnn.pad_sequence(
-                [row(*pair) for pair in rows], batch_first=True, padding_value=filler
-            )
-
+        rows = [(prompt["input_ids"], target) for prompt, target in zip(prompts, targets, strict=True)]
+        whole = [torch.cat(row) for row in rows]
         batch = {
-            "input_ids": padded(
-                lambda prompt, target: torch.cat([prompt["input_ids"], target]), tokenizer.pad_token_id
-            ),
-            "attention_mask": padded(
-                lambda prompt, target: torch.ones(len(prompt["input_ids"]) + len(target)), 0
-            ).long(),
-            "labels": padded(
-                lambda prompt, target: torch.cat([torch.full_like(prompt["input_ids"], IGNORED), target]), IGNORED
-            ),
+            "input_ids": _padded(whole, tokenizer.pad_token_id),
+            "attention_mask": _padded([torch.ones_like(tokens) for tokens in whole], 0),
+            "labels": _padded([torch.cat([torch.full_like(ids, IGNORED), target]) for ids, target in rows], IGNORED),
         }
         if "mm_token_type_ids" in prompts[0]:
-            batch["mm_token_type_ids"] = padded(
-                lambda prompt, target: torch.cat([prompt["mm_token_type_ids"], torch.zeros_like(target)]), 0
-            )
+            kinds = [prompt["mm_token_type_ids"] for prompt in prompts]
+            pairs = zip(kinds, targets, strict=True)
+            batch["mm_token_type_ids"] = _padded([torch.cat([kind, torch.zeros_like(t)]) for kind, t in pairs], 0)
         return batch
+
+
+def _padded(rows: Sequence[torch.Tensor], filler: int) -> torch.Tensor:
+    return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=filler)
 
 
 def pictured_message(text: str, picture: Any) -> dict[str, Any]:
     """A user's chat message with one picture before the text."""
     return {"role": "user", "content": [{"type": "image", "image": picture}, {"type": "text", "text": text}]}
-
-
-def written_message(question: Question, scene: Scene) -> dict[str, Any]:
-    """A user's chat message with the scene in words before the question."""
-    return {"role": "user", "content": [{"type": "text", "text": f"{describe(scene)} {question.text()}"}]}

@@ -3,28 +3,14 @@
 Real `transformers` classes and processors, scaled down. As with the real pair, the language models have the same
 shape, the vision parts do not, and the embeddings have different numbers of rows."""
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import (
-    GenerationConfig,
-    LlavaOnevisionConfig,
-    LlavaOnevisionForConditionalGeneration,
-    LlavaOnevisionImageProcessor,
-    LlavaOnevisionProcessor,
-    LlavaOnevisionVideoProcessor,
-    PreTrainedModel,
-    ProcessorMixin,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-    Qwen2Tokenizer,
-    Qwen2VLConfig,
-    Qwen2VLForConditionalGeneration,
-    Qwen2VLImageProcessor,
-    Qwen2VLProcessor,
-    Qwen2VLVideoProcessor,
-)
+import transformers as hf
+from safetensors.torch import load_file, save_file
 
 from pipelines.experiments.tiny.tokens import BASE_ONLY, BASE_TEMPLATE, DONOR_ONLY, DONOR_TEMPLATE, extend_tokenizer
 
@@ -44,11 +30,11 @@ _PICTURE = 32
 class Member:
     """A model and what turns messages into its inputs: a processor, or for a pure language model a tokenizer."""
 
-    model: PreTrainedModel
-    processor: ProcessorMixin | Qwen2Tokenizer
+    model: hf.PreTrainedModel
+    processor: hf.ProcessorMixin | hf.Qwen2Tokenizer
 
     @property
-    def tokenizer(self) -> Qwen2Tokenizer:
+    def tokenizer(self) -> hf.Qwen2Tokenizer:
         return getattr(self.processor, "tokenizer", self.processor)
 
     @property
@@ -58,10 +44,25 @@ class Member:
         layers: torch.nn.Module = getattr(inner, "language_model", inner)
         return layers
 
+    def parameters(self) -> tuple[list[torch.nn.Parameter], list[torch.nn.Parameter]]:
+        """Those of the language model and its head, and those of the vision tower and the projector."""
+        language = [*self.language_model.parameters(), *self.model.lm_head.parameters()]
+        known = set(map(id, language))
+        return language, [parameter for parameter in self.model.parameters() if id(parameter) not in known]
 
-def new_ancestor(tokenizer: Qwen2Tokenizer) -> Member:
-    config = Qwen2Config(vocab_size=ANCESTOR_ROWS, **_language_settings(tokenizer))
-    return _member(Qwen2ForCausalLM(config), tokenizer)
+    def save(self, folder: Path) -> None:
+        """A folder as on the Hub, in bfloat16: weights, configs, tokenizer, processor, chat template."""
+        self.model.to(torch.bfloat16).save_pretrained(folder)
+        self.processor.save_pretrained(folder)
+        # transformers 5 shortens SigLIP's names; vLLM reads only the longer ones of the Hub, transformers both
+        weights, short = folder / "model.safetensors", re.compile(r"^vision_tower\.(?!vision_model\.)")
+        renamed = {short.sub("vision_tower.vision_model.", name): tensor for name, tensor in load_file(weights).items()}
+        save_file(renamed, weights, metadata={"format": "pt"})
+
+
+def new_ancestor(tokenizer: hf.Qwen2Tokenizer) -> Member:
+    config = hf.Qwen2Config(vocab_size=ANCESTOR_ROWS, **_language_settings(tokenizer))
+    return _member(hf.Qwen2ForCausalLM(config), tokenizer)
 
 
 def new_base(ancestor: Member) -> Member:
@@ -69,15 +70,15 @@ def new_base(ancestor: Member) -> Member:
     tokenizer = extend_tokenizer(ancestor.tokenizer, BASE_ONLY, BASE_TEMPLATE)
     patches = {"patch_size": 8, "temporal_patch_size": 2, "merge_size": 2}
     size = {"shortest_edge": _PICTURE**2, "longest_edge": _PICTURE**2}
-    processor = Qwen2VLProcessor(
-        image_processor=Qwen2VLImageProcessor(size=size, **patches),
-        video_processor=Qwen2VLVideoProcessor(size=size, **patches),
+    processor = hf.Qwen2VLProcessor(
+        image_processor=hf.Qwen2VLImageProcessor(size=size, **patches),
+        video_processor=hf.Qwen2VLVideoProcessor(size=size, **patches),
         tokenizer=tokenizer,
         chat_template=tokenizer.chat_template,
     )
     language = _language_settings(tokenizer)
     language["rope_parameters"] = {**language["rope_parameters"], "mrope_section": [2, 7, 7]}
-    config = Qwen2VLConfig(
+    config = hf.Qwen2VLConfig(
         text_config={"vocab_size": BASE_ROWS, **language},
         vision_config={
             "depth": 2,
@@ -95,22 +96,22 @@ def new_base(ancestor: Member) -> Member:
         vision_start_token_id=tokenizer.convert_tokens_to_ids("<|vision_start|>"),
         vision_end_token_id=tokenizer.convert_tokens_to_ids("<|vision_end|>"),
     )
-    return _graft(ancestor, _member(Qwen2VLForConditionalGeneration(config), processor))
+    return _graft(ancestor, _member(hf.Qwen2VLForConditionalGeneration(config), processor))
 
 
 def new_donor(ancestor: Member) -> Member:
     """A LLaVA-OneVision with the ancestor's language model and an untrained SigLIP: ten tokens for a picture."""
     tokenizer = extend_tokenizer(ancestor.tokenizer, DONOR_ONLY, DONOR_TEMPLATE)
     size = {"height": _PICTURE, "width": _PICTURE}
-    processor = LlavaOnevisionProcessor(
-        image_processor=LlavaOnevisionImageProcessor(size=size, image_grid_pinpoints=[[_PICTURE, _PICTURE]]),
-        video_processor=LlavaOnevisionVideoProcessor(size=size),
+    processor = hf.LlavaOnevisionProcessor(
+        image_processor=hf.LlavaOnevisionImageProcessor(size=size, image_grid_pinpoints=[[_PICTURE, _PICTURE]]),
+        video_processor=hf.LlavaOnevisionVideoProcessor(size=size),
         tokenizer=tokenizer,
         num_image_tokens=4,
         vision_feature_select_strategy="full",
         chat_template=tokenizer.chat_template,
     )
-    config = LlavaOnevisionConfig(
+    config = hf.LlavaOnevisionConfig(
         text_config={"model_type": "qwen2", "vocab_size": DONOR_ROWS, **_language_settings(tokenizer)},
         vision_config={
             "model_type": "siglip_vision_model",
@@ -127,13 +128,13 @@ def new_donor(ancestor: Member) -> Member:
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         video_token_index=tokenizer.convert_tokens_to_ids("<video>"),
     )
-    model = LlavaOnevisionForConditionalGeneration(config)
+    model = hf.LlavaOnevisionForConditionalGeneration(config)
     # SigLIP's raw features are long: start with pictures no louder than words, or the tower does not learn shapes.
     torch.nn.init.normal_(model.model.multi_modal_projector.linear_2.weight, std=0.015)
     return _graft(ancestor, _member(model, processor))
 
 
-def _language_settings(tokenizer: Qwen2Tokenizer) -> dict[str, Any]:
+def _language_settings(tokenizer: hf.Qwen2Tokenizer) -> dict[str, Any]:
     return {
         "hidden_size": _WIDTH,
         "intermediate_size": 2 * _WIDTH,
@@ -152,10 +153,10 @@ def _language_settings(tokenizer: Qwen2Tokenizer) -> dict[str, Any]:
     }
 
 
-def _member(model: PreTrainedModel, processor: ProcessorMixin | Qwen2Tokenizer) -> Member:
+def _member(model: hf.PreTrainedModel, processor: hf.ProcessorMixin | hf.Qwen2Tokenizer) -> Member:
     member = Member(model, processor)
     stop = member.tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
-    model.generation_config = GenerationConfig(
+    model.generation_config = hf.GenerationConfig(
         do_sample=False, max_new_tokens=16, eos_token_id=stop, pad_token_id=member.tokenizer.pad_token_id
     )
     return member

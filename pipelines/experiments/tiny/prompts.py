@@ -18,33 +18,21 @@ TASKS = (
 """`kind-style`: what is asked and how it is to be answered."""
 
 
-def write_prompts(folder: Path, seed: int, lines: int) -> None:
-    """One `<task>.jsonl` for each task, without answers."""
-    _write(folder, f"prompts/{seed}", lines, ("id", "prompt", "images"))
-
-
-def write_labelled(folder: Path, seed: int, lines: int) -> None:
-    """One `<task>.jsonl` for each task, other scenes than the prompts', each line with its `answer`."""
-    _write(folder, f"labelled/{seed}", lines, ("id", "prompt", "images", "answer"))
-
-
-def _write(folder: Path, stream: str, lines: int, fields: tuple[str, ...]) -> None:
+def write_prompts(folder: Path, seed: int, lines: int, labelled: bool = False) -> None:
+    """One `<task>.jsonl` for each task; with `labelled` of other scenes, and each line has its `answer`."""
     folder.mkdir(parents=True, exist_ok=True)
     for task in TASKS:
-        with (folder / f"{task}.jsonl").open("w", encoding="utf-8") as file:
-            for record in _records(task, stream, lines):
-                file.write(json.dumps({field: record[field] for field in fields}, ensure_ascii=False) + "\n")
+        rows = _records(task, f"{'labelled' if labelled else 'prompts'}/{seed}", lines, labelled)
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        (folder / f"{task}.jsonl").write_text(text, encoding="utf-8")
 
 
-def _records(task: str, stream: str, lines: int) -> Iterator[dict[str, object]]:
+def _records(task: str, stream: str, lines: int, labelled: bool) -> Iterator[dict[str, object]]:
     kind, style = task.split("-")
     rng = random.Random(f"{stream}/{task}")
     for number in range(lines):
         scene = draw_scene(rng)
         question = draw_question(rng, scene, kind, style)
-        yield {
-            "id": f"{task}-{number:04}",
-            "prompt": question.text(),
-            "images": [as_data_uri(draw_picture(scene))],
-            "answer": question.answer(scene),
-        }
+        images = [as_data_uri(draw_picture(scene))]
+        row: dict[str, object] = {"id": f"{task}-{number:04}", "prompt": question.text(), "images": images}
+        yield {**row, "answer": question.answer(scene)} if labelled else row

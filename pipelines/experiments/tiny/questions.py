@@ -76,12 +76,8 @@ def describe(scene: Scene) -> str:
 
 
 def _name(thing: Thing, style: str) -> str:
-    shape = _words(_SHAPE_WORDS, style)[thing.shape]
-    return f"{shape} {_colour(thing, style)}" if style == "french" else f"{_colour(thing, style)} {shape}"
-
-
-def _colour(thing: Thing, style: str) -> str:
-    return _words(_COLOUR_WORDS, style)[thing.colour]
+    shape, colour = _words(_SHAPE_WORDS, style)[thing.shape], _words(_COLOUR_WORDS, style)[thing.colour]
+    return f"{shape} {colour}" if style == "french" else f"{colour} {shape}"
 
 
 def _words(table: dict[str, Words], style: str) -> Words:

@@ -65,13 +65,7 @@ def warm_cosine(steps: int, warmup: float) -> Callable[[int], float]:
 def _optimizer(
     member: Member, schedule: Schedule
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    language = [*member.language_model.parameters(), *member.model.lm_head.parameters()]
-    known = {id(parameter) for parameter in language}
-    vision = [parameter for parameter in member.model.parameters() if id(parameter) not in known]
-    groups = [
-        {"params": language, "lr": schedule.language_rate},
-        {"params": vision, "lr": schedule.vision_rate},
-    ]
-    optimizer = torch.optim.AdamW([group for group in groups if group["params"]], betas=(0.9, 0.98), weight_decay=0.01)
-    factor = warm_cosine(schedule.steps, schedule.warmup)
-    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    parts = zip(member.parameters(), (schedule.language_rate, schedule.vision_rate), strict=True)
+    groups = [{"params": weights, "lr": rate} for weights, rate in parts if weights]
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.01)
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, warm_cosine(schedule.steps, schedule.warmup))

@@ -17,8 +17,7 @@ def align_tower(
     member: Member, gallery: Gallery, steps: int, rate: float, rng: random.Random, report: Report, batch: int = 64
 ) -> None:
     """Train the vision tower and the projector alone, in place."""
-    language = {id(weight) for weight in [*member.language_model.parameters(), *member.model.lm_head.parameters()]}
-    tower = [weight for weight in member.model.parameters() if id(weight) not in language]
+    _, tower = member.parameters()
     optimizer = torch.optim.AdamW(tower, lr=rate, weight_decay=0.01)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, warm_cosine(steps, 0.05))
     words = [_embeddings(member, COLOURS), _embeddings(member, SHAPES)]

@@ -15,6 +15,7 @@ from adamms.checkpoint import open_checkpoint
 from adamms.engines.engine import Answer, EngineSpec
 from adamms.engines.transformers_engine import TransformersEngine
 from adamms.engines.vllm.engine import VllmEngine
+from adamms.mapping import PlannedPair
 from adamms.merging.recipe import Recipe
 from adamms.merging.to_disk import merge_to_disk
 from adamms.prompts.prompt import Prompt
@@ -65,7 +66,7 @@ def qwen(tiny: Tiny) -> VllmEngine:
 def fresh_answers(spec: EngineSpec, alpha: float, folder: Path, prompts: Sequence[Prompt]) -> list[Answer]:
     """What a new engine answers that loaded the exported checkpoint, and never moves."""
     base, donor = open_checkpoint(spec.plan.base.location), open_checkpoint(spec.plan.donor.location)
-    merge_to_disk(spec.plan, base, donor, Recipe(alpha=alpha), folder)
+    merge_to_disk(PlannedPair(spec.plan, base, donor), Recipe(alpha=alpha), folder)
     digest = open_checkpoint(str(folder)).digest
     exported = dataclasses.replace(spec.plan.base, location=str(folder), digest=digest)
     return start(dataclasses.replace(spec, plan=dataclasses.replace(spec.plan, base=exported))).generate(prompts)

@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adamms.errors import UserError
-from adamms.selecting.criteria import Criterion, criterion, criterion_names, get_criterion, register
-from adamms.selecting.criteria.changes import meanings_differ
+from adamms.selecting.criteria import Criterion, criterion, get_criterion, register
+from adamms.selecting.criteria.changes import edits, meanings_differ
 from adamms.selecting.criteria.criterion import Floats
-from adamms.selecting.criteria.edit import edits
 from adamms.selecting.criteria.embedding import criterion_of
 from adamms.selecting.degeneracy import Limits
 from adamms.selecting.selection import select
@@ -74,13 +73,13 @@ def test_what_takes_no_argument_or_is_gone_is_unknown(name: str) -> None:
 
 
 def test_anybody_can_add_a_criterion(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(criterion, "_REGISTRY", dict(criterion._REGISTRY))
+    monkeypatch.setattr(criterion, "CRITERIA", dict(criterion.CRITERIA))
 
     def lengths_differ(left: Sequence[str], right: Sequence[str]) -> Floats:
         return np.array([abs(len(a) - len(b)) / max(len(a), len(b), 1) for a, b in zip(left, right, strict=True)])
 
     register(Criterion("length", lengths_differ, combine="sum"))
-    assert "length" in criterion_names()
+    assert "length" in criterion.CRITERIA
     assert get_criterion("length").difference(["ab"], ["a"]).tolist() == [0.5]
     with pytest.raises(ValueError, match="length"):
         register(Criterion("length", lengths_differ, combine="sum"))

@@ -9,7 +9,6 @@ from pipelines.experiments.tiny.drawing import draw_picture
 from pipelines.experiments.tiny.examples import Gallery, Reader, pictured_message
 from pipelines.experiments.tiny.models import VOCABULARY, new_ancestor, new_base, new_donor
 from pipelines.experiments.tiny.questions import describe, draw_question
-from pipelines.experiments.tiny.saving import save_member
 from pipelines.experiments.tiny.tokens import BASE_ONLY, DONOR_ONLY, SHARED, train_tokenizer
 from pipelines.experiments.tiny.training import Schedule, answer_loss, train
 from pipelines.experiments.tiny.vision import align_tower
@@ -94,7 +93,7 @@ def test_a_few_steps_lower_the_loss_and_the_folder_loads(family, name, tmp_path)
     assert losses[-1] < losses[0]
     assert answer_loss(member, batch).item() < before
 
-    save_member(member, tmp_path)
+    member.save(tmp_path)
     loaded = AutoModelForImageTextToText.from_pretrained(tmp_path, dtype="auto")
     assert loaded.dtype == torch.bfloat16
     assert type(AutoProcessor.from_pretrained(tmp_path)) is type(member.processor)

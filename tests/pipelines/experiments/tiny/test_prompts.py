@@ -3,7 +3,7 @@
 import json
 
 from adamms.demo import DEFAULT_TASK
-from pipelines.experiments.tiny.prompts import TASKS, write_labelled, write_prompts
+from pipelines.experiments.tiny.prompts import TASKS, write_prompts
 
 
 def read(folder):
@@ -25,14 +25,14 @@ def test_prompt_files_hold_ids_prompts_and_pictures_and_nothing_else(tmp_path):
 def test_the_same_seed_writes_the_same_files(tmp_path):
     for folder in ("one", "two"):
         write_prompts(tmp_path / folder, seed=3, lines=4)
-        write_labelled(tmp_path / folder / "labelled", seed=3, lines=4)
+        write_prompts(tmp_path / folder / "labelled", seed=3, lines=4, labelled=True)
     assert read(tmp_path / "one") == read(tmp_path / "two")
     assert read(tmp_path / "one" / "labelled") == read(tmp_path / "two" / "labelled")
 
 
 def test_labelled_lines_have_answers_and_share_no_picture_with_the_prompts(tmp_path):
     write_prompts(tmp_path / "prompts", seed=3, lines=20)
-    write_labelled(tmp_path / "labelled", seed=3, lines=20)
+    write_prompts(tmp_path / "labelled", seed=3, lines=20, labelled=True)
     unlabelled, labelled = read(tmp_path / "prompts"), read(tmp_path / "labelled")
     assert all(record["answer"].strip() for records in labelled.values() for record in records)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,14 +12,13 @@ import torch
 from safetensors.torch import save_file
 
 from adamms.checkpoint import open_checkpoint
-from adamms.checkpoint.stage import stage
 from adamms.errors import UserError
+from adamms.mapping import ModelIdentity
+from adamms.mapping.stage import stage
 
 
-@dataclass(frozen=True)
-class Model:
-    location: str
-    digest: str
+def model(location: str, digest: str) -> ModelIdentity:
+    return ModelIdentity(location, "", "", digest)
 
 
 def checkpoint(folder: Path, value: float = 1.0) -> Path:
@@ -32,17 +30,17 @@ def checkpoint(folder: Path, value: float = 1.0) -> Path:
 
 def test_the_model_of_the_plan_is_opened_and_another_one_refused(tmp_path: Path) -> None:
     folder = checkpoint(tmp_path / "model")
-    model = Model(str(folder), open_checkpoint(str(folder)).digest)
-    assert stage(model).folder == folder
+    planned = model(str(folder), open_checkpoint(str(folder)).digest)
+    assert stage(planned).folder == folder
     (folder / "model.safetensors").unlink()
     save_file({"a": torch.zeros(4, 3)}, folder / "model.safetensors")
     with pytest.raises(UserError, match="not the checkpoint that the plan was made from"):
-        stage(model)
+        stage(planned)
 
 
 def test_a_model_that_cannot_be_had_names_the_machine(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"no such folder.*seen from {socket.gethostname()}"):
-        stage(Model(str(tmp_path / "nowhere"), ""))
+        stage(model(str(tmp_path / "nowhere"), ""))
 
 
 FETCH = """
@@ -59,7 +57,7 @@ class Slow(LocalFileSystem):
         return super().get_file(rpath, lpath, **options)
 
 fsspec.register_implementation("slow", Slow)
-from adamms.checkpoint import Checkpoint
+from adamms.checkpoint import open_checkpoint
 print(open_checkpoint("slow://" + sys.argv[1]).digest)
 """
 

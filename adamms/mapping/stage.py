@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 import socket
-from typing import Protocol
 
-from adamms.checkpoint.checkpoint import Checkpoint
-from adamms.checkpoint.opening import open_checkpoint
+from adamms.checkpoint import Checkpoint, open_checkpoint
 from adamms.errors import UserError
+from adamms.mapping.plan import ModelIdentity
 
 
-class Identified(Protocol):
-    """A model of a plan (`ModelIdentity`)."""
-
-    @property
-    def location(self) -> str:
-        """Folder, Hub id with optional revision, or URL."""
-        ...
-
-    @property
-    def digest(self) -> str:
-        """The digest of the checkpoint that the plan was made from."""
-        ...
-
-
-def stage(model: Identified) -> Checkpoint:
+def stage(model: ModelIdentity) -> Checkpoint:
     """Opens a model on this machine; its files are fetched first unless they are here or on a shared disk.
 
     Raises:

@@ -11,7 +11,7 @@ from adamms.judging.judgement import Judgement, judge
 from adamms.prompts.prompt import Prompt
 from adamms.reporting.tables import methods_by_tasks, methods_markdown
 from pipelines.experiments.cases import Case
-from pipelines.experiments.regret import regrets_markdown, regrets_of, selection_of
+from pipelines.experiments.criteria import regrets_markdown, regrets_of, selection_of
 from tests.support.simulated import drifting
 
 ALPHAS = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
