@@ -81,7 +81,7 @@ class _Contents:
         self._coefficient = self._params.get("coefficient", "alpha")
         self._selection: dict[str, Any] | None = run.read(run.selection)
         self._records = run.read_candidates()
-        self._scores = {format_value(float(value)): found for value, found in (run.read(run.scores) or {}).items()}
+        self._scores: dict[str, dict[str, float]] = run.read(run.scores) or {}
         self._judged = read_judgements(run)
         self._prompts: dict[str, Any] = run.read(run.prompts) or {}
         self._datasets = [_dataset(task, **found) for task, found in self._prompts.items()]
@@ -140,33 +140,27 @@ class _Contents:
         return {name: value for name, value in self._params.items() if ended or value != "auto"}
 
     def _tags(self) -> dict[str, str]:
-        selection = self._selection
-        if selection is None:
+        if self._selection is None:
             return {"mlflow.note.content": f"{self._name}: under way"}
-        tags = {"verdict": selection["verdict"], "mlflow.note.content": self._note(selection)}
-        if selection["alpha"] is not None:
-            tags["chosen_alpha"] = format_value(selection["alpha"])
-        return tags
-
-    def _note(self, selection: Mapping[str, Any]) -> str:
-        value = selection["alpha"]
-        chosen = f"**{self._coefficient} {format_value(value)}** was" if value is not None else "nothing was"
-        warnings = "".join(f"\n- {warning}" for warning in selection["warnings"])
+        value, verdict = self._selection["alpha"], self._selection["verdict"]
+        chosen = "nothing" if value is None else f"**{self._coefficient} {format_value(value)}**"
+        warnings = "".join(f"\n- {warning}" for warning in self._selection["warnings"])
         story = "The whole story: `report.html` among the artifacts."
-        return f"{self._name}: {chosen} chosen. {selection['verdict']}.{warnings}\n\n{story}"
+        note = f"{self._name}: {chosen} was chosen. {verdict}.{warnings}\n\n{story}"
+        tags = {"verdict": verdict, "mlflow.note.content": note}
+        return tags if value is None else tags | {"chosen_alpha": format_value(value)}
 
     def _candidate_tags(self, value: str, record: Mapping[str, Any]) -> dict[str, str]:
         tags = {"chosen": "false"}
         if self._selection is not None:
-            if self._selection["alpha"] is not None and format_value(self._selection["alpha"]) == value:
+            if self._selection["alpha"] == float(value):
                 tags["chosen"] = "true"
-            if value in self._selection.get("excluded", {}):
+            if value in self._selection["excluded"]:
                 tags["excluded"] = self._selection["excluded"][value]
         if record:
             tags["status"] = "failed" if record["error"] else "finished"
-            tags |= {"error": record["error"]} if record["error"] else {}
-            tags |= {"weights_digest": record["digest"]} if record["digest"] else {}
-        return tags
+            tags |= {"error": record["error"] or "", "weights_digest": record["digest"]}
+        return {name: text for name, text in tags.items() if text}
 
     def _metrics(self) -> Iterator[Item]:
         """Of the search: the choice, the costs, the accuracy of the choice; of a sweep, how far it is."""

@@ -11,7 +11,6 @@ import fcntl
 import hashlib
 import json
 import logging
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
@@ -70,7 +69,9 @@ class Delivery:
                     delivered.clear()  # a new database behind the same address
                 new = _new(items, delivered)
                 for (run, kind), group in groupby(new, key=lambda item: (item.run, BATCHED.get(item.kind))):
-                    for batch in _split(list(group), BATCH if kind else 1):
+                    rest, size = list(group), BATCH if kind else 1
+                    while rest:
+                        batch, rest = rest[:size], rest[size:]
                         taken += self._send(run, batch)
                         delivered |= {item.key: item.digest for item in batch}
                     write_json(self._memory, delivered)
@@ -95,10 +96,8 @@ class Delivery:
             with self._server.answering():
                 self._log(self._id_of(run), items)
             return len(items)
-        except Unreachable:
-            raise
         except Exception as error:
-            if isinstance(error, OSError) and error.errno in FULL:
+            if isinstance(error, Unreachable) or (isinstance(error, OSError) and error.errno in FULL):
                 raise
             if len(items) > 1:
                 return sum(self._send(run, [item]) for item in items)
@@ -119,7 +118,12 @@ class Delivery:
                 folder = str(Path(first.name).parent)
                 client.log_artifact(run_id, str(self._run.folder / first.name), None if folder == "." else folder)
             case "table":
-                self._log_table(run_id, first)
+                # as `mlflow.log_table` does, but replacing what is there: that one would append
+                assert first.table is not None
+                columns, rows = first.table()
+                client.log_text(run_id, json.dumps({"columns": columns, "data": rows}), first.name)
+                listed = json.dumps([{"path": first.name, "type": "table"}])
+                client.set_tag(run_id, "mlflow.loggedArtifacts", listed)
             case "model":
                 register(self._server, self._key, run_id, first.name, **first.value)
             case "status":
@@ -136,17 +140,6 @@ class Delivery:
                     tags=[RunTag(item.name, item.value[:LONGEST_TAG]) for item in of["tag"]],
                 )
 
-    def _log_table(self, run_id: str, item: Item) -> None:
-        """As `mlflow.log_table` does, but replacing what is there: that one would append."""
-        assert item.table is not None
-        columns, rows = item.table()
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder, item.name)
-            file.write_text(json.dumps({"columns": columns, "data": rows}), encoding="utf-8")
-            self._server.client.log_artifact(run_id, str(file))
-        listed = json.dumps([{"path": item.name, "type": "table"}])
-        self._server.client.set_tag(run_id, "mlflow.loggedArtifacts", listed)
-
     @property
     def _key(self) -> str:
         key: str = self._run.read(self._run.about)["key"]
@@ -155,7 +148,7 @@ class Delivery:
     def _find_runs(self) -> None:
         """The runs that MLflow has of this folder, by candidate's value; the run itself has none."""
         of_search = f"tags.`{SEARCH_TAG}` = '{self._key}'"
-        found = self._server.client.search_runs([self._server.experiment()], of_search, max_results=10_000)
+        found = self._server.client.search_runs([self._server.experiment], of_search, max_results=10_000)
         self._runs = {
             run.data.tags["alpha"] if run.data.tags[KIND_TAG] == "candidate" else "": run.info.run_id for run in found
         }
@@ -167,14 +160,10 @@ class Delivery:
         if run not in self._runs:
             tags = {"mlflow.parentRunId": self._runs[""], SEARCH_TAG: self._key, KIND_TAG: "candidate", "alpha": run}
             record = self._run.read(self._run.candidates / f"{run}.json")
-            begun = (
-                int(record["ended"] - 1000 * (record["move_seconds"] + record["generate_seconds"])) if record else None
-            )
+            took = record["move_seconds"] + record["generate_seconds"] if record else 0
+            begun = int(record["ended"] - 1000 * took) if record else None
             coefficient = self._run.read(self._run.about)["params"].get("coefficient", "alpha")
-            made = self._server.client.create_run(
-                self._server.experiment(), start_time=begun, tags=tags, run_name=f"{coefficient} {run}"
-            )
-            self._runs[run] = str(made.info.run_id)
+            self._runs[run] = self._make(f"{coefficient} {run}", begun, tags)
         return self._runs[run]
 
     def _create(self, run: RunFolder) -> str:
@@ -185,17 +174,14 @@ class Delivery:
         if sweep is not None and sweep.about.is_file():
             with _locked(sweep):  # whichever of its searches comes first makes it
                 known = f"tags.`{SEARCH_TAG}` = '{sweep.read(sweep.about)['key']}'"
-                found = self._server.client.search_runs([self._server.experiment()], known, max_results=1)
+                found = self._server.client.search_runs([self._server.experiment], known, max_results=1)
                 tags["mlflow.parentRunId"] = str(found[0].info.run_id) if found else self._create(sweep)
-        made = self._server.client.create_run(
-            self._server.experiment(), start_time=status.get("started"), tags=tags, run_name=about["name"]
-        )
+        return self._make(about["name"], status.get("started"), tags)
+
+    def _make(self, name: str, begun: int | None, tags: Mapping[str, str]) -> str:
+        """The id of a new run."""
+        made = self._server.client.create_run(self._server.experiment, begun, tags, name)
         return str(made.info.run_id)
-
-
-def deliver(run: RunFolder, server: Server) -> int:
-    """Brings everything that a run folder holds to a server (`Delivery.deliver`)."""
-    return Delivery(run, server).deliver()
 
 
 @contextmanager
@@ -214,7 +200,3 @@ def _new(items: Sequence[Item], delivered: Mapping[str, str]) -> list[Item]:
         for item in items
         if (item.key not in delivered if item.kind == "param" else delivered.get(item.key) != item.digest)
     ]
-
-
-def _split(items: list[Item], size: int) -> Iterator[list[Item]]:
-    return (items[start : start + size] for start in range(0, len(items), size))

@@ -14,7 +14,7 @@ from adamms.errors import FULL, UserError
 from adamms.runs.run_folder import KILLED, RUNNING, RunFolder
 from adamms.support.addresses import without_password
 from adamms.tracking.contents import TARGET
-from adamms.tracking.delivery import Delivery, deliver
+from adamms.tracking.delivery import Delivery
 from adamms.tracking.server import Server, Unreachable
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def deliver_run(run_dir: Path, uri: str | None = None, experiment: str | None = 
         shown = without_password(server.uri)
         try:
             server.check()
-            taken += deliver(run, server)
+            taken += Delivery(run, server).deliver()
         except Unreachable as error:
             raise UserError(f"tracking.uri={shown}: no answer ({error}); run this again when it does") from None
     return taken, shown

@@ -33,11 +33,10 @@ def register(server: Server, search: str, run: str, name: str, checkpoint: str, 
         version = same[0].version
     else:
         mlflow.set_tracking_uri(server.uri)  # MLflow's own look-up of the source knows no other way
-        experiment = server.experiment()
-        made = client.search_logged_models([experiment], f"tags.`adamms.search` = '{search}'")
+        made = client.search_logged_models([server.experiment], f"tags.`adamms.search` = '{search}'")
         model = next((m for m in made if tags.items() <= m.tags.items() and m.status == "READY"), None)
         model = model or mlflow.create_external_model(
-            name=name, source_run_id=run, params=dict(params), tags=tags, experiment_id=experiment
+            name=name, source_run_id=run, params=dict(params), tags=tags, experiment_id=server.experiment
         )
         source = f"models:/{model.model_id}"
         version = client.create_model_version(

@@ -12,8 +12,15 @@ from typing import Any
 from adamms.errors import UserError
 from adamms.support.addresses import without_password
 
-# MLflow's own client would try for minutes; what cannot be delivered stays in the run folder: one short try will do.
-PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "15"}
+ENVIRONMENT = {
+    # MLflow's client would try for minutes; what cannot be delivered stays in the run folder: one short try will do.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+}
+"""How MLflow's client works here, unless the user has said otherwise."""
 BUSY = 429
 
 
@@ -29,13 +36,9 @@ class Server:
     """
 
     def __init__(self, uri: str, experiment: str) -> None:
-        for name, value in PATIENCE.items():
+        for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
         self.uri, self._experiment_name = uri, experiment
-        self._experiment: str | None = None
 
     @property
     def name(self) -> str:
@@ -48,14 +51,26 @@ class Server:
 
         return mlflow.MlflowClient(tracking_uri=self.uri)
 
+    @cached_property
     def experiment(self) -> str:
         """The id of the experiment, made where it is missing."""
-        if self._experiment is None:
-            self._experiment = self._find() or self._create()
-        return self._experiment
+        from mlflow.exceptions import MlflowException
 
-    def check(self) -> None:
-        """Makes sure that the experiment is there.
+        name, artifacts = self._experiment_name, None  # where a server keeps artifacts it decides for itself
+        if self.uri.startswith("sqlite:///"):  # beside a local database, whatever the working directory is
+            artifacts = str(Path(self.uri.removeprefix("sqlite:///")).resolve().parent / "mlartifacts")
+        found = self.client.get_experiment_by_name(name)
+        if found is None:
+            try:
+                return str(self.client.create_experiment(name, artifact_location=artifacts))
+            except MlflowException:
+                found = self.client.get_experiment_by_name(name)  # somebody else may have made it meanwhile
+                if found is None:
+                    raise
+        return str(found.experiment_id)
+
+    def check(self) -> str:
+        """The id of the experiment, or what is wrong with this server.
 
         Raises:
             UserError: what the user can mend: an unknown scheme, no such folder, no permission.
@@ -63,13 +78,14 @@ class Server:
         """
         try:
             with self.answering():
-                self.experiment()
-        except Unreachable as error:
-            if self._is_file:
-                raise self._unusable(error) from None
-            raise
+                return self.experiment
         except Exception as error:
-            raise self._unusable(error) from None
+            if isinstance(error, Unreachable) and not self.uri.startswith("sqlite:"):
+                raise
+            raise UserError(
+                f"tracking.uri={without_password(self.uri)}: MLflow cannot be used there ({_first_line(error)}); "
+                "mend it, or go without with tracking.enabled=false"
+            ) from None
 
     @contextmanager
     def answering(self) -> Iterator[None]:
@@ -93,37 +109,6 @@ class Server:
             status = int(error.get_http_status_code())
             return status >= 500 or status in (401, 403, BUSY)
         return isinstance(error, (RequestException, ConnectionError, DBAPIError, TimeoutError))
-
-    @property
-    def _is_file(self) -> bool:
-        return self.uri.startswith("sqlite:")
-
-    def _find(self) -> str | None:
-        found = self.client.get_experiment_by_name(self._experiment_name)
-        return None if found is None else str(found.experiment_id)
-
-    def _create(self) -> str:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return str(self.client.create_experiment(self._experiment_name, artifact_location=self._artifacts()))
-        except MlflowException as error:
-            made_meanwhile = self._find() if error.error_code == "RESOURCE_ALREADY_EXISTS" else None
-            if made_meanwhile is None:
-                raise
-            return made_meanwhile
-
-    def _artifacts(self) -> str | None:
-        """Beside a local database, whatever the working directory is; a server decides for itself."""
-        if not self.uri.startswith("sqlite:///"):
-            return None
-        return str(Path(self.uri.removeprefix("sqlite:///")).resolve().parent / "mlartifacts")
-
-    def _unusable(self, error: BaseException) -> UserError:
-        return UserError(
-            f"tracking.uri={without_password(self.uri)}: MLflow cannot be used there ({_first_line(error)}); "
-            "mend it, or go without with tracking.enabled=false"
-        )
 
 
 def _first_line(error: BaseException) -> str:

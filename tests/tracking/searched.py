@@ -10,6 +10,8 @@ from adamms.prompts.prompt import Prompt
 from adamms.runs.run_folder import FINISHED, RUNNING, RunFolder
 from adamms.selecting.selection import select
 from adamms.tracking.config import TrackingConfig
+from adamms.tracking.delivery import Delivery
+from adamms.tracking.server import Server
 from tests.support.searches import write_candidate, write_choice
 
 PARAMS = {"base": "models/base", "donor": "models/donor", "method": "linear"}
@@ -40,6 +42,11 @@ def write_search(folder: Path, key: str = "key-1", parent: RunFolder | None = No
     run.write(run.plan, {})
     run.set_status(FINISHED)
     return run
+
+
+def deliver(run: RunFolder, server: Server) -> int:
+    """As a search does that is run again: nothing is remembered but in the folder."""
+    return Delivery(run, server).deliver()
 
 
 def runs_of(config: TrackingConfig, query: str = "") -> list[Any]:

@@ -17,10 +17,10 @@ from adamms.runs.run_folder import FINISHED, RUNNING, RunFolder
 from adamms.selecting.selection import select
 from adamms.tracking.config import TrackingConfig
 from adamms.tracking.contents import Item
-from adamms.tracking.delivery import Delivery, deliver
+from adamms.tracking.delivery import Delivery
 from adamms.tracking.server import Server, Unreachable
 from tests.support.searches import write_candidate, write_choice
-from tests.tracking.searched import RESPONSES, described, runs_of, write_search
+from tests.tracking.searched import RESPONSES, deliver, described, runs_of, write_search
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def test_a_full_disk_is_no_refusal(tmp_path: Path, server: Server, monkeypatch: 
         with pytest.raises(OSError, match="No space left"):
             deliver(run, server)
     deliver(run, server)
-    (winner,) = server.client.search_runs([server.experiment()], "tags.chosen = 'true'")
+    (winner,) = server.client.search_runs([server.experiment], "tags.chosen = 'true'")
     assert [file.path for file in server.client.list_artifacts(winner.info.run_id)] == ["responses.json"]
 
 
