@@ -84,15 +84,10 @@ def to_json(searches: Sequence[RankedSearch]) -> list[dict[str, Any]]:
 
 def to_table(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[Any]]]:
     """Columns and rows of what `sweep.json` holds, in the same order; what a cell cannot hold is written as text."""
-    found = [
-        {
-            "place": None if row["divergence"] is None else place,
-            **row,
-            "tasks": _tasks(row["tasks"]),
-            "warnings": "; ".join(row["warnings"]),
-        }
-        for place, row in enumerate(rows, 1)
-    ]
+    found = []
+    for place, row in enumerate(rows, 1):
+        texts = {"tasks": _tasks(row["tasks"]), "warnings": "; ".join(row["warnings"])}
+        found.append({"place": None if row["divergence"] is None else place, **row, **texts})
     return list(found[0]) if found else [], [list(row.values()) for row in found]
 
 

@@ -61,6 +61,7 @@ class Story:
         """What a search has left in its run folder."""
         selection = run.read(run.selection)
         command, settings = run.read_settings()
+        chose = any(one["alpha"] is not None for one in (selection, *selection.get("tasks", {}).values()))
         tokens, responses = Counter[float](), Responses()
         for value in by_value(selection["scores"]):
             for prompt in prompts:
@@ -78,7 +79,7 @@ class Story:
             peaks=read_costs(run.costs, "peaks"),
             tokens=tokens,
             judgements=read_judgements(run),
-            merged=str(run.merged.resolve()) if run.merged.is_dir() and chose(selection) else "",
+            merged=str(run.merged.resolve()) if chose and run.merged.is_dir() else "",
         )
 
     @property
@@ -126,7 +127,7 @@ class Story:
     @cached_property
     def intervals(self) -> dict[float, tuple[float, float]]:
         """Value -> the 95 % interval of its score when prompts are resampled."""
-        return {value: (low, high) for value, (low, high) in by_value(self.selection["intervals"]).items()}
+        return by_value(self.selection["intervals"])
 
     @cached_property
     def degenerate(self) -> dict[float, str]:
@@ -166,11 +167,6 @@ def noise_floor(selection: Mapping[str, Any]) -> float | None:
     if not noise or not noise["asked"] or not get_criterion(selection["metric"]).by_neighbours:
         return None
     return float(selection["prompts"]["used"] * noise["differing"] / noise["asked"])
-
-
-def chose(selection: Mapping[str, Any]) -> bool:
-    """Whether a search chose anything: for all prompts, or for one of its tasks."""
-    return any(one["alpha"] is not None for one in (selection, *selection.get("tasks", {}).values()))
 
 
 def by_value(table: Mapping[str, Any]) -> dict[float, Any]:

@@ -23,5 +23,4 @@ class TrackingConfig:
 
     def address(self, folder: Path) -> str:
         """Where the run in a folder is delivered to."""
-        named = self.uri or os.environ.get("MLFLOW_TRACKING_URI")
-        return named or f"sqlite:///{folder.resolve() / 'mlflow.db'}"
+        return self.uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.resolve() / 'mlflow.db'}"

@@ -16,7 +16,7 @@ from typing import Any
 
 from adamms.merging.companions import RECORD
 from adamms.reporting.ranking import FAILED, to_table
-from adamms.reporting.story import by_value, noise_floor, read_judgements
+from adamms.reporting.story import noise_floor, read_judgements
 from adamms.runs.run_folder import FINISHED, RUNNING, RunFolder
 from adamms.runs.store import ResponseStore
 from adamms.runs.values import format_value
@@ -79,7 +79,7 @@ class _Contents:
         self._run, self._name = run, about["name"]
         self._params: dict[str, str] = about["params"]
         self._coefficient = self._params.get("coefficient", "alpha")
-        self._selection: dict[str, Any] | None = run.read(run.selection)
+        self._selection: dict[str, Any] = run.read(run.selection) or {}
         self._records = run.read_candidates()
         self._scores: dict[str, dict[str, float]] = run.read(run.scores) or {}
         self._judged = read_judgements(run)
@@ -90,9 +90,9 @@ class _Contents:
     @property
     def values(self) -> list[str]:
         """Of all candidates that anything is known of, ascending."""
-        judged = {format_value(value) for one in self._judged.values() for value in by_value(one["accuracy"])}
-        selected = self._selection["scores"] if self._selection else ()
-        return sorted({*self._records, *self._scores, *selected, *judged}, key=float)
+        judged = (one["accuracy"] for one in self._judged.values())
+        tables = self._records, self._scores, self._selection.get("scores", {}), *judged
+        return sorted(set(chain.from_iterable(tables)), key=float)
 
     def of_run(self) -> Iterator[Item]:
         """Items of the search or sweep itself, without its status."""
@@ -121,7 +121,7 @@ class _Contents:
             counted = {"prompts": record["answers"], "tokens": record["tokens"], **times, **record["measured"]}
             yield from _measured(value, counted, time)
         yield from _measured(value, self._scores.get(value, {}), _modified(self._run.scores))
-        yield from _measured(value, self._accuracy(float(value)), _modified(self._run.evaluation))
+        yield from _measured(value, self._accuracy(value), _modified(self._run.evaluation))
         yield from (Item(value, "dataset", data["name"], data) for data in self._datasets)
         if record.get("answers"):
             yield Item(value, "table", "responses.json", record, table=lambda: self._responses(float(value)))
@@ -140,7 +140,7 @@ class _Contents:
         return {name: value for name, value in self._params.items() if ended or value != "auto"}
 
     def _tags(self) -> dict[str, str]:
-        if self._selection is None:
+        if not self._selection:
             return {"mlflow.note.content": f"{self._name}: under way"}
         value, verdict = self._selection["alpha"], self._selection["verdict"]
         chosen = "nothing" if value is None else f"**{self._coefficient} {format_value(value)}**"
@@ -152,7 +152,7 @@ class _Contents:
 
     def _candidate_tags(self, value: str, record: Mapping[str, Any]) -> dict[str, str]:
         tags = {"chosen": "false"}
-        if self._selection is not None:
+        if self._selection:
             if self._selection["alpha"] == float(value):
                 tags["chosen"] = "true"
             if value in self._selection["excluded"]:
@@ -164,9 +164,9 @@ class _Contents:
 
     def _metrics(self) -> Iterator[Item]:
         """Of the search: the choice, the costs, the accuracy of the choice; of a sweep, how far it is."""
-        run, selection = self._run, self._selection
-        if selection is not None:
-            yield from _measured("", _of_selection(selection), _modified(run.selection))
+        run = self._run
+        if self._selection:
+            yield from _measured("", _of_selection(self._selection), _modified(run.selection))
         costs = run.read(run.costs) or {}
         seconds = {f"seconds_{phase.replace(' ', '_')}": value for phase, value in costs.get("seconds", {}).items()}
         yield from _measured("", seconds | costs.get("peaks", {}), _modified(run.costs))
@@ -181,18 +181,17 @@ class _Contents:
             counts = {"searches_done": len(self._rows), "failed": len(failed)}
             yield from _measured("", counts, _modified(run.sweep))
 
-    def _accuracy(self, value: float) -> dict[str, float]:
+    def _accuracy(self, value: str) -> dict[str, float]:
         """`accuracy`, the mean of all tasks, and of named tasks `task/accuracy`."""
-        found = {task: by_value(one["accuracy"]).get(value) for task, one in self._judged.items()}
+        found = {task: one["accuracy"].get(value) for task, one in self._judged.items()}
         known = {task: accuracy for task, accuracy in found.items() if accuracy is not None}
         means = {"accuracy": mean(known.values())} if known and len(known) == len(found) else {}
         return means | {f"{task}/accuracy": accuracy for task, accuracy in known.items() if task}
 
     def _winners(self) -> Iterator[Item]:
         """A registered model for each checkpoint that this search has chosen and written."""
-        selection = self._selection or {}
         named = (self._run.read(self._run.tracking / TARGET) or {}).get("model") or self._name
-        for task, one in {"": selection, **selection.get("tasks", {})}.items():
+        for task, one in {"": self._selection, **self._selection.get("tasks", {})}.items():
             folder, value = self._run.merged / task, one.get("alpha")
             record = self._run.read(folder / RECORD)
             if record is None or value is None or record["recipe"].get(self._coefficient) != value:

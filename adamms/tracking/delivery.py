@@ -84,8 +84,8 @@ class Delivery:
     @property
     def _memory(self) -> Path:
         """The file of what was delivered of this search to this server."""
-        name = hashlib.sha256(f"{self._server.name} {self._key}".encode()).hexdigest()[:12]
-        return self._run.tracking / f"delivered-{name}.json"
+        place = f"{without_password(self._server.uri)} {self._server.name} {self._key}"
+        return self._run.tracking / f"delivered-{hashlib.sha256(place.encode()).hexdigest()[:12]}.json"
 
     def _delivered(self) -> dict[str, str]:
         return self._run.read(self._memory) or {}

@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -48,10 +49,8 @@ class Tracking:
         if not self._config.enabled:
             return self
         self._server = Server(self._address, self._config.experiment)
-        try:
+        with suppress(Unreachable):  # the thread says so
             self._server.check()
-        except Unreachable as error:
-            logger.warning("tracking.uri=%s does not answer (%s); the run goes on", self._uri, error)
         _write_target(self._run, self._config, self._address)
         self._delivery = Delivery(self._run, self._server)
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
@@ -83,14 +82,9 @@ class Tracking:
         self._thread.join()
         if self._monitor is not None:
             self._monitor.finish()
-        waiting = self._delivery.waiting()
-        if waiting:
-            logger.warning(
-                "%d records could not be delivered to %s; deliver them with: adamms track %s",
-                waiting,
-                self._uri,
-                self._run.folder,
-            )
+        if waiting := self._delivery.waiting():
+            text = "%d records could not be delivered to %s; deliver them with: adamms track %s"
+            logger.warning(text, waiting, self._uri, self._run.folder)
 
     def _work(self) -> None:
         wait, told = FIRST_WAIT, False

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from adamms.tracking.server import Server
 
-CHAMPION = "champion"
-
 
 def register(server: Server, search: str, run: str, name: str, checkpoint: str, params: Mapping[str, str]) -> None:
     """Makes `checkpoint` the champion of the registered model `name`; a version that stands there is used again.
@@ -42,4 +40,4 @@ def register(server: Server, search: str, run: str, name: str, checkpoint: str, 
         version = client.create_model_version(
             name, source, run_id=run, tags=tags, model_id=model.model_id, description=f"Checkpoint: {checkpoint}"
         ).version
-    client.set_registered_model_alias(name, CHAMPION, version)
+    client.set_registered_model_alias(name, "champion", version)

@@ -29,7 +29,7 @@ class Unreachable(Exception):
 
 
 class Server:
-    """Where runs go: an MLflow tracking URI, and one experiment there.
+    """Where runs go: an MLflow tracking URI, and the name of one experiment there.
 
     Raises:
         UserError: a URI that MLflow does not know.
@@ -38,12 +38,7 @@ class Server:
     def __init__(self, uri: str, experiment: str) -> None:
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        self.uri, self._experiment_name = uri, experiment
-
-    @property
-    def name(self) -> str:
-        """Identifies the place that runs are delivered to; no password is part of it."""
-        return f"{without_password(self.uri)} {self._experiment_name}"
+        self.uri, self.name = uri, experiment
 
     @cached_property
     def client(self) -> Any:
@@ -56,17 +51,17 @@ class Server:
         """The id of the experiment, made where it is missing."""
         from mlflow.exceptions import MlflowException
 
-        name, artifacts = self._experiment_name, None  # where a server keeps artifacts it decides for itself
+        artifacts = None  # where a server keeps artifacts it decides for itself
         if self.uri.startswith("sqlite:///"):  # beside a local database, whatever the working directory is
             artifacts = str(Path(self.uri.removeprefix("sqlite:///")).resolve().parent / "mlartifacts")
-        found = self.client.get_experiment_by_name(name)
+        found = self.client.get_experiment_by_name(self.name)
         if found is None:
             try:
-                return str(self.client.create_experiment(name, artifact_location=artifacts))
-            except MlflowException:
-                found = self.client.get_experiment_by_name(name)  # somebody else may have made it meanwhile
-                if found is None:
+                return str(self.client.create_experiment(self.name, artifact_location=artifacts))
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":  # somebody else made it meanwhile
                     raise
+                found = self.client.get_experiment_by_name(self.name)
         return str(found.experiment_id)
 
     def check(self) -> str:
@@ -103,8 +98,6 @@ class Server:
         from requests import RequestException
         from sqlalchemy.exc import DBAPIError, TimeoutError
 
-        if isinstance(error, Unreachable):
-            return True
         if isinstance(error, MlflowException):
             status = int(error.get_http_status_code())
             return status >= 500 or status in (401, 403, BUSY)

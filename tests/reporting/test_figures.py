@@ -11,13 +11,13 @@ from PIL import Image
 
 from adamms.prompts.prompt import Prompt
 from adamms.reporting.figures.answers import draw_answers
+from adamms.reporting.figures.by_task import draw_heatmap
 from adamms.reporting.figures.divergence import draw_divergence
 from adamms.reporting.figures.drawing import Drawing
-from adamms.reporting.figures.heatmap import draw_heatmap
 from adamms.reporting.figures.phases import draw_phases
 from adamms.reporting.figures.ranking import draw_ranking
 from adamms.reporting.labels import spell_seconds
-from adamms.reporting.report.drawings import draw
+from adamms.reporting.report import FIGURES
 from adamms.reporting.story import Story
 from adamms.reporting.telling import TellingPrompt
 from tests.support.searches import HOSTILE, made_up_plan
@@ -132,7 +132,7 @@ def test_pairs_are_ranked_best_first() -> None:
 
 
 def test_a_figure_without_data_is_left_out() -> None:
-    assert [drawing.name for drawing in draw(story())] == ["divergence"]
+    assert [drawing.name for figure in FIGURES if (drawing := figure(story()))] == ["divergence"]
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from adamms.prompts.prompt import Prompt
+from adamms.reporting import report as reports
 from adamms.reporting.figures.drawing import Drawing, new_figure, style
-from adamms.reporting.report import Story, drawings, write_report
+from adamms.reporting.report import Story, write_report
 from adamms.reporting.telling import SAME, STABLE, UNSTABLE, telling_prompts
 from adamms.runs.costs import Costs, read_costs
 from adamms.runs.record import ResponseRecord
@@ -165,7 +166,7 @@ def test_a_figure_that_the_page_has_no_place_for_comes_last(tmp_path: Path, monk
             axis.plot(list(story.tokens), list(story.tokens.values()))
         return Drawing("tokens", "How long the answers are.", figure)
 
-    monkeypatch.setattr(drawings, "FIGURES", [*drawings.FIGURES, tokens, lambda story: None])
+    monkeypatch.setattr(reports, "FIGURES", [*reports.FIGURES, tokens, lambda story: None])
     report, *figures = write_report(made_up_story(tmp_path), RunFolder(tmp_path))
     page = report.read_text(encoding="utf-8")
     assert tmp_path / "figures" / "tokens.html" in figures

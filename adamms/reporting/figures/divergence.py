@@ -15,11 +15,9 @@ CHOSEN: dict[str, Any] = {"marker": "D", "color": VERMILION, "markersize": 10}
 
 def draw_divergence(story: Story) -> Drawing:
     """Above the divergence, where labels exist the accuracy: two panels over one axis, so that no scale misleads."""
-    what = (
-        "How much each candidate's answers differ from its neighbours'"
-        if story.by_neighbours
-        else "Each candidate as a score"
-    )
+    what = "Each candidate as a score"
+    if story.by_neighbours:
+        what = "How much each candidate's answers differ from its neighbours'"
     chosen = "nothing" if story.chosen is None else candidate_label(story.coefficient, story.chosen)
     below = " Below, accuracy where labels exist." if story.accuracy else ""
     with style():

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 FONTS = ["DejaVu Sans", "Verdana", "Segoe UI", "sans-serif"]
 STYLE: dict[str, Any] = {
     "font.family": FONTS[0],
-    "font.size": 10,
     "axes.titlesize": 11,
     "axes.titlelocation": "left",
     "axes.titleweight": "bold",
@@ -34,7 +33,6 @@ STYLE: dict[str, Any] = {
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
     "axes.titlecolor": INK,
-    "axes.grid.axis": "y",
     "grid.color": GRID,
     "grid.linewidth": 0.7,
     "text.color": INK,

@@ -19,8 +19,6 @@ def render(template: str, /, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    light = {css_variable(colour): colour for colour in DARK}
-    dark = {css_variable(colour): other for colour, other in DARK.items()}
-    environment.globals.update(light=light, dark=dark)
+    environment.globals.update(dark=DARK, css_variable=css_variable)
     environment.filters["trusted"] = Markup  # for what we drew ourselves
     return str(environment.get_template(template).render(**values))

@@ -1,11 +1,11 @@
-"""Figures and report of a search, written into its run folder."""
+"""The report of a search, one file that a person can open or mail, and its figures."""
 
 from __future__ import annotations
 
 import base64
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import groupby
 from math import prod
@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from adamms.mapping.table import count
 from adamms.prompts.images import decode_image
+from adamms.reporting.figures.answers import draw_answers
+from adamms.reporting.figures.by_task import draw_accuracy, draw_tasks
+from adamms.reporting.figures.divergence import draw_divergence
 from adamms.reporting.figures.drawing import Drawing
+from adamms.reporting.figures.phases import draw_phases
 from adamms.reporting.labels import spell_seconds
 from adamms.reporting.palette import EQUAL
-from adamms.reporting.report.drawings import draw
 from adamms.reporting.story import Story, by_value, full_mean, versions
 from adamms.reporting.tables import CHANGES, base_accuracy
 from adamms.reporting.telling import letter
@@ -31,12 +34,21 @@ if TYPE_CHECKING:
     from adamms.mapping.plan import MergePlan
     from adamms.runs.run_folder import RunFolder
 
+__all__ = ["FIGURES", "Story", "write_report"]
 LARGEST_PICTURE = 320
+FIGURES: list[Callable[[Story], Drawing | None]] = [
+    draw_divergence,
+    draw_answers,
+    draw_tasks,
+    draw_accuracy,
+    draw_phases,
+]
+"""Each gives None where its data is missing. One that the page has no place for comes last."""
 
 
 def write_report(story: Story, run: RunFolder) -> list[Path]:
     """Writes the report and its figures into the run folder; returns the files, the report first."""
-    drawings = draw(story)
+    drawings = [drawing for figure in FIGURES if (drawing := figure(story)) is not None]
     write_whole(run.report, render_report(story, drawings))
     return [run.report, *(path for drawing in drawings for path in drawing.write(run.figures))]
 
@@ -55,7 +67,6 @@ def render_report(story: Story, drawings: Sequence[Drawing]) -> str:
         share=_share(plan),
         judged=judged_rows(story),
         baselines=list(dict.fromkeys(name for one in story.judgements.values() for name in one.get("baselines", {}))),
-        facts=_facts(story),
         figures={drawing.name: {"svg": drawing.svg(), "caption": drawing.caption} for drawing in drawings},
         groups=[(why, list(group)) for why, group in groupby(story.telling, key=lambda one: one.why)],
         changes=CHANGES,
@@ -84,22 +95,6 @@ def judged_rows(story: Story) -> list[dict[str, Any]]:
         means = {name: full_mean([row.get(name) for row in rows]) for name in numbers}
         rows.append({"task": "mean", "value": "", "best": "", **means})
     return rows
-
-
-def _facts(story: Story) -> list[tuple[str, str]]:
-    """What the search cost beside time, in words."""
-    found = []
-    if story.tokens:
-        found.append(("tokens of all answers", f"{sum(story.tokens.values())}"))
-    effort = story.selection.get("effort")
-    if effort:
-        saved = f", {effort['saved']:.0%} saved" if effort["saved"] > 0 else ""
-        found.append(("answers asked for", f"{effort['answers']} of {effort['of']}{saved}"))
-    noise = story.selection.get("noise")
-    if noise:
-        found.append(("answers that differ when asked again", f"{noise['differing']} of {noise['asked']}"))
-    names = {"peak_memory_gb": "peak memory of an engine", "peak_gpu_memory_gb": "peak memory of its fullest GPU"}
-    return found + [(names.get(name, name), f"{value:.3g} GB") for name, value in story.peaks.items()]
 
 
 def _share(plan: MergePlan) -> float:

@@ -7,10 +7,33 @@ from collections.abc import Mapping
 from adamms.reporting.figures.drawing import Drawing, new_figure, style
 from adamms.reporting.labels import candidate_label, coefficient_label
 from adamms.reporting.palette import VERMILION
-from adamms.reporting.story import Story
+from adamms.reporting.story import Story, by_value
 from adamms.runs.values import format_value
 
 NAME_WIDTH = 40
+
+
+def draw_tasks(story: Story) -> Drawing | None:
+    """The divergence of each candidate for each task, where several were searched; per prompt, so that tasks of
+    different sizes can be compared."""
+    tasks = story.selection.get("tasks")
+    if not tasks:
+        return None
+    scores: dict[str, dict[float, float | None]] = {name: {} for name in tasks}
+    for name, one in tasks.items():
+        for value, score in by_value(one["scores"]).items():
+            scores[name][value] = None if score is None else score / max(one["prompts"]["used"], 1)
+    label = f"{story.metric} per prompt (smaller is better)"
+    return draw_heatmap(story, "tasks", label, scores, {name: one["alpha"] for name, one in tasks.items()})
+
+
+def draw_accuracy(story: Story) -> Drawing | None:
+    """The accuracy of each candidate for each task, where several were judged."""
+    if len(story.judgements) < 2:
+        return None
+    found = {name: by_value(one["accuracy"]) for name, one in story.judgements.items()}
+    chosen = {name: one["chosen"] for name, one in story.judgements.items()}
+    return draw_heatmap(story, "accuracy", "Accuracy on labelled prompts (% right)", found, chosen)
 
 
 def draw_heatmap(
@@ -42,9 +65,9 @@ def draw_heatmap(
         figure, axis = new_figure(2.5 + 0.85 * len(values), 1.1 + 0.42 * len(scores))
         caption = f"{label}, by task and {coefficient}; the chosen {coefficient} of each task is framed."
         drawing = Drawing(name, caption, figure)
-        for row, (task, by_value) in enumerate(scores.items()):
+        for row, (task, cells) in enumerate(scores.items()):
             for column, value in enumerate(values):
-                score = by_value.get(value)
+                score = cells.get(value)
                 if score is None:
                     axis.text(column, row, "–", ha="center", va="center")
                     continue
