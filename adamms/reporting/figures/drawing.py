@@ -40,8 +40,6 @@ STYLE: dict[str, Any] = {
     "ytick.color": INK,
     "svg.fonttype": "none",
 }
-
-
 _ONE_AT_A_TIME = threading.RLock()  # matplotlib's settings belong to the whole process
 
 
