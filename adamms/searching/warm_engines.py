@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, ExitStack
 from adamms.engines.config import EngineConfig
 from adamms.engines.engine import EngineSpec
 from adamms.engines.pool import InferencePool
+from adamms.engines.registry import needed_gpus
 from adamms.merging.config import MergeSettings
 from adamms.merging.to_disk import runs_on_ray
 from adamms.searching.budget import UNLIMITED, Budget
@@ -44,6 +45,8 @@ class WarmEngines(AbstractContextManager["WarmEngines"]):
         assert self._spec is not None, "serve comes first"
         if self._pool is None:
             if not self._key:
+                # imports the engines' classes; while Ray starts it may unpack a job's working directory anew
+                needed_gpus(self._spec.config)
                 self._tell("starting Ray")
                 self._session.enter_context(ray_session(self._ray.address))
             self._tell("starting engines")

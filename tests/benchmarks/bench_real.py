@@ -200,7 +200,8 @@ def _search(pair: Sequence[Path], prompts: Path, n: int, run_dir: Path, more: Se
         "tracking.uri": f"sqlite:///{run_dir}.db",
     }  # fmt: skip
     arguments = [f"{name}={value}".replace("'", "") for name, value in settings.items()]
-    _, seconds = _timed([sys.executable, str(ROOT / "pipelines" / "search.py"), *arguments, *more])
+    command = [sys.executable, str(ROOT / "pipelines" / "search.py"), *arguments, *more]
+    _, seconds = _timed(command, (0, 2))  # 2: random models may all repeat themselves, so that none can be chosen
     costs = json.loads((run_dir / "costs.json").read_text(encoding="utf-8"))
     lines = [line for file in (run_dir / "responses").glob("*.jsonl") for line in file.read_text("utf-8").splitlines()]
     print(f"search, {run_dir.name}: {seconds:.0f} s", file=sys.stderr, flush=True)
@@ -231,11 +232,13 @@ def _compare(naive: Mapping[str, Any], searches: Mapping[str, Mapping[str, Any]]
     return [*lines, "", f"- neighbouring candidates agree on {100 * alike:.0f} % of the answers"]
 
 
-def _timed(command: Sequence[str]) -> tuple[str, float]:
+def _timed(command: Sequence[str], expected: tuple[int, ...] = (0,)) -> tuple[str, float]:
     """What a command prints, and its seconds. What it says on the way goes through."""
     started = time.perf_counter()
-    output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT).stdout
-    return output, time.perf_counter() - started
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, cwd=ROOT)
+    if done.returncode not in expected:
+        raise RuntimeError(f"{' '.join(command)}: exit status {done.returncode}")
+    return done.stdout, time.perf_counter() - started
 
 
 def _adamms() -> str:
