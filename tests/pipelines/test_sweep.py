@@ -153,7 +153,7 @@ def test_a_search_that_its_budget_stops_has_the_best_choice_so_far_and_goes_on_l
     tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stored() -> list[str]:
-        files = (tmp_path / "run" / "responses").glob("*")
+        files = (tmp_path / "run" / "responses").glob("*.jsonl")
         return [line for file in files for line in file.read_text().splitlines()]
 
     def by_answers(config: BudgetConfig) -> Budget:
