@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from adamms.engines.kinds import check_kind
+from adamms.engines.registry import check_kind
 
 
 @dataclass(frozen=True)

@@ -6,20 +6,19 @@ import logging
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from adamms.checkpoint import DTYPES, Checkpoint
+import torch
+
+from adamms.checkpoint import DTYPES, Checkpoint, open_checkpoint
 from adamms.checkpoint.checkpoint import total_bytes
 from adamms.engines.config import EngineConfig
 from adamms.engines.devices import pick_dtype
+from adamms.engines.engine import Engine, EngineSpec
 from adamms.engines.originals import MOST, share_beside_originals
 from adamms.errors import UserError
 from adamms.mapping.architecture import EMBED_TOKENS, LM_HEAD, named_architecture
 from adamms.mapping.numbers import LanguageModelNumbers, text_config
 from adamms.mapping.plan import MergePlan
-
-if TYPE_CHECKING:
-    pass
 
 GB = 1 << 30
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "half": 2, "float": 4}
@@ -140,6 +139,23 @@ class ModelSizes:
     def logits(self, rows: int, copies: int, ranks: int = 1) -> int:
         """Bytes of so many rows of logits in float32, of which several copies are held at once."""
         return copies * rows * self.vocabulary * 4 // ranks
+
+
+def check_before_loading(engine: type[Engine], spec: EngineSpec, device: torch.device) -> float:
+    """The share of its device's memory that an engine is given; asked in the process that is about to load it. The log
+    says what it will take.
+
+    Raises:
+        UserError: it does not fit.
+    """
+    base, donor = open_checkpoint(spec.plan.base.location), open_checkpoint(spec.plan.donor.location)
+    need = engine.memory(spec.plan, base, donor, spec.config, device.type)
+    on_gpu = device.type == "cuda"
+    free = torch.cuda.get_device_properties(device).total_memory if on_gpu else free_host_memory()
+    if free is None:
+        return 1.0
+    log.info(check_memory(need, free, spec.config, device.type))
+    return need.share_of(free)
 
 
 def check_memory(need: MemoryNeed, free: int, config: EngineConfig, device: str = "cuda") -> str:
