@@ -1,7 +1,3 @@
-"""How prompts are answered."""
-
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from adamms.engines.registry import check_kind
@@ -9,6 +5,8 @@ from adamms.engines.registry import check_kind
 
 @dataclass(frozen=True)
 class EngineConfig:
+    """How prompts are answered."""
+
     kind: str = "auto"
     """vllm, transformers, or auto: vllm where there is an NVIDIA GPU and vllm knows the base's architecture."""
     actors: int = 1

@@ -1,11 +1,10 @@
 """Whether an engine fits, from headers and settings alone, before anything is loaded."""
 
-from __future__ import annotations
-
 import logging
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Self
 
 import torch
 
@@ -103,7 +102,7 @@ class ModelSizes:
     originals: int
 
     @classmethod
-    def of(cls, plan: MergePlan, base: Checkpoint, donor: Checkpoint, config: EngineConfig, device: str) -> ModelSizes:
+    def of(cls, plan: MergePlan, base: Checkpoint, donor: Checkpoint, config: EngineConfig, device: str) -> Self:
         """From headers and configs; the dtype is the one that an engine on this device would compute with."""
         architecture = named_architecture(plan.base.architecture)
         numbers = LanguageModelNumbers.of(base.config, architecture, f"{base.location}/config.json")
@@ -181,20 +180,18 @@ def check_memory(need: MemoryNeed, free: int, config: EngineConfig, device: str 
 
 def free_host_memory() -> int | None:
     """Bytes that this process can still get: of the machine, or of its container; None where nobody says."""
-    found = []
     try:
         lines = dict(line.split(":", 1) for line in MEMINFO.read_text(encoding="ascii").splitlines())
-        found.append(int(lines["MemAvailable"].split()[0]) << 10)
+        machine = int(lines["MemAvailable"].split()[0]) << 10
     except (OSError, KeyError, ValueError):
         return None
     try:
         limit, used = ((CGROUP / f"memory.{name}").read_text(encoding="ascii") for name in ("max", "current"))
         statistics = dict(line.split() for line in (CGROUP / "memory.stat").read_text(encoding="ascii").splitlines())
         reclaimable = int(statistics["inactive_file"]) + int(statistics["active_file"])  # page cache
-        found.append(int(limit) - int(used) + reclaimable)
+        return min(machine, int(limit) - int(used) + reclaimable)
     except (OSError, KeyError, ValueError):  # no cgroup, or no limit ("max")
-        pass
-    return min(found)
+        return machine
 
 
 def _ways(need: MemoryNeed, config: EngineConfig, device: str) -> list[str]:

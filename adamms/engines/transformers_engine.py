@@ -1,5 +1,3 @@
-"""An engine on plain `transformers`: the default where there is no GPU."""
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,7 +27,8 @@ PROMPT_TOKENS = 1024  # of a prompt with an image of moderate size
 
 
 class TransformersEngine(Engine):
-    """Holds the base model; `move` merges the donor into its live parameters.
+    """Holds the base model in plain `transformers`, the default where there is no GPU; `move` merges the donor into its
+    live parameters.
 
     Weights are rounded to the checkpoint's dtype before they become the live dtype, so that the live model is
     the one that the exported checkpoint would load as.

@@ -1,5 +1,3 @@
-"""An engine on vLLM: started once, moved from candidate to candidate inside its workers."""
-
 from __future__ import annotations
 
 import importlib.util
@@ -39,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 class VllmEngine(Engine):
-    """Holds the base model in vLLM's offline `LLM`; `move` merges the donor into its live weights."""
+    """Holds the base model in vLLM's offline `LLM`, started once; `move` merges the donor into its workers' weights."""
 
     @staticmethod
     def missing() -> str | None:
