@@ -1,6 +1,7 @@
 """Whether an engine fits, from headers and settings alone, before anything is loaded."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -12,7 +13,6 @@ from adamms.checkpoint import DTYPES, Checkpoint, open_checkpoint
 from adamms.checkpoint.checkpoint import total_bytes
 from adamms.engines.config import EngineConfig
 from adamms.engines.devices import pick_dtype
-from adamms.engines.engine import Engine, EngineSpec
 from adamms.engines.originals import MOST, share_beside_originals
 from adamms.errors import UserError
 from adamms.mapping.architecture import EMBED_TOKENS, LM_HEAD, named_architecture
@@ -140,20 +140,25 @@ class ModelSizes:
         return copies * rows * self.vocabulary * 4 // ranks
 
 
-def check_before_loading(engine: type[Engine], spec: EngineSpec, device: torch.device) -> float:
+def check_before_loading(
+    memory: Callable[..., MemoryNeed], plan: MergePlan, config: EngineConfig, device: torch.device
+) -> float:
     """The share of its device's memory that an engine is given; asked in the process that is about to load it. The log
     says what it will take.
+
+    Args:
+        memory: `Engine.memory`.
 
     Raises:
         UserError: it does not fit.
     """
-    base, donor = open_checkpoint(spec.plan.base.location), open_checkpoint(spec.plan.donor.location)
-    need = engine.memory(spec.plan, base, donor, spec.config, device.type)
+    base, donor = open_checkpoint(plan.base.location), open_checkpoint(plan.donor.location)
+    need = memory(plan, base, donor, config, device.type)
     on_gpu = device.type == "cuda"
     free = torch.cuda.get_device_properties(device).total_memory if on_gpu else free_host_memory()
     if free is None:
         return 1.0
-    log.info(check_memory(need, free, spec.config, device.type))
+    log.info(check_memory(need, free, config, device.type))
     return need.share_of(free)
 
 

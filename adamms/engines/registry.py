@@ -1,27 +1,15 @@
-"""The kinds of engine by name, and which of them fits a base on a device."""
+"""Which class is which kind of engine, and which kind fits a base on a device."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from adamms.engines.config import AUTO, ENGINES, EngineConfig, check_kind
 from adamms.errors import UserError
 
 if TYPE_CHECKING:
-    from adamms.engines.config import EngineConfig
     from adamms.engines.engine import Engine, EngineSpec
-
-AUTO = "auto"
-ENGINES = {  # kind -> where its class is, imported when it is needed; `auto` takes the first that fits
-    "vllm": "adamms.engines.vllm.engine:VllmEngine",
-    "transformers": "adamms.engines.transformers_engine:TransformersEngine",
-}
-
-
-def check_kind(kind: str) -> None:
-    """Raises UserError for a kind that is not registered."""
-    if kind != AUTO and kind not in ENGINES:
-        raise UserError(f"engine.kind={kind}: unknown; known are {', '.join([AUTO, *ENGINES])}")
 
 
 def engine_class(kind: str) -> type[Engine]:

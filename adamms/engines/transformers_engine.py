@@ -55,7 +55,7 @@ class TransformersEngine(Engine):
         self._batch_size, self._base_architecture = spec.config.batch_size, spec.base_architecture
         base = stage(spec.plan.base)
         device = pick_device(spec.config.device)
-        check_before_loading(type(self), spec, device)
+        check_before_loading(self.memory, spec.plan, spec.config, device)
         self._chat = Chat(base.folder, spec.config.trust_remote_code)
         self._reader = AnswerReader(self._chat, spec.config.max_tokens, spec.config.stop)
         model = AutoModelForImageTextToText.from_pretrained(

@@ -97,7 +97,7 @@ def test_an_engine_is_checked_against_its_gpu_before_it_is_loaded(
 ) -> None:
     def check(total: int) -> float:
         monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=total))
-        return check_before_loading(engine, EngineSpec(pair[0], EngineConfig()), torch.device("cuda"))
+        return check_before_loading(engine.memory, pair[0], EngineConfig(), torch.device("cuda"))
 
     with caplog.at_level(logging.INFO):
         assert 0 < check(140 * GB) <= 1

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from adamms.checkpoint import Checkpoint
-from adamms.engines.config import EngineConfig
+from adamms.engines.config import ENGINES, EngineConfig
 from adamms.engines.engine import Answer, Effort, Engine, EngineSpec
 from adamms.engines.identity import EngineIdentity
 from adamms.engines.memory import MemoryNeed
 from adamms.engines.peak import NO_MEMORY, PeakMemory
-from adamms.engines.registry import ENGINES
 from adamms.mapping.plan import MergePlan
 from adamms.merging.recipe import Recipe
 from adamms.prompts.prompt import Prompt

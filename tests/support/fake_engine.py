@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from adamms.engines.config import EngineConfig
+from adamms.engines.config import ENGINES, EngineConfig
 from adamms.engines.engine import Answer, Effort, Engine
 from adamms.engines.identity import EngineIdentity
 from adamms.engines.peak import PeakMemory
-from adamms.engines.registry import ENGINES
 from adamms.errors import UserError
 from adamms.merging.recipe import Recipe
 from adamms.prompts.prompt import Prompt

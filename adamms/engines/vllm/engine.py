@@ -89,7 +89,7 @@ class VllmEngine(Engine):
         self.effort = Effort()
         self._config = spec.config
         device = pick_device(spec.config.device)
-        share = check_before_loading(type(self), spec, device)
+        share = check_before_loading(self.memory, spec.plan, spec.config, device)
         base = stage(spec.plan.base)
         self._chat = Chat(base.folder, spec.config.trust_remote_code)
         self._reader = AnswerReader(self._chat, spec.config.max_tokens, spec.config.stop)
