@@ -1,7 +1,3 @@
-"""The Ray actor that holds one engine."""
-
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Mapping, Sequence

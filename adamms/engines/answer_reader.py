@@ -1,7 +1,3 @@
-"""From generated tokens to an answer, the same way for every engine."""
-
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import takewhile
 
@@ -10,7 +6,7 @@ from adamms.engines.engine import Answer
 
 
 class AnswerReader:
-    """Knows where an answer ends: at an ending token, before a stop string, or at `max_tokens`."""
+    """Knows where an answer ends, for every engine: at an ending token, before a stop string, or at `max_tokens`."""
 
     def __init__(self, chat: Chat, max_tokens: int, stop: Sequence[str] = ()) -> None:
         self._chat, self._max_tokens, self._stops = chat, max_tokens, tuple(stop)

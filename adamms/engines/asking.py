@@ -1,7 +1,3 @@
-"""What a base's folder says of how it is asked: a digest that changes when prompts would be put differently."""
-
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 

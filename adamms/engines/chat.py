@@ -1,7 +1,3 @@
-"""A prompt as the model's own chat template and processor put it."""
-
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +7,7 @@ from adamms.prompts.prompt import Prompt
 
 
 class Chat:
-    """The processor (or, for a text model, the tokenizer) of a checkpoint folder."""
+    """Puts prompts by the chat template of a folder's processor (or, for a text model, its tokenizer)."""
 
     def __init__(self, folder: Path, trust_remote_code: bool = False) -> None:
         """Raises UserError if the folder has none, or one without a chat template."""
@@ -32,13 +28,9 @@ class Chat:
             raise UserError(f"{folder}: has no chat template; add the family's chat_template.jinja")
         self.ends = _end_tokens(self.tokenizer, folder)
 
-    def text(self, prompt: Prompt) -> str:
-        """The whole conversation up to where the answer starts; every image is still one placeholder."""
-        return str(self.processor.apply_chat_template(conversation(prompt), add_generation_prompt=True, tokenize=False))
-
     def tokens(self, prompt: Prompt) -> list[int]:
-        """`text` as token ids."""
-        text = self.text(prompt)
+        """Token ids of the whole conversation up to where the answer starts; every image is still one placeholder."""
+        text = str(self.processor.apply_chat_template(conversation(prompt), add_generation_prompt=True, tokenize=False))
         written = self.tokenizer.bos_token is not None and text.startswith(self.tokenizer.bos_token)
         return list(self.tokenizer(text, add_special_tokens=not written)["input_ids"])
 

@@ -1,14 +1,24 @@
-"""How prompts are answered."""
-
-from __future__ import annotations
-
 from dataclasses import dataclass
 
-from adamms.engines.kinds import check_kind
+from adamms.errors import UserError
+
+AUTO = "auto"
+ENGINES = {  # kind -> where its class is, imported when it is needed; `auto` takes the first that fits
+    "vllm": "adamms.engines.vllm.engine:VllmEngine",
+    "transformers": "adamms.engines.transformers_engine:TransformersEngine",
+}
+
+
+def check_kind(kind: str) -> None:
+    """Raises UserError for a kind that is not registered."""
+    if kind != AUTO and kind not in ENGINES:
+        raise UserError(f"engine.kind={kind}: unknown; known are {', '.join([AUTO, *ENGINES])}")
 
 
 @dataclass(frozen=True)
 class EngineConfig:
+    """How prompts are answered."""
+
     kind: str = "auto"
     """vllm, transformers, or auto: vllm where there is an NVIDIA GPU and vllm knows the base's architecture."""
     actors: int = 1

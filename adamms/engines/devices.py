@@ -1,17 +1,10 @@
 """Which device and dtype an engine computes with."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import torch
+import torch
 
 
 def pick_device(name: str) -> torch.device:
     """The device named; `auto` is cuda where there is one."""
-    import torch
-
     if name != "auto":
         return torch.device(name)
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

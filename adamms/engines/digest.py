@@ -1,14 +1,10 @@
 """A digest of live weights: equal for equal bits, wherever and in whatever order they are computed."""
 
-from __future__ import annotations
-
 import hashlib
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
+import torch
+from torch import Tensor
 
 _SEGMENT = 1 << 15  # 64-bit words: small enough for a processor's cache
 _MIXER = 0x9E3779B97F4A7C15  # SplitMix64's
@@ -42,8 +38,6 @@ def checksum(values: Tensor, start: int = 0) -> Tensor:
     Args:
         values: elements from `start` on, 1-D.
     """
-    import torch
-
     octets, first = values.view(torch.uint8), start * values.element_size()
     before, after = first % 8, -(first + len(octets)) % 8
     if before or after or values.storage_offset() * values.element_size() % 8:
@@ -69,14 +63,10 @@ def _weighted(words: Tensor, position: int) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _odd_numbers(device: torch.device) -> Tensor:
-    import torch
-
     return torch.arange(1, 2 * _SEGMENT, 2, device=device)
 
 
 @lru_cache(maxsize=64)
 def _powers(count: int, device: torch.device) -> Tensor:
-    import torch
-
     powers = (pow(_MIXER, segment + 1, 1 << 64) for segment in range(count))
     return torch.tensor([power - (1 << 64) if power >> 63 else power for power in powers], device=device)

@@ -1,7 +1,3 @@
-"""Answers so far, as drafts for other candidates: neighbours mostly answer alike."""
-
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from adamms.engines.engine import Answer
@@ -10,7 +6,7 @@ from adamms.merging.candidate import Candidate
 
 
 class Drafts:
-    """Keeps the tokens of every answer, by prompt and candidate."""
+    """The tokens of all answers so far, as drafts for other candidates: neighbours mostly answer alike."""
 
     def __init__(self) -> None:
         self._tokens: dict[str, dict[Candidate, tuple[int, ...]]] = {}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from adamms.engines.config import EngineConfig
 from adamms.engines.identity import EngineIdentity
 from adamms.engines.peak import PeakMemory
 from adamms.mapping.plan import MergePlan
@@ -13,7 +15,8 @@ from adamms.merging.recipe import Recipe
 from adamms.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
-    from adamms.engines.config import EngineConfig
+    from adamms.checkpoint import Checkpoint
+    from adamms.engines.memory import MemoryNeed
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ class Effort:
 NO_EFFORT = Effort()
 
 
-class Engine(Protocol):
+class Engine(ABC):
     """A base model in memory whose language model can be re-merged in place.
 
     Attributes:
@@ -73,23 +76,47 @@ class Engine(Protocol):
     effort: Effort
     identity: EngineIdentity
 
+    @staticmethod
+    def missing() -> str | None:
+        """What has to be installed before this kind can be used here, in words; None if nothing."""
+        return None
+
+    @staticmethod
+    def unfit(spec: EngineSpec, device: str) -> str | None:
+        """Why `auto` does not take this kind for a base on 'cpu' or 'cuda', in words; None if it does."""
+        return None
+
+    @staticmethod
+    def gpus(config: EngineConfig) -> int:
+        """How many GPUs one engine works on, where there are any."""
+        return 1
+
+    @staticmethod
+    @abstractmethod
+    def memory(plan: MergePlan, base: Checkpoint, donor: Checkpoint, config: EngineConfig, device: str) -> MemoryNeed:
+        """What one engine needs of each of its GPUs or, on 'cpu', of its machine."""
+
+    @abstractmethod
+    def __init__(self, spec: EngineSpec) -> None:
+        """Builds an engine that stands at the base's own weights."""
+
+    @abstractmethod
     def adopt(self, plan: MergePlan) -> None:
         """Goes over to another donor (or other rules) for the same base; what is not merged any more becomes the
         base's own again with the next move."""
-        ...
 
+    @abstractmethod
     def move(self, recipe: Recipe) -> str:
         """Makes the live weights those of the recipe, from the originals; gives a digest of the merged weights."""
-        ...
 
+    @abstractmethod
     def generate(self, prompts: Sequence[Prompt], drafts: Mapping[str, Sequence[int]] | None = None) -> list[Answer]:
         """Greedy answers, one a prompt, in order. `drafts` (prompt id -> the tokens that another candidate answered)
         may be used to decode less, never to answer differently."""
-        ...
 
+    @abstractmethod
     def take_peak(self) -> PeakMemory:
         """The most memory that it had since this was asked last."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,5 @@
-"""What Ray says when a call to an engine fails, as the pool needs it."""
-
-from __future__ import annotations
-
 from dataclasses import dataclass
+from typing import Self
 
 from adamms.errors import UserError
 
@@ -12,7 +9,7 @@ STARTS = 3  # one whose process dies while starting may have lacked memory for a
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a call failed.
+    """Why a call to an engine failed, as the pool needs it.
 
     Attributes:
         reason: in one line, without Ray's remote traceback.
@@ -27,7 +24,7 @@ class Failure:
     user_error: UserError | None = None
 
     @classmethod
-    def of(cls, error: Exception) -> Failure:
+    def of(cls, error: Exception) -> Self:
         """What one of Ray's errors means."""
         import ray
 

@@ -1,17 +1,14 @@
-"""What answered: part of the identity of every stored answer, since another engine may answer differently."""
-
-from __future__ import annotations
-
 import importlib
 import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 
 @dataclass(frozen=True)
 class EngineIdentity:
-    """An engine as it was resolved on the machine where it runs; nothing in it says `auto`.
+    """What answered, as resolved on the machine where it runs; nothing in it says `auto`. Part of the identity of every
+    stored answer, since another engine may answer differently.
 
     Attributes:
         kind: a name in `registry.ENGINES`, such as 'vllm'.
@@ -26,7 +23,7 @@ class EngineIdentity:
     versions: tuple[tuple[str, str], ...]
 
     @classmethod
-    def of(cls, kind: str, dtype: Any, device: str, *packages: str) -> EngineIdentity:
+    def of(cls, kind: str, dtype: Any, device: str, *packages: str) -> Self:
         """The identity in this process.
 
         Args:
@@ -41,7 +38,7 @@ class EngineIdentity:
         return {**asdict(self), "versions": dict(self.versions)}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> EngineIdentity:
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
         """An identity from what `to_json` gave."""
         return cls(data["kind"], data["dtype"], data["device"], tuple(sorted(data["versions"].items())))
 

@@ -1,7 +1,3 @@
-"""Whether prompts are short enough for the model, found before any engine starts."""
-
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +10,8 @@ from adamms.prompts.prompt import Prompt, report_problems
 
 
 def fitting_prompts(prompts: Sequence[Prompt], spec: EngineSpec, on_error: str = "fail", who: str = "") -> list[Prompt]:
-    """The prompts that leave room for an answer; the base's own processor counts, images included.
+    """The prompts that leave room for an answer; the base's own processor counts, images
+    included, before any engine starts.
 
     Args:
         who: named in errors, where it is not the base that is asked.

@@ -1,14 +1,15 @@
 """Whether an engine fits, from headers and settings alone, before anything is loaded."""
 
-from __future__ import annotations
-
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Self
 
-from adamms.checkpoint import DTYPES, Checkpoint
+import torch
+
+from adamms.checkpoint import DTYPES, Checkpoint, open_checkpoint
 from adamms.checkpoint.checkpoint import total_bytes
 from adamms.engines.config import EngineConfig
 from adamms.engines.devices import pick_dtype
@@ -17,9 +18,6 @@ from adamms.errors import UserError
 from adamms.mapping.architecture import EMBED_TOKENS, LM_HEAD, named_architecture
 from adamms.mapping.numbers import LanguageModelNumbers, text_config
 from adamms.mapping.plan import MergePlan
-
-if TYPE_CHECKING:
-    pass
 
 GB = 1 << 30
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "half": 2, "float": 4}
@@ -104,7 +102,7 @@ class ModelSizes:
     originals: int
 
     @classmethod
-    def of(cls, plan: MergePlan, base: Checkpoint, donor: Checkpoint, config: EngineConfig, device: str) -> ModelSizes:
+    def of(cls, plan: MergePlan, base: Checkpoint, donor: Checkpoint, config: EngineConfig, device: str) -> Self:
         """From headers and configs; the dtype is the one that an engine on this device would compute with."""
         architecture = named_architecture(plan.base.architecture)
         numbers = LanguageModelNumbers.of(base.config, architecture, f"{base.location}/config.json")
@@ -142,6 +140,28 @@ class ModelSizes:
         return copies * rows * self.vocabulary * 4 // ranks
 
 
+def check_before_loading(
+    memory: Callable[..., MemoryNeed], plan: MergePlan, config: EngineConfig, device: torch.device
+) -> float:
+    """The share of its device's memory that an engine is given; asked in the process that is about to load it. The log
+    says what it will take.
+
+    Args:
+        memory: `Engine.memory`.
+
+    Raises:
+        UserError: it does not fit.
+    """
+    base, donor = open_checkpoint(plan.base.location), open_checkpoint(plan.donor.location)
+    need = memory(plan, base, donor, config, device.type)
+    on_gpu = device.type == "cuda"
+    free = torch.cuda.get_device_properties(device).total_memory if on_gpu else free_host_memory()
+    if free is None:
+        return 1.0
+    log.info(check_memory(need, free, config, device.type))
+    return need.share_of(free)
+
+
 def check_memory(need: MemoryNeed, free: int, config: EngineConfig, device: str = "cuda") -> str:
     """A sentence that says how memory will be used.
 
@@ -165,20 +185,18 @@ def check_memory(need: MemoryNeed, free: int, config: EngineConfig, device: str 
 
 def free_host_memory() -> int | None:
     """Bytes that this process can still get: of the machine, or of its container; None where nobody says."""
-    found = []
     try:
         lines = dict(line.split(":", 1) for line in MEMINFO.read_text(encoding="ascii").splitlines())
-        found.append(int(lines["MemAvailable"].split()[0]) << 10)
+        machine = int(lines["MemAvailable"].split()[0]) << 10
     except (OSError, KeyError, ValueError):
         return None
     try:
         limit, used = ((CGROUP / f"memory.{name}").read_text(encoding="ascii") for name in ("max", "current"))
         statistics = dict(line.split() for line in (CGROUP / "memory.stat").read_text(encoding="ascii").splitlines())
         reclaimable = int(statistics["inactive_file"]) + int(statistics["active_file"])  # page cache
-        found.append(int(limit) - int(used) + reclaimable)
+        return min(machine, int(limit) - int(used) + reclaimable)
     except (OSError, KeyError, ValueError):  # no cgroup, or no limit ("max")
-        pass
-    return min(found)
+        return machine
 
 
 def _ways(need: MemoryNeed, config: EngineConfig, device: str) -> list[str]:

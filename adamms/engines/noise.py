@@ -1,7 +1,3 @@
-"""The noise floor: how many greedy answers differ when the same candidate is asked the same prompts twice."""
-
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,7 +20,8 @@ class Noise:
 
 
 def noise_floor(pool: InferencePool, candidate: Candidate, prompts: Sequence[Prompt], block_size: int) -> Noise:
-    """One candidate answers the prompts twice, without drafts, the second time batched differently.
+    """How many greedy answers differ where one candidate is asked the same prompts twice, without drafts, the second
+    time batched differently.
 
     Greedy answers can vary with the batch that a prompt is in. So the second time prompts come in reverse order and in
     blocks of half the size. Prompts that could not be answered twice are not counted.

@@ -1,5 +1,3 @@
-"""How much memory an engine had at most while it worked on something."""
-
 from __future__ import annotations
 
 import re
@@ -18,7 +16,7 @@ RESET_PEAK = "5"  # what proc_pid_clear_refs(5) takes for it
 
 @dataclass(frozen=True, slots=True)
 class PeakMemory:
-    """Bytes.
+    """How much memory an engine had at most while it worked on something, in bytes.
 
     Attributes:
         resident: of host memory, in all processes of one engine together.

@@ -1,7 +1,5 @@
 """The pool of Ray actors, one warm engine each, that answers every (candidate, block of prompts)."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections import Counter
@@ -9,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from adamms.engines.actor import Adopted, EngineActor, UnitResult
 from adamms.engines.drafts import Drafts
@@ -22,8 +20,6 @@ from adamms.engines.waiting import Waiting
 from adamms.errors import UserError
 from adamms.merging.candidate import Candidate
 from adamms.prompts.prompt import Prompt
-
-__all__ = ["InferencePool", "UnitResult"]
 
 ATTEMPTS = 3
 POLL_SECONDS = 1.0
@@ -74,7 +70,7 @@ class InferencePool:
         self._adopted: Adopted | None = None
         self._identity: EngineIdentity | None = None
 
-    def __enter__(self) -> InferencePool:
+    def __enter__(self) -> Self:
         import ray
 
         self._adopted = Adopted(self._spec.plan.fingerprint, (ray.put(self._spec),))

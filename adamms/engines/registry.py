@@ -3,46 +3,16 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from adamms.engines.kinds import AUTO, ENGINES, check_kind
+from adamms.engines.config import AUTO, ENGINES, EngineConfig, check_kind
 from adamms.errors import UserError
 
 if TYPE_CHECKING:
-    from adamms.checkpoint import Checkpoint
-    from adamms.engines.config import EngineConfig
     from adamms.engines.engine import Engine, EngineSpec
-    from adamms.engines.memory import MemoryNeed
-    from adamms.mapping.plan import MergePlan
 
 
-class EngineClass(Protocol):
-    """A kind of engine: what it fits, what it needs, and how one is built."""
-
-    def __call__(self, spec: EngineSpec) -> Engine:
-        """Builds an engine that stands at the base's own weights."""
-        ...
-
-    def missing(self) -> str | None:
-        """What has to be installed before it can be used here, in words; None if nothing."""
-        ...
-
-    def unfit(self, spec: EngineSpec, device: str) -> str | None:
-        """Why `auto` does not take it for this base on 'cpu' or 'cuda', in words; None if it does."""
-        ...
-
-    def gpus(self, config: EngineConfig) -> int:
-        """How many GPUs one engine works on, where there are any."""
-        ...
-
-    def memory(
-        self, plan: MergePlan, base: Checkpoint, donor: Checkpoint, config: EngineConfig, device: str
-    ) -> MemoryNeed:
-        """What one engine needs of each of its GPUs or, on 'cpu', of its machine."""
-        ...
-
-
-def engine_class(kind: str) -> EngineClass:
+def engine_class(kind: str) -> type[Engine]:
     """The class of a registered kind; what it builds on (vLLM, say) is not imported.
 
     Raises:
@@ -50,7 +20,7 @@ def engine_class(kind: str) -> EngineClass:
     """
     check_kind(kind)
     module, _, name = ENGINES[kind].partition(":")
-    found: EngineClass = getattr(import_module(module), name)
+    found: type[Engine] = getattr(import_module(module), name)
     return found
 
 

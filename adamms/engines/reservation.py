@@ -1,7 +1,3 @@
-"""What one engine reserves of the cluster: cores, and GPUs where there are any."""
-
-from __future__ import annotations
-
 from typing import Any
 
 from adamms.engines.config import EngineConfig
@@ -23,7 +19,7 @@ def threads(cpus: int) -> dict[str, str]:
 
 
 class Reservation:
-    """Cores and GPUs of one engine.
+    """What one engine reserves of the cluster: cores, and GPUs where there are any.
 
     An engine over several GPUs gets a placement group on one node (STRICT_PACK): the actor sits in it, and vLLM
     starts its ranks there.

@@ -1,7 +1,5 @@
 """Which unit of work an idle actor takes next: plain state, no Ray, so that it can be tested and simulated."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 

@@ -1,24 +1,20 @@
-"""An engine on plain `transformers`: the default where there is no GPU."""
-
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from adamms.checkpoint import Checkpoint
 from adamms.engines.answer_reader import AnswerReader
 from adamms.engines.chat import Chat
 from adamms.engines.config import EngineConfig
 from adamms.engines.devices import pick_device, pick_dtype
-from adamms.engines.engine import Answer, Effort, EngineSpec
+from adamms.engines.engine import Answer, Effort, Engine, EngineSpec
 from adamms.engines.identity import EngineIdentity
 from adamms.engines.live_merge import LiveMerge
-from adamms.engines.memory import MemoryNeed, ModelSizes
+from adamms.engines.memory import MemoryNeed, ModelSizes, check_before_loading
 from adamms.engines.originals import nearby_originals
 from adamms.engines.peak import PeakMemory, take_peak
-from adamms.engines.preflight import check_before_loading
 from adamms.mapping.live_names import live_names
 from adamms.mapping.plan import MergePlan
 from adamms.mapping.stage import stage
@@ -26,38 +22,21 @@ from adamms.merging import Originals
 from adamms.merging.recipe import Recipe
 from adamms.prompts.prompt import Prompt
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 RUNTIME = 700 << 20
 PROMPT_TOKENS = 1024  # of a prompt with an image of moderate size
 
 
-class TransformersEngine:
-    """Holds the base model; `move` merges the donor into its live parameters.
+class TransformersEngine(Engine):
+    """Holds the base model in plain `transformers`, the default where there is no GPU; `move` merges the donor into its
+    live parameters.
 
     Weights are rounded to the checkpoint's dtype before they become the live dtype, so that the live model is
     the one that the exported checkpoint would load as.
     """
 
     @staticmethod
-    def missing() -> str | None:
-        """See `EngineClass`: adamms itself needs transformers."""
-        return None
-
-    @staticmethod
-    def unfit(spec: EngineSpec, device: str) -> str | None:
-        """See `EngineClass`: whatever can be asked here can be asked by it."""
-        return None
-
-    @staticmethod
-    def gpus(config: EngineConfig) -> int:
-        """See `EngineClass`."""
-        return 1
-
-    @staticmethod
     def memory(plan: MergePlan, base: Checkpoint, donor: Checkpoint, config: EngineConfig, device: str) -> MemoryNeed:
-        """See `EngineClass`: every prompt of a batch is taken to be `PROMPT_TOKENS` long."""
+        """See `Engine.memory`: every prompt of a batch is taken to be `PROMPT_TOKENS` long."""
         sizes = ModelSizes.of(plan, base, donor, config, device)
         prompt = min(PROMPT_TOKENS, sizes.longest)
         return MemoryNeed(
@@ -76,7 +55,7 @@ class TransformersEngine:
         self._batch_size, self._base_architecture = spec.config.batch_size, spec.base_architecture
         base = stage(spec.plan.base)
         device = pick_device(spec.config.device)
-        check_before_loading("transformers", spec, device)
+        check_before_loading(self.memory, spec.plan, spec.config, device)
         self._chat = Chat(base.folder, spec.config.trust_remote_code)
         self._reader = AnswerReader(self._chat, spec.config.max_tokens, spec.config.stop)
         model = AutoModelForImageTextToText.from_pretrained(
@@ -92,7 +71,6 @@ class TransformersEngine:
         self.adopt(spec.plan)
 
     def adopt(self, plan: MergePlan) -> None:
-        """See `Engine.adopt`."""
         parameters = self._model.state_dict()
         base = stage(plan.base)
         names = live_names(
@@ -130,18 +108,17 @@ class TransformersEngine:
         return [answers[i] for i in range(len(prompts))]
 
     def take_peak(self) -> PeakMemory:
-        """See `Engine.take_peak`."""
         return take_peak(self._model.device)
 
     @torch.inference_mode()
     def _generate_batch(self, prompts: Sequence[Prompt]) -> list[Answer]:
+        from transformers import LogitsProcessorList
+
         inputs = self._chat.inputs(prompts).to(self._model.device)
         for name, value in inputs.items():
             if value.is_floating_point():
                 inputs[name] = value.to(self._model.dtype)
         stops = {"tokenizer": self._chat.tokenizer} if self._generation.stop_strings else {}
-        from transformers import LogitsProcessorList
-
         likelihood = _Likelihood()
         output = self._model.generate(
             **inputs, generation_config=self._generation, logits_processor=LogitsProcessorList([likelihood]), **stops

@@ -1,7 +1,3 @@
-"""Saying what a pool waits for, so that a search never waits in silence."""
-
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable
@@ -13,7 +9,8 @@ log = logging.getLogger(__name__)
 
 
 class Waiting:
-    """Tells a callback what is waited for: when that changes, and every few seconds; and the log when it takes long.
+    """Tells a callback what a pool waits for, so that no search waits in silence: when that changes, and every few
+    seconds; and the log when it takes long.
 
     Args:
         told: takes a sentence without a full stop.
@@ -34,11 +31,7 @@ class Waiting:
         """
         now = time.monotonic()
         self._began = self._began or now
-        warn = (
-            now - self._began >= FIRST_WARNING_SECONDS
-            if self._warned is None
-            else now - self._warned >= WARNING_SECONDS
-        )
+        warn = now >= (self._began + FIRST_WARNING_SECONDS if self._warned is None else self._warned + WARNING_SECONDS)
         if what == self._what and now - self._said < SAY_SECONDS and not warn:
             return
         self._what, self._said = what, now

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +69,8 @@ def _folder(path: Path, config: PromptsConfig) -> Source:
         raise UserError(f"{path}: holds no prompts; expected {EXPECTED}")
     if not config.question.strip():
         raise UserError(f"{path}: a folder of images needs prompts.question, which is asked of every image")
-    rows = []
-    for number, file in enumerate(files, start=1):
-        name = file.relative_to(path).as_posix()
-        rows.append(Row(name, number, name, config.question, lambda name=name: [name]))  # type: ignore[misc]
+    names = [file.relative_to(path).as_posix() for file in files]
+    rows = [Row(name, i, name, config.question, partial(list, [name])) for i, name in enumerate(names, start=1)]
     return Source(path, rows, [])
 
 
@@ -88,8 +87,7 @@ def _jsonl(path: Path, config: PromptsConfig) -> Source:
             except ValueError as error:
                 source.problems.append(f"line {number}: {error}")
                 continue
-            images = _images_of(data, config) if isinstance(data, dict) else ()
-            _add(source, "line", number, data, config, lambda images=images: images)  # type: ignore[misc]
+            _add(source, "line", number, data, config, partial(_images_of, data, config))
     return source
 
 

@@ -1,7 +1,5 @@
 """Addresses of servers and databases, which may hold a password."""
 
-from __future__ import annotations
-
 import re
 
 

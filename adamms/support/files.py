@@ -1,7 +1,5 @@
 """Files that a reader sees whole or not at all."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Work in portions."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 

@@ -1,7 +1,5 @@
 """Log lines on stderr: plain text, or JSON for machines that collect them."""
 
-from __future__ import annotations
-
 import logging
 import sys
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Progress bars on stderr, so that results on stdout stay clean; threads share one display."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager

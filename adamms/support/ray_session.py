@@ -1,7 +1,5 @@
 """Connecting to Ray: the cluster a job runs in, the one that `ray.address` names, or a new one on this machine."""
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

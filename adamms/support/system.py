@@ -4,8 +4,6 @@ Python names some of them (`os.posix_fadvise`) on Linux only, others not at all 
 merge there writes the same bytes.
 """
 
-from __future__ import annotations
-
 import ctypes
 import errno
 import os

@@ -1,19 +1,21 @@
 from __future__ import annotations
 
 import json
+import logging
 import struct
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from adamms.checkpoint import Checkpoint, open_checkpoint
 from adamms.engines import memory
 from adamms.engines.config import EngineConfig
 from adamms.engines.engine import EngineSpec
-from adamms.engines.memory import GB, MemoryNeed, check_memory, free_host_memory
+from adamms.engines.memory import GB, MemoryNeed, check_before_loading, check_memory, free_host_memory
 from adamms.engines.originals import HEADROOM, MOST
-from adamms.engines.preflight import preflight
 from adamms.engines.transformers_engine import TransformersEngine
 from adamms.engines.vllm.engine import VllmEngine, engine_arguments
 from adamms.errors import UserError
@@ -86,15 +88,23 @@ def test_more_gpus_share_an_engine(pair: tuple[MergePlan, Checkpoint, Checkpoint
     assert memory_need(*pair, EngineConfig(dtype="float32")).weights == 2 * one.weights
 
 
-def test_preflight_takes_the_smallest_gpu(pair: tuple[MergePlan, Checkpoint, Checkpoint]) -> None:
-    plan = pair[0]
-    assert preflight(plan, EngineConfig(), []) is None
-    with pytest.raises(UserError, match="engine: needs"):
-        preflight(plan, EngineConfig(kind="transformers"), [GB])
-    assert "weights 14.2" in str(preflight(plan, EngineConfig(kind="transformers"), [140 * GB]))
-    assert "weights 14.2" in str(preflight(plan, EngineConfig(), [140 * GB]))
-    with pytest.raises(UserError):
-        preflight(plan, EngineConfig(), [140 * GB, 16 * GB])
+@pytest.mark.parametrize("engine", [VllmEngine, TransformersEngine])
+def test_an_engine_is_checked_against_its_gpu_before_it_is_loaded(
+    pair: tuple[MergePlan, Checkpoint, Checkpoint],
+    engine: type[VllmEngine | TransformersEngine],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def check(total: int) -> float:
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=total))
+        return check_before_loading(engine.memory, pair[0], EngineConfig(), torch.device("cuda"))
+
+    with caplog.at_level(logging.INFO):
+        assert 0 < check(140 * GB) <= 1
+    assert "weights 14.2" in caplog.text
+    for total in (16 * GB, GB):
+        with pytest.raises(UserError, match="engine: needs"):
+            check(total)
 
 
 @pytest.mark.parametrize("engine", [VllmEngine, TransformersEngine])

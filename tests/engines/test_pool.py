@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 import ray
 
+from adamms.engines.actor import UnitResult
 from adamms.engines.config import EngineConfig
 from adamms.engines.identity import EngineIdentity
 from adamms.engines.noise import Noise, noise_floor
-from adamms.engines.pool import InferencePool, UnitResult
+from adamms.engines.pool import InferencePool
 from adamms.engines.reservation import Reservation
 from adamms.errors import UserError
 from adamms.merging.candidate import Candidate

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from adamms.checkpoint import Checkpoint
-from adamms.engines.config import EngineConfig
-from adamms.engines.engine import Answer, Effort, EngineSpec
+from adamms.engines.config import ENGINES, EngineConfig
+from adamms.engines.engine import Answer, Effort, Engine, EngineSpec
 from adamms.engines.identity import EngineIdentity
-from adamms.engines.kinds import ENGINES
 from adamms.engines.memory import MemoryNeed
 from adamms.engines.peak import NO_MEMORY, PeakMemory
 from adamms.mapping.plan import MergePlan
@@ -27,20 +26,8 @@ class EchoPlan:
     fingerprint: str
 
 
-class EchoEngine:
+class EchoEngine(Engine):
     """Answers with the prompt itself."""
-
-    @staticmethod
-    def missing() -> str | None:
-        return None
-
-    @staticmethod
-    def unfit(spec: EngineSpec, device: str) -> str | None:
-        return None
-
-    @staticmethod
-    def gpus(config: EngineConfig) -> int:
-        return 1
 
     @staticmethod
     def memory(plan: MergePlan, base: Checkpoint, donor: Checkpoint, config: EngineConfig, device: str) -> MemoryNeed:

@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from adamms.engines.config import EngineConfig
-from adamms.engines.engine import Answer, Effort
+from adamms.engines.config import ENGINES, EngineConfig
+from adamms.engines.engine import Answer, Effort, Engine
 from adamms.engines.identity import EngineIdentity
-from adamms.engines.kinds import ENGINES
 from adamms.engines.peak import PeakMemory
 from adamms.errors import UserError
 from adamms.merging.recipe import Recipe
@@ -65,14 +64,7 @@ class FakeEngine:
         self._spec, self._alpha, self._peak = spec, -1.0, 0
         self.adopt(spec.plan)
 
-    @staticmethod
-    def missing() -> None:
-        """Nothing."""
-
-    @staticmethod
-    def gpus(config: EngineConfig) -> int:
-        """See `EngineClass`."""
-        return 1
+    missing, gpus = Engine.missing, Engine.gpus
 
     def adopt(self, plan: FakePlan) -> None:
         self._donor = "" if plan.fingerprint == "one" else f" of donor {plan.fingerprint}"

@@ -1,5 +1,3 @@
-"""An engine on vLLM: started once, moved from candidate to candidate inside its workers."""
-
 from __future__ import annotations
 
 import importlib.util
@@ -17,12 +15,11 @@ from adamms.engines.answer_reader import AnswerReader
 from adamms.engines.chat import Chat
 from adamms.engines.config import EngineConfig
 from adamms.engines.devices import pick_device, pick_dtype
-from adamms.engines.engine import Answer, Effort, EngineSpec
+from adamms.engines.engine import Answer, Effort, Engine, EngineSpec
 from adamms.engines.identity import EngineIdentity
 from adamms.engines.lengths import model_length
-from adamms.engines.memory import GB, MemoryNeed, ModelSizes
+from adamms.engines.memory import GB, MemoryNeed, ModelSizes, check_before_loading
 from adamms.engines.peak import PeakMemory, take_peak
-from adamms.engines.preflight import check_before_loading
 from adamms.errors import UserError
 from adamms.mapping.plan import MergePlan
 from adamms.mapping.stage import stage
@@ -39,12 +36,11 @@ CPU_RUNTIME = 1200 << 20  # measured: Python, torch and vLLM, before a model
 log = logging.getLogger(__name__)
 
 
-class VllmEngine:
-    """Holds the base model in vLLM's offline `LLM`; `move` merges the donor into its live weights."""
+class VllmEngine(Engine):
+    """Holds the base model in vLLM's offline `LLM`, started once; `move` merges the donor into its workers' weights."""
 
     @staticmethod
     def missing() -> str | None:
-        """See `EngineClass`."""
         if importlib.util.find_spec("vllm") is not None:
             return None
         if pick_device("auto").type == "cuda":
@@ -56,7 +52,7 @@ class VllmEngine:
 
     @staticmethod
     def unfit(spec: EngineSpec, device: str) -> str | None:
-        """See `EngineClass`: on a CPU it is taken only where it is asked for."""
+        """See `Engine.unfit`: on a CPU it is taken only where it is asked for."""
         if device != "cuda":
             return f"vLLM on {device} has to be asked for by engine.kind=vllm"
         from vllm import ModelRegistry
@@ -67,12 +63,11 @@ class VllmEngine:
 
     @staticmethod
     def gpus(config: EngineConfig) -> int:
-        """See `EngineClass`."""
         return config.tensor_parallel_size
 
     @staticmethod
     def memory(plan: MergePlan, base: Checkpoint, donor: Checkpoint, config: EngineConfig, device: str) -> MemoryNeed:
-        """See `EngineClass`: a close estimate from above for decoders of the LLaMA kind."""
+        """See `Engine.memory`: a close estimate from above for decoders of the LLaMA kind."""
         ranks, sizes = config.tensor_parallel_size, ModelSizes.of(plan, base, donor, config, device)
         per_token, on_cpu = sizes.kv_cache_token(ranks), device == "cpu"
         asked = int((config.kv_cache_gb or (CPU_KV_CACHE_GB if on_cpu else 0)) * GB)
@@ -94,12 +89,8 @@ class VllmEngine:
         self.effort = Effort()
         self._config = spec.config
         device = pick_device(spec.config.device)
-        check_before_loading("vllm", spec, device)
+        share = check_before_loading(self.memory, spec.plan, spec.config, device)
         base = stage(spec.plan.base)
-        share = None
-        if device.type == "cuda":
-            need = self.memory(spec.plan, base, open_checkpoint(spec.plan.donor.location), spec.config, "cuda")
-            share = need.share_of(torch.cuda.get_device_properties(device).total_memory)
         self._chat = Chat(base.folder, spec.config.trust_remote_code)
         self._reader = AnswerReader(self._chat, spec.config.max_tokens, spec.config.stop)
         _set_environment(spec.config)
@@ -122,7 +113,6 @@ class VllmEngine:
         self._llm.collective_rpc("adamms_adopt", args=(plan,))
 
     def move(self, recipe: Recipe) -> str:
-        """See `Engine.move`."""
         digests = set(self._llm.collective_rpc("adamms_move", args=(recipe,)))
         # After the update, never before: what it holds was computed with the old weights.
         if not self._llm.reset_prefix_cache():
@@ -224,12 +214,8 @@ class _Generated:
             self.logprobs.append(float(found[token].logprob))
 
 
-def engine_arguments(config: EngineConfig, base: Checkpoint, device: str, share: float | None = None) -> dict[str, Any]:
-    """What `vllm.LLM` is started with.
-
-    Args:
-        share: of each GPU's memory.
-    """
+def engine_arguments(config: EngineConfig, base: Checkpoint, device: str, share: float = 1.0) -> dict[str, Any]:
+    """What `vllm.LLM` is started with. `share`: of each GPU's memory."""
     longest = model_length(config, base.folder)
     arguments: dict[str, Any] = {
         "model": str(base.folder),
@@ -249,7 +235,7 @@ def engine_arguments(config: EngineConfig, base: Checkpoint, device: str, share:
         "disable_log_stats": True,
         "seed": 0,
     }
-    if share is not None:
+    if device == "cuda":
         arguments["gpu_memory_utilization"] = share
     kv_cache_gb = config.kv_cache_gb or (CPU_KV_CACHE_GB if device == "cpu" else 0)
     if kv_cache_gb:
