@@ -6,7 +6,6 @@ import ast
 import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from enum import StrEnum
 from pathlib import Path
 from textwrap import dedent
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -132,7 +131,7 @@ def _texts(kind: type) -> dict[str, str]:
 
 
 def _kind(hint: Any) -> str:
-    if get_origin(hint) is Literal or (isinstance(hint, type) and issubclass(hint, StrEnum)):
+    if get_origin(hint) is Literal:
         return " | ".join(get_args(hint) or hint)
     return (
         hint.__name__ if isinstance(hint, type) and not hasattr(hint, "__args__") else str(hint).replace("typing.", "")

@@ -15,9 +15,9 @@ from adamms.judging.lmms_eval import check_lmms_eval, run_lmms_eval
 from adamms.prompts.tasks import Tasks, all_prompts, load_tasks
 from adamms.reporting.report import Story, write_report
 from adamms.runs.run_folder import RunFolder
-from adamms.searching.answering import answer_all, answer_as_donor, answer_by_baselines
+from adamms.searching.answering import answer_all, answer_by_baselines, answer_by_donor
 from adamms.searching.coefficient import SearchedCoefficient
-from adamms.searching.study import ITSELF, Study
+from adamms.searching.study import Study
 from adamms.searching.warm_engines import WarmEngines
 from adamms.tracking import Tracking
 
@@ -69,7 +69,7 @@ def judge_tasks(
     with WarmEngines(settings.ray) as engines:
         candidates = answer_all(study, engines, values, prompts, "judged").responses(values, prompts)
         baselines = answer_by_baselines(methods, engines, prompts)
-        donor = answer_as_donor(study.of_donor(), engines, prompts, "judged-donor").answers_at(ITSELF)
+        donor = answer_by_donor(study, engines, prompts, "judged-donor")
     found = {}
     for task, selection in selections.items():
         scores = {float(value): score for value, score in selection["scores"].items()}

@@ -1,14 +1,7 @@
 """Which prompts are asked."""
 
 from dataclasses import dataclass, field
-from enum import StrEnum
-
-
-class OnError(StrEnum):
-    """What happens where prompts are broken or too long."""
-
-    fail = "fail"
-    skip = "skip"
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -35,5 +28,5 @@ class PromptsConfig:
     """System message of every prompt; empty: none but what the chat template puts."""
     suffix: str = ""
     """Put after every prompt, such as 'Answer with a single word or phrase.'"""
-    on_error: OnError = OnError.fail
+    on_error: Literal["fail", "skip"] = "fail"
     """Broken images and over-long prompts: fail names them all before any engine starts; skip leaves them out."""

@@ -28,12 +28,15 @@ class Answers:
     Args:
         asked: everything that an answer depends on but the candidate's value, the prompt and the engine.
         wanted: settings that name the engine, such as `{"kind": "vllm", "dtype": "auto"}`; `auto` is any.
+        force: answers of another study or engine are set aside; else they are refused.
     """
 
-    def __init__(self, folder: Path, asked: Mapping[str, Any], wanted: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, asked: Mapping[str, Any], wanted: Mapping[str, str] | None = None, force: bool = False
+    ) -> None:
         self.store = ResponseStore(folder)
         self._asked, self._wanted = json.dumps(asked, sort_keys=True), dict(wanted or {})
-        self._force = False
+        self._force = force
         self._engine_file = folder / "engine.json"
         self.engine: EngineIdentity | None = None
         self._records: dict[str, ResponseRecord] = {}
@@ -72,19 +75,18 @@ class Answers:
         for record in records:
             self._records.setdefault(record.key, record)
 
-    def check_owner(self, values: Sequence[float], prompts: Sequence[Prompt], force: bool) -> None:
-        """Refuses a folder that holds another study's answers to these prompts, or sets them aside with `force`.
+    def check_owner(self, values: Sequence[float], prompts: Sequence[Prompt]) -> None:
+        """Refuses a folder that holds another study's answers to these prompts, or sets them aside.
 
         Raises:
-            UserError: such answers are there, and `force` is not given.
+            UserError: such answers are there, and `force` is not set.
         """
-        self._force = force
         ours = {(normalize_value(value), p.id): self.key(value, p) for value in values for p in prompts}
         others = [r for r in self._records.values() if ours.get((r.value, r.prompt_id), r.key) != r.key]
         changed = self._changed_engine() if self._records else ""
         if not others and not changed:
             return
-        if not force:
+        if not self._force:
             what = changed or "other models, method, prompts, chat template, tokenizer or processor"
             count = len(others) or len(self._records)
             raise UserError(f"{self.folder}: holds {count} answers of another search ({what}); {MEND}")

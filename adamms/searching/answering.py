@@ -89,8 +89,8 @@ class Answering:
 def answer_all(
     study: Study, engines: WarmEngines, values: Sequence[float], prompts: Sequence[Prompt], stored: str
 ) -> CandidateBook:
-    """Every candidate's answers to every prompt."""
-    answering = Answering(study, engines, prompts, study.answers(stored))
+    """Every candidate's answers to every prompt; those of another engine are set aside."""
+    answering = Answering(study, engines, prompts, study.answers(stored, force=True))
     answering.answer(dict.fromkeys(values, prompts))
     return answering.book
 
@@ -107,9 +107,9 @@ def answer_by_baselines(
 
 def answer_as_donor(
     donor: Study,
+    answers: Answers,
     engines: WarmEngines,
     prompts: Sequence[Prompt],
-    stored: str,
     events: Events | None = None,
     budget: Budget = UNLIMITED,
 ) -> CandidateBook:
@@ -117,16 +117,22 @@ def answer_as_donor(
 
     Args:
         donor: `Study.of_donor`.
-        stored: the folder of its answers in the run folder.
+        answers: where they are stored.
 
     Raises:
         UserError: no engine can run it.
         BudgetOver: before it had answered.
     """
-    answering = Answering(donor, engines, prompts, donor.answers(stored), events, budget)
+    answering = Answering(donor, engines, prompts, answers, events, budget)
     complete = answering.answer({ITSELF: prompts})
     if answering.book.errors:
         raise UserError(f"donor {donor.settings.donor}: {answering.book.errors[ITSELF]}")
     if not complete:
         raise BudgetOver(f"{budget.over}: over before the donor had answered; run it again, its answers are kept")
     return answering.book
+
+
+def answer_by_donor(study: Study, engines: WarmEngines, prompts: Sequence[Prompt], stored: str) -> dict[str, str]:
+    """The donor's own answers, for judging a study of it; those of another engine are set aside."""
+    donor = study.of_donor()
+    return answer_as_donor(donor, donor.answers(stored, force=True), engines, prompts).answers_at(ITSELF)

@@ -1,32 +1,11 @@
 """What a search tries, what it chooses by, and when it ends."""
 
 from dataclasses import dataclass, field
-from enum import StrEnum
+from typing import Literal
 
 from adamms.engines.config import EngineConfig
 from adamms.merging.config import MergeSettings
 from adamms.prompts.config import PromptsConfig
-
-
-class Stop(StrEnum):
-    """When candidates stop answering further prompts."""
-
-    never = "never"
-    confident = "confident"
-
-
-class Endpoints(StrEnum):
-    """Whether the smallest and the largest candidate, which have one neighbour only, may be chosen."""
-
-    exclude = "exclude"
-    one_sided = "one_sided"
-
-
-class Export(StrEnum):
-    """Which checkpoints a search over several tasks writes."""
-
-    one = "one"
-    each = "each"
 
 
 @dataclass(frozen=True)
@@ -43,9 +22,9 @@ class SearchingConfig:
     """What is minimised: differences between neighbours, either or sum (the paper's), edit, kl, embedding[:MODEL]; or
     logprob (how unsure a candidate is), plurality, donor (answers other than the donor's own); a+b is the mean of two.
     For plurality and donor the donor answers all prompts first, with an engine of its own."""
-    endpoints: Endpoints = Endpoints.exclude
+    endpoints: Literal["exclude", "one_sided"] = "exclude"
     """Whether the lowest and the highest candidate, which have one neighbour only, may be chosen (one_sided)."""
-    stop: Stop = Stop.never
+    stop: Literal["never", "confident"] = "never"
     """confident: as soon as the remaining prompts would hardly change the choice (`confidence`)."""
     block: int = 20
     """Where searches may stop: after every so many prompts of a task."""
@@ -53,7 +32,7 @@ class SearchingConfig:
     """For stop=confident: in what share of simulated remainders of the prompts the choice has to stay the same."""
     noise: int = 16
     """How many prompts the chosen candidate is asked twice more, to see how many answers differ by chance alone."""
-    export: Export = Export.one
+    export: Literal["one", "each"] = "one"
     """With several tasks: one checkpoint in merged/, of the alpha for all; or each task's, in merged/<task>."""
 
 

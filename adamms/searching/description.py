@@ -25,7 +25,7 @@ def search_parameters(settings: StudySettings, plan: MergePlan) -> dict[str, str
         "metric": settings.searching.metric,
         "task": ", ".join(settings.prompts.tasks) or task_name(settings.prompts.path),
         "coefficient": settings.searching.coefficient,
-        "stop": settings.searching.stop.value,
+        "stop": settings.searching.stop,
         "engine": settings.engine.kind,
         "dtype": settings.engine.dtype,
         "max_tokens": str(settings.engine.max_tokens),

@@ -19,9 +19,9 @@ from adamms.runs.responses import Responses
 from adamms.searching.budget import BudgetOver
 from adamms.searching.candidates import CandidateBook, Work
 from adamms.searching.coefficient import check_refine, finer
-from adamms.searching.config import SearchingConfig, Stop
+from adamms.searching.config import SearchingConfig
 from adamms.selecting.criteria import Criterion, get_criterion
-from adamms.selecting.divergence import Endpoints, check_endpoints
+from adamms.selecting.divergence import check_endpoints
 from adamms.selecting.selection import Selection, select
 from adamms.selecting.stopping import confidence
 
@@ -37,11 +37,6 @@ class ChoiceRule:
     parents: tuple[Mapping[str, str], ...] = ()
     """The donor's own answers, where the criterion asks for them."""
 
-    @property
-    def endpoints(self) -> Endpoints:
-        """As `select` takes it."""
-        return "one_sided" if self.config.endpoints == "one_sided" else "exclude"
-
     @classmethod
     def of(cls, config: SearchingConfig, values: Sequence[float], in_blocks: bool = False) -> ChoiceRule:
         """The rule for candidates that begin with these.
@@ -50,24 +45,26 @@ class ChoiceRule:
             UserError: an unknown criterion, or a number out of range.
         """
         criterion = get_criterion(config.metric)
-        check_endpoints(len(values), config.endpoints.value)
+        check_endpoints(len(values), config.endpoints)
         check_refine(values, config.refine)
         if config.block < 1:
             raise UserError(f"searching.block={config.block}: expected at least 1")
         if not 0 < config.confidence <= 1:
             raise UserError(f"searching.confidence={config.confidence}: expected more than 0, at most 1")
-        return cls(criterion, config, in_blocks or config.stop != Stop.never)
+        return cls(criterion, config, in_blocks or config.stop != "never")
 
     def choose(self, responses: Responses, questions: Mapping[str, str]) -> Selection:
         """The selection from all prompts that were answered."""
         name, parents = self.config.coefficient, self.parents
-        return select(responses, self.criterion, self.endpoints, coefficient=name, prompts=questions, parents=parents)
+        return select(
+            responses, self.criterion, self.config.endpoints, coefficient=name, prompts=questions, parents=parents
+        )
 
     def is_enough(self, responses: Responses, remaining: int, questions: Mapping[str, str]) -> bool:
         """Whether the remaining prompts need not be answered."""
-        if self.config.stop != Stop.confident:
+        if self.config.stop != "confident":
             return False
-        ends, parents = self.endpoints, self.parents
+        ends, parents = self.config.endpoints, self.parents
         sure = confidence(responses, remaining, self.criterion, ends, prompts=questions, parents=parents)
         return sure >= self.config.confidence
 

@@ -17,7 +17,7 @@ from adamms.searching.answering import Answering, answer_as_donor
 from adamms.searching.budget import UNLIMITED, Budget
 from adamms.searching.candidates import CandidateBook
 from adamms.searching.coefficient import SearchedCoefficient
-from adamms.searching.config import Export, StudySettings
+from adamms.searching.config import StudySettings
 from adamms.searching.events import Began, Doing, Events, Exported, Listener, Selected
 from adamms.searching.goal import ChoiceRule, Goal, answers_without_saving, goals_of
 from adamms.searching.outcome import Outcome, Saved, reach
@@ -34,7 +34,7 @@ class Search:
 
     Attributes:
         values: of the coefficient, to begin with.
-        donor: the donor as a study of its own, where the criterion asks it.
+        donor: the donor as a study of its own, and its answers, where the criterion asks it.
     """
 
     study: Study
@@ -42,7 +42,7 @@ class Search:
     rule: ChoiceRule
     tasks: Tasks
     answers: Answers
-    donor: Study | None
+    donor: tuple[Study, Answers] | None
     costs: Costs
 
     @property
@@ -80,14 +80,15 @@ def prepare(settings: StudySettings, force: bool = False) -> Search:
     costs = Costs(RunFolder(Path(settings.run_dir)).costs)
     with costs.phase("mapping"):
         study = Study.of(settings)
-    on_error, donor = settings.prompts.on_error, study.of_donor() if rule.criterion.asks_donor else None
+    on_error, donor = settings.prompts.on_error, None
     tasks = {name: fitting_prompts(prompts, study.engine, on_error) for name, prompts in tasks.items()}
-    if donor:
+    if rule.criterion.asks_donor:
+        donor = study.of_donor(), study.of_donor().answers("donor", force)
         who = f"donor {settings.donor}: "
-        tasks = {name: fitting_prompts(prompts, donor.engine, on_error, who) for name, prompts in tasks.items()}
-        donor.answers("donor").check_owner([ITSELF], all_prompts(tasks), force)
-    answers = study.answers()
-    answers.check_owner(values, all_prompts(tasks), force)
+        tasks = {name: fitting_prompts(prompts, donor[0].engine, on_error, who) for name, prompts in tasks.items()}
+        donor[1].check_owner([ITSELF], all_prompts(tasks))
+    answers = study.answers(force=force)
+    answers.check_owner(values, all_prompts(tasks))
     return Search(study, values, rule, tasks, answers, donor, costs)
 
 
@@ -133,7 +134,7 @@ def with_donor(
     if search.donor is None:
         return search, []
     with search.costs.phase(ENGINES):
-        book = answer_as_donor(search.donor, engines, search.prompts, "donor", events, budget)
+        book = answer_as_donor(*search.donor, engines, search.prompts, events, budget)
     return replace(search, rule=replace(search.rule, parents=(book.answers_at(ITSELF),))), [book]
 
 
@@ -184,7 +185,7 @@ def export(search: Search, engines: WarmEngines, outcome: Outcome, events: Event
     """
     settings, study, merged = search.study.settings, search.study, search.run.merged
     chosen = {name: found.chosen for name, found in outcome.selections.items() if found.chosen is not None}
-    each = settings.searching.export == Export.each and bool(outcome.tasks)
+    each = settings.searching.export == "each" and bool(outcome.tasks)
     folders = {name: merged / name if name else merged for name in chosen}
     wanted = {name: folder for name, folder in folders.items() if bool(name) == each}
     for name, folder in wanted.items():

@@ -59,10 +59,10 @@ class Study:
         pair = PlannedPair(plan, self.pair.donor, self.pair.donor, None)
         return replace(self, pair=pair, coefficient=SearchedCoefficient("alpha", Recipe()), engine=engine)
 
-    def answers(self, name: str = "responses") -> Answers:
-        """The stored answers in a folder of the run folder."""
+    def answers(self, name: str = "responses", force: bool = False) -> Answers:
+        """The stored answers in a folder of the run folder; `force` sets those of another study aside."""
         engine = self.settings.engine
-        return Answers(self.run.folder / name, self.asked(), {"kind": engine.kind, "dtype": engine.dtype})
+        return Answers(self.run.folder / name, self.asked(), {"kind": engine.kind, "dtype": engine.dtype}, force)
 
     def asked(self) -> dict[str, Any]:
         """Everything that an answer depends on but the candidate's value, the prompt and the engine."""

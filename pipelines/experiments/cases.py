@@ -12,9 +12,9 @@ from adamms.prompts.config import PromptsConfig
 from adamms.prompts.prompt import Prompt, load_prompts
 from adamms.prompts.tasks import all_prompts
 from adamms.runs.responses import Responses
-from adamms.searching.answering import answer_all, answer_as_donor, answer_by_baselines
+from adamms.searching.answering import answer_all, answer_by_baselines, answer_by_donor
 from adamms.searching.config import StudySettings
-from adamms.searching.study import ITSELF, Study
+from adamms.searching.study import Study
 from adamms.searching.warm_engines import WarmEngines
 from pipelines.experiments.settings import ReproduceSettings
 
@@ -67,8 +67,8 @@ def answer_cases(settings: ReproduceSettings, pair: Path, seed: int) -> Iterator
         responses = answer_all(study, engines, values, prompts, "responses").responses(values, prompts)
         judged = answer_all(study, engines, values, judging, "judged").responses(values, judging)
         baselines = answer_by_baselines({name: study.of_method(name) for name in methods}, engines, judging)
-        donor = answer_as_donor(study.of_donor(), engines, prompts, "donor").answers_at(ITSELF)
-        judged_donor = answer_as_donor(study.of_donor(), engines, judging, "judged-donor").answers_at(ITSELF)
+        donor = answer_by_donor(study, engines, prompts, "donor")
+        judged_donor = answer_by_donor(study, engines, judging, "judged-donor")
     for task in settings.tasks:
         yield Case(
             seed=seed,

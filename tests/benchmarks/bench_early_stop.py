@@ -22,19 +22,19 @@ from rich.table import Table
 
 from adamms.prompts.prompt import Prompt
 from adamms.runs.responses import read_responses
-from adamms.searching.config import SearchingConfig, Stop
+from adamms.searching.config import SearchingConfig
 from adamms.searching.goal import Rule, answers_without_saving, goals_of
 from tests.support.simulated import Simulated, Told, drifting
 
 ALPHAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 COARSE = (0.0, 0.2, 0.4, 0.6)
 RULES = {
-    "never": {"stop": Stop.never},
-    "confident 0.99, block 10": {"stop": Stop.confident, "confidence": 0.99, "block": 10},
-    "confident 0.95, block 10": {"stop": Stop.confident, "block": 10},
-    "confident 0.8, block 10": {"stop": Stop.confident, "confidence": 0.8, "block": 10},
+    "never": {"stop": "never"},
+    "confident 0.99, block 10": {"stop": "confident", "confidence": 0.99, "block": 10},
+    "confident 0.95, block 10": {"stop": "confident", "block": 10},
+    "confident 0.8, block 10": {"stop": "confident", "confidence": 0.8, "block": 10},
     "0.2, then 0.1": {"alphas": COARSE, "refine": (0.1,)},
-    "0.2, then 0.1, confident": {"alphas": COARSE, "refine": (0.1,), "stop": Stop.confident, "block": 10},
+    "0.2, then 0.1, confident": {"alphas": COARSE, "refine": (0.1,), "stop": "confident", "block": 10},
 }
 FINE = {
     "0.05": {"alphas": tuple(round(0.05 * n, 2) for n in range(13))},

@@ -31,8 +31,8 @@ def given(prompts: list[Prompt]) -> list[Answer]:
     return [Answer(prompt.id, f"answer to {prompt.text}", (1, 2), "stop") for prompt in prompts]
 
 
-def opened(folder: Path, plan: str = "x", **wanted: str) -> Answers:
-    return Answers(folder / "responses", {"plan": plan}, {"kind": "auto", "dtype": "auto"} | wanted)
+def opened(folder: Path, plan: str = "x", force: bool = False, **wanted: str) -> Answers:
+    return Answers(folder / "responses", {"plan": plan}, {"kind": "auto", "dtype": "auto"} | wanted, force)
 
 
 def filled(folder: Path, engine: EngineIdentity = ENGINE) -> Answers:
@@ -65,16 +65,17 @@ def test_answers_of_another_search_are_refused_or_set_aside(tmp_path: Path, plan
     other = opened(tmp_path, plan)
     assert other.get(0.0, prompts[0]) is None
     with pytest.raises(UserError, match="another run_dir, or --force"):
-        other.check_owner(VALUES, prompts, force=False)
-    other.check_owner(VALUES, prompts, force=True)
+        other.check_owner(VALUES, prompts)
+    other = opened(tmp_path, plan, force=True)
+    other.check_owner(VALUES, prompts)
     assert not other.folder.exists()
     assert read_responses(tmp_path / "responses.old-1")[0.0]["a"] == "answer to What?"
 
 
 def test_a_search_owns_what_it_stored_itself(tmp_path: Path) -> None:
-    opened(tmp_path).check_owner(VALUES, PROMPTS, force=False)
+    opened(tmp_path).check_owner(VALUES, PROMPTS)
     filled(tmp_path)
-    opened(tmp_path).check_owner(VALUES, PROMPTS, force=False)
+    opened(tmp_path).check_owner(VALUES, PROMPTS)
     assert opened(tmp_path).get(0.0, PROMPTS[0]) is not None
 
 
@@ -83,11 +84,11 @@ def test_another_engine_does_not_go_on_where_one_has_answered(tmp_path: Path, en
     """`engine.kind=auto` resolves to something else on another machine: its answers are no continuation."""
     filled(tmp_path)
     answers = opened(tmp_path)
-    answers.check_owner(VALUES, PROMPTS, force=False)
+    answers.check_owner(VALUES, PROMPTS)
     with pytest.raises(UserError, match="holds answers of transformers in float32 on cpu"):
         answers.made_by(engine)
-    forced = opened(tmp_path)
-    forced.check_owner(VALUES, PROMPTS, force=True)
+    forced = opened(tmp_path, force=True)
+    forced.check_owner(VALUES, PROMPTS)
     forced.made_by(engine)
     assert forced.get(0.0, PROMPTS[0]) is None
     assert (tmp_path / "responses.old-1" / "engine.json").is_file()
@@ -99,11 +100,11 @@ def test_another_engine_does_not_go_on_where_one_has_answered(tmp_path: Path, en
 def test_settings_that_name_another_engine_are_told_before_one_starts(tmp_path: Path, wanted: dict[str, Any]) -> None:
     filled(tmp_path)
     with pytest.raises(UserError, match=f"{next(iter(wanted))} .*, not {next(iter(wanted.values()))}"):
-        opened(tmp_path, **wanted).check_owner(VALUES, PROMPTS, force=False)
-    opened(tmp_path, kind="transformers", dtype="float32").check_owner(VALUES, PROMPTS, force=False)
+        opened(tmp_path, **wanted).check_owner(VALUES, PROMPTS)
+    opened(tmp_path, kind="transformers", dtype="float32").check_owner(VALUES, PROMPTS)
 
 
 def test_answers_of_other_versions_are_told_before_an_engine_starts(tmp_path: Path) -> None:
     filled(tmp_path, OTHERS[-1])
     with pytest.raises(UserError, match=r"torch 1\.0, not"):
-        opened(tmp_path).check_owner(VALUES, PROMPTS, force=False)
+        opened(tmp_path).check_owner(VALUES, PROMPTS)

@@ -11,7 +11,7 @@ import pytest
 from adamms.errors import UserError
 from adamms.prompts.prompt import Prompt
 from adamms.searching.coefficient import finer
-from adamms.searching.config import Endpoints, SearchingConfig, Stop
+from adamms.searching.config import SearchingConfig
 from adamms.searching.goal import ChoiceRule, Goal, answers_without_saving, goals_of
 from adamms.selecting.selection import select
 from tests.support.simulated import Simulated, Told, drifting
@@ -42,7 +42,7 @@ def search(folder: Path, told: Told, count: int = 60, **changed: Any) -> tuple[G
 def test_stopping_when_confident_asks_less_and_nothing_twice(tmp_path: Path, metric: str, seed: int) -> None:
     told = drifting(random.Random(seed).choice([0.1, 0.24, 0.33, 0.45]), seed)
     full, everything = search(tmp_path / "full", told, metric=metric)
-    early, some = search(tmp_path / "early", told, metric=metric, stop=Stop.confident, block=5)
+    early, some = search(tmp_path / "early", told, metric=metric, stop="confident", block=5)
     assert early.selection.chosen is not None
     assert full.selection.chosen is not None
     assert abs(early.selection.chosen - full.selection.chosen) <= 0.1 + 1e-9
@@ -51,7 +51,7 @@ def test_stopping_when_confident_asks_less_and_nothing_twice(tmp_path: Path, met
 
 
 def test_stopping_when_confident_saves(tmp_path: Path) -> None:
-    confident, fewer = search(tmp_path, drifting(0.3), stop=Stop.confident, block=5)
+    confident, fewer = search(tmp_path, drifting(0.3), stop="confident", block=5)
     assert confident.selection.chosen == 0.3
     assert len(fewer.asked) < 60 * len(ALPHAS)
 
@@ -73,7 +73,7 @@ def test_coarse_to_fine_answers_only_what_is_new_and_finds_the_plateau(tmp_path:
 
 
 def test_a_search_that_is_run_again_takes_the_same_way_and_asks_nothing(tmp_path: Path) -> None:
-    options: Any = {"stop": Stop.confident, "block": 5, "alphas": (0.0, 0.2, 0.4, 0.6), "refine": (0.1,)}
+    options: Any = {"stop": "confident", "block": 5, "alphas": (0.0, 0.2, 0.4, 0.6), "refine": (0.1,)}
     first, _ = search(tmp_path, drifting(0.3), **options)
     again, simulated = search(tmp_path, drifting(0.3), **options)
     assert simulated.asked == []
@@ -99,7 +99,7 @@ def test_each_task_gets_its_alpha_and_all_of_them_one(tmp_path: Path) -> None:
 
 def test_blocks_of_the_goal_for_all_are_those_of_the_tasks(tmp_path: Path) -> None:
     tasks = {"a": prompts_of("a", 30), "b": prompts_of("b", 30)}
-    goals = goals_of(tasks, ALPHAS, rule(stop=Stop.confident, block=10))
+    goals = goals_of(tasks, ALPHAS, rule(stop="confident", block=10))
     alone = {p.id for name in tasks for p in goals[name].wants()[0.0]}
     assert {p.id for p in goals[""].wants()[0.0]} == alone
 
@@ -140,7 +140,7 @@ def test_what_cannot_be_is_said_before_anything_runs(changed: Any, message: str)
 
 
 def test_end_points_may_be_chosen_where_they_are_allowed(tmp_path: Path) -> None:
-    goal, _ = search(tmp_path, drifting(0.0), endpoints=Endpoints.one_sided, refine=(0.05,))
+    goal, _ = search(tmp_path, drifting(0.0), endpoints="one_sided", refine=(0.05,))
     assert goal.selection.chosen is not None
     assert goal.selection.chosen <= 0.05
 
