@@ -12,7 +12,9 @@ imported before a function is called.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["SearchResult", "UserError", "__version__", "evaluate", "merge", "plan", "search", "select", "sweep"]
 
 
+@dataclass(frozen=True)
 class SearchResult:
     """What a search has found.
 
@@ -40,16 +43,11 @@ class SearchResult:
         outcome: everything else, the choices of several tasks among it.
     """
 
-    def __init__(self, outcome: Outcome, checkpoints: Sequence[Path]) -> None:
-        assert outcome.selection.chosen is not None, "a search that chooses nothing raises"
-        self.alpha: float = outcome.selection.chosen
-        self.verdict: str = outcome.selection.verdict
-        self.scores: dict[float, float | None] = dict(outcome.selection.scores)
-        self.checkpoint: Path = checkpoints[0]
-        self.outcome = outcome
-
-    def __repr__(self) -> str:
-        return f"SearchResult(alpha={self.alpha}, checkpoint={str(self.checkpoint)!r}, verdict={self.verdict!r})"
+    alpha: float
+    verdict: str
+    scores: Mapping[float, float | None]
+    checkpoint: Path
+    outcome: Outcome = field(repr=False)
 
 
 def plan(base: str | Path, donor: str | Path, **settings: Any) -> MergePlan:
@@ -103,7 +101,9 @@ def search(
     path = _stored(prompts, Path(run_dir)) if not isinstance(prompts, str | Path) else str(prompts)
     own = {"base": str(base), "donor": str(donor), "run_dir": str(run_dir), "prompts": {"path": path, "n": n}}
     found = run(_settings(SearchSettings, settings, **own), force)
-    return SearchResult(found.outcome, found.checkpoints)
+    chosen = found.outcome.selection
+    assert chosen.chosen is not None, "a search that chooses nothing raises"
+    return SearchResult(chosen.chosen, chosen.verdict, chosen.scores, found.checkpoints[0], found.outcome)
 
 
 def sweep(pairs: Mapping[str, Any], *, run_dir: str | Path, force: bool = False, **settings: Any) -> list[RankedSearch]:
@@ -142,8 +142,6 @@ def select(responses: str | Path, metric: str = "either", **options: Any) -> Sel
 
 
 def _settings(kind: type[Any], given: Mapping[str, Any], **own: Any) -> Any:
-    from dataclasses import fields
-
     from adamms.config import load_settings
 
     quiet = [{"tracking": {"enabled": False}}] if "tracking" in {field.name for field in fields(kind)} else []
@@ -152,8 +150,6 @@ def _settings(kind: type[Any], given: Mapping[str, Any], **own: Any) -> Any:
 
 def _stored(prompts: Sequence[str | Mapping[str, Any]], run_dir: Path) -> str:
     """Prompts as a file in the run folder, so that the search can go on later."""
-    import json
-
     from adamms.support.files import write_whole
 
     rows = [{"prompt": one} if isinstance(one, str) else dict(one) for one in prompts]

@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -161,13 +161,10 @@ def _evaluate(settings: EvaluateSettings, force: bool) -> None:
     print_judgements(evaluate(settings), settings.searching.coefficient, with_methods=bool(settings.baselines))
 
 
-def _settings(name: str) -> Callable[[], type[Any]]:
-    def kind() -> type[Any]:
-        from adamms.commands import settings
+def _kinds() -> Any:
+    from adamms.commands import settings
 
-        return cast(type[Any], getattr(settings, name))
-
-    return kind
+    return settings
 
 
 _TEXTS = {
@@ -183,9 +180,9 @@ _TEXTS = {
     Shows every alpha, the donor, the best alpha as the labels see it, and how far the choice stays behind it. Labels
     are read here and nowhere else; a search never sees them. lmms_eval.tasks=[...] has lmms-eval evaluate it.""",
 }
-app.command("search", help=_TEXTS["search"])(settings_command(_settings("SearchSettings"), _search))
-app.command("sweep", help=_TEXTS["sweep"])(settings_command(_settings("SweepSettings"), _sweep))
-app.command("evaluate", help=_TEXTS["evaluate"])(settings_command(_settings("EvaluateSettings"), _evaluate))
+app.command("search", help=_TEXTS["search"])(settings_command(lambda: _kinds().SearchSettings, _search))
+app.command("sweep", help=_TEXTS["sweep"])(settings_command(lambda: _kinds().SweepSettings, _sweep))
+app.command("evaluate", help=_TEXTS["evaluate"])(settings_command(lambda: _kinds().EvaluateSettings, _evaluate))
 
 
 @app.command()

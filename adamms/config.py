@@ -1,7 +1,5 @@
 """Loading settings: typed defaults, then a YAML file, then `key=value` arguments; checked once."""
 
-from __future__ import annotations
-
 import ast
 import inspect
 from collections.abc import Iterator, Mapping

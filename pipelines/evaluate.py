@@ -1,11 +1,7 @@
-"""Judge a finished search by labelled prompts: every alpha, the donor, the oracle, and the regret of the choice.
+"""Judge a finished search by labelled prompts or by lmms-eval: `adamms evaluate` for a cluster.
 
-    python pipelines/evaluate.py --config conf/demo.yaml labelled.path=FILE.jsonl [key=value ...]
-    python pipelines/evaluate.py ... labelled.tasks.ocr=FILE labelled.tasks.vqa=FILE baselines=[ties] ancestor=DIR
-    python pipelines/evaluate.py --config FILE lmms_eval.tasks=[ocrbench,textvqa_val] lmms_eval.python=ENV/bin/python
-
-The last evaluates the winner by lmms-eval, with or without labelled prompts of your own; its figures are on the
-dashboard as `lmms_eval/...`. Labels are read here and nowhere else; the search never sees them.
+python pipelines/evaluate.py --config FILE [key=value ...]
+ray job submit --working-dir . -- python pipelines/evaluate.py --config FILE [key=value ...]
 """
 
 from adamms.cli import pipeline

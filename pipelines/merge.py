@@ -4,8 +4,6 @@ python pipelines/merge.py --config FILE [base=... donor=... alpha=0.3 output=DIR
 ray job submit --working-dir . -- python pipelines/merge.py --config FILE alpha=0.3 output=/shared/merged
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from adamms.cli import program

@@ -1,9 +1,7 @@
-"""Search alpha for one pair of models and unlabelled prompts of one task or several, and export the winner.
+"""Search alpha for one pair of models, and export the winner: `adamms search` for a cluster.
 
-    python pipelines/search.py --config conf/demo.yaml [key=value ...]
-    ray job submit --working-dir . -- python pipelines/search.py --config conf/demo.yaml [key=value ...]
-
-The same command run again goes on where it stopped: no finished (alpha, prompt) is answered twice.
+python pipelines/search.py --config FILE [key=value ...]
+ray job submit --working-dir . -- python pipelines/search.py --config FILE [key=value ...]
 """
 
 from adamms.cli import pipeline

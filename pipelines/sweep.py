@@ -1,10 +1,7 @@
-"""Search alpha for many pairs of models, with one method or several, over the same tasks; ends with one ranked table.
+"""Search alpha for many pairs of models, and rank them: `adamms sweep` for a cluster.
 
-    python pipelines/sweep.py --config conf/sweeps/demo.yaml [key=value ...]
-    ray job submit --no-wait --working-dir . -- python pipelines/sweep.py --config conf/sweeps/demo.yaml run_dir=/...
-
-Pairs run side by side within the cluster; searches with the same base share engines; one that fails leaves the others
-alone. The same command run again does what is missing: nothing that is finished and unchanged is done again.
+python pipelines/sweep.py --config FILE [key=value ...]
+ray job submit --working-dir . -- python pipelines/sweep.py --config FILE [key=value ...]
 """
 
 from adamms.cli import pipeline

@@ -1,7 +1,5 @@
 """A Hugging Face checkpoint folder: its config, its tensors, and reading any part of them."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Iterable

@@ -1,7 +1,5 @@
 """safetensors' names of torch's dtypes (imports torch)."""
 
-from __future__ import annotations
-
 import torch
 
 TORCH_DTYPES: dict[str, torch.dtype] = {

@@ -1,7 +1,5 @@
 """JSON files of a checkpoint: config, index, tokenizer."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

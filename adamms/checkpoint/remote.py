@@ -1,7 +1,5 @@
 """A checkpoint whose weights are not downloaded."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from functools import cached_property

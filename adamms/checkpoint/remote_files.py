@@ -1,7 +1,5 @@
 """The files of a remote folder, through fsspec: on the Hub, or behind any URL that it knows (s3://, gs://, memory://)."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import sys

@@ -1,7 +1,5 @@
 """Finding a model's files from what the user gave: a folder, a Hub id with optional `@revision`, or a URL."""
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import os

@@ -3,8 +3,6 @@
 Format: https://huggingface.co/docs/safetensors (8 bytes little-endian header length, JSON header, data).
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import struct

@@ -1,7 +1,5 @@
 """What a header says about a tensor, which is enough to plan a merge without reading any data."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Pickled checkpoints (`.bin`), opened by torch with `weights_only=True` and memory-mapped."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 from pathlib import Path
 

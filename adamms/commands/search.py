@@ -1,6 +1,7 @@
 """`adamms search`: find the coefficient for one pair without labels, and export the winner."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from adamms.commands.settings import SearchSettings
 from adamms.errors import UserError
@@ -68,17 +69,17 @@ def carry_out(
     return found
 
 
-class status_of:
-    """A context manager that keeps a run's status, and says how it ended."""
-
-    def __init__(self, run: RunFolder, events: Events) -> None:
-        self._run, self._events = run, events
-
-    def __enter__(self) -> None:
-        self._run.set_status(RUNNING)
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        stopped = kind is not None and not issubclass(kind, Exception)  # Ctrl-C, SIGTERM
-        status = FINISHED if kind is None else KILLED if stopped else FAILED
-        self._run.set_status(status)
-        self._events.say(Ended, status=status)
+@contextmanager
+def status_of(run: RunFolder, events: Events) -> Iterator[None]:
+    """Keeps a run's status within the block, and says how it ended."""
+    run.set_status(RUNNING)
+    status = KILLED  # Ctrl-C, SIGTERM
+    try:
+        yield
+        status = FINISHED
+    except Exception:
+        status = FAILED
+        raise
+    finally:
+        run.set_status(status)
+        events.say(Ended, status=status)

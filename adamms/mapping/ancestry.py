@@ -4,8 +4,6 @@ Fine-tuning moves weights little: cosines of corresponding matrices stay near 1.
 cosines near 0, however alike their configs are, and averaging them destroys both.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite, prod

@@ -3,8 +3,6 @@
 Architectures are data, one YAML file a family in `architectures/`; nothing here knows a family by name.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """Comparing configs and headers of two models: problems that rule out a merge, and notes for the user."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field

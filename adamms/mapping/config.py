@@ -1,7 +1,5 @@
 """How parameters are mapped, and a pair of models."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """The names of a checkpoint's tensors in a live model, whose library may have renamed them on loading."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 
 from adamms.checkpoint import Checkpoint

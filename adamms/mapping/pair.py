@@ -1,7 +1,5 @@
 """From settings to a plan: the first step of `adamms map`, of a merge and of a search."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import NamedTuple
 

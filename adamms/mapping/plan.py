@@ -4,8 +4,6 @@ It is printed (`adamms map`), hashed (the fingerprint of a run), sent to Ray tas
 the same function on disk and inside a live engine.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping
@@ -89,6 +87,13 @@ class MergePlan:
     def merged(self) -> tuple[TensorPlan, ...]:
         """The tensors that at least one piece merges into."""
         return tuple(tensor for tensor in self.tensors if tensor.merges)
+
+    @property
+    def merged_share(self) -> float:
+        """Share of the base's parameters that merge, 0 to 1."""
+        total = sum(prod(tensor.shape) for tensor in self.tensors)
+        merged = sum((p.stop - p.start) * prod(t.shape[1:]) for t in self.tensors for p in t.pieces)
+        return merged / max(total, 1)
 
     @property
     def bytes(self) -> int:

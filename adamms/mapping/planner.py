@@ -1,7 +1,5 @@
 """From two checkpoints (headers and configs only) to the merge plan: the function f of the paper, section 3.1."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace

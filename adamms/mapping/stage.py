@@ -1,7 +1,5 @@
 """Opening the models of a plan on another machine than the one it was made on."""
 
-from __future__ import annotations
-
 import socket
 
 from adamms.checkpoint import Checkpoint, open_checkpoint

@@ -1,11 +1,8 @@
 """A plan as a table that a person can read: per part, how many tensors merge, are duplicated, cut, kept, and why."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import prod
 
 from rich.console import Console
 from rich.padding import Padding
@@ -137,9 +134,5 @@ def _print_lines(console: Console, title: str, lines: Sequence[str]) -> None:
 
 
 def _summary(plan: MergePlan) -> str:
-    total = sum(prod(tensor.shape) for tensor in plan.tensors)
-    merged = sum((p.stop - p.start) * prod(t.shape[1:]) for t in plan.tensors for p in t.pieces)
-    return (
-        f"{len(plan.merged)} of {len(plan.tensors)} tensors merge ({merged / max(total, 1):.0%} of the parameters); "
-        f"plan {plan.fingerprint}"
-    )
+    found = f"{len(plan.merged)} of {len(plan.tensors)} tensors merge ({plan.merged_share:.0%} of the parameters)"
+    return f"{found}; plan {plan.fingerprint}"

@@ -4,8 +4,6 @@ The released scripts of the paper scale both embedding matrices by 1 - alpha whe
 here rows that do not correspond stay the base's.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby

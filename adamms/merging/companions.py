@@ -1,7 +1,5 @@
 """What the output has beside weights: the base's own files, a record of the merge, and a model card."""
 
-from __future__ import annotations
-
 import json
 import platform
 import shutil

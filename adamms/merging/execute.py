@@ -1,7 +1,5 @@
 """Executing the plan of a tensor: the same functions for files and for live engines, on any device."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import prod

@@ -3,8 +3,6 @@
 `on_ray.py` has the third executor, which uses Ray tasks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Gathering statistics: the passes over the weights that some methods need before they can merge."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from math import prod

@@ -1,7 +1,5 @@
 """The layout of the output: which file each tensor is in, and at which offset. Decided before a byte is written."""
 
-from __future__ import annotations
-
 import json
 import re
 import struct

@@ -1,7 +1,5 @@
 """An executor whose groups are Ray tasks. No tensor passes through the driver: tasks read and write the shared disk."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any

@@ -1,7 +1,5 @@
 """The smoke test of a merged checkpoint: it loads in transformers and answers one question."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

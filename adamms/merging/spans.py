@@ -3,8 +3,6 @@
 Writing a span twice gives the same bytes at the same offset, so a task that was killed can simply be run again.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """An output folder that appears complete or not at all."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import shutil

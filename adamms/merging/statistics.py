@@ -1,7 +1,5 @@
 """What a method knows about the weights before it merges them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """Executing a plan on disk: writes a complete Hugging Face folder with the base's names, shapes and dtypes."""
 
-from __future__ import annotations
-
 import logging
 import os
 import shutil

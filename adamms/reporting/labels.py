@@ -1,7 +1,5 @@
 """What candidates, the coefficient that was searched, and times are called in figures and tables."""
 
-from __future__ import annotations
-
 from adamms.runs.values import format_value
 
 

@@ -1,7 +1,5 @@
 """Colours that colour-blind readers and printers tell apart (Okabe and Ito), and what they become in a dark page."""
 
-from __future__ import annotations
-
 INK, GRID = "#1b1b1c", "#c9c9ca"
 """Text and axes, and what should hardly be seen."""
 BLUE, VERMILION, GREEN, ORANGE = "#0072b2", "#d55e00", "#009e73", "#e69f00"

@@ -1,7 +1,5 @@
 """The end of a sweep: every search in one table, the most consistent first."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import groupby
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +30,6 @@ from adamms.selecting.contest import END_POINT
 from adamms.support.files import write_whole
 
 if TYPE_CHECKING:
-    from adamms.mapping.plan import MergePlan
     from adamms.runs.run_folder import RunFolder
 
 __all__ = ["FIGURES", "Story", "write_report"]
@@ -64,7 +62,7 @@ def render_report(story: Story, drawings: Sequence[Drawing]) -> str:
         plan=plan,
         parts=count(plan),
         kept=Counter(tensor.reason for tensor in plan.tensors if tensor.reason).most_common(),
-        share=_share(plan),
+        share=plan.merged_share,
         judged=judged_rows(story),
         baselines=list(dict.fromkeys(name for one in story.judgements.values() for name in one.get("baselines", {}))),
         figures={drawing.name: {"svg": drawing.svg(), "caption": drawing.caption} for drawing in drawings},
@@ -95,13 +93,6 @@ def judged_rows(story: Story) -> list[dict[str, Any]]:
         means = {name: full_mean([row.get(name) for row in rows]) for name in numbers}
         rows.append({"task": "mean", "value": "", "best": "", **means})
     return rows
-
-
-def _share(plan: MergePlan) -> float:
-    """Share of the base's parameters that merge."""
-    total = sum(prod(tensor.shape) for tensor in plan.tensors)
-    merged = sum((p.stop - p.start) * prod(t.shape[1:]) for t in plan.tensors for p in t.pieces)
-    return merged / max(total, 1)
 
 
 def _thumbnail(encoded: bytes) -> str:

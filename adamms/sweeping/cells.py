@@ -16,7 +16,7 @@ from adamms.searching.search import Search, prepare
 from adamms.sweeping.config import StudiesSettings
 
 LOG = logging.getLogger(__name__)
-SHARED = ("ancestor", "mapping", "merging", "prompts", "engine", "searching", "budget", "ray")
+SHARED = ("base", "donor", "ancestor", "mapping", "merging", "prompts", "engine", "searching", "budget", "ray")
 OF_PAIR = ("base", "donor", "ancestor", "mapping", "merging", "engine")
 """What a pair's own file gives; prompts and the rest are the sweep's."""
 
@@ -103,7 +103,7 @@ def _cell(settings: StudiesSettings, pair: str, given: Any, method: str) -> Cell
     if not isinstance(given, Mapping):
         raise UserError(f"sweep.pairs.{pair}: expected the pair's YAML file, or its settings (base, donor, ...)")
     every = plain(settings)
-    shared = {name: every[name] for name in SHARED}
+    shared = {name: every[name] for name in SHARED if every[name] != ""}
     own = {"run_dir": str(Path(settings.run_dir, pair, method)), "merging": {"method": method}}
     try:
         return Cell(pair, method, load_settings(StudySettings, None, [], shared, dict(given), own))

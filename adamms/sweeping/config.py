@@ -3,12 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from adamms.engines.config import EngineConfig
-from adamms.mapping.config import MappingConfig
-from adamms.merging.config import MergingConfig
-from adamms.prompts.config import PromptsConfig
-from adamms.searching.config import BudgetConfig, SearchingConfig
-from adamms.support.ray_session import RayConfig
+from adamms.searching.config import StudySettings
 
 
 @dataclass(frozen=True)
@@ -24,18 +19,12 @@ class SweepConfig:
 
 
 @dataclass(frozen=True)
-class StudiesSettings:
+class StudiesSettings(StudySettings):
     """Settings of many studies: those of all of them, and the pairs and methods."""
 
-    ancestor: str | None = None
-    """Of every pair that does not name its own."""
+    base: str = ""
+    """Of every pair that does not name its own; likewise `donor` and `ancestor`."""
+    donor: str = ""
     run_dir: str = "runs/sweep"
     """Each study has its folder in it: PAIR/METHOD."""
     sweep: SweepConfig = field(default_factory=SweepConfig)
-    mapping: MappingConfig = field(default_factory=MappingConfig)
-    merging: MergingConfig = field(default_factory=MergingConfig)
-    prompts: PromptsConfig = field(default_factory=PromptsConfig)
-    engine: EngineConfig = field(default_factory=EngineConfig)
-    searching: SearchingConfig = field(default_factory=SearchingConfig)
-    budget: BudgetConfig = field(default_factory=BudgetConfig)
-    ray: RayConfig = field(default_factory=RayConfig)

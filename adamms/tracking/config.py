@@ -1,7 +1,5 @@
 """Where MLflow is."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from pathlib import Path

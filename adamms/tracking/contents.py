@@ -1,7 +1,5 @@
 """What a run folder holds, as a list of the items that MLflow shows; only files are read, no server is asked."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

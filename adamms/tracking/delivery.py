@@ -5,8 +5,6 @@ twice changes nothing: runs are found by their tags, metrics carry the time at w
 tables replace themselves.
 """
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """The MLflow server or database, and telling when it does not answer from when it says no."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

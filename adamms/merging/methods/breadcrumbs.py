@@ -1,7 +1,5 @@
 """Model Breadcrumbs: drop what is small, and the few outliers."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from adamms.merging.methods.coefficient import scale, share

@@ -1,7 +1,5 @@
 """The coefficients of a merge method: fields of its data class, each with a default, a range and a description."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field, fields
 from numbers import Real

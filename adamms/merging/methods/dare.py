@@ -1,7 +1,5 @@
 """DARE: drop at random and rescale."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from adamms.merging.methods.coefficient import scale, seed, share

@@ -1,7 +1,5 @@
 """DELLA: drop at random, the small rather than the large."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from adamms.merging.methods.coefficient import scale, seed, share

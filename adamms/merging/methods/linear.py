@@ -1,7 +1,5 @@
 """Linear interpolation."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from adamms.merging.methods.method import Method, Operands, Statistic

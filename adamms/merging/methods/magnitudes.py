@@ -5,8 +5,6 @@ upper 15 bits of every value, which tells the bin that the k-th largest falls in
 of the values in that bin. Counts are integers and add up in any order, so nothing depends on how work was split.
 """
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass

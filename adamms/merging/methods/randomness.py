@@ -4,8 +4,6 @@ SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) as a counter-based generator: th
 tensor's name, which model it is for, and the element's index. Chunks, threads, tasks and devices change nothing.
 """
 
-from __future__ import annotations
-
 import hashlib
 
 from adamms.support.tensor import Tensor

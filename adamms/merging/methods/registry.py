@@ -1,7 +1,5 @@
 """The merge methods by name: a class that is decorated with `register` can be merged with and searched over."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 

@@ -1,7 +1,5 @@
 """Sums whose bits do not depend on the number of torch's threads."""
 
-from __future__ import annotations
-
 import struct
 
 from adamms.support.tensor import Tensor

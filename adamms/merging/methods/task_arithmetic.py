@@ -1,7 +1,5 @@
 """Task arithmetic, and the two methods that find its weights in the task vectors themselves."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

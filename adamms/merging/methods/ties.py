@@ -1,7 +1,5 @@
 """TIES: trim, elect a sign, merge what agrees."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from adamms.merging.methods.coefficient import choice, scale, share

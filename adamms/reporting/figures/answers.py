@@ -1,7 +1,5 @@
 """One prompt, every candidate: answers that are equal have one colour (figure 3 of the paper)."""
 
-from __future__ import annotations
-
 import textwrap
 
 from adamms.reporting.figures.drawing import Drawing, new_figure, style

@@ -1,7 +1,5 @@
 """Task by candidate, in one picture: where each task's plateau lies."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from adamms.reporting.figures.drawing import Drawing, new_figure, style

@@ -1,7 +1,5 @@
 """Divergence of every candidate: the figure that a choice is made by."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from adamms.reporting.figures.drawing import Drawing, new_figure, style

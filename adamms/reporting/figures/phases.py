@@ -1,7 +1,5 @@
 """Where the time went."""
 
-from __future__ import annotations
-
 from adamms.reporting.figures.drawing import Drawing, new_figure, style
 from adamms.reporting.labels import spell_seconds
 from adamms.reporting.palette import BLUE

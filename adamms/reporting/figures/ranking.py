@@ -1,7 +1,5 @@
 """The pairs of a sweep, best first."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from adamms.reporting.figures.drawing import Drawing, new_figure, style

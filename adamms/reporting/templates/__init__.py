@@ -1,7 +1,5 @@
 """The pages: Jinja templates that escape whatever they are given; nothing in them is asked for over a network."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from adamms.reporting.palette import DARK, css_variable
