@@ -1,12 +1,12 @@
 """Merging into the weights of a live engine: computed on the engine's cores, with a digest in the same pass."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
 
 from adamms.checkpoint import DTYPES
 from adamms.engines.digest import WeightsDigest, checksum
@@ -15,12 +15,8 @@ from adamms.merging import Originals, Recipe, Statistics, gather_statistics
 from adamms.merging.execute import BLOCK_ELEMENTS, CHUNK_ELEMENTS, GPU_CHUNK_ELEMENTS, Cut, cuts_of, merge_cut
 from adamms.merging.executor import Executor, run_here, run_on_threads
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
 AHEAD_BYTES = 1 << 27  # of weights that are computed while the caller takes those before
-Target = Callable[[TensorPlan], "Tensor"]
+Target = Callable[[TensorPlan], Tensor]
 
 
 @dataclass(frozen=True)
@@ -95,8 +91,6 @@ class LiveMerge:
 
     def _threads(self) -> AbstractContextManager[Executor]:
         """As many as the engine computes with; a GPU has parallelism enough by itself."""
-        import torch
-
         return run_on_threads(torch.get_num_threads()) if self._device.type == "cpu" else nullcontext(run_here)
 
     def _start(
@@ -141,8 +135,6 @@ class _CutMerge:
     statistics: Statistics
 
     def __call__(self, item: tuple[Cut, Tensor]) -> Tensor:
-        import torch
-
         from adamms.checkpoint.dtypes import TORCH_DTYPES
 
         cut, whole = item

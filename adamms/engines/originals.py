@@ -1,10 +1,10 @@
 """The original weights that every move starts from, kept as near to the device as there is room."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
 
 from adamms.checkpoint import Checkpoint
 from adamms.checkpoint.checkpoint import total_bytes
@@ -12,10 +12,6 @@ from adamms.mapping.plan import MergePlan, TensorPlan
 from adamms.mapping.stage import stage
 from adamms.merging import Originals, TensorSource
 from adamms.merging.reader import Reader
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
 
 HEADROOM = 2 << 30  # GPU or host memory that is left to others
 MOST = 0.9  # of a GPU's memory for an engine that has it alone
@@ -72,15 +68,12 @@ class HeldTensors:
         self._tensors = {name: place(checkpoint.read(name)) for name in names}
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> Tensor:
-        """See `TensorSource.read`."""
         held = self._tensors.get(name)
         values = self._checkpoint.read(name, start, stop) if held is None else held[start:stop]
         return values.to(self._device, non_blocking=True)  # what is held in pinned memory never changes
 
 
 def _free_on(device: torch.device) -> int:
-    import torch
-
     return int(torch.cuda.mem_get_info(device)[0])
 
 

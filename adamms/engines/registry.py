@@ -1,15 +1,10 @@
 """Which class is which kind of engine, and which kind fits a base on a device."""
 
-from __future__ import annotations
-
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 from adamms.engines.config import AUTO, ENGINES, EngineConfig, check_kind
+from adamms.engines.engine import Engine, EngineSpec
 from adamms.errors import UserError
-
-if TYPE_CHECKING:
-    from adamms.engines.engine import Engine, EngineSpec
 
 
 def engine_class(kind: str) -> type[Engine]:

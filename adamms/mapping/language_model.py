@@ -1,11 +1,9 @@
 """A checkpoint seen as a language model: which of its rows hold which rows of the canonical tensors."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 from adamms.errors import UserError
 from adamms.mapping.architecture import EMBED_TOKENS, LM_HEAD, Architecture, Layout, NameRule, RuleMatcher
@@ -48,7 +46,7 @@ class LanguageModelView:
     @classmethod
     def of(
         cls, architecture: Architecture, config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], where: str
-    ) -> LanguageModelView:
+    ) -> Self:
         """Cuts the tensors (given by name and shape) of a model of known architecture.
 
         Raises:

@@ -1,8 +1,7 @@
 """One candidate of a search."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from typing import Self
 
 from adamms.merging.recipe import Recipe
 
@@ -17,5 +16,5 @@ class Candidate:
     value: float
     recipe: Recipe
 
-    def __lt__(self, other: Candidate) -> bool:
+    def __lt__(self, other: Self) -> bool:
         return self.value < other.value

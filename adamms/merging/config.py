@@ -1,7 +1,5 @@
 """Settings of a merge."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 

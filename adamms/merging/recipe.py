@@ -1,10 +1,8 @@
 """How a plan is executed: which method, with which coefficients."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 from adamms.errors import UserError
 from adamms.merging.config import MergingConfig
@@ -32,7 +30,7 @@ class Recipe:
         object.__setattr__(self, "rule", _configured(method, alpha, options))
 
     @classmethod
-    def of(cls, config: MergingConfig, alpha: float | None) -> Recipe:
+    def of(cls, config: MergingConfig, alpha: float | None) -> Self:
         """The recipe that a config asks for; what it leaves open takes the method's default.
 
         Raises:
@@ -48,9 +46,9 @@ class Recipe:
         """The donor's weight, in [0, 1]."""
         return self.rule.alpha
 
-    def at(self, value: float, coefficient: str = "alpha") -> Recipe:
+    def at(self, value: float, coefficient: str = "alpha") -> Self:
         """The same recipe with another alpha, or another value of another coefficient."""
-        return Recipe(self.method, **{**asdict(self.rule), coefficient: value})
+        return type(self)(self.method, **{**asdict(self.rule), coefficient: value})
 
     def to_dict(self) -> dict[str, Any]:
         """Method and all coefficients; without alpha where the method finds the weight by itself."""

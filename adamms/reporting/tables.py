@@ -1,28 +1,22 @@
 """Selections and judgements as tables for a terminal, or as Markdown."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
+from adamms.engines.noise import Noise
 from adamms.judging.judgement import Judgement
 from adamms.reporting.labels import value_label
 from adamms.reporting.story import full_mean
 from adamms.runs.values import format_value
+from adamms.searching.outcome import Outcome
 from adamms.selecting.contest import END_POINT
 from adamms.selecting.selection import Selection
 from adamms.support.addresses import without_password
-
-if TYPE_CHECKING:
-    from adamms.engines.noise import Noise
-    from adamms.searching.outcome import Outcome
-
 
 CHANGES = "change to the next lower", "change to the next higher"
 """What the two parts of a score are called."""

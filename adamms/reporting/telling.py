@@ -1,17 +1,12 @@
 """The prompts that tell a reader most about a choice: for it, against it, and one where nothing happens."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from adamms.prompts.prompt import Prompt
 from adamms.runs.responses import Responses
 from adamms.selecting.normalize import plain
-
-if TYPE_CHECKING:
-    from adamms.prompts.prompt import Prompt
 
 STABLE = "settled: around the chosen candidate the answer stays, elsewhere it changes"
 UNSTABLE = "unsettled: the chosen candidate answers otherwise than a neighbour"

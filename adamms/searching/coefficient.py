@@ -1,11 +1,10 @@
 """What a search walks along: one coefficient of a merge method, and the values that are tried."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Self
 
 from adamms.errors import UserError
 from adamms.merging.candidate import Candidate
@@ -26,7 +25,7 @@ class SearchedCoefficient:
     recipe: Recipe
 
     @classmethod
-    def of(cls, merging: MergingConfig, searching: SearchingConfig) -> SearchedCoefficient:
+    def of(cls, merging: MergingConfig, searching: SearchingConfig) -> Self:
         """The coefficient that settings name.
 
         Raises:

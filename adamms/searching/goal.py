@@ -5,12 +5,10 @@ stop, and goes on to the finer candidates around the best one (`searching.refine
 does follows from the answers, so a search that is run again takes the same way.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 from adamms.errors import UserError
 from adamms.prompts.prompt import Prompt
@@ -38,7 +36,7 @@ class ChoiceRule:
     """The donor's own answers, where the criterion asks for them."""
 
     @classmethod
-    def of(cls, config: SearchingConfig, values: Sequence[float], in_blocks: bool = False) -> ChoiceRule:
+    def of(cls, config: SearchingConfig, values: Sequence[float], in_blocks: bool = False) -> Self:
         """The rule for candidates that begin with these.
 
         Raises:

@@ -42,7 +42,6 @@ class ProgressBars:
         self._advance: Callable[[int, str], None] = lambda count, text: None
 
     def __call__(self, event: Event) -> None:
-        """See `Listener`."""
         if isinstance(event, Doing):
             STDERR.print(f"{event.title} {event.what}".strip(), highlight=False, markup=False)
         elif isinstance(event, Asking):

@@ -1,12 +1,10 @@
 """A study: everything that stays the same while candidates come and go; built once for whatever asks for answers."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from adamms.engines.asking import asking_digest
 from adamms.engines.engine import EngineSpec
@@ -36,7 +34,7 @@ class Study:
     run: RunFolder
 
     @classmethod
-    def of(cls, settings: StudySettings) -> Study:
+    def of(cls, settings: StudySettings) -> Self:
         """Reads the models' headers, plans, and checks that they belong together.
 
         Raises:
@@ -44,7 +42,7 @@ class Study:
         """
         return cls._planned(settings, SearchedCoefficient.of(settings.merging, settings.searching))
 
-    def of_method(self, method: str) -> Study:
+    def of_method(self, method: str) -> Self:
         """The same pair merged by another method with its own defaults, both parents weighing the same.
 
         Raises:
@@ -52,7 +50,7 @@ class Study:
         """
         return self._planned(self.settings, SearchedCoefficient("alpha", Recipe(method, EVEN)))
 
-    def of_donor(self) -> Study:
+    def of_donor(self) -> Self:
         """The donor in its own architecture, nothing merged: for asking it the same prompts."""
         plan = plan_alone(self.pair.donor)
         engine = EngineSpec(plan, self.settings.engine, self.settings.mapping.donor_architecture)
@@ -82,7 +80,7 @@ class Study:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @classmethod
-    def _planned(cls, settings: StudySettings, coefficient: SearchedCoefficient) -> Study:
+    def _planned(cls, settings: StudySettings, coefficient: SearchedCoefficient) -> Self:
         check_ancestor(coefficient.recipe, settings.ancestor)
         pair = plan_pair(settings if coefficient.recipe.rule.needs_ancestor else replace(settings, ancestor=None))
         engine = EngineSpec(pair.plan, settings.engine, settings.mapping.base_architecture)

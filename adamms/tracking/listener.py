@@ -9,17 +9,15 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from adamms.errors import FULL, UserError
 from adamms.runs.run_folder import KILLED, RUNNING, RunFolder
 from adamms.support.addresses import without_password
+from adamms.tracking.config import TrackingConfig
 from adamms.tracking.contents import TARGET
 from adamms.tracking.delivery import Delivery
 from adamms.tracking.server import Server, Unreachable
-
-if TYPE_CHECKING:
-    from adamms.tracking.config import TrackingConfig
 
 logger = logging.getLogger(__name__)
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0

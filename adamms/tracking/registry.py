@@ -1,12 +1,8 @@
 """The winner in MLflow's model registry: a version that points at the checkpoint's folder; nothing is copied."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from adamms.tracking.server import Server
+from adamms.tracking.server import Server
 
 
 def register(server: Server, search: str, run: str, name: str, checkpoint: str, params: Mapping[str, str]) -> None:

@@ -5,12 +5,13 @@ vLLM mixes `MergeExtension` into its worker class (`worker_extension_cls`); its 
 the others, and vLLM's loader takes its shard of each.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Collection, Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from adamms.engines.digest import WeightsDigest
 from adamms.engines.live_merge import LiveMerge, Ranks
@@ -20,10 +21,6 @@ from adamms.mapping.plan import MergePlan, TensorPlan
 from adamms.mapping.stage import stage
 from adamms.merging import Originals
 from adamms.merging.recipe import Recipe
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
 
 FUSED = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))  # what vLLM fuses in every model
 
@@ -55,7 +52,6 @@ class MergeExtension:
 
         The encoder cache stays, as the vision tower does not change; the engine resets the prefix cache.
         """
-        import torch
         from vllm.model_executor.model_loader.reload.inplace import reload_weights
 
         from adamms.checkpoint.dtypes import TORCH_DTYPES
@@ -81,8 +77,6 @@ class MergeExtension:
 
     def adamms_live_digest(self) -> str:
         """A digest of the live parameters themselves, in this engine's own layout."""
-        import torch
-
         digest = WeightsDigest()
         for name, parameter in self.model_runner.get_model().named_parameters():
             if parameter.numel():
@@ -92,7 +86,6 @@ class MergeExtension:
 
 def _ranks() -> Ranks:
     """The ranks of tensor parallelism. Bytes are sent: not every transport knows every dtype."""
-    import torch
     from vllm.distributed.parallel_state import get_tp_group
 
     group = get_tp_group()
