@@ -230,7 +230,7 @@ def _exponent(small: float, large: float, ratio: float, smallest: float) -> floa
     """Of the power of the size that something grows with; None where that is too small to tell."""
     if large < smallest:
         return None
-    return math.log(large / max(small, smallest / 10)) / math.log(ratio)
+    return math.log(large / max(small, 0.3 * smallest)) / math.log(ratio)
 
 
 def _next(small: Cell, large: Cell, axis: str, cells: Mapping[Cell, object]) -> bool:
