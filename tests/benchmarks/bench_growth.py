@@ -197,7 +197,15 @@ def report(found: Mapping[Cell, Mapping[str, Any]], machine: str) -> str:
         sizes = f"{cell.prompts:,} | {cell.candidates} | {cell.tasks}"
         lines.append(f"| {sizes} | {' | '.join(steps)} | {opens} | {row['report bytes'] / 1e3:.0f} |")
     worse, exponents = exponents_of(found)
-    lines += ["", *exponents, "", *(worse or [f"- nothing grows worse than linearly (exponent {LINEAR} or less)"])]
+    floor = f"- exponents of less than {SMALLEST:g} s or {100 * SMALLEST:g} MB are left out (-); what is smaller than "
+    floor += f"{0.3 * SMALLEST:g} s or {30 * SMALLEST:g} MB counts as that much"
+    lines += [
+        "",
+        *exponents,
+        "",
+        floor,
+        *(worse or [f"- nothing grows worse than linearly (exponent {LINEAR} or less)"]),
+    ]
     slow = [cell for cell, row in found.items() if row["opens"] is not None and row["opens"] > OPENS]
     lines.append(f"- reports that open in more than {OPENS:g} s: {', '.join(map(str, slow)) or 'none'}")
     return "\n".join(lines) + "\n"
@@ -230,7 +238,7 @@ def _exponent(small: float, large: float, ratio: float, smallest: float) -> floa
     """Of the power of the size that something grows with; None where that is too small to tell."""
     if large < smallest:
         return None
-    return math.log(large / max(small, smallest / 10)) / math.log(ratio)
+    return math.log(large / max(small, 0.3 * smallest)) / math.log(ratio)
 
 
 def _next(small: Cell, large: Cell, axis: str, cells: Mapping[Cell, object]) -> bool:
