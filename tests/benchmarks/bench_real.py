@@ -22,7 +22,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.bench_search import answer_in_a_new_process, machine
+from tests.benchmarks.bench_search import answer_in_a_new_process
+from tests.benchmarks.machine import machine
 from tests.support.real_shapes import SIZES, write_real_pair
 from tests.support.tiny_models import Prompt, picture, write_prompts
 
@@ -203,7 +204,10 @@ def _search(pair: Sequence[Path], prompts: Path, n: int, run_dir: Path, more: Se
     command = [sys.executable, str(ROOT / "pipelines" / "search.py"), *arguments, *more]
     _, seconds = _timed(command, (0, 2))  # 2: random models may all repeat themselves, so that none can be chosen
     costs = json.loads((run_dir / "costs.json").read_text(encoding="utf-8"))
-    lines = [line for file in (run_dir / "responses").glob("*.jsonl") for line in file.read_text("utf-8").splitlines()]
+    # an answer may hold U+2028, which only `splitlines` takes for an end of line
+    lines = [
+        line for file in (run_dir / "responses").glob("*.jsonl") for line in file.read_bytes().split(b"\n") if line
+    ]
     print(f"search, {run_dir.name}: {seconds:.0f} s", file=sys.stderr, flush=True)
     return {"total": seconds, **costs, "answers": [json.loads(line) for line in lines]}
 

