@@ -115,7 +115,7 @@ class ModelSizes:
         head = max(embeddings, key=lambda tensor: prod(tensor.shape), default=None)
         own = text_config(base.config).get("max_position_embeddings") or base.config.get("max_position_embeddings")
         donors = {piece.donor for tensor in plan.merged for piece in tensor.pieces}
-        computed = width(next(iter(plan.merged)).dtype)
+        computed = width((head or plan.tensors[0]).dtype)
         return cls(
             numbers=numbers,
             weights=sum(info.elements * width(info.dtype) for info in base.tensors.values()),

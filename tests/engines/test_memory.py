@@ -21,6 +21,7 @@ from adamms.engines.vllm.engine import VllmEngine, engine_arguments
 from adamms.errors import UserError
 from adamms.mapping import plan_merge
 from adamms.mapping.config import MappingConfig
+from adamms.mapping.pair import plan_alone
 from adamms.mapping.plan import MergePlan
 
 LAYERS, HIDDEN, INNER, VOCABULARY = 28, 3584, 18944, 152064
@@ -48,6 +49,13 @@ def test_a_7b_pair_on_one_large_gpu(pair: tuple[MergePlan, Checkpoint, Checkpoin
     assert "in host memory" in check_memory(memory_need(*pair, config), 140 * GB, config)
     config = EngineConfig(gpu_memory_utilization=0.7)
     assert "on the GPU" in check_memory(memory_need(*pair, config), 140 * GB, config)
+
+
+def test_a_model_by_itself_needs_no_originals(pair: tuple[MergePlan, Checkpoint, Checkpoint]) -> None:
+    _, base, _ = pair
+    together, alone = memory_need(*pair, EngineConfig()), memory_need(plan_alone(base), base, base, EngineConfig())
+    assert alone.originals == 0
+    assert (alone.weights, alone.kv_cache_token) == (together.weights, together.kv_cache_token)
 
 
 def test_the_originals_of_a_7b_pair_lie_beside_vllm_on_80_gb(pair: tuple[MergePlan, Checkpoint, Checkpoint]) -> None:

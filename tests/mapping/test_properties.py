@@ -105,10 +105,10 @@ def check_accounting(plan: MergePlan, base: Checkpoint, donor: Checkpoint) -> No
             assert covered <= piece.start < piece.stop
             covered = piece.stop
             source = donor.tensors[piece.donor]
-            assert 0 <= piece.donor_start <= source.rows - (piece.stop - piece.start)
+            assert 0 <= piece.donor_start <= source.shape[0] - (piece.stop - piece.start)
             assert source.shape[1:] == tensor.shape[1:]
-        assert covered <= base.tensors[tensor.name].rows
-        complete = sum(piece.stop - piece.start for piece in tensor.pieces) == base.tensors[tensor.name].rows
+        assert covered <= tensor.shape[0]
+        complete = sum(piece.stop - piece.start for piece in tensor.pieces) == tensor.shape[0]
         assert complete or tensor.reason
     used = {piece.donor for tensor in plan.tensors for piece in tensor.pieces}
     assert used.isdisjoint(plan.unused)

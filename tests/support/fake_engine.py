@@ -64,7 +64,11 @@ class FakeEngine:
         self._spec, self._alpha, self._peak = spec, -1.0, 0
         self.adopt(spec.plan)
 
-    missing, gpus = Engine.missing, Engine.gpus
+    missing = Engine.missing
+
+    @staticmethod
+    def gpus(config: EngineConfig) -> int:
+        return config.tensor_parallel_size
 
     def adopt(self, plan: FakePlan) -> None:
         self._donor = "" if plan.fingerprint == "one" else f" of donor {plan.fingerprint}"
