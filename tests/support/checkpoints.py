@@ -125,6 +125,11 @@ def _layers(weights: Weights) -> set[int]:
     return {int(name.split(".")[1]) for name, _ in weights if name.startswith("layers.")}
 
 
+def _layer(weights: Weights, i: int) -> dict[str, torch.Tensor]:
+    """The weights of one layer, by their names in it."""
+    return {name.split(".", 2)[2]: w for (name, _), w in weights.items() if name.startswith(f"layers.{i}.")}
+
+
 def _outside(weights: Weights, model: str, names: Mapping[str, str], head: str) -> Named:
     return {
         **{model + new: weights[old, None] for old, new in names.items()},
@@ -140,7 +145,7 @@ def phi3_names(weights: Weights, sizes: Sizes) -> Named:
         "lm_head.weight",
     )
     for i in _layers(weights):
-        at = {name.split(".", 2)[2]: w for (name, _), w in weights.items() if name.startswith(f"layers.{i}.")}
+        at = _layer(weights, i)
         layer = f"model.layers.{i}."
         named[layer + "self_attn.qkv_proj.weight"] = torch.cat([at[f"self_attn.{x}_proj.weight"] for x in "qkv"])
         named[layer + "mlp.gate_up_proj.weight"] = torch.cat([at["mlp.gate_proj.weight"], at["mlp.up_proj.weight"]])
@@ -162,7 +167,7 @@ def internlm2_names(prefix: str = "") -> Callable[[Weights, Sizes], Named]:
             prefix + "output.weight",
         )
         for i in _layers(weights):
-            at = {name.split(".", 2)[2]: w for (name, _), w in weights.items() if name.startswith(f"layers.{i}.")}
+            at = _layer(weights, i)
             layer = f"{model}layers.{i}."
             # 'h (gs d)': every key-value head's queries, then its key, then its value
             q = at["self_attn.q_proj.weight"].reshape(sizes.kv_heads, -1, sizes.head_dim, sizes.hidden)
@@ -186,7 +191,7 @@ def molmo_names(weights: Weights, sizes: Sizes) -> Named:
         weights, model, {"embed_tokens.weight": "wte.embedding", "norm.weight": "ln_f.weight"}, model + "ff_out.weight"
     )
     for i in _layers(weights):
-        at = {name.split(".", 2)[2]: w for (name, _), w in weights.items() if name.startswith(f"layers.{i}.")}
+        at = _layer(weights, i)
         block = f"{model}blocks.{i}."
         named[block + "att_proj.weight"] = torch.cat([at[f"self_attn.{x}_proj.weight"] for x in "qkv"])
         if "self_attn.q_proj.bias" in at:
