@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from adamms.checkpoint import safetensors_file, torch_file
+from adamms.checkpoint.digest import full_digest, sampled_digest
 from adamms.checkpoint.json_file import read_json
 from adamms.checkpoint.safetensors_file import no_duplicates
 from adamms.checkpoint.tensor_info import DTYPES, TensorInfo
@@ -30,12 +31,13 @@ class Checkpoint:
     Attributes:
         location: what the user named (folder or Hub id with revision).
         folder: where the files are.
+        full: whether every byte of the weights counts in `digest`, else samples of every tensor.
         config: `config.json`.
         tensors: every tensor by name, in the order of the files.
     """
 
-    def __init__(self, folder: Path, location: str | None = None) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, location: str | None = None, full: bool = False) -> None:
+        self.folder, self.full = folder, full
         self.location = location or str(folder)
         self.config = read_json(folder / "config.json")
 
@@ -53,11 +55,10 @@ class Checkpoint:
 
     @cached_property
     def digest(self) -> str:
-        """Identifies the model on any machine: a hash of its config and of samples of every weights file."""
-        hasher = hashlib.sha256(json.dumps(self.config, sort_keys=True).encode())
-        for path in self.weight_files:
-            _hash_sample(hasher, path)
-        return hasher.hexdigest()[:32]
+        """Identifies the model on any machine: a hash of its config and its weights (`checkpoint.digest`)."""
+        config = json.dumps(self.config, sort_keys=True).encode()
+        weights = full_digest(self.weight_files) if self.full else sampled_digest(self.tensors.values())
+        return hashlib.sha256(config + weights).hexdigest()[:32]
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> Tensor:
         """Elements `start` to `stop` of the flattened tensor, as a 1-D tensor on the CPU in its own dtype."""
@@ -131,12 +132,3 @@ def fill(values: Tensor, read: Callable[[memoryview, int], int], info: TensorInf
         if count == 0:
             raise UserError(f"{info.path}: ends within tensor {info.name!r}; download the file again")
         done += count
-
-
-def _hash_sample(hasher: Any, path: Path, samples: int = 16, sample_bytes: int = 4096) -> None:
-    size = path.stat().st_size
-    hasher.update(f"{size}".encode())
-    with path.open("rb") as file:
-        for position in sorted({size * i // samples for i in range(samples)}):
-            file.seek(position)
-            hasher.update(file.read(sample_bytes))

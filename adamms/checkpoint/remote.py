@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from adamms.checkpoint.checkpoint import Checkpoint
+from adamms.checkpoint.digest import header_digest
 from adamms.checkpoint.remote_files import RemoteFiles
 from adamms.checkpoint.safetensors_file import parse_header
 from adamms.checkpoint.tensor_info import DTYPES, TensorInfo
@@ -24,8 +25,8 @@ class RemoteCheckpoint(Checkpoint):
     @cached_property
     def digest(self) -> str:
         """A hash of config and headers, so that no weights are fetched; it differs from a local copy's."""
-        tensors = [(name, info.dtype, info.shape, info.offset) for name, info in self.tensors.items()]
-        return hashlib.sha256(json.dumps([self.config, tensors], sort_keys=True).encode()).hexdigest()[:32]
+        config = json.dumps(self.config, sort_keys=True).encode()
+        return hashlib.sha256(config + header_digest(self.tensors.values())).hexdigest()[:32]
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> Tensor:
         import torch

@@ -26,17 +26,21 @@ WEIGHTS = ["*.safetensors", "*.bin"]
 _OTHER_FORMATS = ["original/*", "onnx/*", "gguf/*"]  # the same weights in other formats
 
 
-def open_checkpoint(location: str, *, weights: bool = True) -> Checkpoint:
+def open_checkpoint(location: str, *, weights: bool = True, full: bool = False) -> Checkpoint:
     """Opens a local folder, a Hub id with optional `@revision`, or a URL that fsspec knows (s3://...).
 
     Args:
         weights: False to fetch, of a remote checkpoint's weights, only the headers and samples that are read.
+        full: whether every byte of the weights counts in its digest.
 
     Raises:
         UserError: there is nothing at the location, or it is not a checkpoint.
     """
     place = resolve(location, weights)
-    checkpoint = RemoteCheckpoint(place, location) if isinstance(place, RemoteFiles) else Checkpoint(place, location)
+    if isinstance(place, RemoteFiles):
+        checkpoint: Checkpoint = RemoteCheckpoint(place, location)
+    else:
+        checkpoint = Checkpoint(place, location, full)
     _ = checkpoint.tensors  # reads the headers, which may be broken
     return checkpoint
 

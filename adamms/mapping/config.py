@@ -25,6 +25,9 @@ class MappingConfig:
     """Whether the two language models grew from one ancestor, by sampled weights."""
     rope_check: Check = "error"
     """Whether both encode positions in the same way (rope_theta, rope_scaling)."""
+    full_digest: bool = False
+    """Tell models from one another by every byte of their weights, which reads them whole each time; else by config,
+    headers, sizes and samples of every tensor."""
 
 
 @dataclass(frozen=True)

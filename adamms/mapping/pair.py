@@ -1,6 +1,7 @@
 """From settings to a plan: the first step of `adamms map`, of a merge and of a search."""
 
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from adamms.checkpoint import Checkpoint, open_checkpoint
@@ -28,9 +29,9 @@ def plan_pair(settings: PairSettings, *, weights: bool = True) -> PlannedPair:
     Raises:
         UserError: a model cannot be found or fetched, or the two cannot be merged.
     """
-    base = open_checkpoint(settings.base, weights=weights)
-    donor = open_checkpoint(settings.donor, weights=weights)
-    ancestor = open_checkpoint(settings.ancestor, weights=weights) if settings.ancestor else None
+    opened = partial(open_checkpoint, weights=weights, full=settings.mapping.full_digest)
+    base, donor = opened(settings.base), opened(settings.donor)
+    ancestor = opened(settings.ancestor) if settings.ancestor else None
     plan = plan_merge(base, donor, settings.mapping, ancestor)
     ancestry = check_ancestry(plan, base, donor, settings.mapping.ancestry_check)
     return PlannedPair(replace(plan, notes=(*plan.notes, ancestry)), base, donor, ancestor)

@@ -59,12 +59,17 @@ class TensorPlan:
 
 @dataclass(frozen=True, slots=True)
 class ModelIdentity:
-    """Which model a plan was made from; `digest` identifies it on any machine."""
+    """Which model a plan was made from; `digest` identifies it on any machine.
+
+    Attributes:
+        full: whether every byte of its weights counts in the digest.
+    """
 
     location: str
     architecture: str
     layout: str
     digest: str
+    full: bool = False
 
 
 @dataclass(frozen=True)

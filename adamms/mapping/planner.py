@@ -267,4 +267,5 @@ def _unused(view: LanguageModelView, tensors: Sequence[TensorPlan], embedding_re
 
 def identify(checkpoint: Checkpoint, view: LanguageModelView) -> ModelIdentity:
     """The identity that a plan records of a model."""
-    return ModelIdentity(checkpoint.location, view.architecture.name, view.layout.origin, checkpoint.digest)
+    kind, digest = view.architecture.name, checkpoint.digest
+    return ModelIdentity(checkpoint.location, kind, view.layout.origin, digest, checkpoint.full)

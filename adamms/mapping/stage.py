@@ -14,7 +14,7 @@ def stage(model: ModelIdentity) -> Checkpoint:
         UserError: this machine cannot get it, or has another model at that location than the plan was made from.
     """
     try:
-        checkpoint = open_checkpoint(model.location)
+        checkpoint = open_checkpoint(model.location, full=model.full)
     except UserError as error:
         raise UserError(f"{error} (seen from {socket.gethostname()})") from None
     if checkpoint.digest != model.digest:

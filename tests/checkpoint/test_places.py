@@ -19,8 +19,10 @@ from urllib.parse import unquote
 import fsspec
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from adamms.checkpoint import Checkpoint, open_checkpoint
+from adamms.checkpoint.digest import EVERY
 from adamms.checkpoint.remote import RemoteCheckpoint
 from adamms.commands.settings import MapSettings
 from adamms.config import load_settings
@@ -58,6 +60,42 @@ def test_the_digest_goes_with_the_model_not_with_its_folder(tmp_path: Path) -> N
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     assert open_checkpoint(str(tmp_path / "b")).digest == first.digest
     assert open_checkpoint(str(write(tmp_path / "c", seed=2))).digest != first.digest
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "bin"])
+def test_every_tensor_counts_in_the_digest(tmp_path: Path, kind: str) -> None:
+    """Whichever is changed: between places of the file that are far apart, many small tensors lie."""
+    weights = c.llama_names()(c.tuned(c.language_model(), 1), c.GQA)
+    digests = [open_checkpoint(str(write(tmp_path / "m", kind=kind))).digest]
+    for number, name in enumerate(weights):
+        changed = {other: torch.zeros_like(w) if other == name else w for other, w in weights.items()}
+        config = {**c.GQA.config, "model_type": "qwen2"}
+        folder = c.write_checkpoint(tmp_path / f"m{number}", changed, config, c.words(37), kind=kind)
+        digests.append(open_checkpoint(str(folder)).digest)
+    assert len(set(digests)) == 1 + len(weights)
+
+
+def test_a_large_tensor_is_sampled_all_through_and_a_full_digest_misses_nothing(tmp_path: Path) -> None:
+    size = 3 * EVERY
+    (tmp_path / "config.json").write_text("{}")
+    file = tmp_path / "model.safetensors"
+    save_file({"a": torch.ones(size, dtype=torch.uint8)}, file)
+    start = open_checkpoint(str(tmp_path)).tensors["a"].offset
+
+    def changed(begin: int, end: int) -> tuple[bool, bool]:
+        """Whether the sampled digest sees it, and the full one."""
+        before = [open_checkpoint(str(tmp_path), full=full).digest for full in (False, True)]
+        kept = file.read_bytes()
+        with file.open("r+b") as opened:
+            opened.seek(start + begin)
+            opened.write(bytes(end - begin))
+        after = [open_checkpoint(str(tmp_path), full=full).digest for full in (False, True)]
+        file.write_bytes(kept)
+        return before[0] != after[0], before[1] != after[1]
+
+    assert changed(EVERY // 2, EVERY // 2 + EVERY) == (True, True), "a stretch as long as the way to the next sample"
+    assert changed(0, 1) == changed(size - 1, size) == (True, True)
+    assert changed(10_000, 10_001) == (False, True)
 
 
 @pytest.fixture
@@ -191,6 +229,7 @@ class StubHub(BaseHTTPRequestHandler):
 
 PLAN = """
 import sys
+from adamms.checkpoint.digest import EVERY
 from adamms.checkpoint.remote import RemoteCheckpoint
 from adamms.commands.settings import MapSettings
 from adamms.config import load_settings

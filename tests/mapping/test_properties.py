@@ -25,7 +25,7 @@ class InMemory(Checkpoint):
     def __init__(self, tensors: c.Named, config: dict[str, object], name: str) -> None:
         self.folder, self.location, self.config, self.named = Path("/nowhere"), name, dict(config), tensors
         self.__dict__["tensors"] = {n: TensorInfo(n, "F32", tuple(t.shape), Path(n), None) for n, t in tensors.items()}
-        self.__dict__["digest"] = name
+        self.__dict__["digest"], self.full = name, False
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
         return self.named[name].reshape(-1)[start:stop]
