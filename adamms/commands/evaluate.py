@@ -14,6 +14,7 @@ from adamms.judging.judgement import Judgement, judge, read_labels
 from adamms.judging.lmms_eval import check_lmms_eval, run_lmms_eval
 from adamms.prompts.tasks import Tasks, all_prompts, load_tasks
 from adamms.reporting.report import Story, write_report
+from adamms.runs.lock import locked
 from adamms.runs.run_folder import RunFolder
 from adamms.searching.answering import answer_all, answer_by_baselines, answer_by_donor
 from adamms.searching.coefficient import SearchedCoefficient
@@ -42,15 +43,16 @@ def evaluate(settings: EvaluateSettings) -> dict[str, Judgement]:
     selections = read_selections(run, list(tasks)) if tasks else {}
     study = Study.of(settings)
     judgements: dict[str, Judgement] = {}
-    if tasks:
-        found = judge_tasks(settings, study, tasks, labels, selections)
-        judgements = {task or files[""].stem: judgement for task, judgement in found.items()}
-        save(settings, study, judgements)
-    if settings.lmms_eval.tasks:
-        figures = run_lmms_eval(settings.lmms_eval, run.merged, run.folder / "lmms-eval")
-        run.write(run.lmms_eval, figures)
-    with Tracking(settings.tracking, run):
-        pass  # delivers what is new
+    with locked(run.folder):
+        if tasks:
+            found = judge_tasks(settings, study, tasks, labels, selections)
+            judgements = {task or files[""].stem: judgement for task, judgement in found.items()}
+            save(settings, study, judgements)
+        if settings.lmms_eval.tasks:
+            figures = run_lmms_eval(settings.lmms_eval, run.merged, run.folder / "lmms-eval")
+            run.write(run.lmms_eval, figures)
+        with Tracking(settings.tracking, run):
+            pass  # delivers what is new
     return judgements
 
 

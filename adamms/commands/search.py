@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from adamms.commands.settings import SearchSettings
 from adamms.errors import UserError
 from adamms.reporting.report import Story, write_report
+from adamms.runs.lock import locked
 from adamms.runs.run_folder import FAILED, FINISHED, KILLED, RUNNING, RunFolder
 from adamms.searching.budget import Budget
 from adamms.searching.description import search_name, search_parameters, settings_text
@@ -22,17 +24,18 @@ def search(settings: SearchSettings, force: bool = False, listeners: Iterable[Li
     """Maps, merges inside warm engines, searches, exports, reports; run again, it goes on where it stopped.
 
     Args:
-        force: sets another search's answers in `run_dir` aside.
+        force: sets aside what another search left in `run_dir`.
         listeners: are told what happens, beside progress bars, logs, Ray's metrics and MLflow.
 
     Raises:
         UserError: something that the user can mend, or nothing could be chosen.
     """
-    found = prepare(settings, force)  # everything the user can mend is found before anything is written
-    warn_if_temporary(found.run.folder)
-    budget = Budget(settings.budget)
-    with WarmEngines(settings.ray, budget) as engines:
-        return carry_out(found, engines, budget, settings.tracking, listeners)
+    with locked(Path(settings.run_dir)):
+        found = prepare(settings, force)  # everything the user can mend is found before anything is written
+        warn_if_temporary(found.run.folder)
+        budget = Budget(settings.budget)
+        with WarmEngines(settings.ray, budget) as engines:
+            return carry_out(found, engines, budget, settings.tracking, listeners)
 
 
 def carry_out(
@@ -54,7 +57,7 @@ def carry_out(
     settings = study.settings
     sources = {task: settings.prompts.tasks[task] if task else settings.prompts.path for task in search.tasks}
     params = search_parameters(settings, study.pair.plan)
-    run.describe(study.key, search_name(params), params, sweep)
+    run.describe(search.key, search_name(params), params, sweep, search.same)
     run.describe_prompts(search.tasks, sources, settings.prompts.seed)
     run.write_settings(*settings_text(settings))
     with Tracking(tracking, run) as tracked:

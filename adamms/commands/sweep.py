@@ -1,7 +1,7 @@
 """`adamms sweep`: searches for many pairs, with one method or several, over the same tasks; one ranked table."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +10,8 @@ from adamms.commands.search import carry_out, status_of
 from adamms.commands.settings import SweepSettings
 from adamms.errors import UserError
 from adamms.reporting import ranking
+from adamms.runs.lock import locked
+from adamms.runs.ownership import must_give_way
 from adamms.runs.run_folder import RunFolder
 from adamms.searching.budget import Budget
 from adamms.searching.description import settings_text
@@ -21,6 +23,9 @@ from adamms.sweeping.cells import cells_of, is_finished, mark_finished, prepare_
 from adamms.sweeping.lanes import Result, lanes_of, run_lanes
 from adamms.tracking import Tracking, wake_all
 
+SAME = {"command": "sweep"}
+"""What a sweep's own folder has to be of: its searches have folders of their own, which know more."""
+
 
 def sweep(settings: SweepSettings, force: bool = False) -> list[ranking.RankedSearch]:
     """Runs what is missing of a sweep, side by side within the cluster; gives the ranked rows.
@@ -28,9 +33,19 @@ def sweep(settings: SweepSettings, force: bool = False) -> list[ranking.RankedSe
     Raises:
         UserError: no search can begin. One that fails later has a row that says so.
     """
+    cells, run = cells_of(settings), RunFolder(Path(settings.run_dir))
+    with ExitStack() as held:
+        held.enter_context(locked(run.folder))
+        if must_give_way(run, SAME, force):
+            run.set_aside()
+        return run_sweep(settings, len(cells), *prepare_cells(cells, force, held))
+
+
+def run_sweep(
+    settings: SweepSettings, cells: int, searches: Mapping[str, Search], failed: Mapping[str, Exception]
+) -> list[ranking.RankedSearch]:
+    """As `sweep`, of the searches that can begin, and the reasons of those that cannot."""
     run, budget = RunFolder(Path(settings.run_dir)), Budget(settings.budget)
-    cells = cells_of(settings)
-    searches, failed = prepare_cells(cells, force)
     if not searches:
         raise UserError("; ".join(f"{name}: {error}" for name, error in failed.items()))
     warn_if_temporary(run.folder)
@@ -40,7 +55,7 @@ def sweep(settings: SweepSettings, force: bool = False) -> list[ranking.RankedSe
     todo = {name: search for name, search in searches.items() if name not in unchanged}
 
     tracking = replace(settings.tracking, uri=settings.tracking.address(run.folder))  # one for all searches
-    run.describe(key_of(run.folder), run.folder.name, parameters(settings))
+    run.describe(key_of(run.folder), run.folder.name, parameters(settings), same=SAME)
     run.write_settings(*settings_text(settings))
     with Tracking(tracking, run) as tracked, status_of(run, Events((tracked,), run)), ExitStack() as stack:
         lanes = 0
@@ -55,8 +70,8 @@ def sweep(settings: SweepSettings, force: bool = False) -> list[ranking.RankedSe
 
         for name, result in run_lanes(todo, min(lanes, len(todo)), settings.ray, budget, carry, wake_all):
             rows[name] = settle(name, todo[name], result)
-            write(run, rows.values(), budget, len(cells))
-        order = write(run, rows.values(), budget, len(cells))
+            write(run, rows.values(), budget, cells)
+        order = write(run, rows.values(), budget, cells)
         ranking.draw(order, settings.searching.metric, run.figures)
         return order
 

@@ -75,8 +75,11 @@ class Answers:
         for record in records:
             self._records.setdefault(record.key, record)
 
-    def check_owner(self, values: Sequence[float], prompts: Sequence[Prompt]) -> None:
+    def check_owner(self, values: Sequence[float], prompts: Sequence[Prompt]) -> bool:
         """Refuses a folder that holds another study's answers to these prompts, or sets them aside.
+
+        Returns:
+            Whether they were set aside.
 
         Raises:
             UserError: such answers are there, and `force` is not set.
@@ -85,12 +88,13 @@ class Answers:
         others = [r for r in self._records.values() if ours.get((r.value, r.prompt_id), r.key) != r.key]
         changed = self._changed_engine() if self._records else ""
         if not others and not changed:
-            return
+            return False
         if not self._force:
             what = changed or "other models, method, prompts, chat template, tokenizer or processor"
             count = len(others) or len(self._records)
             raise UserError(f"{self.folder}: holds {count} answers of another search ({what}); {MEND}")
         self._set_aside()
+        return True
 
     def made_by(self, engine: EngineIdentity) -> None:
         """Notes which engine answers from now on.

@@ -38,10 +38,17 @@ class RunFolder:
         self.figures = folder / "figures"
         self.merged = folder / "merged"
         self.tracking = folder / "tracking"  # what the dashboard's deliveries keep for themselves
-        self.finished = folder / "finished.json"  # what a search that a sweep has finished depended on
+        self.finished = folder / "finished.json"  # what made it this search, of one that a sweep has finished
         self.sweep = folder / "sweep.json"  # the ranked table, in the folder of a sweep
 
-    def describe(self, key: str, name: str, params: Mapping[str, str], parent: RunFolder | None = None) -> None:
+    def describe(
+        self,
+        key: str,
+        name: str,
+        params: Mapping[str, str],
+        parent: RunFolder | None = None,
+        same: Mapping[str, Any] | None = None,
+    ) -> None:
         """Says what the run is.
 
         Args:
@@ -49,9 +56,31 @@ class RunFolder:
             name: for people.
             params: settings that one compares runs by.
             parent: the folder of the sweep that a search is part of.
+            same: what answers and choice depend on (`runs.ownership`).
         """
-        found = {"key": key, "name": name, "params": dict(params)}
+        found = {"key": key, "name": name, "params": dict(params), "same": dict(same or {})}
         self.write(self.about, found | {"parent": str(parent.folder.resolve()) if parent else None})
+
+    def earlier(self) -> list[RunFolder]:
+        """Those of searches that were here before and gave way to another, the oldest first."""
+        found = [path for path in self.folder.glob("earlier-*") if path.name.removeprefix("earlier-").isdecimal()]
+        return [RunFolder(path) for path in sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))]
+
+    @property
+    def is_earlier(self) -> bool:
+        """Whether it is one of those."""
+        return bool((self.read(self.about) or {}).get("gave_way"))
+
+    def set_aside(self) -> None:
+        """Moves everything but the answers to a new `earlier-N`, which is a run folder itself; its description last,
+        so that whoever is killed meanwhile finds it still there."""
+        into = RunFolder(self.folder / f"earlier-{len(self.earlier()) + 1}")
+        into.folder.mkdir()
+        self.write(self.about, (self.read(self.about) or {}) | {"gave_way": True})
+        files = zip(vars(self).values(), vars(into).values(), strict=True)
+        for own, moved in sorted(files, key=lambda pair: pair[0] == self.about):
+            if own != self.folder and own.exists():
+                own.rename(moved)
 
     def describe_prompts(self, tasks: Mapping[str, Sequence[Prompt]], sources: Mapping[str, str], seed: int) -> None:
         """What each task asks, without the pictures; the only task of a search has no name.

@@ -4,6 +4,7 @@ Every writer has a file of its own, so no two processes (nor two machines on a n
 same one, and the only line that a kill can tear is the last of a file, which readers ignore. Nothing is rewritten.
 """
 
+import json
 import os
 import threading
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from adamms.runs.jsonl import raise_problems, read_rows
 from adamms.runs.record import ResponseRecord
+from adamms.runs.values import normalize_value
 
 
 class ResponseStore:
@@ -79,3 +81,46 @@ class ResponseStore:
             descriptor = os.open(self.folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
             self._writer = (os.getpid(), descriptor)
         return self._writer[1]
+
+
+class GrowingStore:
+    """A store that others append to while it is looked into: every line is found once, and of a candidate only its own
+    lines are read again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._found: dict[Path, int] = {}  # file -> how many of its bytes were looked at
+        self._spans: dict[float, list[tuple[Path, int, int]]] = {}  # value -> file, start, stop
+
+    def answers_at(self, value: float) -> dict[str, str]:
+        """One candidate's: prompt id -> response; where one is stored twice, the first."""
+        self._look()
+        answers: dict[str, str] = {}
+        for file, start, stop in self._spans.get(value, ()):
+            with file.open("rb") as opened:
+                opened.seek(start)
+                for line in filter(bytes.strip, opened.read(stop - start).split(b"\n")):
+                    record = ResponseRecord.from_fields(json.loads(line))
+                    answers.setdefault(record.prompt_id, record.response)
+        return answers
+
+    def _look(self) -> None:
+        """Finds lines that are new."""
+        files = sorted(self._folder.rglob("*.jsonl"))
+        if not self._found.keys() <= set(files):  # set aside meanwhile
+            self._found, self._spans = {}, {}
+        for file in files:
+            start = self._found.get(file, 0)
+            with file.open("rb") as opened:
+                opened.seek(start)
+                for line in filter(bytes.strip, opened):
+                    try:
+                        value = normalize_value(json.loads(line)["alpha"])
+                    except ValueError:  # the last one, torn by a kill or not yet whole
+                        break
+                    spans = self._spans.setdefault(value, [])
+                    follows = bool(spans) and spans[-1][::2] == (file, start)
+                    begin = spans.pop()[1] if follows else start
+                    start += len(line)
+                    spans.append((file, begin, start))
+            self._found[file] = start

@@ -1,8 +1,12 @@
 """One search, from checked settings to checkpoints: what a command does once and a sweep many times."""
 
+import hashlib
+import json
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from adamms.engines.lengths import fitting_prompts
 from adamms.engines.noise import Noise
@@ -12,6 +16,7 @@ from adamms.prompts.prompt import Prompt
 from adamms.prompts.tasks import Tasks, all_prompts, load_tasks
 from adamms.runs.answers import Answers
 from adamms.runs.costs import Costs
+from adamms.runs.ownership import REFINE, must_give_way
 from adamms.runs.run_folder import RunFolder
 from adamms.searching.answering import Answering, answer_as_donor
 from adamms.searching.budget import UNLIMITED, Budget
@@ -35,6 +40,7 @@ class Search:
     Attributes:
         values: of the coefficient, to begin with.
         donor: the donor as a study of its own, and its answers, where the criterion asks it.
+        same: what makes it this search and no other (`same_search`).
     """
 
     study: Study
@@ -44,6 +50,14 @@ class Search:
     answers: Answers
     donor: tuple[Study, Answers] | None
     costs: Costs
+    same: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """Identifies it among all that ever went to one dashboard; further rounds of it have the same."""
+        same = {name: value for name, value in self.same.items() if name != REFINE}
+        text = json.dumps([str(self.run.folder.resolve()), len(self.run.earlier()), same], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def prompts(self) -> list[Prompt]:
@@ -69,7 +83,7 @@ def prepare(settings: StudySettings, force: bool = False) -> Search:
     """Reads prompts and headers, and checks all settings.
 
     Args:
-        force: sets another search's answers in `run_dir` aside.
+        force: sets aside what another search left in `run_dir`.
 
     Raises:
         UserError: the first thing to mend.
@@ -77,19 +91,47 @@ def prepare(settings: StudySettings, force: bool = False) -> Search:
     values = SearchedCoefficient.of(settings.merging, settings.searching).check(settings.searching.alphas)
     rule = ChoiceRule.of(settings.searching, values, in_blocks=Budget(settings.budget).limited)
     tasks = load_tasks(settings.prompts)
-    costs = Costs(RunFolder(Path(settings.run_dir)).costs)
-    with costs.phase("mapping"):
-        study = Study.of(settings)
+    started = time.perf_counter()
+    study = Study.of(settings)
+    mapping = time.perf_counter() - started
     on_error, donor = settings.prompts.on_error, None
     tasks = {name: fitting_prompts(prompts, study.engine, on_error) for name, prompts in tasks.items()}
     if rule.criterion.asks_donor:
         donor = study.of_donor(), study.of_donor().answers("donor", force)
         who = f"donor {settings.donor}: "
         tasks = {name: fitting_prompts(prompts, donor[0].engine, on_error, who) for name, prompts in tasks.items()}
-        donor[1].check_owner([ITSELF], all_prompts(tasks))
-    answers = study.answers(force=force)
-    answers.check_owner(values, all_prompts(tasks))
-    return Search(study, values, rule, tasks, answers, donor, costs)
+    answers, run, same = study.answers(force=force), study.run, same_search(study, values, tasks)
+    others = must_give_way(run, same, force)
+    moved = donor is not None and donor[1].check_owner([ITSELF], all_prompts(tasks))
+    if answers.check_owner(values, all_prompts(tasks)) or moved or others:
+        run.set_aside()
+    costs = Costs(run.costs)
+    costs.add("mapping", mapping)
+    return Search(study, values, rule, tasks, answers, donor, costs, same)
+
+
+def same_search(study: Study, values: Sequence[float], tasks: Tasks) -> dict[str, Any]:
+    """What makes a search this one: all that answers depend on but the engine, which they know themselves, and all
+    that the choice does. Not: what it may cost, how work is shared out, who is told, where models and prompts lie."""
+    searching, prompts = study.settings.searching, study.settings.prompts
+    names = ["metric", "endpoints", "stop", "export"] + (["block", "confidence"] if searching.stop != "never" else [])
+    found = {
+        "command": "search",
+        **study.asked(),
+        **{f"prompts of {name}" if name else "prompts": _digest_of(asked) for name, asked in tasks.items()},
+        "prompts.seed": prompts.seed,
+        "searching.coefficient": study.coefficient.name,
+        "searching.alphas": list(values),
+        REFINE: list(searching.refine),
+        **{f"searching.{name}": getattr(searching, name) for name in names},
+    }
+    as_stored: dict[str, Any] = json.loads(json.dumps(found))
+    return as_stored
+
+
+def _digest_of(prompts: Sequence[Prompt]) -> str:
+    text = "".join(sorted(f"{prompt.id!r} {prompt.digest}\n" for prompt in prompts))
+    return f"{len(prompts)} ({hashlib.sha256(text.encode()).hexdigest()[:12]})"
 
 
 def run_search(
@@ -117,7 +159,12 @@ def run_search(
         answering = Answering(study, engines, search.prompts, search.answers, events, budget, run)
         reach(goals, answering)
         noise = measure_noise(search, answering, goals[""])
+    before = (run.read(run.selection) or {}).get("alpha")
     outcome = settle(search, goals, answering.book, noise)
+    if before not in (None, outcome.selection.chosen):
+        events.say(
+            Doing, what=f"chosen is now {outcome.selection.chosen}; an earlier run of this search chose {before}"
+        )
     split(costs, [*books, answering.book], study.settings.engine.actors)
     events.say(Selected, selection=outcome.selection)
     with costs.phase("exporting"):

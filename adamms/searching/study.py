@@ -1,7 +1,5 @@
 """A study: everything that stays the same while candidates come and go; built once for whatever asks for answers."""
 
-import hashlib
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -64,20 +62,17 @@ class Study:
 
     def asked(self) -> dict[str, Any]:
         """Everything that an answer depends on but the candidate's value, the prompt and the engine."""
-        engine = self.settings.engine
+        plan, engine = self.pair.plan, self.settings.engine
         return {
-            "plan": self.pair.plan.fingerprint,
-            "recipe": self.coefficient.fixed(),
-            "asking": asking_digest(self.pair.base.folder),
-            "max_tokens": engine.max_tokens,
-            "stop": list(engine.stop),
+            "base": plan.base.digest,
+            "donor": plan.donor.digest,
+            "ancestor": plan.ancestor.digest if plan.ancestor else None,
+            "mapping": plan.fingerprint,
+            **{f"merging.{name}": value for name, value in self.coefficient.fixed().items()},
+            "chat template, tokenizer or processor": asking_digest(self.pair.base.folder),
+            "engine.max_tokens": engine.max_tokens,
+            "engine.stop": list(engine.stop),
         }
-
-    @property
-    def key(self) -> str:
-        """Identifies the study among all that ever went to one dashboard."""
-        text = f"{self.run.folder.resolve()}\n{json.dumps(self.asked(), sort_keys=True)}"
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @classmethod
     def _planned(cls, settings: StudySettings, coefficient: SearchedCoefficient) -> Self:

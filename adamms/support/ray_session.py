@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adamms.errors import UserError
+from adamms.support.ray_leftovers import mark_session, remove_leftovers, temporary_folder
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ SAME_PRIORITY = {"RAY_worker_niceness": "0"}
 
 @contextmanager
 def ray_session(address: str | None) -> Iterator[None]:
-    """Ray is up within the block; one that this process started is stopped at the end.
+    """Ray is up within the block; one that this process started is stopped at the end, and what programs that were
+    killed have left of theirs is removed before.
 
     Raises:
         UserError: the address answers to no Ray cluster.
@@ -43,9 +45,11 @@ def ray_session(address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    if address == "local":
+        remove_leftovers(temporary_folder())
     ended_by = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(address=address, include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
+        context = ray.init(address=address, include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
     except ConnectionError as error:
         reason = str(error).splitlines()[0]
         raise UserError(
@@ -53,10 +57,13 @@ def ray_session(address: str | None) -> Iterator[None]:
         ) from None
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, ended_by)  # Ray put its own in place, which ends the process as if it had failed
+    mark = mark_session(Path(context.address_info["session_dir"])) if address == "local" else None
     try:
         yield
     finally:
         ray.shutdown()
+        if mark is not None:
+            os.close(mark)
 
 
 def warn_if_temporary(folder: Path) -> None:

@@ -1,16 +1,17 @@
 """The searches of a sweep, each with settings of its own, and what is known of each without running it."""
 
-import hashlib
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adamms.config import load_settings, load_yaml, plain, settings_yaml
+from adamms.config import load_settings, load_yaml, plain
 from adamms.errors import UserError
 from adamms.merging.companions import was_merged_as
+from adamms.runs.lock import locked
 from adamms.searching.config import StudySettings
 from adamms.searching.search import Search, prepare
 from adamms.sweeping.config import StudiesSettings
@@ -55,13 +56,20 @@ def cells_of(settings: StudiesSettings) -> list[Cell]:
     return cells
 
 
-def prepare_cells(cells: list[Cell], force: bool) -> tuple[dict[str, Search], dict[str, Exception]]:
-    """Every search that can be begun, and what is wrong with the others; both by name."""
+def prepare_cells(cells: list[Cell], force: bool, held: ExitStack) -> tuple[dict[str, Search], dict[str, Exception]]:
+    """Every search that can be begun, and what is wrong with the others; both by name.
+
+    Args:
+        held: keeps the locks of the folders of those that can.
+    """
     searches: dict[str, Search] = {}
     failed: dict[str, Exception] = {}
     for cell in cells:
         try:
-            searches[cell.name] = prepare(cell.settings, force)
+            with ExitStack() as lock:
+                lock.enter_context(locked(Path(cell.settings.run_dir)))
+                searches[cell.name] = prepare(cell.settings, force)
+                held.enter_context(lock.pop_all())
         except UserError as error:
             failed[cell.name] = error
         except Exception as error:  # one pair's trouble is not the others'
@@ -71,10 +79,10 @@ def prepare_cells(cells: list[Cell], force: bool) -> tuple[dict[str, Search], di
 
 
 def is_finished(search: Search) -> bool:
-    """Whether the same search, of the same models with the same settings, ran to its end here before."""
+    """Whether the same search, with the same further rounds, ran to its end here before."""
     run, study = search.run, search.study
     selection = run.read(run.selection)
-    if not selection or run.read(run.finished) != _dependencies(search):
+    if not selection or run.read(run.finished) != search.same:
         return False
     if selection.get("tasks") and study.settings.searching.export == "each":
         return all((run.merged / task).is_dir() for task in selection["tasks"])
@@ -84,15 +92,7 @@ def is_finished(search: Search) -> bool:
 
 def mark_finished(search: Search) -> None:
     """Remembers that it need not be run again."""
-    search.run.write(search.run.finished, _dependencies(search))
-
-
-def _dependencies(search: Search) -> dict[str, str]:
-    """What the result depends on; what it may cost does not matter."""
-    same = StudySettings(base="", donor="")
-    settings = replace(search.study.settings, budget=same.budget, ray=same.ray)
-    text = settings_yaml(settings) + "".join(prompt.digest for prompt in search.prompts)
-    return {"search": search.study.key, "settings": hashlib.sha256(text.encode()).hexdigest()[:16]}
+    search.run.write(search.run.finished, search.same)
 
 
 def _cell(settings: StudiesSettings, pair: str, given: Any, method: str) -> Cell:

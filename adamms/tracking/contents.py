@@ -16,12 +16,14 @@ from adamms.merging.companions import RECORD
 from adamms.reporting.ranking import FAILED, to_table
 from adamms.reporting.story import noise_floor, read_judgements
 from adamms.runs.run_folder import FINISHED, RUNNING, RunFolder
-from adamms.runs.store import ResponseStore
+from adamms.runs.store import GrowingStore
 from adamms.runs.values import format_value
 from adamms.searching.description import short_name
 
 TARGET = "target.json"
 """In the tracking folder: the server, experiment and registered model that the run was told."""
+EARLIER = "earlier"
+"""What the tag `chosen` says of a search that gave way to another in its folder: one `true` is left."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +57,14 @@ class Item:
         return hashlib.sha256(json.dumps(self.value, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def items_of(run: RunFolder) -> list[Item]:
-    """Everything to show of a run. The status comes last where it is FINISHED, so that whoever sees it sees all; any
-    other comes first, because the process may be killed soon. Empty before the run is described."""
+def items_of(run: RunFolder, stored: GrowingStore) -> list[Item]:
+    """Everything to show of a run, and of its stored answers. The status comes last where it is FINISHED, so that who
+    sees it sees all; any other comes first, because the process may be killed soon. Empty before the run is described.
+    """
     about = run.read(run.about)
     if about is None:
         return []
-    contents = _Contents(run, about)
+    contents = _Contents(run, about, stored)
     items = [*contents.of_run(), *chain.from_iterable(map(contents.of_candidate, contents.values))]
     status = run.read(run.status)
     if status is None:
@@ -73,8 +76,8 @@ def items_of(run: RunFolder) -> list[Item]:
 class _Contents:
     """The files of one run folder, each read once."""
 
-    def __init__(self, run: RunFolder, about: Mapping[str, Any]) -> None:
-        self._run, self._name = run, about["name"]
+    def __init__(self, run: RunFolder, about: Mapping[str, Any], stored: GrowingStore) -> None:
+        self._run, self._name, self._stored = run, about["name"], stored
         self._params: dict[str, str] = about["params"]
         self._coefficient = self._params.get("coefficient", "alpha")
         self._selection: dict[str, Any] = run.read(run.selection) or {}
@@ -145,6 +148,10 @@ class _Contents:
         warnings = "".join(f"\n- {warning}" for warning in self._selection["warnings"])
         story = "The whole story: `report.html` among the artifacts."
         note = f"{self._name}: {chosen} was chosen. {verdict}.{warnings}\n\n{story}"
+        if self._run.is_earlier:
+            note += (
+                f"\n\nAnother search has taken its folder since; what it found is in `{self._run.folder.resolve()}`."
+            )
         tags = {"verdict": verdict, "mlflow.note.content": note}
         return tags if value is None else tags | {"chosen_alpha": format_value(value)}
 
@@ -152,7 +159,7 @@ class _Contents:
         tags = {"chosen": "false"}
         if self._selection:
             if self._selection["alpha"] == float(value):
-                tags["chosen"] = "true"
+                tags["chosen"] = EARLIER if self._run.is_earlier else "true"
             if value in self._selection["excluded"]:
                 tags["excluded"] = self._selection["excluded"][value]
         if record:
@@ -199,22 +206,15 @@ class _Contents:
             name = re.sub(r"[/:.%\"']", "-", named + (f" - {task}" if task else ""))  # as MLflow takes it
             written = format_value(value)
             params = self._known_params | {"alpha": written, self._coefficient: written}
-            yield Item("", "model", name, {"checkpoint": str(folder.resolve()), "params": params})
+            place, champion = str(folder.resolve()), not self._run.is_earlier
+            yield Item("", "model", name, {"checkpoint": place, "params": params, "champion": champion})
 
     def _responses(self, value: float) -> tuple[list[str], list[list[str]]]:
         """A candidate's answers; MLflow compares the second column unless told otherwise."""
         texts = {one["id"]: one["prompt"] for found in self._prompts.values() for one in found["prompts"]}
-        answers = self._answers.get(value, {})
+        answers = self._stored.answers_at(value)
         rows = [[name, answers[name], texts[name]] for name in sorted(answers.keys() & texts.keys())]
         return ["prompt_id", "response", "prompt"], rows
-
-    @cached_property
-    def _answers(self) -> dict[float, dict[str, str]]:
-        """Value -> prompt id -> response."""
-        found: dict[float, dict[str, str]] = {}
-        for record in ResponseStore(self._run.folder / "responses").load():
-            found.setdefault(record.value, {}).setdefault(record.prompt_id, record.response)
-        return found
 
 
 def _of_selection(selection: Mapping[str, Any]) -> dict[str, float | None]:

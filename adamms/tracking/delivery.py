@@ -16,6 +16,7 @@ from pathlib import Path
 
 from adamms.errors import FULL
 from adamms.runs.run_folder import RunFolder
+from adamms.runs.store import GrowingStore
 from adamms.support.addresses import without_password
 from adamms.support.files import write_json
 from adamms.tracking.contents import Item, items_of
@@ -35,6 +36,7 @@ class Delivery:
 
     def __init__(self, run: RunFolder, server: Server) -> None:
         self._run, self._server = run, server
+        self._stored = GrowingStore(run.folder / "responses")
         self._runs: dict[str, str] = {}
 
     @property
@@ -44,7 +46,7 @@ class Delivery:
 
     def waiting(self) -> int:
         """How many items the server has not been told yet."""
-        items = items_of(self._run)
+        items = items_of(self._run, self._stored)
         return len(_new(items, self._delivered())) if items else 0
 
     def deliver(self) -> int:
@@ -56,7 +58,7 @@ class Delivery:
             Unreachable: the server did not answer; what is left is sent the next time.
         """
         with _locked(self._run):
-            items = items_of(self._run)
+            items = items_of(self._run, self._stored)
             delivered, taken = self._delivered() if items else {}, 0
             if not _new(items, delivered):
                 return 0
@@ -135,8 +137,19 @@ class Delivery:
                     run_id,
                     metrics=[Metric(item.name, item.value, item.time, 0) for item in of["metric"]],
                     params=[Param(item.name, item.value[:LONGEST_PARAM]) for item in of["param"]],
-                    tags=[RunTag(item.name, item.value[:LONGEST_TAG]) for item in of["tag"]],
+                    tags=[RunTag(item.name, item.value[:LONGEST_TAG]) for item in of["tag"] if item.value is not None],
                 )
+                for item in (item for item in of["tag"] if item.value is None):
+                    self._delete_tag(run_id, item.name)
+
+    def _delete_tag(self, run_id: str, name: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._server.client.delete_tag(run_id, name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # it was deleted, and we were not told
+                raise
 
     @property
     def _key(self) -> str:
@@ -192,9 +205,12 @@ def _locked(run: RunFolder) -> Iterator[None]:
 
 
 def _new(items: Sequence[Item], delivered: Mapping[str, str]) -> list[Item]:
-    """New and changed items; but a param never changes in MLflow."""
+    """New and changed items; but a param never changes in MLflow. A tag that holds no more, as the error of a candidate
+    that has answered since, has the value None."""
+    there = {item.key for item in items}
+    gone = (Item(run, kind, name, None) for run, kind, name in (key.split(" ", 2) for key in delivered.keys() - there))
     return [
         item
-        for item in items
+        for item in (*items, *(item for item in gone if item.kind == "tag"))
         if (item.key not in delivered if item.kind == "param" else delivered.get(item.key) != item.digest)
     ]

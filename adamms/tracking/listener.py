@@ -51,6 +51,7 @@ class Tracking:
             self._server.check()
         _write_target(self._run, self._config, self._address)
         self._delivery = Delivery(self._run, self._server)
+        self._earlier = [Delivery(run, self._server) for run in self._run.earlier()]
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         self._thread.start()
         _OPEN.add(self)
@@ -92,6 +93,9 @@ class Tracking:
             last = self._last.is_set()
             started = time.monotonic()
             try:
+                while self._earlier:  # what gave way says so first
+                    self._earlier[0].deliver()
+                    self._earlier.pop(0)
                 self._delivery.deliver()
                 self._watch_machine()
                 wait, rest = FIRST_WAIT, REST * (time.monotonic() - started)
@@ -142,7 +146,8 @@ def deliver_run(run_dir: Path, uri: str | None = None, experiment: str | None = 
     Raises:
         UserError: there is no run, nobody knows where to, or the server does not answer.
     """
-    found = [file.parent for pattern in ("search.json", "*/*/search.json") for file in sorted(run_dir.glob(pattern))]
+    searches = [file.parent for pattern in ("search.json", "*/*/search.json") for file in sorted(run_dir.glob(pattern))]
+    found = [run.folder for folder in searches for run in (*RunFolder(folder).earlier(), RunFolder(folder))]
     runs = [RunFolder(folder) for folder in found]
     targets = [run.read(run.tracking / TARGET) or {} for run in runs]
     told = [(run, target) for run, target in zip(runs, targets, strict=True) if uri or target]

@@ -20,6 +20,8 @@ ENVIRONMENT = {
 }
 """How MLflow's client works here, unless the user has said otherwise."""
 BUSY = 429
+LOCKED = "database is locked"
+"""What SQLite says while another process writes, and after waiting for that for some seconds."""
 
 
 class Unreachable(Exception):
@@ -67,13 +69,14 @@ class Server:
 
         Raises:
             UserError: what the user can mend: an unknown scheme, no such folder, no permission.
-            Unreachable: no answer.
+            Unreachable: no answer, or another process has locked the database.
         """
         try:
             with self.answering():
                 return self.experiment
         except Exception as error:
-            if isinstance(error, Unreachable) and not self.uri.startswith("sqlite:"):
+            passes = not self.uri.startswith("sqlite:") or LOCKED in str(error)
+            if isinstance(error, Unreachable) and passes:
                 raise
             raise UserError(
                 f"tracking.uri={without_password(self.uri)}: MLflow cannot be used there ({_first_line(error)}); "

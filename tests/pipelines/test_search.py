@@ -330,9 +330,62 @@ def test_the_donor_is_asked_where_the_metric_wants_it(
     assert len(list((run_dir / "donor").iterdir())) == before, "what the donor answered is kept"
     shorter = [*own, "searching.noise=0", "engine.max_tokens=4"]
     here(monkeypatch, search, *shorter, status=2)
-    assert "donor: holds 12 answers of another search" in capsys.readouterr().err
+    assert "belongs to another search (engine.max_tokens was 8, now 4; searching.stop was " in capsys.readouterr().err
     here(monkeypatch, search, *shorter, "--force")
-    assert {"donor.old-1", "responses.old-1"} < {path.name for path in run_dir.iterdir()}
+    assert {"donor.old-1", "responses.old-1", "earlier-1"} < {path.name for path in run_dir.iterdir()}
+
+
+def test_another_search_takes_the_folder_only_by_force_and_what_was_chosen_before_stays_findable(
+    searched: Path, tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    local_ray: None, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    import mlflow
+
+    own = [*settings(tiny_pair, prompt_file, tmp_path), *tracked(searched, "folder"), "prompts.n=6"]
+    own += ["searching.noise=0", "tracking.model=ours"]
+    here(monkeypatch, search, *own)
+    run_dir = tmp_path / "run"
+    first = json.loads((run_dir / "selection.json").read_text())["alpha"]
+    other = next(alpha for alpha in ALPHAS[1:-1] if alpha != first)
+    before = {path: path.stat().st_mtime_ns for path in run_dir.rglob("*")}
+
+    narrower = [*own, f"searching.alphas=[0.0,{other},0.6]"]
+    here(monkeypatch, search, *narrower, status=2)
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    told = f"belongs to another search (searching.alphas was {ALPHAS}, now [0.0, {other}, 0.6]); give another run_dir"
+    assert told in line
+    here(monkeypatch, search, *own, "engine.max_tokens=9", status=2)
+    assert {path: path.stat().st_mtime_ns for path in run_dir.rglob("*")} == before, "nothing was touched"
+
+    here(monkeypatch, search, *narrower, "--force")
+    assert json.loads((run_dir / "selection.json").read_text())["alpha"] == other
+    assert json.loads((run_dir / "merged" / "adamms.json").read_text())["recipe"]["alpha"] == other
+    assert len(stored(tmp_path)) == len(ALPHAS) * 6, "the answers hold for both, so none was asked for again"
+    earlier = run_dir / "earlier-1"
+    assert json.loads((earlier / "selection.json").read_text())["alpha"] == first
+    assert json.loads((earlier / "merged" / "adamms.json").read_text())["recipe"]["alpha"] == first
+
+    client = mlflow.MlflowClient(f"sqlite:///{searched}/mlflow.db")
+    experiment = [client.get_experiment_by_name("folder").experiment_id]
+    chosen = {tag: client.search_runs(experiment, f"tags.chosen = '{tag}'") for tag in ("true", "earlier")}
+    assert {tag: [float(run.data.params["alpha"]) for run in runs] for tag, runs in chosen.items()} == {
+        "true": [other],
+        "earlier": [first],
+    }
+    (now,), (then,) = chosen.values()
+    siblings = client.search_runs(experiment, f"tags.`mlflow.parentRunId` = '{now.data.tags['mlflow.parentRunId']}'")
+    assert sorted(float(run.data.params["alpha"]) for run in siblings) == [0.0, other, 0.6], "no grids mix"
+    versions = {float(v.tags["alpha"]): v for v in client.search_model_versions("name = 'ours'")}
+    assert {alpha: version.tags["checkpoint"] for alpha, version in versions.items()} == {
+        first: str(earlier / "merged"),
+        other: str(run_dir / "merged"),
+    }
+    assert client.get_model_version_by_alias("ours", "champion").version == versions[other].version
+    assert then.data.tags["mlflow.parentRunId"] != now.data.tags["mlflow.parentRunId"]
+    here(monkeypatch, search, *narrower)
+    assert len(client.search_runs(experiment)) == 2 + len(ALPHAS) + 3, "run again, it goes on as ever"
+    done = run([sys.executable, "-m", "adamms.cli", "track", str(run_dir)])
+    assert done.stdout.startswith("0 records delivered"), done.stderr
 
 
 def test_a_search_that_chooses_nothing_says_so_everywhere(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -16,7 +17,7 @@ import pytest
 from adamms.errors import UserError
 from adamms.runs.record import ResponseRecord
 from adamms.runs.responses import read_responses
-from adamms.runs.store import ResponseStore
+from adamms.runs.store import GrowingStore, ResponseStore
 
 
 def record(key: str, response: str = "a", alpha: float = 0.3, prompt_id: str = "p") -> ResponseRecord:
@@ -44,6 +45,34 @@ def test_of_the_same_work_the_first_counts(tmp_path: Path) -> None:
     ResponseStore(tmp_path).append([record("1", "second"), record("2", prompt_id="q")])
     assert [r.response for r in ResponseStore(tmp_path).load()] == ["first", "a"]
     assert read_responses(tmp_path) == {0.3: {"p": "first", "q": "a"}}
+
+
+def test_a_store_that_grows_is_followed_line_by_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    followed, looked = GrowingStore(tmp_path), list[bytes]()
+    parse = json.loads
+    monkeypatch.setattr(json, "loads", lambda line: looked.append(line) or parse(line))
+    with closing(ResponseStore(tmp_path)) as first, closing(ResponseStore(tmp_path)) as second:
+        for number in range(50):
+            alpha = 0.1 * (number % 3)
+            (first if number % 2 else second).append([record(f"{number}", f"{alpha:.1f}\n", alpha, f"p{number:02d}")])
+            followed.answers_at(0.9)
+    assert len(looked) == 50, "each line once, however often one looks"
+    for alpha in (0.0, 0.1, 0.2):
+        assert followed.answers_at(alpha) == read_responses(tmp_path)[alpha]
+    assert followed.answers_at(0.9) == {}
+
+
+@pytest.mark.parametrize("missing", [1, 9])
+def test_a_line_that_is_half_written_is_found_once_it_is_whole(tmp_path: Path, missing: int) -> None:
+    line = record("1", "whole").to_line()
+    followed, file = GrowingStore(tmp_path), tmp_path / "1.jsonl"
+    file.write_bytes(record("0", "before", prompt_id="o").to_line() + line[:-missing])
+    assert followed.answers_at(0.3) == {"o": "before"} | ({"p": "whole"} if missing == 1 else {})
+    with file.open("ab") as opened:
+        opened.write(line[-missing:] + record("2", "after", prompt_id="q").to_line())
+    assert followed.answers_at(0.3) == {"o": "before", "p": "whole", "q": "after"}
+    file.rename(tmp_path / "elsewhere")
+    assert followed.answers_at(0.3) == {}
 
 
 @pytest.mark.parametrize("cut", [1, 5, 40])
@@ -93,7 +122,7 @@ def test_a_full_disk_is_told_with_its_folder_and_what_was_stored_stays(tmp_path:
     program = """
 import resource, signal, sys
 from adamms.runs.record import ResponseRecord
-from adamms.runs.store import ResponseStore
+from adamms.runs.store import GrowingStore, ResponseStore
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (250, 250))
 store = ResponseStore(sys.argv[1])

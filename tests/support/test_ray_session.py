@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+import pytest
+
+from adamms.support.ray_leftovers import remove_leftovers
 
 
 def test_workers_have_the_priority_of_whoever_started_them() -> None:
@@ -19,3 +30,93 @@ with ray_session(None):
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     ours, workers = done.stdout.split()
     assert workers == ours
+
+
+HELD = """
+import sys, time
+from pathlib import Path
+from adamms.support.ray_leftovers import mark_session
+mark_session(Path(sys.argv[1]))
+print("marked", flush=True)
+time.sleep(100)
+"""
+SERVICE = "import time; time.sleep(100)"
+
+
+@pytest.fixture
+def processes() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts programs, which end with the test."""
+    with ExitStack() as ended:
+
+        def start(program: str, *arguments: Path | str) -> subprocess.Popen[str]:
+            command = [sys.executable, "-c", program, *map(str, arguments)]
+            process = ended.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+            ended.callback(process.kill)
+            return process
+
+        yield start
+
+
+def test_what_a_killed_program_left_is_removed_and_nothing_foreign(
+    tmp_path: Path, processes: Callable[..., subprocess.Popen[str]]
+) -> None:
+    sessions = {name: tmp_path / f"session_{name}" for name in ("dead", "alive", "foreign")}
+    services = {}
+    for name, session in sessions.items():
+        (session / "logs").mkdir(parents=True)
+        services[name] = processes(SERVICE, f"--session-dir={session}")
+    (tmp_path / "session_latest").symlink_to(sessions["dead"])
+    holders = {name: processes(HELD, sessions[name]) for name in ("dead", "alive")}
+    for holder in holders.values():
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "marked\n"
+    remove_leftovers(tmp_path)
+    assert all(session.is_dir() for session in sessions.values()), "both programs live"
+    holders["dead"].kill()
+    holders["dead"].wait()
+    remove_leftovers(tmp_path)
+    services["dead"].wait(20)
+    assert [name for name, session in sessions.items() if session.is_dir()] == ["alive", "foreign"]
+    assert services["alive"].poll() is services["foreign"].poll() is None
+
+
+CLUSTER = """
+from adamms.support.ray_session import ray_session
+with ray_session(None):
+    import ray
+    from pathlib import Path
+    worker = ray.remote(lambda: __import__("os").getpid())
+    print(ray.get_runtime_context().get_node_id() and ray.get(worker.remote()), flush=True)
+    if WAITS:
+        __import__("time").sleep(200)
+"""
+
+
+@pytest.mark.slow
+def test_the_next_start_ends_what_outlived_a_killed_driver(
+    tmp_path: Path, processes: Callable[..., subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))  # sockets have short names
+    monkeypatch.setenv("RAY_TMPDIR", str(folder))
+    try:
+        driver = processes(CLUSTER.replace("WAITS", "True"))
+        assert driver.stdout is not None
+        driver.stdout.readline()
+        (session,) = (path for path in folder.glob("ray/session_*") if not path.is_symlink())
+        driver.kill()
+        driver.wait()
+        left = [one for one in psutil.process_iter() if any(str(session) in word for word in arguments_of(one))]
+        assert left, "Ray's own take their time"
+        started = time.time()
+        assert processes(CLUSTER.replace("WAITS", "False")).wait(120) == 0
+        assert not session.exists()
+        assert all(not one.is_running() or one.create_time() > started for one in left)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def arguments_of(process: psutil.Process) -> list[str]:
+    try:
+        return list(process.cmdline())
+    except psutil.Error:
+        return []

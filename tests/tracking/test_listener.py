@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import sqlite3
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from adamms.errors import UserError
+from adamms.runs.candidate import CandidateRecord
 from adamms.runs.run_folder import FINISHED, RUNNING, RunFolder
 from adamms.tracking import Tracking, deliver_run, wake_all
 from adamms.tracking.config import TrackingConfig
@@ -117,6 +119,38 @@ def test_nobody_is_waited_for(tmp_path: Path, config: TrackingConfig, caplog: py
     assert all(run.info.end_time <= ended for run in runs), "runs carry the times of the search, not of the delivery"
     candidates = [run for run in runs if "alpha" in run.data.params]
     assert all(run.info.end_time - run.info.start_time >= 1500 for run in candidates), "and last as long as it did"
+
+
+def test_a_locked_database_is_not_waited_for(
+    tmp_path: Path, config: TrackingConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another process writes into the SQLite database while the search begins; once it is through, all is delivered."""
+    run = described(tmp_path / "run")
+    patient = replace(config, uri=f"{config.uri}?timeout=0.1")
+    with sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None) as other, caplog.at_level(logging.WARNING):
+        other.execute("BEGIN EXCLUSIVE")
+        with Tracking(patient, run):
+            run.set_status(RUNNING)
+            other.execute("ROLLBACK")
+            run.set_status(FINISHED)
+    assert [found.info.status for found in runs_of(config)] == ["FINISHED"]
+
+
+def test_the_error_of_a_candidate_that_answered_later_is_taken_back(tmp_path: Path, config: TrackingConfig) -> None:
+    run = described(tmp_path / "run")
+    run.write_candidate(CandidateRecord(0.5, error="its engine died"))
+    with Tracking(config, run):
+        pass
+    (failed,) = runs_of(config, "tags.status = 'failed'")
+    assert failed.data.tags["error"] == "its engine died"
+    write_candidate(run, 0.5, RESPONSES[0.5])
+    for _ in range(2):  # the second delivery has nothing to do
+        with Tracking(config, run):
+            pass
+    (found,) = runs_of(config, "tags.`adamms.kind` = 'candidate'")
+    assert (found.info.run_id, found.data.tags["status"]) == (failed.info.run_id, "finished")
+    assert "error" not in found.data.tags
+    assert deliver_run(run.folder) == (0, config.uri)
 
 
 def test_the_address_is_kept_for_its_owner_alone(tmp_path: Path, config: TrackingConfig) -> None:

@@ -1,0 +1,62 @@
+"""What killed programs left of their own Ray on this machine: processes that outlive them, and folders that pile up.
+
+Ours are told from others' by a file in the session's folder, which is locked while the program that made it lives.
+"""
+
+import fcntl
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+MARK = "adamms.lock"
+
+
+def temporary_folder() -> Path:
+    """Where Ray keeps the folders of its sessions, by its own rule."""
+    given = os.environ.get("RAY_TMPDIR") or (os.environ.get("TMPDIR") if sys.platform.startswith("linux") else None)
+    return Path(given or "/tmp", "ray")
+
+
+def mark_session(session: Path) -> int:
+    """Says that a session is ours while this process lives; gives the descriptor to close when it has ended."""
+    descriptor = os.open(session / MARK, os.O_RDONLY | os.O_CREAT, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return descriptor
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Ends the processes and removes the folders of our sessions whose program is dead; no other is touched."""
+    for mark in folder.glob(f"session_*/{MARK}"):
+        session = mark.parent
+        with suppress(OSError):  # gone meanwhile, or on a file system that cannot lock: left alone
+            if session.is_symlink() or {session.stat().st_uid, mark.lstat().st_uid} != {os.getuid()}:
+                continue
+            descriptor = os.open(mark, os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _end(_processes_of(session))
+                shutil.rmtree(session, ignore_errors=True)
+            finally:
+                os.close(descriptor)
+
+
+def _processes_of(session: Path) -> Iterator[psutil.Process]:
+    """Those whose command line names the session's folder, as that of each of Ray's services does, and all that these
+    have started: workers."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if any(str(session) in argument for argument in process.cmdline()):
+                yield from (process, *process.children(recursive=True))
+
+
+def _end(processes: Iterator[psutil.Process]) -> None:
+    found = set(processes)
+    for process in found:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(found, timeout=5)
