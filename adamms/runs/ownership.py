@@ -13,7 +13,8 @@ SHOWN, LONGEST = 4, 80
 
 
 def must_give_way(run: RunFolder, same: Mapping[str, Any], force: bool) -> bool:
-    """Whether the folder belongs to another search, whose results have to be set aside.
+    """Whether the folder belongs to another search, whose results have to be set aside; one that found nothing yet has
+    none.
 
     Args:
         same: everything that answers and choice depend on, by the names of settings where it is one.
@@ -22,7 +23,8 @@ def must_give_way(run: RunFolder, same: Mapping[str, Any], force: bool) -> bool:
     Raises:
         UserError: what differs, was and is.
     """
-    different = differences((run.read(run.about) or {}).get("same") or {}, same)
+    found = any(file.exists() for file in (run.candidates, run.selection, run.sweep))
+    different = differences((run.read(run.about) or {}).get("same") or {}, same) if found else []
     if different and not force:
         more = [f"and {len(different) - SHOWN} more"] if len(different) > SHOWN else []
         told = "; ".join([*different[:SHOWN], *more])

@@ -161,10 +161,9 @@ def run_search(
         noise = measure_noise(search, answering, goals[""])
     before = (run.read(run.selection) or {}).get("alpha")
     outcome = settle(search, goals, answering.book, noise)
-    if before not in (None, outcome.selection.chosen):
-        events.say(
-            Doing, what=f"chosen is now {outcome.selection.chosen}; an earlier run of this search chose {before}"
-        )
+    chosen = outcome.selection.chosen
+    if before not in (None, chosen):
+        events.say(Doing, what=f"{chosen} is chosen; before it went on, this search had chosen {before}")
     split(costs, [*books, answering.book], study.settings.engine.actors)
     events.say(Selected, selection=outcome.selection)
     with costs.phase("exporting"):

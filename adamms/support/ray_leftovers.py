@@ -5,6 +5,7 @@ Ours are told from others' by a file in the session's folder, which is locked wh
 
 import fcntl
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from pathlib import Path
 import psutil
 
 MARK = "adamms.lock"
+_RAYS = re.compile(r"^ray::|/ray/(_private|autoscaler|core|dashboard)/")
+"""In the arguments of a process that is Ray's own, not of somebody who reads its logs."""
 
 
 def temporary_folder() -> Path:
@@ -25,7 +28,10 @@ def temporary_folder() -> Path:
 def mark_session(session: Path) -> int:
     """Says that a session is ours while this process lives; gives the descriptor to close when it has ended."""
     descriptor = os.open(session / MARK, os.O_RDONLY | os.O_CREAT, 0o600)
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # no locks here, so nobody could tell that this process lives
+        (session / MARK).unlink()
     return descriptor
 
 
@@ -46,12 +52,15 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _processes_of(session: Path) -> Iterator[psutil.Process]:
-    """Those whose command line names the session's folder, as that of each of Ray's services does, and all that these
-    have started: workers."""
+    """Ray's services and workers whose arguments name the session's folder or who write logs into it, and all that
+    they have started."""
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if any(str(session) in argument for argument in process.cmdline()):
-                yield from (process, *process.children(recursive=True))
+            arguments = process.cmdline()
+            if any(_RAYS.search(argument) for argument in arguments):
+                places = [*arguments, *(file.path for file in process.open_files())]
+                if any(f"{session}/" in f"{place}/" for place in places):
+                    yield from (process, *process.children(recursive=True))
 
 
 def _end(processes: Iterator[psutil.Process]) -> None:

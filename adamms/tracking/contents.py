@@ -149,9 +149,7 @@ class _Contents:
         story = "The whole story: `report.html` among the artifacts."
         note = f"{self._name}: {chosen} was chosen. {verdict}.{warnings}\n\n{story}"
         if self._run.is_earlier:
-            note += (
-                f"\n\nAnother search has taken its folder since; what it found is in `{self._run.folder.resolve()}`."
-            )
+            note += f"\n\nIt gave way to another search; what it found is in `{self._run.folder.resolve()}`."
         tags = {"verdict": verdict, "mlflow.note.content": note}
         return tags if value is None else tags | {"chosen_alpha": format_value(value)}
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from adamms.errors import UserError
+from adamms.runs.candidate import CandidateRecord
 from adamms.runs.ownership import must_give_way
 from adamms.runs.run_folder import RunFolder
 
@@ -18,6 +20,7 @@ SAME: dict[str, Any] = {"base": "b1", "searching.alphas": [0.0, 0.5, 1.0], "sear
 def run(tmp_path: Path) -> RunFolder:
     found = RunFolder(tmp_path)
     found.describe("key", "name", {}, same=SAME)
+    found.write_candidate(CandidateRecord(0.5))
     return found
 
 
@@ -26,6 +29,8 @@ def test_the_same_search_and_further_rounds_of_it_go_on(run: RunFolder) -> None:
     assert not must_give_way(run, SAME, force=True)
     assert not must_give_way(run, SAME | {"searching.refine": [0.1, 0.05]}, force=False)
     assert not must_give_way(RunFolder(run.folder / "new"), SAME, force=False)
+    shutil.rmtree(run.candidates)
+    assert not must_give_way(run, SAME | {"base": "b2"}, force=False), "nothing was found yet"
 
 
 @pytest.mark.parametrize(

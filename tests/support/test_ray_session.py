@@ -64,7 +64,8 @@ def test_what_a_killed_program_left_is_removed_and_nothing_foreign(
     services = {}
     for name, session in sessions.items():
         (session / "logs").mkdir(parents=True)
-        services[name] = processes(SERVICE, f"--session-dir={session}")
+        services[name] = processes(SERVICE, "/lib/ray/core/raylet", f"--session-dir={session}")
+    reader = processes(SERVICE, sessions["dead"] / "logs" / "raylet.out")
     (tmp_path / "session_latest").symlink_to(sessions["dead"])
     holders = {name: processes(HELD, sessions[name]) for name in ("dead", "alive")}
     for holder in holders.values():
@@ -77,7 +78,7 @@ def test_what_a_killed_program_left_is_removed_and_nothing_foreign(
     remove_leftovers(tmp_path)
     services["dead"].wait(20)
     assert [name for name, session in sessions.items() if session.is_dir()] == ["alive", "foreign"]
-    assert services["alive"].poll() is services["foreign"].poll() is None
+    assert {one.poll() for one in (services["alive"], services["foreign"], reader)} == {None}
 
 
 CLUSTER = """
