@@ -22,6 +22,7 @@ from adamms.commands.settings import SearchSettings
 from adamms.config import load_settings
 from adamms.runs.responses import read_responses
 from adamms.selecting.normalize import normalize_answer
+from adamms.tracking import deliver_run
 from pipelines import evaluate, search
 from tests.support.tiny_models import TinyPair
 
@@ -384,8 +385,7 @@ def test_another_search_takes_the_folder_only_by_force_and_what_was_chosen_befor
     assert then.data.tags["mlflow.parentRunId"] != now.data.tags["mlflow.parentRunId"]
     here(monkeypatch, search, *narrower)
     assert len(client.search_runs(experiment)) == 2 + len(ALPHAS) + 3, "run again, it goes on as ever"
-    done = run([sys.executable, "-m", "adamms.cli", "track", str(run_dir)])
-    assert done.stdout.startswith("0 records delivered"), done.stderr
+    assert deliver_run(run_dir)[0] == 0, "all was delivered, of what gave way too"
 
 
 def test_a_search_that_chooses_nothing_says_so_everywhere(
