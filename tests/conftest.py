@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+from tests.support.real_shapes import write_real_pair
 from tests.support.tiny_models import MAKERS, TinyPair, write_tiny_pair
 
 settings.register_profile("adamms", deadline=None)  # a shared machine has slow moments
@@ -42,6 +43,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         return root / name
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def real_pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A random pair with the shapes of models of half a billion parameters, for slow tests: 4 GB."""
+    return write_real_pair(tmp_path_factory.mktemp("real_pair"), "0.5b")
 
 
 @pytest.fixture(scope="session")

@@ -58,7 +58,9 @@ def _weighted(words: Tensor, position: int) -> Tensor:
     rows = words.view(max(len(words) // _SEGMENT, 1), -1)
     odd = _odd_numbers(words.device)[offset : offset + rows.shape[1]]
     size = 1 << (segment + len(rows)).bit_length()
-    return ((rows * odd).sum(1) * _powers(size, words.device)[segment : segment + len(rows)]).sum()
+    # torch has no matrix-vector product of integers on a GPU; on a CPU it takes half the time and no memory
+    sums = rows.mv(odd) if words.device.type == "cpu" else (rows * odd).sum(1)
+    return (sums * _powers(size, words.device)[segment : segment + len(rows)]).sum()
 
 
 @lru_cache(maxsize=8)

@@ -29,7 +29,7 @@ class Failure:
         import ray
 
         cause = getattr(error, "cause", None) or error
-        reason = f"{type(cause).__name__}: {_first_line(cause)}"
+        reason = f"{type(cause).__name__}: {_first_line(cause) or _raised_at(error)}"
         if isinstance(error, ray.exceptions.RayTaskError):
             return cls(reason, True, RAISED_STARTS, cause if isinstance(cause, UserError) else None)
         # Ray restarts actors without end, so one that it calls dead cannot come back.
@@ -39,3 +39,10 @@ class Failure:
 
 def _first_line(error: Exception) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+
+
+def _raised_at(error: Exception) -> str:
+    """Where a remote error without words was raised, as an `assert` does: the last frame of Ray's traceback."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    last = max((i for i, line in enumerate(lines) if line.startswith('File "')), default=len(lines))
+    return " ".join(reversed(lines[last : last + 2]))

@@ -141,12 +141,10 @@ class _CutMerge:
         live = whole[cut.start : cut.stop]
         dtype = TORCH_DTYPES[cut.tensor.dtype]
         rounded = live if live.dtype == dtype else torch.empty_like(live, dtype=dtype)
-        total = torch.zeros((), dtype=torch.int64, device=live.device)
-        for block in merge_cut(cut, self.originals, self.recipe, self.statistics, rounded):
-            total += checksum(block.values, block.start)
-            if rounded is not live:
-                live[block.start - cut.start :][: len(block.values)] = block.values
-        return total
+        merge_cut(cut, self.originals, self.recipe, self.statistics, rounded)
+        if rounded is not live:
+            live.copy_(rounded)
+        return checksum(rounded, cut.start)
 
 
 def _batches(tensors: Sequence[TensorPlan]) -> Iterator[list[TensorPlan]]:

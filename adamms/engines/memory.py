@@ -33,14 +33,14 @@ class MemoryNeed:
     Attributes:
         runtime: what the process holds before any model: Python, torch, the engine's own libraries.
         weights: of the base, in the dtype that is computed with.
-        copies: second copies of weights that the engine keeps in a layout of its own.
+        copies: second copies of weights, which the engine keeps in a layout of its own or a move needs meanwhile.
         kv_cache_token: of the KV cache, for one token.
         kv_cache: asked for, or the least that one longest prompt needs.
         activations: of the largest forward pass, and its logits.
         vision_cache: image embeddings that are kept from one candidate to the next.
         kv_cache_block: of the KV cache, asked for, or such that a whole block of prompts is answered at once.
         originals: of both models' merged weights; they may lie elsewhere, and on a CPU they are page cache.
-        moving: of what a move holds meanwhile, beside the originals.
+        moving: on a GPU, what a move holds meanwhile outside the engine's share, beside the originals.
         share: of what is free that the engine takes; None: by `share_beside_originals`.
     """
 
@@ -72,7 +72,7 @@ class MemoryNeed:
         parts = {
             "process": self.runtime,
             "weights": self.weights,
-            "packed copies": self.copies,
+            "copies of weights": self.copies,
             "KV cache": self.kv_cache,
             "activations": self.activations,
             "image embeddings": self.vision_cache,

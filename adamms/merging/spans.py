@@ -175,8 +175,7 @@ def _merge(span: MergeSpan, descriptor: int, job: Job) -> bool:
         values = job.base.read(cut.tensor.name, cut.start, cut.stop)
     else:
         merged = torch.empty(cut.stop - cut.start, dtype=TORCH_DTYPES[cut.tensor.dtype], device=job.device)
-        for _ in merge_cut(cut, job.originals, job.recipe, job.statistics, merged):
-            pass
+        merge_cut(cut, job.originals, job.recipe, job.statistics, merged)
         values = merged.cpu()
         finite = all(isfinite(end) for end in values.aminmax())  # NaN comes through
         if not finite:

@@ -22,6 +22,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from adamms.engines.reservation import threads
 from tests.benchmarks.bench_search import answer_in_a_new_process
 from tests.benchmarks.machine import machine
 from tests.support.real_shapes import SIZES, write_real_pair
@@ -36,6 +37,7 @@ VARIANTS = {  # what a search does without, to see what it gives
     "no drafts": ["engine.drafts=false"],
     "vision features not kept": ["engine.vision_cache_tokens=0"],
     "early stop": ["searching.stop=confident", "searching.block=8"],
+    "two engines": ["engine.actors=2"],
 }
 BLOCK = 4 << 20  # bytes of a plain read
 BUSY = "while True: pass"
@@ -72,12 +74,15 @@ def _size(size: str, folder: Path, n: int, noise: float) -> list[str]:
     if size not in ("0.5b", "2b"):
         return lines
     lines += [*_moves(pair), ""]
-    prompts = [Prompt(f"p{i}", f"What is in picture {i}?", (picture(i, side=448),)) for i in range(n)]
-    file = write_prompts(folder / "prompts.jsonl", prompts)
+    file = write_prompts(folder / "prompts.jsonl", _prompts(n))
     variants = VARIANTS if size == "0.5b" else {"all": []}
     naive = _naive(pair, file, n, folder)
     searches = {name: _search(pair, file, n, folder / f"run {name}", more) for name, more in variants.items()}
     return lines + _compare(naive, searches)
+
+
+def _prompts(n: int) -> list[Prompt]:
+    return [Prompt(f"p{i}", f"What is in picture {i}?", (picture(i, side=448),)) for i in range(n)]
 
 
 def _merge(pair: Sequence[Path], output: Path) -> str:
@@ -100,7 +105,11 @@ def _moves(pair: Sequence[Path]) -> list[str]:
     ]
     for kind in ("transformers", "vllm"):
         task = json.dumps({"base": str(pair[0]), "donor": str(pair[1]), "kind": kind})
-        output, _ = _timed([sys.executable, "-m", "tests.benchmarks.bench_real", "--moves", task])
+        environment = {**os.environ, **threads(len(os.sched_getaffinity(0)))}  # as an actor has it
+        command = [sys.executable, "-m", "tests.benchmarks.bench_real", "--moves", task]
+        output = subprocess.run(
+            command, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT, env=environment
+        ).stdout
         found = json.loads(output.splitlines()[-1])
         alone, busy, plain = (found[name] for name in ("alone", "busy", "plain"))
         lines.append(
@@ -137,6 +146,8 @@ def _measure_moves(task: Mapping[str, Any]) -> None:
         found["busy"] = _median(move)
     finally:
         busy.kill()
+    engine.generate(_prompts(config.batch_size))
+    engine.move(Recipe(alpha=0.5))  # beside what answering keeps
     found["peak"] = engine.take_peak().resident / (1 << 30)
     found["estimate"] = engine_class(task["kind"]).memory(plan, base, donor, config, "cpu").least / (1 << 30)
     print(json.dumps(found), flush=True)
@@ -233,7 +244,13 @@ def _compare(naive: Mapping[str, Any], searches: Mapping[str, Mapping[str, Any]]
     answers = [naive["answers"][alpha] for alpha in ALPHAS]
     pairs = [(a[prompt], b[prompt]) for a, b in itertools.pairwise(answers) for prompt in a]
     alike = sum(a == b for a, b in pairs) / len(pairs)
-    return [*lines, "", f"- neighbouring candidates agree on {100 * alike:.0f} % of the answers"]
+    lines += ["", f"- neighbouring candidates agree on {100 * alike:.0f} % of the answers"]
+    if "two engines" in searches:
+        one, two = (
+            searches[name]["total"] - searches[name]["seconds"]["starting engines"] for name in ("all", "two engines")
+        )
+        lines.append(f"- from started engines to the end: one engine {one:.0f} s, two on the same cores {two:.0f} s")
+    return lines
 
 
 def _timed(command: Sequence[str], expected: tuple[int, ...] = (0,)) -> tuple[str, float]:

@@ -124,7 +124,11 @@ def test_what_the_user_can_mend_reaches_the_user(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("what", "tries", "reason"),
-    [("raise", 2, "ValueError: a poisoned prompt"), ("die", 3, r"its process died \(out of memory\?\): The actor")],
+    [
+        ("raise", 2, "ValueError: a poisoned prompt"),
+        ("assert", 2, 'AssertionError: assert what != "assert" File ".*fake_engine.py", line'),
+        ("die", 3, r"its process died \(out of memory\?\): The actor"),
+    ],
 )
 def test_an_engine_that_cannot_start_is_an_error_within_seconds_and_no_endless_loop(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, what: str, tries: int, reason: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import signal
@@ -13,9 +14,12 @@ from pathlib import Path
 import pytest
 
 from adamms.errors import UserError
+from adamms.mapping import plan_pair
+from adamms.mapping.config import PairSettings
 from adamms.merging import Recipe
 from adamms.merging.config import MergingConfig
 from adamms.merging.on_ray import run_on_ray
+from adamms.merging.to_disk import merge_to_disk
 from adamms.support.ray_session import RayConfig
 from tests.merging.conftest import Models
 from tests.merging.test_to_disk import assert_same, in_memory, merge, weights
@@ -93,6 +97,31 @@ def test_killed_workers_do_no_harm(kills, two_nodes, models, tmp_path):
         killer.join()
     assert len(killed) == kills
     assert {path.name for path in tmp_path.iterdir()} == {"undisturbed", *map(str, range(merges))}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_at_half_a_billion_parameters_a_killed_task_and_a_lost_machine_do_no_harm(two_nodes, real_pair, tmp_path):
+    """Its plan is too large to travel with a task, so it lies in Ray's object store."""
+    pair, recipe = plan_pair(PairSettings(*map(str, real_pair))), Recipe("linear", 0.3)
+    here = merge_to_disk(pair, recipe, tmp_path / "here", config=MergingConfig(workers=2, max_shard_size="200MB"))
+    done = []
+    config = MergingConfig(backend="ray", max_shard_size="200MB")
+    merging = threading.Thread(target=lambda: done.append(merge_to_disk(pair, recipe, tmp_path / "ray", config=config)))
+    merging.start()
+    while not (working := _workers_of(os.getpid())):
+        time.sleep(0.01)
+    os.kill(working[0], signal.SIGKILL)
+    time.sleep(1)
+    assert merging.is_alive()
+    two_nodes.remove_node(min(two_nodes.worker_nodes, key=str), allow_graceful=False)
+    merging.join()
+    two_nodes.add_node(num_cpus=1)
+    assert _hashes(done[0]) == _hashes(here)
+
+
+def _hashes(folder):
+    return {path.name: hashlib.file_digest(path.open("rb"), "sha256").hexdigest() for path in folder.glob("*.saf*")}
 
 
 def _kill_workers(kills, longest, killed, enough):

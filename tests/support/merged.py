@@ -26,6 +26,5 @@ def merged_tensor(
 
     values = torch.empty(prod(tensor.shape), dtype=TORCH_DTYPES[tensor.dtype])
     for cut in cuts_of(tensor, recipe, chunk, block):
-        for _ in merge_cut(cut, originals, recipe, statistics, values[cut.start : cut.stop]):
-            pass
+        merge_cut(cut, originals, recipe, statistics, values[cut.start : cut.stop])
     return values.reshape(tensor.shape)

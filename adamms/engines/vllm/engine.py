@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import torch
@@ -31,6 +31,7 @@ VISION_CACHE = "adamms.engines.vllm.vision_cache.VisionCache"
 DRAFT_CHUNK = 1024  # prompt tokens whose logits are computed at once when a draft is looked at
 BATCHED_TOKENS = 8192  # tokens of one forward pass, where no prompt is longer
 CPU_KV_CACHE_GB = 1.0
+HEAD_COPIES = 3  # of the largest tensor in a move: merged, as the loader copies it, packed; a tied one has a fourth
 CPU_RUNTIME = 1200 << 20  # measured: Python, torch and vLLM, before a model
 
 log = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class VllmEngine(Engine):
         return MemoryNeed(
             runtime=CPU_RUNTIME if on_cpu else 0,
             weights=sizes.weights // ranks,
-            copies=sizes.head if on_cpu and sizes.numbers.tied_embeddings else 0,  # the head is packed for itself
+            copies=(HEAD_COPIES + sizes.numbers.tied_embeddings) * sizes.head if on_cpu else 0,
             kv_cache_token=per_token,
             kv_cache=asked or sizes.longest * per_token,
             activations=sizes.forward(BATCHED_TOKENS, ranks) + sizes.logits(DRAFT_CHUNK, copies=3, ranks=ranks),
@@ -82,7 +83,7 @@ class VllmEngine(Engine):
             originals=sizes.originals // ranks,  # each rank merges its part of the tensors
             share=1.0 if on_cpu else config.gpu_memory_utilization,
             kv_cache_block=asked or sizes.longest * per_token * config.block_size,
-            moving=0 if on_cpu else 3 * sizes.head,  # the largest tensor: merged, as the loader copies it, its shard
+            moving=0 if on_cpu else HEAD_COPIES * sizes.head,
         )
 
     def __init__(self, spec: EngineSpec) -> None:
@@ -156,20 +157,33 @@ class VllmEngine(Engine):
         self, requests: Sequence[Mapping[str, Any]], generated: Sequence[_Generated], drafts: Sequence[Sequence[int]]
     ) -> None:
         """Puts into `generated` the part of each draft that greedy decoding would produce, and the token after it
-        where all of it would."""
+        where all of it would.
+
+        One prefill gives every answer's first token and leaves the prompt in the prefix cache; another, of the drafts
+        that begin with it, then says how far they hold. So no logits are computed for the prompt, which images make
+        much longer than an answer.
+        """
         from vllm import SamplingParams
 
         chosen = [i for i, draft in enumerate(drafts) if draft]
-        look = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=0, logprobs=0, detokenize=False)
-        outputs = self._run([_continued(requests[i], drafts[i]) for i in chosen], [look] * len(chosen))
-        taken = 0
+        one = partial(SamplingParams, temperature=0.0, max_tokens=1, logprobs=0, detokenize=False)
+        outputs = self._run([requests[i] for i in chosen], [one()] * len(chosen))
         for i, output in zip(chosen, outputs, strict=True):
-            accepted = _accepted(drafts[i], output.prompt_logprobs)
-            generated[i].add(drafts[i][:accepted], output.prompt_logprobs[-len(drafts[i]) :])
+            generated[i].add(output.outputs[0].token_ids, output.outputs[0].logprobs)
+        begun = [i for i in chosen if len(drafts[i]) > 1 and generated[i].tokens == list(drafts[i][:1])]
+        look = one(prompt_logprobs=0, skip_reading_prefix_cache=False)
+        outputs = self._run([_continued(requests[i], drafts[i]) for i in begun], [look] * len(begun))
+        taken = 0
+        for i, output in zip(begun, outputs, strict=True):
+            rest = drafts[i][1:]
+            if output.num_cached_tokens > len(output.prompt_token_ids) - len(rest) - 1:
+                continue  # vLLM says nothing of tokens that it had cached: the same prompt is answered twice
+            accepted = _accepted(rest, output.prompt_logprobs)
+            generated[i].add(rest[:accepted], output.prompt_logprobs[-len(rest) :])
             taken += accepted
-            if accepted == len(drafts[i]) and not self._reader.complete(generated[i].tokens):
+            if accepted == len(rest) and not self._reader.complete(generated[i].tokens):
                 generated[i].add(output.outputs[0].token_ids, output.outputs[0].logprobs)
-        self.effort += Effort(decoded_tokens=len(chosen), drafted_tokens=taken)
+        self.effort += Effort(decoded_tokens=len(chosen) + len(begun), drafted_tokens=taken)
 
     def _decode(self, requests: Sequence[Mapping[str, Any]], generated: Sequence[_Generated]) -> None:
         from vllm import SamplingParams
