@@ -29,7 +29,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.support.cluster import ROOT, MlflowServer, RayCluster, cluster_environment, command_of, ray_cluster
+from tests.support.cluster import ROOT, Machine, MlflowServer, RayCluster, cluster_environment, command_of, ray_cluster
 from tests.support.tiny_models import TinyPair
 
 ALPHAS = [0.0, 0.1, 0.2, 0.3, 0.4]
@@ -286,14 +286,14 @@ def fill_disk(search: Search, dice: random.Random) -> bool:
     return struck
 
 
-DEATHS: dict[str, Strike] = {
+FAULTS: dict[str, Strike] = {
     "an engine's actor is killed": kill_actor,
     "an export task is killed": kill_export_task,
     "a machine is lost": kill_machine,
     "the driver is killed": kill_driver,
     "the MLflow server is killed": kill_mlflow,
+    "the disk is full": fill_disk,
 }
-FAULTS: dict[str, Strike] = {**DEATHS, "the disk is full": fill_disk}
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -330,11 +330,59 @@ class Kills:
     seconds: list[float] = field(default_factory=list)
 
 
+class Wave:
+    """Up to three deaths at one moment; then everything that died comes back, the command by being given again."""
+
+    def __init__(self, search: Search, dice: random.Random) -> None:
+        self._search, self._dice, self._lost = search, dice, list[Machine]()
+        self.kinds = {
+            "engine's actor": lambda: self._worker("EngineActor"),
+            "export task": lambda: self._worker("_run_group"),
+            "machine": self._machine,
+            "driver": self._driver,
+            "MLflow server": self._server,
+        }
+
+    def strike(self, most: int) -> Counter[str]:
+        """Which kinds there was something to hit of."""
+        drawn = self._dice.sample(list(self.kinds), self._dice.randint(1, min(most, 3)))
+        struck = Counter(kind for kind in drawn if self.kinds[kind]())
+        if struck["driver"]:
+            self._search.start()
+        if struck["MLflow server"]:
+            self._search.server.start()
+        for machine in self._lost:
+            self._search.cluster.replace(machine)
+        return struck
+
+    def _worker(self, title: str) -> bool:
+        found = workers(self._search, title)
+        started = [worker for worker in found if not command_of(worker).endswith(".ready")]  # see `kill_actor`
+        return bool(started) and killed(self._dice.choice(started))
+
+    def _machine(self) -> bool:
+        self._lost.append(self._dice.choice(self._search.cluster.machines))
+        self._lost[0].kill()
+        return True
+
+    def _driver(self) -> bool:
+        process = self._search.process
+        if process is None or process.poll() is not None:
+            return False
+        process.kill()
+        process.wait()
+        return True
+
+    def _server(self) -> bool:
+        self._search.server.kill()
+        return True
+
+
 @pytest.mark.parametrize("kind", [Search, Sweep], ids=["searches", "sweeps"])
 def test_kills_of_drawn_kinds_at_drawn_moments(
     kind: type[Search], make: Make, tmp_path: Path, killed_so_far: dict[str, Kills]
 ) -> None:
-    """One after the other, whatever comes: the driver while a machine is missing, an actor without a dashboard."""
+    """Whatever comes together: the driver and a machine, an actor and the dashboard."""
     calm = undisturbed(make(tmp_path / "calm", kind))
     dice = random.Random(kind.kind)
     kills = killed_so_far[kind.kind] = Kills(calm.end)
@@ -342,9 +390,11 @@ def test_kills_of_drawn_kinds_at_drawn_moments(
         search = make(tmp_path / str(len(kills.seconds)), kind)
         started, struck = time.monotonic(), Counter[str]()
         search.start()
-        while search.running() and struck.total() < min(MOST_KILLS, KILLS - kills.kinds.total()):
-            before, death = search.stored(), dice.choice(list(DEATHS))
-            struck[death] += DEATHS[death](search, dice)
+        while search.running() and (left := min(MOST_KILLS, KILLS - kills.kinds.total()) - struck.total()) > 0:
+            before = search.stored()
+            some_time(search, dice)
+            if search.running():
+                struck += Wave(search, dice).strike(left)
             assert before <= search.stored(), "what is stored stays"
         assert search.wait() == 0, search.log()
         kills.seconds.append(time.monotonic() - started)
@@ -465,8 +515,8 @@ search is finished, the command given again included.
 
 
 def write_kills(found: dict[str, Kills]) -> None:
-    head = ["", *(f"{name}: kills" for name in found)]
-    rows = [[death, *(str(kills.kinds[death]) for kills in found.values())] for death in DEATHS]
+    head = ["killed", *(f"of a {name}" for name in found)]
+    rows = [[death, *(str(kills.kinds[death]) for kills in found.values())] for death in KINDS]
     rows.append(["all", *(str(kills.kinds.total()) for kills in found.values())])
     rows.append(["commands struck", *(str(len(kills.seconds)) for kills in found.values())])
     rows.append(["undisturbed, s", *(f"{kills.undisturbed:.0f}" for kills in found.values())])
@@ -480,8 +530,8 @@ def write_kills(found: dict[str, Kills]) -> None:
 
 {_place()}; Transformers with tiny models. A search over
 {len(ALPHAS)} alphas and {PROMPTS} prompts with two engines; a sweep of two such searches in two lanes with an engine
-each. What is killed is drawn, and when: `kill -9`, up to {MOST_KILLS} times one after the other while the command,
-given again where it was the victim, is at work.
+each. What is killed is drawn, and when: one to three of these at once, all with `kill -9`, up to {MOST_KILLS} while one
+command, given again where it was a victim itself, is at work.
 
 {chr(10).join(f"| {' | '.join(row)} |" for row in table)}
 
@@ -489,6 +539,7 @@ Every one of them ended as without it. {AS_WITHOUT}
 """)
 
 
+KINDS = ("engine's actor", "export task", "machine", "driver", "MLflow server")
 AS_WITHOUT = """"As without it": every answer is stored once and none was asked for twice, the same `selection.json`,
 the same bytes in `merged/`, no other file or folder left, one MLflow run for the search and for each alpha, all of them
 FINISHED and one of them chosen."""

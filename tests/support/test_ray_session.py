@@ -106,7 +106,7 @@ def test_the_next_start_ends_what_outlived_a_killed_driver(
         (session,) = (path for path in folder.glob("ray/session_*") if not path.is_symlink())
         driver.kill()
         driver.wait()
-        left = [one for one in psutil.process_iter() if any(str(session) in word for word in arguments_of(one))]
+        left = [one for one in psutil.process_iter() if any(str(session) in path for path in opened_by(one))]
         assert left, "Ray's own take their time"
         started = time.time()
         assert processes(CLUSTER.replace("WAITS", "False")).wait(120) == 0
@@ -116,8 +116,8 @@ def test_the_next_start_ends_what_outlived_a_killed_driver(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def arguments_of(process: psutil.Process) -> list[str]:
+def opened_by(process: psutil.Process) -> list[str]:
     try:
-        return list(process.cmdline())
+        return [file.path for file in process.open_files()]
     except psutil.Error:
         return []
