@@ -149,10 +149,21 @@ def _settings(kind: type[Any], given: Mapping[str, Any], **own: Any) -> Any:
 
 
 def _stored(prompts: Sequence[str | Mapping[str, Any]], run_dir: Path) -> str:
-    """Prompts as a file in the run folder, so that the search can go on later."""
+    """Prompts as a file in the run folder, so that the search can go on later.
+
+    Raises:
+        UserError: an address in them holds a secret, which no run folder keeps.
+    """
+    from adamms.addresses import masked
     from adamms.support.files import write_whole
 
     rows = [{"prompt": one} if isinstance(one, str) else dict(one) for one in prompts]
+    for number, row in enumerate(rows):
+        if json.dumps(masked(row)) != json.dumps(row):
+            raise UserError(
+                f"prompts[{number}]: an address in it holds a secret, which run_dir keeps no copy of; "
+                "give the prompts as a file of yours"
+            )
     file = run_dir / "asked.jsonl"
     write_whole(file, "".join(json.dumps(row) + "\n" for row in rows))
     return str(file)

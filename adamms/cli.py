@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import gc
 import json
-import logging
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from adamms.errors import FULL, UserError
+from adamms.addresses import mask, masked
+from adamms.errors import FULL, UNUSABLE, UserError
+from adamms.support.logs import LogConfig, configure_logs
 from adamms.version import __version__
 
 if TYPE_CHECKING:
@@ -67,7 +70,7 @@ def map_models(
 
     plan = map_pair(_load(MapSettings, None, overrides, {"base": base, "donor": donor}))
     if as_json:
-        print(json.dumps(plan.to_dict()))
+        print(json.dumps(masked(plan.to_dict())))
     else:
         print_plan(plan)
 
@@ -86,7 +89,7 @@ def merge(
         str | None, typer.Option(help="The language model both grew from: folder or Hub id; for task-vector methods")
     ] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="Load the result and ask it one question first")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing output")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing output that AdaMMS wrote")] = False,
     debug: Debug = False,
 ) -> None:
     """Merge DONOR into BASE with one alpha and write a complete checkpoint."""
@@ -125,8 +128,6 @@ def settings_command(kind: Callable[[], type[Any]], run: Callable[[Any, bool], N
 
             print(settings_yaml(given), end="")
             return
-        from adamms.support.logs import configure_logs
-
         configure_logs(given.log)
         signal.signal(signal.SIGTERM, _interrupt)
         run(given, force)
@@ -234,7 +235,7 @@ def program(kind: type[Any], run: Callable[[Any, bool], None], text: str) -> Cal
     entry.command(help=text)(settings_command(lambda: kind, run))
 
     def main() -> None:
-        _log_to_stderr()
+        configure_logs(LogConfig())
         run_as_command(entry)
 
     return main
@@ -244,7 +245,7 @@ def pipeline(command: str) -> Callable[[], None]:
     """A subcommand as a program of its own, for `ray job submit`: the same arguments, the same exit statuses."""
 
     def main() -> None:
-        _log_to_stderr()
+        configure_logs(LogConfig())
         run_as_command(lambda: app([command, *sys.argv[1:]]))
 
     return main
@@ -253,13 +254,14 @@ def pipeline(command: str) -> Callable[[], None]:
 def main() -> None:
     """Entry point: exit status 2 with one line for what the user can mend, 1 for anything else."""
     gc.set_threshold(50_000)  # imports make many objects that stay: looking through them again and again costs a tenth
-    _log_to_stderr()
+    configure_logs(LogConfig())
     run_as_command(app)
 
 
 def run_as_command(entry: Callable[[], Any]) -> None:
     """Runs a command and turns its errors into the exit statuses of the contract."""
     debug = "--debug" in sys.argv
+    sys.excepthook = _show_traceback
     try:
         entry()
     except UserError as error:
@@ -268,14 +270,21 @@ def run_as_command(entry: Callable[[], Any]) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        if debug or error.errno not in FULL:
+        if debug or error.errno not in FULL | UNUSABLE:
             raise
+        mend = "make room" if error.errno in FULL else "give another path, or the permission"
         where = f"{error.filename}: " if error.filename else ""
-        print(f"error: {where}{error.strerror}; make room, the same command goes on where it stopped", file=sys.stderr)
+        told = UserError(f"{where}{error.strerror}; {mend}, the same command goes on where it stopped")
+        print(f"error: {told}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on where it stopped", file=sys.stderr)
         sys.exit(130)
+
+
+def _show_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """As Python shows it, without the secrets of addresses: whoever reports a fault sends it."""
+    print(mask("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr)
 
 
 def _load(kind: type[Any], config: Path | None, overrides: list[str] | None, *given: dict[str, Any]) -> Any:
@@ -298,10 +307,6 @@ def _print_settings(kind: type[Any]) -> None:
         print(f"  {name}: {method.summary}")
         for option in method.coefficients:
             print(f"    {option.name}={option.default}  ({option.expected})  {option.description}")
-
-
-def _log_to_stderr() -> None:
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
 
 
 def _interrupt(number: int, frame: Any) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from adamms.errors import UserError
+from adamms.addresses import masked
+from adamms.errors import UserError, first_line
 
 Settings = TypeVar("Settings")
 SHIPPED = Path(__file__).parent / "demo"
@@ -41,7 +42,7 @@ def load_settings(kind: type[Settings], path: Path | None, overrides: list[str],
     except OmegaConfBaseException as error:
         raise UserError(f"{where}: {_explain(error)}") from None
     except Exception as error:  # YAML syntax errors in key=value come from the parser
-        raise UserError(f"{where}: {str(error).splitlines()[0]}") from None
+        raise UserError(f"{where}: {first_line(error)}") from None
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     try:
         plain = OmegaConf.to_container(OmegaConf.load(file))
     except Exception as error:  # of the YAML parser, of OmegaConf
-        raise UserError(f"{path}: {str(error).splitlines()[0]}") from None
+        raise UserError(f"{path}: {first_line(error)}") from None
     if not isinstance(plain, dict):
         raise UserError(f"{path}: expected settings, key: value")
     return {str(key): value for key, value in plain.items()}
@@ -75,10 +76,10 @@ def plain(settings: Any) -> dict[str, Any]:
 
 
 def settings_yaml(settings: Any) -> str:
-    """All settings, defaults included, as a file that `--config` takes."""
+    """All settings, defaults included, as a file that `--config` takes; without the secrets of addresses in them."""
     from omegaconf import OmegaConf
 
-    return OmegaConf.to_yaml(OmegaConf.structured(settings))
+    return OmegaConf.to_yaml(OmegaConf.create(masked(plain(settings))))
 
 
 @dataclass(frozen=True)

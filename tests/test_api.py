@@ -53,6 +53,13 @@ def test_a_search_is_five_lines_and_can_go_on(
     assert len(list((tmp_path / "run" / "responses").glob("*.jsonl"))) == 1, "nothing was asked again"
 
 
+def test_prompts_with_secrets_are_not_kept(tiny_pair: TinyPair, tmp_path: Path) -> None:
+    rows = ["fine", {"prompt": "?", "images": ["https://me:s3cr3t@host/a.png"]}]
+    with pytest.raises(adamms.UserError, match=r"prompts.1.: an address in it holds a secret"):
+        adamms.search(tiny_pair.base, tiny_pair.donor, prompts=rows, run_dir=tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an environment that has the wheel, and what it needs from the environment of the tests."""

@@ -169,8 +169,12 @@ def test_nothing_heavy_is_imported_before_it_is_used() -> None:
     assert done.stdout == "[]\n"
 
 
-@pytest.mark.parametrize(("number", "status"), [(errno.ENOSPC, 2), (errno.EDQUOT, 2), (errno.EACCES, 1)])
-def test_a_full_disk_can_be_mended(capsys: pytest.CaptureFixture[str], number: int, status: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "status"), [(errno.ENOSPC, 2), (errno.EDQUOT, 2), (errno.EACCES, 2), (errno.EIO, 1)]
+)
+def test_a_full_disk_or_a_closed_one_can_be_mended(
+    capsys: pytest.CaptureFixture[str], number: int, status: int
+) -> None:
     def entry() -> None:
         raise OSError(number, os.strerror(number), "/run/responses")
 

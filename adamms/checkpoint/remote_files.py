@@ -10,7 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
-from adamms.errors import UserError
+from adamms.addresses import mask
+from adamms.errors import UserError, first_line
 
 
 @dataclass
@@ -32,14 +33,21 @@ class RemoteFiles:
     def sizes(self) -> dict[str, int]:
         """Bytes of every file directly in the folder, by name."""
         try:
-            entries = self.filesystem.ls(self.root, detail=True)
+            files = [entry for entry in self.filesystem.ls(self.root, detail=True) if entry["type"] == "file"]
+            sizes = (self.filesystem.size(e["name"]) if e["size"] is None else e["size"] for e in files)  # None: http
+            return {e["name"].rsplit("/", 1)[-1]: int(size) for e, size in zip(files, sizes, strict=True)}
         except Exception as error:
             self._fail(error)
-        return {e["name"].rstrip("/").rsplit("/", 1)[-1]: int(e["size"]) for e in entries if e["type"] == "file"}
 
     def read(self, name: str, start: int, stop: int) -> bytes:
+        """Bytes of a file, which has them."""
         try:
-            return bytes(self.filesystem.cat_file(f"{self.root}/{name}", start=start, end=stop, **self.read_options))
+            data = self.filesystem.cat_file(f"{self.root}/{name}", start=start, end=stop, **self.read_options)
+            if stop - start < len(data) == self.sizes[name]:  # a web server that knows no ranges gives all of it
+                data = data[start:stop]
+            if len(data) != stop - start:
+                raise OSError(f"{len(data)} bytes of {name} came, {stop - start} were asked for")
+            return bytes(data)
         except Exception as error:
             self._fail(error)
 
@@ -66,13 +74,14 @@ class RemoteFiles:
         """Fetches all files of these patterns, after a line on stderr; `doing` says why."""
         names = sorted(name for name in self.sizes if any(fnmatch(name, pattern) for pattern in patterns))
         size = sum(self.sizes[name] for name in names)
-        print(f"{self.root}: {doing} {len(names)} files ({size / 1e9:.2f} GB) into {self.folder}", file=sys.stderr)
+        told = f"{mask(self.root)}: {doing} {len(names)} files ({size / 1e9:.2f} GB) into {self.folder}"
+        print(told, file=sys.stderr)
         for name in names:
             self.fetch(name)
 
     def _fail(self, error: Exception) -> NoReturn:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{self.root}: cannot be read ({type(error).__name__}: {reason}); check the address and access")
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise UserError(f"{self.root}: cannot be read ({reason}); check the address and access")
 
 
 def _bar(name: str) -> Any:
@@ -93,8 +102,11 @@ def from_url(url: str) -> RemoteFiles:
 
     try:
         filesystem, root = fsspec.core.url_to_fs(url.rstrip("/"))
-    except (ImportError, ValueError) as error:
-        raise UserError(f"{url}: {error}; install what this protocol needs, or give a local folder") from None
+    except Exception as error:  # every file system checks its address in its own way
+        raise UserError(
+            f"{url}: no address that can be read ({first_line(error)}); "
+            "install what this protocol needs, or give a local folder"
+        ) from None
     return RemoteFiles(filesystem, root, cache_folder() / hashlib.sha256(url.encode()).hexdigest()[:16])
 
 

@@ -9,6 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from adamms.addresses import mask
 from adamms.mapping.plan import MergePlan, TensorPlan
 
 
@@ -32,7 +33,7 @@ def print_plan(plan: MergePlan, console: Console | None = None) -> None:
     console = console or Console()
     for title, model in (("base", plan.base), ("donor", plan.donor), ("ancestor", plan.ancestor)):
         if model is not None:
-            text = f"{title:9}{model.location}  ({model.architecture}, names of {model.layout})"
+            text = f"{title:9}{mask(model.location)}  ({model.architecture}, names of {model.layout})"
             console.print(Text(text), soft_wrap=True)
     console.print()
     console.print(_table(plan))
@@ -43,7 +44,7 @@ def print_plan(plan: MergePlan, console: Console | None = None) -> None:
         ("unused in the donor", [("", reason) for reason in plan.unused.values()]),
     ):
         _print_lines(console, title, _reason_lines(reasons, printed))
-    _print_lines(console, "notes", [note for note in plan.notes if note.partition(": ")[2] not in printed])
+    _print_lines(console, "notes", [mask(note) for note in plan.notes if note.partition(": ")[2] not in printed])
     console.print()
     console.print(_summary(plan), highlight=False)
 

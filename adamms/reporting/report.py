@@ -9,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from adamms.addresses import short_name
 from adamms.mapping.table import count
 from adamms.prompts.images import decode_image
 from adamms.reporting.figures.answers import draw_answers
@@ -24,7 +25,6 @@ from adamms.reporting.telling import letter
 from adamms.reporting.templates import render
 from adamms.runs.run_folder import RunFolder
 from adamms.runs.values import format_value
-from adamms.searching.description import short_name
 from adamms.selecting.contest import END_POINT
 from adamms.support.files import write_whole
 

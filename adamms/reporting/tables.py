@@ -8,6 +8,7 @@ from statistics import mean
 from rich.console import Console
 from rich.table import Table
 
+from adamms.addresses import mask
 from adamms.engines.noise import Noise
 from adamms.judging.judgement import Judgement
 from adamms.reporting.labels import value_label
@@ -16,7 +17,6 @@ from adamms.runs.values import format_value
 from adamms.searching.outcome import Outcome
 from adamms.selecting.contest import END_POINT
 from adamms.selecting.selection import Selection
-from adamms.support.addresses import without_password
 
 CHANGES = "change to the next lower", "change to the next higher"
 """What the two parts of a score are called."""
@@ -78,7 +78,7 @@ def print_outcome(outcome: Outcome, checkpoints: Sequence[Path], dashboard: str 
     for checkpoint in checkpoints:
         console.print(f"checkpoint: {checkpoint}")
     if dashboard is not None:
-        uri = without_password(dashboard)
+        uri = mask(dashboard)
         console.print(f"dashboard:  {uri if uri.startswith('http') else f'mlflow ui --backend-store-uri {uri}'}")
 
 

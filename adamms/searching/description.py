@@ -3,13 +3,13 @@
 import re
 import shlex
 import sys
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
+from adamms.addresses import mask, short_name
 from adamms.config import settings_yaml
 from adamms.mapping.plan import MergePlan, ModelIdentity
 from adamms.searching.config import StudySettings
-from adamms.support.addresses import without_password
 
 
 def search_parameters(settings: StudySettings, plan: MergePlan) -> dict[str, str]:
@@ -23,7 +23,7 @@ def search_parameters(settings: StudySettings, plan: MergePlan) -> dict[str, str
         "donor_architecture": plan.donor.architecture,
         "method": settings.merging.method,
         "metric": settings.searching.metric,
-        "task": ", ".join(settings.prompts.tasks) or task_name(settings.prompts.path),
+        "task": ", ".join(settings.prompts.tasks) or short_name(settings.prompts.path),
         "coefficient": settings.searching.coefficient,
         "stop": settings.searching.stop,
         "engine": settings.engine.kind,
@@ -45,24 +45,13 @@ def search_name(params: dict[str, str]) -> str:
 def settings_text(settings: Any) -> tuple[str, str]:
     """The command that is running, as a person would type it, and all settings as YAML.
 
-    Passwords in addresses are left out: the texts go into the report, which people mail.
+    Secrets in addresses are left out before quotes are put around them.
     """
-    return without_password(shlex.join(["python", *sys.argv])), without_password(settings_yaml(settings))
-
-
-def task_name(prompts: str) -> str:
-    """What a prompt set is called: its file's or data set's name."""
-    return PurePosixPath(prompts.split("@", 1)[0].rstrip("/")).stem
-
-
-def short_name(model: str) -> str:
-    """The last part of a folder, Hub id (its revision left out) or file name."""
-    path = PurePosixPath(model.split("@", 1)[0].rstrip("/"))
-    return path.stem if path.suffix in (".jsonl", ".json", ".parquet") else path.name
+    return shlex.join(["python", *map(mask, sys.argv)]), settings_yaml(settings)
 
 
 def _revision(given: str, model: ModelIdentity) -> str:
     """The commit of a Hub snapshot, the revision that was asked for, or else a digest of the checkpoint itself."""
     commit = re.search(r"/snapshots/([0-9a-f]{40})", model.location)
-    asked = given.rpartition("@")[2] if "@" in given else ""
+    asked = given.rpartition("@")[2] if "@" in given and "://" not in given else ""
     return commit.group(1) if commit else asked or model.digest

@@ -3,7 +3,9 @@
 import logging
 import sys
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from adamms.addresses import mask, masked
 
 
 @dataclass(frozen=True)
@@ -20,14 +22,19 @@ FIELDS = ("asctime", "levelname", "name", "message")
 def configure_logs(config: LogConfig) -> None:
     """Sets format and level of everything that AdaMMS logs; other packages speak from `warning` on.
 
-    In JSON every `extra` of a line is a field of its own: search, alpha, actor, seconds.
+    In JSON every `extra` of a line is a field of its own: search, alpha, actor, seconds. No line has the secrets of
+    addresses.
     """
     handler = logging.StreamHandler(sys.stderr)
     if config.format == "json":
         from pythonjsonlogger.json import JsonFormatter
 
+        class MaskedJson(JsonFormatter):
+            def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+                return super().process_log_record({name: masked(value) for name, value in log_data.items()})
+
         renamed = {"asctime": "time", "levelname": "level", "name": "logger"}
-        handler.setFormatter(JsonFormatter(FIELDS, rename_fields=renamed))
+        handler.setFormatter(MaskedJson(FIELDS, rename_fields=renamed))
     else:
         handler.setFormatter(_Plain("%(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
@@ -36,9 +43,9 @@ def configure_logs(config: LogConfig) -> None:
 
 
 class _Plain(logging.Formatter):
-    """As always, with what the line is about at its end."""
+    """As always, with what the line is about at its end, and without secrets, which tracebacks may have too."""
 
     def format(self, record: logging.LogRecord) -> str:
         about = {name: getattr(record, name) for name in ("search", "alpha", "actor") if hasattr(record, name)}
         told = ", ".join(f"{name} {value}" for name, value in about.items())
-        return super().format(record) + (f" ({told})" if told else "")
+        return mask(super().format(record) + (f" ({told})" if told else ""))

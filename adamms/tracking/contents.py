@@ -12,13 +12,13 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from adamms.addresses import short_name
 from adamms.merging.companions import RECORD
 from adamms.reporting.ranking import FAILED, to_table
 from adamms.reporting.story import noise_floor, read_judgements
 from adamms.runs.run_folder import FINISHED, RUNNING, RunFolder
 from adamms.runs.store import GrowingStore
 from adamms.runs.values import format_value
-from adamms.searching.description import short_name
 
 TARGET = "target.json"
 """In the tracking folder: the server, experiment and registered model that the run was told."""
@@ -64,13 +64,14 @@ def items_of(run: RunFolder, stored: GrowingStore) -> list[Item]:
     about = run.read(run.about)
     if about is None:
         return []
-    contents = _Contents(run, about, stored)
-    items = [*contents.of_run(), *chain.from_iterable(map(contents.of_candidate, contents.values))]
-    status = run.read(run.status)
-    if status is None:
-        return items
-    item = Item("", "status", "status", {"status": status["status"], "ended": status["ended"]})
-    return [*items, item] if status["status"] == FINISHED else [item, *items]
+    with run.understood():
+        contents = _Contents(run, about, stored)
+        items = [*contents.of_run(), *chain.from_iterable(map(contents.of_candidate, contents.values))]
+        status = run.read(run.status)
+        if status is None:
+            return items
+        item = Item("", "status", "status", {"status": status["status"], "ended": status["ended"]})
+        return [*items, item] if status["status"] == FINISHED else [item, *items]
 
 
 class _Contents:
@@ -86,7 +87,7 @@ class _Contents:
         self._judged = read_judgements(run)
         self._prompts: dict[str, Any] = run.read(run.prompts) or {}
         self._datasets = [_dataset(task, **found) for task, found in self._prompts.items()]
-        self._rows: list[dict[str, Any]] | None = run.read(run.sweep)
+        self._rows: list[dict[str, Any]] | None = run.read(run.sweep, list)
 
     @property
     def values(self) -> list[str]:

@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 
+from adamms.addresses import mask
 from adamms.errors import FULL
 from adamms.runs.run_folder import RunFolder
 from adamms.runs.store import GrowingStore
-from adamms.support.addresses import without_password
 from adamms.support.files import write_json
 from adamms.tracking.contents import Item, items_of
 from adamms.tracking.registry import register
@@ -84,7 +84,7 @@ class Delivery:
     @property
     def _memory(self) -> Path:
         """The file of what was delivered of this search to this server."""
-        place = f"{without_password(self._server.uri)} {self._server.name} {self._key}"
+        place = f"{mask(self._server.uri)} {self._server.name} {self._key}"
         return self._run.tracking / f"delivered-{hashlib.sha256(place.encode()).hexdigest()[:12]}.json"
 
     def _delivered(self) -> dict[str, str]:
@@ -101,7 +101,7 @@ class Delivery:
                 raise
             if len(items) > 1:
                 return sum(self._send(run, [item]) for item in items)
-            reason = without_password(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
+            reason = mask(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
             logger.warning("MLflow did not take a record (%s %s, %s)", items[0].kind, items[0].name, reason)
             return 0
 

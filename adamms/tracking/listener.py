@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
+from adamms.addresses import mask
 from adamms.errors import FULL, UserError
 from adamms.runs.run_folder import KILLED, RUNNING, RunFolder
-from adamms.support.addresses import without_password
 from adamms.tracking.config import TrackingConfig
 from adamms.tracking.contents import TARGET
 from adamms.tracking.delivery import Delivery
@@ -39,7 +39,7 @@ class Tracking:
     def __init__(self, config: TrackingConfig, run: RunFolder) -> None:
         self._config, self._run = config, run
         self._address = config.address(run.folder)
-        self._uri = without_password(self._address)
+        self._uri = mask(self._address)
         self._news, self._hurry, self._last = threading.Event(), threading.Event(), threading.Event()
         self._monitor: Any = None
 
@@ -49,7 +49,8 @@ class Tracking:
         self._server = Server(self._address, self._config.experiment)
         with suppress(Unreachable):  # the thread says so
             self._server.check()
-        _write_target(self._run, self._config, self._address)
+        target = {"uri": self._address, "experiment": self._config.experiment, "model": self._config.model}
+        self._run.write(self._run.tracking / TARGET, target)
         self._delivery = Delivery(self._run, self._server)
         self._earlier = [Delivery(run, self._server) for run in self._run.earlier()]
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
@@ -157,8 +158,8 @@ def deliver_run(run_dir: Path, uri: str | None = None, experiment: str | None = 
         )
     taken, shown = 0, ""
     for run, target in told:
-        server = Server(uri or target["uri"], experiment or target.get("experiment") or "adamms")
-        shown = without_password(server.uri)
+        server = Server(uri or _address_of(target), experiment or target.get("experiment") or "adamms")
+        shown = mask(server.uri)
         try:
             server.check()
             taken += Delivery(run, server).deliver()
@@ -167,11 +168,18 @@ def deliver_run(run_dir: Path, uri: str | None = None, experiment: str | None = 
     return taken, shown
 
 
-def _write_target(run: RunFolder, config: TrackingConfig, address: str) -> None:
-    """Keeps where to deliver, for its owner only: the address may hold a password."""
-    target = {"uri": address, "experiment": config.experiment, "model": config.model}
-    run.tracking.mkdir(parents=True, exist_ok=True)
-    temporary = run.tracking / f".{TARGET}.tmp"
-    with open(temporary, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-        json.dump(target, file)
-    temporary.replace(run.tracking / TARGET)
+def _address_of(target: Mapping[str, str]) -> str:
+    """Where a run was told to deliver to. Its folder keeps no passwords; the environment may have the same address.
+
+    Raises:
+        UserError: the address had one, and nobody knows it any more.
+    """
+    given = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if mask(given) == target["uri"]:
+        return given
+    if "***" in target["uri"]:
+        raise UserError(
+            f"tracking.uri={target['uri']}: a run folder keeps no passwords; give the whole address with --uri, or in "
+            "MLFLOW_TRACKING_URI"
+        )
+    return target["uri"]

@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from adamms.addresses import mask
 from adamms.errors import UserError
-from adamms.support.addresses import without_password
 
 ENVIRONMENT = {
     # MLflow's client would try for minutes; what cannot be delivered stays in the run folder: one short try will do.
@@ -79,7 +79,7 @@ class Server:
             if isinstance(error, Unreachable) and passes:
                 raise
             raise UserError(
-                f"tracking.uri={without_password(self.uri)}: MLflow cannot be used there ({_first_line(error)}); "
+                f"tracking.uri={mask(self.uri)}: MLflow cannot be used there ({_first_line(error)}); "
                 "mend it, or go without with tracking.enabled=false"
             ) from None
 
@@ -107,4 +107,4 @@ class Server:
 
 def _first_line(error: BaseException) -> str:
     lines = str(error).splitlines()
-    return without_password(lines[0][:300]) if lines else type(error).__name__
+    return mask(lines[0][:300]) if lines else type(error).__name__

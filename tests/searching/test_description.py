@@ -12,12 +12,12 @@ from tests.support.searches import made_up_plan
 
 def test_a_password_in_an_address_is_not_for_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings and command go into the report, which people mail."""
-    uri = "https://me:secret@host:5000"
+    uri = "https://me:secret'@/@host:5000"
     monkeypatch.setattr(sys, "argv", ["pipelines/search.py", f"tracking.uri={uri}"])
     command, settings = settings_text(SearchSettings("base", "donor", tracking=TrackingConfig(uri=uri)))
-    assert command == "python pipelines/search.py tracking.uri=https://me:***@host:5000"
+    assert command == "python pipelines/search.py 'tracking.uri=https://***@host:5000'"
     assert "secret" not in settings
-    assert settings.count("https://me:***@host:5000") == 1
+    assert settings.count("https://***@host:5000") == 1
 
 
 def test_what_a_search_is_called_and_described_by() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -29,6 +30,19 @@ def test_json_lines_have_a_field_for_what_they_are_about(capsys: pytest.CaptureF
     assert row.pop("time")
     expected = {"level": "INFO", "logger": "adamms.some", "message": "answered 4 prompts", **about}
     assert row.items() >= expected.items(), "where vLLM was imported, it adds fields of its own"
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_no_line_has_the_secrets_of_addresses(capsys: pytest.CaptureFixture[str], style: Any) -> None:
+    configure_logs(LogConfig(style, "info"))
+    address = "https://me:s3cr3t@host/x?token=s3cr3t"
+    try:
+        raise ValueError(address)
+    except ValueError:
+        logging.getLogger("adamms.some").exception("no answer from %s, said it", address, extra={"search": address})
+    told = capsys.readouterr().err
+    assert "s3cr3t" not in told
+    assert "https://***@host/x?token=***" in (json.loads(told)["search"] if style == "json" else told)
 
 
 def test_text_tells_the_same_at_its_end_and_only_from_the_level_on(capsys: pytest.CaptureFixture[str]) -> None:

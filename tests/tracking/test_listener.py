@@ -153,15 +153,24 @@ def test_the_error_of_a_candidate_that_answered_later_is_taken_back(tmp_path: Pa
     assert deliver_run(run.folder) == (0, config.uri)
 
 
-def test_the_address_is_kept_for_its_owner_alone(tmp_path: Path, config: TrackingConfig) -> None:
-    """It may hold a password, which delivering later needs."""
+def test_the_address_is_kept_without_its_password(
+    tmp_path: Path, config: TrackingConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = write_search(tmp_path / "run")
     with Tracking(replace(config, model="ours"), run):
         pass
     file = tmp_path / "run" / "tracking" / "target.json"
     assert json.loads(file.read_text()) == {"uri": config.uri, "experiment": "adamms", "model": "ours"}
-    assert file.stat().st_mode & 0o077 == 0
     assert deliver_run(tmp_path / "run") == (0, config.uri), "everything was delivered"
+
+    secret = "http://me:s3cr3t@127.0.0.1:9"
+    run.write(file, {"uri": secret, "experiment": "adamms", "model": ""})
+    assert "s3cr3t" not in file.read_text()
+    with pytest.raises(UserError, match=r"keeps no passwords; give the whole address with --uri"):
+        deliver_run(tmp_path / "run")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", secret)
+    with pytest.raises(UserError, match=r"tracking.uri=http://\*\*\*@127.0.0.1:9: no answer"):
+        deliver_run(tmp_path / "run")
 
 
 def test_a_folder_that_was_never_tracked(tmp_path: Path, config: TrackingConfig) -> None:
