@@ -1,22 +1,29 @@
 """What the output has beside weights: the base's own files, a record of the merge, and a model card."""
 
-import json
+import logging
+import os
 import platform
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from adamms.addresses import short_name
 from adamms.checkpoint import Checkpoint
 from adamms.checkpoint.json_file import read_json
+from adamms.errors import UserError, first_line
 from adamms.mapping.plan import MergePlan
 from adamms.merging.recipe import Recipe
 from adamms.merging.statistics import Statistics
+from adamms.support.files import is_folder, read_regular, write_json, write_whole
 from adamms.version import __version__
 
+LOG = logging.getLogger(__name__)
 RECORD = "adamms.json"
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".onnx", ".msgpack", ".h5", ".index.json")
+_LARGEST_CARD, _LARGEST_METADATA = 1 << 24, 1 << 16  # bytes, characters; YAML is parsed slowly
+_SMALL = (".py", ".jinja", ".json", ".txt", ".model")
 _WRITTEN_ANEW = ("README.md", RECORD)  # the base's own would describe the base
 _INHERITED = ("license", "license_name", "license_link", "language", "pipeline_tag")
 _TRAINING_FOLDERS = ("__pycache__", "runs", "logs", "checkpoint-", "global_step")
@@ -25,25 +32,38 @@ _TRAINING_FOLDERS = ("__pycache__", "runs", "logs", "checkpoint-", "global_step"
 def copy_companions(source: Path, target: Path) -> None:
     """Copies configuration, tokenizer, processor, chat template, remote code, licence: all that is not weights.
 
-    Symbolic links (as in the Hub's cache) are resolved and hidden files left out. Of subfolders, only code, templates
-    and small data files are copied.
+    Hidden files are left out. Of subfolders, only code, templates and small data files are copied. A symbolic link is
+    followed where it leads to a file of the folder, or as the Hub's cache links to its files; the log names the others.
+
+    Raises:
+        UserError: `config.json` is such a link, so the output would be no checkpoint.
     """
-    for path in sorted(source.iterdir()):
-        if path.name.startswith(".") or path.name in _WRITTEN_ANEW:
-            continue
-        if path.is_file() and not path.name.endswith(_WEIGHTS):
-            shutil.copyfile(path, target / path.name)
-        elif path.is_dir() and not path.name.startswith(_TRAINING_FOLDERS):
-            _copy_small(path, target / path.name)
+    source = source.resolve()
+    cache = source.parents[1] / "blobs" if source.parent.name == "snapshots" else source
+    for name in sorted(_wanted(source)):
+        path = source / name
+        real = Path(os.path.realpath(path))
+        if not any(real.is_relative_to(home) for home in (source, cache)):
+            if str(name) == "config.json":
+                raise UserError(f"{path}: leads out of its folder; put the file itself there")
+            LOG.warning("%s: leads out of its folder, so the output does not have it", path)
+        elif path.is_file():  # no pipe, no device
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target / name)
 
 
-def _copy_small(source: Path, target: Path) -> None:
-    for path in sorted(source.rglob("*")):
-        wanted = path.suffix in (".py", ".jinja", ".json", ".txt", ".model") and not path.name.endswith(_WEIGHTS)
-        if path.is_file() and wanted and "__pycache__" not in path.parts:
-            copy = target / path.relative_to(source)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, copy)
+def _wanted(source: Path) -> Iterator[Path]:
+    """Names of all that is copied, relative to the folder; linked folders are not entered."""
+    for folder, folders, files in os.walk(source):
+        inside = Path(folder).relative_to(source)
+        top = inside == Path()
+        folders[:] = [name for name in folders if not name.startswith(_TRAINING_FOLDERS if top else "__pycache__")]
+        folders[:] = [name for name in folders if not (top and name.startswith("."))]
+        links = [name for name in folders if (source / inside / name).is_symlink()]
+        for name in [*files, *links]:
+            hidden = top and (name.startswith(".") or name in _WRITTEN_ANEW)
+            if not hidden and not name.endswith(_WEIGHTS) and (top or name in links or name.endswith(_SMALL)):
+                yield inside / name
 
 
 def write_record(
@@ -70,14 +90,28 @@ def write_record(
         },
         "notes": plan.notes,
     }
-    (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / RECORD, record)
 
 
 def was_merged_as(folder: Path, plan: MergePlan, recipe: Recipe) -> bool:
     """Whether a folder holds the merge of this plan by this recipe; such a folder is never incomplete."""
-    path = folder / RECORD
-    record = read_json(path) if path.is_file() else {}
+    record = read_record(folder)
     return (record.get("plan"), record.get("recipe")) == (plan.fingerprint, recipe.to_dict())
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What `write_record` wrote; empty where the folder is no output of a merge, or its record is broken."""
+    try:
+        return read_json(folder / RECORD)
+    except UserError:
+        return {}
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether a folder holds outputs of merges, or nothing: then nobody loses anything else when it is replaced."""
+    if "adamms" in read_record(folder):
+        return True
+    return all(path.is_dir() and not path.is_symlink() and is_ours(path) for path in folder.iterdir())
 
 
 def _revision(folder: Path) -> str | None:
@@ -87,13 +121,14 @@ def _revision(folder: Path) -> str | None:
 
 def write_model_card(plan: MergePlan, base: Checkpoint, recipe: Recipe, folder: Path) -> None:
     """Writes README.md, with the metadata by which the Hub shows a merge."""
+    donor, ours = _inline(plan.donor.location), _inline(plan.base.location)
     coefficients = "\n".join(f"| {name} | {value} |" for name, value in recipe.to_dict().items())
     card = f"""---
 {_metadata(plan, base)}---
 
-# {_short(plan.base.location)} merged with {_short(plan.donor.location)}
+# {_inline(short_name(plan.base.location))} merged with {_inline(short_name(plan.donor.location))}
 
-The language model of `{plan.donor.location}` (the donor) merged into `{plan.base.location}` (the base), whose
+The language model of `{donor}` (the donor) merged into `{ours}` (the base), whose
 architecture, vision encoder and processors this model keeps, with
 [AdaMMS](https://arxiv.org/abs/2503.23733) {__version__}.
 
@@ -104,11 +139,16 @@ architecture, vision encoder and processors this model keeps, with
 | plan | {plan.fingerprint} |
 
 alpha is the donor's weight. `{RECORD}` has the revisions and versions.
-{"".join(f"{chr(10)}- {note}" for note in plan.notes)}
+{"".join(f"{chr(10)}- {_inline(note)}" for note in plan.notes)}
 
 The licences of both models apply.
 """
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    write_whole(folder / "README.md", card)
+
+
+def _inline(text: str) -> str:
+    """A foreign text on one line of Markdown, which cannot end the code that it stands in."""
+    return " ".join(text.split()).replace("`", "'")
 
 
 def _metadata(plan: MergePlan, base: Checkpoint) -> str:
@@ -120,26 +160,34 @@ def _metadata(plan: MergePlan, base: Checkpoint) -> str:
         "base_model_relation": "merge",
         "library_name": "transformers",
         "tags": ["merge", "adamms"],
-        **{key: inherited[key] for key in _INHERITED if key in inherited},
+        **{key: value for key in _INHERITED if _is_plain(value := inherited.get(key))},
     }
     return yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a card may hold a value: text, or a list of texts, as languages are."""
+    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(one, str) for one in value))
 
 
 def _metadata_of(card: Path) -> dict[str, Any]:
     """The metadata of a model card; empty where there is none that can be read."""
     import yaml
-    from huggingface_hub import metadata_load
+    from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
-    try:
-        return metadata_load(card) or {}
-    except (OSError, ValueError, yaml.YAMLError):
+    if not os.path.lexists(card):
         return {}
+    try:
+        found = REGEX_YAML_BLOCK.search(read_regular(card, _LARGEST_CARD).decode("utf-8"))
+        metadata = yaml.safe_load(found.group(2)[:_LARGEST_METADATA]) if found else {}
+    except Exception as error:  # the YAML library raises whatever its constructors meet
+        told = "%s: its metadata cannot be read (%s); licence and language are not taken over"
+        LOG.warning(told, card, first_line(error))
+        return {}
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def _card_name(location: str) -> str:
-    """What a model card calls a model: its Hub id without revision, or a local folder's name."""
-    return Path(location).name if Path(location).is_dir() else location.partition("@")[0]
-
-
-def _short(location: str) -> str:
-    return _card_name(location).rsplit("/", 1)[-1]
+    """What a model card calls a model: its Hub id without revision, or the last part of a folder or address."""
+    local = "://" in location or is_folder(Path(location))
+    return short_name(location) if local else location.partition("@")[0]

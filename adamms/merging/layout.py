@@ -1,21 +1,19 @@
 """The layout of the output: which file each tensor is in, and at which offset. Decided before a byte is written."""
 
 import json
-import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from adamms.checkpoint import Checkpoint
-from adamms.errors import UserError
 from adamms.mapping.plan import MergePlan, TensorPlan
+from adamms.merging.config import parse_size
 from adamms.support.groups import in_groups
 from adamms.support.system import preallocate
 
 INDEX = "model.safetensors.index.json"
 _PAGE = 4096  # file systems that share bytes between files (reflink) do so in blocks of this size
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +59,6 @@ def start_files(shards: Sequence[Shard]) -> None:
             "weight_map": {tensor.name: shard.path.name for shard in shards for tensor in shard.tensors},
         }
         (shards[0].path.parent / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
-
-
-def parse_size(text: str) -> int:
-    """Bytes of '5GB', '500 MB', '2GiB' or '1000000'.
-
-    Raises:
-        UserError: the text is no such size.
-    """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]?i?B?)\s*", text, re.IGNORECASE)
-    unit = match.group(2).upper() if match else "?"
-    size = int(float(match.group(1)) * _UNITS[unit]) if match and unit in _UNITS else 0
-    if size <= 0:
-        raise UserError(f"merging.max_shard_size={text}: expected a size such as 5GB or 500MB")
-    return size
 
 
 def _shard(path: Path, tensors: Sequence[TensorPlan], base: Checkpoint) -> Shard:

@@ -10,7 +10,9 @@ from pathlib import Path
 from uuid import uuid4
 
 from adamms.errors import UserError
+from adamms.merging.companions import is_ours
 from adamms.support import system
+from adamms.support.files import check_writable, expanded
 
 _MARK = ".adamms-staging-"
 
@@ -23,14 +25,17 @@ def staged_folder(output: Path, force: bool = False) -> Iterator[Path]:
     next merge to the same output then removes.
 
     Raises:
-        UserError: `output` exists and `force` is not given.
+        UserError: `output` exists and `force` is not given, or it cannot be made.
     """
-    output = output.expanduser().absolute()
+    output = expanded(output).absolute()
     check_output(output, force)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    remove_stale(output)
     staging = output.with_name(f".{output.name}{_MARK}{uuid4().hex[:8]}")
-    staging.mkdir()
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        remove_stale(output)
+        staging.mkdir()
+    except OSError as error:
+        raise UserError(f"{output}: cannot be made there ({error.strerror}); give another path") from None
     lock = _lock(staging)
     try:
         yield staging
@@ -46,13 +51,19 @@ def staged_folder(output: Path, force: bool = False) -> Iterator[Path]:
 
 
 def check_output(output: Path, force: bool) -> None:
-    """Raises UserError if a result may not be written to `output`."""
-    if os.path.lexists(output) and not force:
+    """Raises UserError if a result may not, or cannot, be written to `output`; only what AdaMMS wrote is replaced."""
+    output = expanded(output).absolute()
+    check_writable(output.with_name(f".{output.name}{_MARK}{8 * 'x'}"))
+    if not os.path.lexists(output):
+        return
+    if not force:
         raise UserError(f"{output}: already exists; give another folder, or --force to replace it")
-    if force and output.is_symlink():
+    if output.is_symlink():
         raise UserError(f"{output}: is a symbolic link; give the folder itself to replace it")
-    if output.exists() and not output.is_dir():
+    if not output.is_dir():
         raise UserError(f"{output}: is not a folder; give another path")
+    if not is_ours(output):
+        raise UserError(f"{output}: holds what AdaMMS did not write, which --force leaves alone; give another folder")
 
 
 def remove_stale(output: Path) -> None:

@@ -23,6 +23,7 @@ from adamms.merging.reader import Reader
 from adamms.merging.recipe import Recipe
 from adamms.merging.spans import Job, Written, stretch_bytes, stretches_of, write_stretch
 from adamms.merging.staging import fsync, remove_stale, staged_folder
+from adamms.support.files import expanded, is_folder
 from adamms.support.progress import bytes_bar
 from adamms.support.ray_session import RayConfig
 from adamms.support.system import cores
@@ -53,12 +54,12 @@ def merge_to_disk(
         UserError: `output` exists (without `force`), the disk is too small, the method needs an ancestor and there is
             none, or merged values are not finite.
     """
-    output = output.expanduser().absolute()
+    output = expanded(output).absolute()
     plan, base, donor, ancestor = pair
     models = [model for model in (base, donor, ancestor) if model is not None]
     check_ancestor(recipe, ancestor)
     _check_gpu(config, ray)
-    _check_apart(output, models)
+    check_apart(output, models)
     remove_stale(output)
     _check_space(output, base)
     try:
@@ -139,17 +140,20 @@ def _check_gpu(config: MergingConfig, ray: RayConfig) -> None:
         raise UserError(f"merging.gpus_per_task={config.gpus_per_task:g}: torch sees no GPU here; leave it at 0")
 
 
-def _check_apart(output: Path, models: Iterable[Checkpoint]) -> None:
-    """Raises UserError where --force would remove one of the models that are merged."""
+def check_apart(output: Path, models: Iterable[Checkpoint]) -> None:
+    """Raises UserError where the output would replace one of the models that are merged, or become a part of one."""
+    place = output.resolve()
     for model in models:
         folder = model.folder.resolve()
-        if output.resolve() == folder or output.resolve() in folder.parents:
+        if place == folder or place in folder.parents:
             raise UserError(f"{output}: holds {model.location}, which is merged here; give another folder")
+        if folder in place.parents:
+            raise UserError(f"{output}: lies in {model.location}, which is merged here; give a folder outside it")
 
 
 def _check_space(output: Path, base: Checkpoint) -> None:
     needed = total_bytes(base.tensors.values()) + (1 << 20)
-    parent = next(folder for folder in output.parents if folder.exists())
+    parent = next(folder for folder in output.parents if is_folder(folder))
     free = shutil.disk_usage(parent).free
     if free < needed:
         raise UserError(

@@ -11,7 +11,8 @@ from typing import Any
 from adamms.engines.lengths import fitting_prompts
 from adamms.engines.noise import Noise
 from adamms.merging.companions import was_merged_as
-from adamms.merging.to_disk import merge_to_disk
+from adamms.merging.staging import check_output
+from adamms.merging.to_disk import check_apart, merge_to_disk
 from adamms.prompts.prompt import Prompt
 from adamms.prompts.tasks import Tasks, all_prompts, load_tasks
 from adamms.runs.answers import Answers
@@ -100,6 +101,7 @@ def prepare(settings: StudySettings, force: bool = False) -> Search:
         donor = study.of_donor(), study.of_donor().answers("donor", force)
         who = f"donor {settings.donor}: "
         tasks = {name: fitting_prompts(prompts, donor[0].engine, on_error, who) for name, prompts in tasks.items()}
+    check_places(study, list(tasks))
     answers, run, same = study.answers(force=force), study.run, same_search(study, values, tasks)
     others = must_give_way(run, same, force)
     moved = donor is not None and donor[1].check_owner([ITSELF], all_prompts(tasks))
@@ -132,6 +134,14 @@ def same_search(study: Study, values: Sequence[float], tasks: Tasks) -> dict[str
 def _digest_of(prompts: Sequence[Prompt]) -> str:
     text = "".join(sorted(f"{prompt.id!r} {prompt.digest}\n" for prompt in prompts))
     return f"{len(prompts)} ({hashlib.sha256(text.encode()).hexdigest()[:12]})"
+
+
+def check_places(study: Study, tasks: Sequence[str]) -> None:
+    """Raises UserError where the winners could not be written, or would replace what AdaMMS did not write."""
+    each = study.settings.searching.export == "each" and len(tasks) > 1
+    for folder in [study.run.merged / task for task in tasks] if each else [study.run.merged]:
+        check_output(folder, force=True)
+        check_apart(folder, [model for model in study.pair[1:] if model is not None])
 
 
 def run_search(
@@ -198,7 +208,8 @@ def measure_noise(search: Search, answering: Answering, goal: Goal) -> Noise | N
     if noise is not None:
         run.write(run.noise, asdict(noise))
     stored = run.read(run.noise)
-    return Noise(**stored) if stored else None
+    with run.understood():
+        return Noise(**stored) if stored else None
 
 
 def settle(search: Search, goals: dict[str, Goal], book: CandidateBook, noise: Noise | None) -> Outcome:

@@ -86,7 +86,8 @@ def is_finished(search: Search) -> bool:
         return False
     if selection.get("tasks") and study.settings.searching.export == "each":
         return all((run.merged / task).is_dir() for task in selection["tasks"])
-    winner = study.coefficient.candidate(selection["alpha"]).recipe
+    with run.understood():
+        winner = study.coefficient.candidate(selection["alpha"]).recipe
     return was_merged_as(run.merged, study.pair.plan, winner)
 
 

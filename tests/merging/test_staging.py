@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from pathlib import Path
 
 import pytest
 
@@ -41,14 +42,50 @@ def test_replaces_only_with_force(tmp_path, monkeypatch, can_exchange):
     if not can_exchange:
         monkeypatch.setattr(system, "exchange", lambda *_: False)
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "old").write_text("old")
+    (tmp_path / "out" / "adamms.json").write_text('{"adamms": "1"}')
     with pytest.raises(UserError, match="already exists"), staged_folder(tmp_path / "out"):
         pass
     with staged_folder(tmp_path / "out", force=True) as staging:
         (staging / "new").write_text("new")
-        assert names(tmp_path / "out") == ["old"]
+        assert names(tmp_path / "out") == ["adamms.json"]
     assert names(tmp_path / "out") == ["new"]
     assert names(tmp_path) == ["out"]
+
+
+def test_only_what_adamms_wrote_is_replaced(tmp_path, monkeypatch):
+    (tmp_path / "thesis.tex").write_text("years")
+    monkeypatch.chdir(tmp_path)
+    for place in (tmp_path, Path(), Path("../" + tmp_path.name)):
+        with pytest.raises(UserError, match="did not write, which --force leaves alone"), staged_folder(place, True):
+            pass
+    assert names(tmp_path) == ["thesis.tex"]
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("file/out", "is not a folder"),
+        ("x" * 300, "a name may have 255 bytes"),
+        ("x" * 240, "a name may have 255 bytes"),  # the folder beside it needs a longer one
+        ("a/" + "x" * 300 + "/out", "a name may have 255 bytes"),
+        ("a\0b", "NUL"),
+        ("~nosuch/out", "no such user"),
+        ("/proc/adamms/out", "cannot be made there"),
+    ],
+)
+def test_impossible_places_are_told_in_one_line(tmp_path, monkeypatch, place, words):
+    (tmp_path / "file").write_text("")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=words) as error, staged_folder(Path(place)):
+        pass
+    assert "\n" not in str(error.value)
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_read_only_place_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # to root all places are writable
+    with pytest.raises(UserError, match="cannot be written to"), staged_folder(tmp_path / "out"):
+        pass
 
 
 def test_a_file_or_link_is_not_replaced(tmp_path):

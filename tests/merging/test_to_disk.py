@@ -241,7 +241,8 @@ def test_too_little_space_is_said_before_anything_is_written(models, tmp_path, m
 
 
 def test_the_output_may_not_be_an_input(models):
-    for output in (models.base.folder, models.donor.folder, models.base.folder.parent):
+    inside = models.base.folder / "out", models.donor.folder / "a" / "out"
+    for output in (models.base.folder, models.donor.folder, models.base.folder.parent, *inside):
         with pytest.raises(UserError, match="which is merged here"):
             merge(models, output, Recipe("linear", 0.3), force=True)
     assert models.base.folder.is_dir()
@@ -266,10 +267,19 @@ def test_a_gpu_gives_the_same_bits(method, models, tmp_path):
     assert_same(weights(output), in_memory(models, recipe))
 
 
-@pytest.mark.parametrize("text", ["", "5 apples", "-1GB", "0", "GB", "1TB2"])
+ABSURD = ("1B", "1e400GB", "9" * 400 + "GB", "9" * 19 + "GB", "0.0000001KB", "٣GB")
+
+
+@pytest.mark.parametrize("text", ["", "5 apples", "-1GB", "0", "GB", "1TB2", *ABSURD])
 def test_sizes_that_are_none(text):
     with pytest.raises(UserError, match="expected a size such as 5GB"):
-        parse_size(text)
+        MergingConfig(max_shard_size=text)
+
+
+@pytest.mark.parametrize("given", [{"workers": -1}, {"gpus_per_task": -0.5}, {"gpus_per_task": float("nan")}])
+def test_numbers_that_are_none(given):
+    with pytest.raises(UserError, match=f"merging.{next(iter(given))}=.*expected"):
+        MergingConfig(**given)
 
 
 def test_sizes():
