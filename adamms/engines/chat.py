@@ -2,35 +2,60 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from adamms.errors import UserError
+from adamms.errors import UserError, first_line
 from adamms.prompts.prompt import Prompt
+from adamms.support.time_limit import TooLong, time_limit
+
+_PLACEHOLDERS = ("image_token", "boi_token", "video_token", "audio_token")
+SLOWEST_TEMPLATE = 4.0  # seconds; real ones take a millisecond
 
 
 class Chat:
     """Puts prompts by the chat template of a folder's processor (or, for a text model, its tokenizer)."""
 
     def __init__(self, folder: Path, trust_remote_code: bool = False) -> None:
-        """Raises UserError if the folder has none, or one without a chat template."""
+        """Raises UserError if the folder has none, or one without a chat template that can be used."""
         from transformers import AutoProcessor
 
         try:
             self.processor: Any = AutoProcessor.from_pretrained(
                 folder, padding_side="left", trust_remote_code=trust_remote_code
             )
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
+        except Exception as error:  # transformers and tokenizers raise whatever they meet in broken files
             raise UserError(
-                f"{folder}: its processor does not load ({reason}); add the processor and tokenizer files, "
+                f"{folder}: its processor does not load ({first_line(error)}); add the processor and tokenizer files, "
                 "or set engine.trust_remote_code=true if it brings its own code"
             ) from None
         self.tokenizer: Any = getattr(self.processor, "tokenizer", self.processor)
-        if getattr(self.processor, "chat_template", None) is None:
-            raise UserError(f"{folder}: has no chat template; add the family's chat_template.jinja")
+        self._folder = folder
+        check_templates(getattr(self.processor, "chat_template", None), folder)
         self.ends = _end_tokens(self.tokenizer, folder)
+        named = (getattr(self.processor, name, None) for name in _PLACEHOLDERS)
+        self.placeholders = [token for token in named if isinstance(token, str) and token]
+
+    def text(self, prompt: Prompt) -> str:
+        """The whole conversation up to where the answer starts, as the chat template puts it.
+
+        Raises:
+            UserError: the template is none, or does not come to an end.
+            Exception: whatever a template, or the library under it, raises where it refuses a conversation.
+        """
+        from jinja2 import TemplateSyntaxError
+
+        asked = conversation(prompt)
+        try:
+            with time_limit(SLOWEST_TEMPLATE):
+                return str(self.processor.apply_chat_template(asked, add_generation_prompt=True, tokenize=False))
+        except TooLong:
+            raise UserError(
+                f"{self._folder}: its chat template goes on for over {SLOWEST_TEMPLATE:g} s; mend it"
+            ) from None
+        except TemplateSyntaxError as error:
+            raise _no_template(self._folder, error) from None
 
     def tokens(self, prompt: Prompt) -> list[int]:
         """Token ids of the whole conversation up to where the answer starts; every image is still one placeholder."""
-        text = str(self.processor.apply_chat_template(conversation(prompt), add_generation_prompt=True, tokenize=False))
+        text = self.text(prompt)
         written = self.tokenizer.bos_token is not None and text.startswith(self.tokenizer.bos_token)
         return list(self.tokenizer(text, add_special_tokens=not written)["input_ids"])
 
@@ -58,7 +83,35 @@ def _end_tokens(tokenizer: Any, folder: Path) -> frozenset[int]:
     from transformers import GenerationConfig
 
     own: Any = None
-    if (folder / "generation_config.json").is_file():
-        own = GenerationConfig.from_pretrained(folder).eos_token_id
-    ends = [*(own if isinstance(own, list) else [own]), tokenizer.eos_token_id]
-    return frozenset(end for end in ends if end is not None)
+    file = folder / "generation_config.json"
+    if file.is_file():
+        try:
+            own = GenerationConfig.from_pretrained(folder).eos_token_id
+        except Exception as error:  # of what it validates
+            raise UserError(f"{file}: cannot be read ({first_line(error)}); mend it") from None
+    ends = [end for end in [*(own if isinstance(own, list) else [own]), tokenizer.eos_token_id] if end is not None]
+    if not all(type(end) is int for end in ends):
+        raise UserError(f"{file}: eos_token_id {own!r} are no token ids; mend it")
+    return frozenset(ends)
+
+
+def check_templates(templates: Any, folder: Path) -> None:
+    """Raises UserError where there is no chat template, or one that computes powers: a single one can take for ever,
+    already when it is compiled."""
+    from jinja2 import Environment, TemplateSyntaxError
+
+    texts = list(templates.values()) if isinstance(templates, dict) else [templates]
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise UserError(f"{folder}: has no chat template; add the family's chat_template.jinja")
+    try:
+        tokens = [(kind, value) for text in texts for _, kind, value in Environment().lex(text)]
+        if ("operator", "**") in tokens:
+            raise UserError(f"{folder}: its chat template computes powers (**), which no template needs; mend it")
+    except TemplateSyntaxError as error:
+        raise _no_template(folder, error) from None
+
+
+def _no_template(folder: Path, error: Any) -> UserError:
+    return UserError(
+        f"{folder}: its chat template is no Jinja template (line {error.lineno}: {error.message}); mend it"
+    )

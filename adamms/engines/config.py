@@ -62,5 +62,8 @@ class EngineConfig:
     """Run Python code that the checkpoint brings along."""
 
     def __post_init__(self) -> None:
-        """Raises UserError for a kind of engine that is not registered."""
+        """Raises UserError for a kind of engine that is not registered, and for counts of nothing."""
         check_kind(self.kind)
+        for name in ("actors", "tensor_parallel_size", "max_tokens", "max_model_len", "batch_size", "block_size"):
+            if getattr(self, name) < 1:
+                raise UserError(f"engine.{name}={getattr(self, name)}: expected at least 1")

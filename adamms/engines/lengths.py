@@ -5,7 +5,7 @@ from adamms.checkpoint import open_checkpoint
 from adamms.engines.chat import Chat
 from adamms.engines.config import EngineConfig
 from adamms.engines.engine import EngineSpec
-from adamms.errors import UserError
+from adamms.errors import UserError, first_line
 from adamms.prompts.prompt import Prompt, report_problems
 
 
@@ -25,10 +25,16 @@ def fitting_prompts(prompts: Sequence[Prompt], spec: EngineSpec, on_error: str =
     limit = model_length(spec.config, folder)
     problems, fitting = [], []
     for prompt in prompts:
+        if held := [token for token in chat.placeholders if token in prompt.text + prompt.system]:
+            problems.append(f"prompt {prompt.id}: its text holds {held[0]}, which stands for a picture")
+            continue
         try:
+            chat.text(prompt)
             length = chat.inputs([prompt])["input_ids"].shape[1]
-        except (ValueError, TypeError, RuntimeError) as error:
-            problems.append(f"prompt {prompt.id}: {str(error).splitlines()[0]}")
+        except UserError:
+            raise
+        except Exception as error:  # a template refuses, a processor counts other placeholders than images
+            problems.append(f"prompt {prompt.id}: {first_line(error)}")
             continue
         if length + spec.config.max_tokens > limit:
             problems.append(f"prompt {prompt.id}: {length} tokens")
@@ -45,5 +51,10 @@ def model_length(config: EngineConfig, folder: Path) -> int:
     """Longest prompt and answer together: `engine.max_model_len`, or the model's own limit if that is smaller."""
     from transformers import AutoConfig
 
-    text = AutoConfig.from_pretrained(folder, trust_remote_code=config.trust_remote_code).get_text_config()
-    return min(config.max_model_len, getattr(text, "max_position_embeddings", config.max_model_len))
+    try:
+        text = AutoConfig.from_pretrained(folder, trust_remote_code=config.trust_remote_code).get_text_config()
+    except Exception as error:  # of what it validates
+        reason = first_line(error)
+        raise UserError(f"{folder}/config.json: transformers cannot use it ({reason}); mend the file") from None
+    own = getattr(text, "max_position_embeddings", None)
+    return min(config.max_model_len, own if type(own) is int and own > 0 else config.max_model_len)

@@ -122,7 +122,7 @@ class ModelSizes:
             width=computed,
             vocabulary=head.shape[0] if head else 0,
             head=prod(head.shape) * computed if head else 0,
-            longest=min(config.max_model_len, int(own or config.max_model_len)),
+            longest=min(config.max_model_len, own if type(own) is int and own > 0 else config.max_model_len),
             originals=total_bytes(base.tensors[tensor.name] for tensor in plan.merged)
             + total_bytes(donor.tensors[name] for name in donors),
         )

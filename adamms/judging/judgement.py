@@ -1,6 +1,5 @@
 """Judging a choice where labels exist. Never part of a search: only `pipelines/evaluate.py` reads labels."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from adamms.errors import UserError
 from adamms.prompts.prompt import Prompt
+from adamms.prompts.sources import read_lines
 from adamms.runs.responses import Responses
 from adamms.runs.values import format_value
 
@@ -48,12 +48,12 @@ def read_labels(path: Path, prompts: Sequence[Prompt], prefix: str = "") -> dict
     Raises:
         UserError: a prompt has no `answer`.
     """
-    rows = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
-        if line.strip():
-            row = json.loads(line)
-            name = str(row.get("id", number))
-            rows[f"{prefix}/{name}" if prefix else name] = row.get("answer")
+    rows: dict[str, Any] = {}
+    for number, row in read_lines(path, []):  # `load_prompts` has told what is wrong with the others
+        if isinstance(row, dict):
+            given = row.get("id")
+            name = str(number if given is None else given)
+            rows.setdefault(f"{prefix}/{name}" if prefix else name, row.get("answer"))
     unlabelled = [prompt.id for prompt in prompts if not isinstance(rows.get(prompt.id), str)]
     if unlabelled:
         raise UserError(

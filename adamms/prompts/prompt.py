@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from PIL.Image import Image
 
-from adamms.errors import UserError
+from adamms.errors import UserError, first_line
 from adamms.prompts.config import PromptsConfig
 from adamms.prompts.images import decode_image, describe, read_image
-from adamms.prompts.sources import Row, Source, read_source
+from adamms.prompts.sources import NO_TEXT, Row, Source, read_source
+from adamms.support.files import is_text
 
 MAX_REPORTED = 10
 
@@ -57,6 +58,9 @@ def load_prompts(config: PromptsConfig) -> list[Prompt]:
     """
     if config.n < 1:
         raise UserError(f"prompts.n={config.n}: expected at least 1")
+    for name in ("suffix", "system", "question"):
+        if not is_text(getattr(config, name)):
+            raise UserError(f"prompts.{name}: {NO_TEXT}; write it anew")
     source = read_source(config)
     rows = _distinct(source)
     report_problems(config.path, source.problems, config.on_error)
@@ -99,11 +103,12 @@ def _distinct(source: Source) -> list[Row]:
 
 
 def _prompt(row: Row, source: Source, config: PromptsConfig, problems: list[str]) -> Prompt | None:
-    images = []
-    for image in row.images():
-        try:
+    images, image = [], None
+    try:
+        for image in row.images():
             images.append(read_image(image, source.folder))
-        except (OSError, ValueError) as error:
-            problems.append(f"{row.where}: image {describe(image)}: {error}")
-            return None
+    except Exception as error:  # files and data sets raise whatever their readers raise
+        reason = getattr(error, "strerror", None) or first_line(error)
+        problems.append(f"{row.where}: image {describe(image)}: {reason}")
+        return None
     return Prompt(row.id, row.text + config.suffix, tuple(images), config.system)

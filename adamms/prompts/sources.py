@@ -1,17 +1,23 @@
 """Where prompts come from: JSONL, Parquet, Hugging Face datasets, folders of images; read as far as is asked."""
 
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from adamms.errors import UserError
+from adamms.errors import UserError, first_line
 from adamms.prompts.config import PromptsConfig
+from adamms.support.files import expanded, is_file, is_folder, is_text
 
+_HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?(@[\w./-]+)?")
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
+FILES = (*IMAGES, ".jsonl", ".json", ".parquet", ".csv", ".tsv", ".txt", ".zip", ".gz", ".arrow", ".yaml")
+"""Endings of files; a data set's name on the Hub may have a dot too."""
 TEXT_FIELDS, IMAGE_FIELDS = ("prompt", "question"), ("images", "image")
+NO_TEXT = "holds half of a surrogate pair, which is no text"
 EXPECTED = "JSONL, Parquet, a dataset (folder or Hub id), or a folder of images"
 
 
@@ -49,13 +55,13 @@ def read_source(config: PromptsConfig) -> Source:
     """
     if not config.path:
         raise UserError(f"prompts.path: not given; expected {EXPECTED}")
-    path = Path(config.path).expanduser()
-    if path.is_file():
+    path = expanded(config.path)
+    if is_file(path):
         return _parquet(path, config) if path.suffix == ".parquet" else _jsonl(path, config)
-    if path.is_dir():
+    if is_folder(path):
         return _folder(path, config)
-    if path.is_absolute() or config.path.startswith((".", "~")) or config.path.count("/") > 1 or path.suffix:
-        raise UserError(f"{path}: no such file or folder; expected {EXPECTED}")
+    if not _HUB_ID.fullmatch(config.path) or path.suffix in FILES:
+        raise UserError(f"{config.path}: no such file or folder; expected {EXPECTED}")
     return _hub(config)
 
 
@@ -70,25 +76,37 @@ def _folder(path: Path, config: PromptsConfig) -> Source:
     if not config.question.strip():
         raise UserError(f"{path}: a folder of images needs prompts.question, which is asked of every image")
     names = [file.relative_to(path).as_posix() for file in files]
-    rows = [Row(name, i, name, config.question, partial(list, [name])) for i, name in enumerate(names, start=1)]
-    return Source(path, rows, [])
+    texts = [(i, name) for i, name in enumerate(names, start=1) if is_text(name)]
+    rows = [Row(name, i, name, config.question, partial(list, [name])) for i, name in texts]
+    return Source(path, rows, [f"{name!r}: its name is not UTF-8" for name in names if not is_text(name)])
 
 
 def _jsonl(path: Path, config: PromptsConfig) -> Source:
     source = Source(path.parent, [], [])
+    for number, data in read_lines(path, source.problems):
+        _add(source, "line", number, data, config, partial(_images_of, data, config))
+    return source
+
+
+def read_lines(path: Path, problems: list[str]) -> Iterator[tuple[int, Any]]:
+    """The values of a JSONL file, which may begin with a byte order mark, each with the number of its line; lines that
+    are no JSON are added to `problems`.
+
+    Raises:
+        UserError: it is not UTF-8.
+    """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # a string may hold what `splitlines` takes for an end
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # a string may hold what `splitlines` takes for an end
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text ({error.reason}); expected {EXPECTED}") from None
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
                 data = json.loads(line)
-            except ValueError as error:
-                source.problems.append(f"line {number}: {error}")
+            except (ValueError, RecursionError) as error:
+                problems.append(f"line {number}: {error}")
                 continue
-            _add(source, "line", number, data, config, partial(_images_of, data, config))
-    return source
+            yield number, data
 
 
 def _parquet(path: Path, config: PromptsConfig) -> Source:
@@ -98,8 +116,8 @@ def _parquet(path: Path, config: PromptsConfig) -> Source:
         table = pyarrow.dataset.dataset(path, format="parquet")
         names = table.schema.names
         data = table.to_table(columns=_present(names, ("id", *_text_fields(config)))).to_pylist()
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not readable as Parquet ({str(error).splitlines()[0]})") from None
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
+        raise UserError(f"{path}: not readable as Parquet ({first_line(error)})") from None
     fields = _present(names, _image_fields(config))
     return _table(
         path if path.is_dir() else path.parent, data, config, lambda i: table.take([i], fields).to_pylist()[0]
@@ -110,9 +128,10 @@ def _saved_dataset(path: Path, config: PromptsConfig) -> Source:
     from datasets import load_from_disk
 
     try:
-        return _dataset(load_from_disk(str(path)), path, config)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not readable as a dataset ({str(error).splitlines()[0]})") from None
+        found = load_from_disk(str(path))
+    except Exception as error:  # the library raises whatever its readers raise
+        raise UserError(f"{path}: not readable as a dataset ({first_line(error)})") from None
+    return _dataset(found, path, config)
 
 
 def _hub(config: PromptsConfig) -> Source:
@@ -122,9 +141,9 @@ def _hub(config: PromptsConfig) -> Source:
     try:
         found = load_dataset(name, config.subset or None, revision=revision or None)
     except Exception as error:  # the library raises whatever its readers raise
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"prompts.path={config.path}: no such file, and the Hub gives no dataset of that name ({reason}); "
+            f"prompts.path={config.path}: no such file, and the Hub gives no dataset of that name "
+            f"({first_line(error)}); "
             f"expected {EXPECTED}"
         ) from None
     return _dataset(found, Path(), config)
@@ -170,7 +189,11 @@ def _add(
         source.problems.append(f"{where}: expected an object with a non-empty string `{fields[0]}`")
         return
     given = data.get("id")
-    source.rows.append(Row(where, number, str(number if given is None else given), text, images))
+    name = str(number if given is None else given)
+    if not is_text(name + text):
+        source.problems.append(f"{where}: {NO_TEXT}")
+        return
+    source.rows.append(Row(where, number, name, text, images))
 
 
 def _images_of(data: dict[str, Any], config: PromptsConfig) -> list[Any]:

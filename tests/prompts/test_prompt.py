@@ -4,6 +4,10 @@ import base64
 import io
 import json
 import logging
+import os
+import struct
+import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +163,93 @@ def test_a_line_ends_only_where_jsonl_says(tmp_path: Path) -> None:
     assert read_labels(path, prompts) == {"1": "1", "2": "2"}
 
 
-@pytest.mark.parametrize("path", ["", "nowhere.jsonl", "./nowhere", "/no/where", "a/b/c"])
+def test_lone_surrogates_are_told_at_the_door(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = {"prompt": "half \ud800"}, {"prompt": "?", "id": "\udfff"}, {"prompt": "good 😀"}
+    path = jsonl(tmp_path / "p.jsonl", *rows)
+    with pytest.raises(UserError, match=r"line 1: holds half of a surrogate pair.*line 2: holds half"):
+        load(path)
+    (kept,) = load(path, on_error="skip")
+    assert kept.text == "good 😀"
+    with pytest.raises(UserError, match=r"prompts\.suffix: holds half"):
+        load(path, on_error="skip", suffix="\ud800")
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / os.fsdecode(b"\xff.png")).write_bytes(picture(0))
+    with pytest.raises(UserError, match="its name is not UTF-8"):
+        load(tmp_path / "pictures", question="?")
+
+
+def bomb(size: int = 20_000) -> bytes:
+    """A PNG of a few bytes that says that it holds 400 million pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">II5B", size, size, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def test_whatever_is_broken_is_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "bomb.png").write_bytes(bomb())
+    (tmp_path / "good.png").write_bytes(picture(0))
+    (tmp_path / "script.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1\n")
+    (tmp_path / "cut.png").write_bytes(picture(0)[:-30])
+    os.mkfifo(tmp_path / "pipe.png")
+    with (tmp_path / "huge.png").open("wb") as file:
+        os.truncate(file.fileno(), 1 << 40)
+    images: list[Any] = [
+        *("bomb.png", "script.eps", "cut.png", "pipe.png", "huge.png", "/dev/zero", (tmp_path / "pipe.png").as_uri()),
+        *("~nosuch/x", "nul\0", "x" * 300, "data:,", "data:image/png;base64,é", "data:image/png;base64,AAA"),
+        *("s3://bucket/x.png", "sftp://host/x.png", "gibberish://x", "zip://x", "reference://x"),
+        "http://127.0.0.1:9/x",
+        *({"path": {"path": "good.png"}}, {}, [["good.png"]], 3, True, "", "."),
+    ]
+    rows = [{"id": f"bad {i}", "prompt": "?", "images": [image]} for i, image in enumerate(images)]
+    path = jsonl(tmp_path / "p.jsonl", *rows, {"id": "good", "prompt": "?", "images": "good.png"})
+    with path.open("a") as file:
+        file.write("[" * 5000 + "\n{\n" + '{"prompt": ' + "9" * 5000 + "}\n")
+    started = time.perf_counter()
+    assert [prompt.id for prompt in load(path, on_error="skip")] == ["good"]
+    assert time.perf_counter() - started < 10
+    with pytest.raises(UserError, match="400000000 pixels"):
+        load(jsonl(tmp_path / "q.jsonl", rows[0]))
+    secret = jsonl(tmp_path / "s.jsonl", {"prompt": "?", "images": "http://" + "me" * 30 + ":s3cr3t@127.0.0.1:9/x"})
+    with pytest.raises(UserError) as error:
+        load(secret)
+    assert "s3cr" not in str(error.value)
+
+
+def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text('{"prompt": "one", "answer": "1"}\n{"prompt": "two", "id": null, "answer": "2"}\n', "utf-8-sig")
+    prompts = load(path)
+    assert [(prompt.id, prompt.text) for prompt in prompts] == [("1", "one"), ("2", "two")]
+    assert read_labels(path, prompts) == {"1": "1", "2": "2"}
+
+
+def test_labels_of_prompts_that_were_left_out_are_not_asked_for(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "p.jsonl", {"prompt": "?", "answer": "1"}, [1])
+    with path.open("a") as file:
+        file.write("{\n" + "[" * 5000)
+    assert read_labels(path, load(path, on_error="skip")) == {"1": "1"}
+
+
+@pytest.mark.parametrize("name", ["lmms-lab/MMBench_v1.1", "squad.v2", "owner/name@v1.0", "imdb"])
+def test_a_data_set_on_the_hub_may_have_a_dot(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    import datasets
+
+    asked = []
+
+    def found(path: str, subset: str | None, revision: str | None) -> Any:
+        asked.append((path, revision))
+        return datasets.Dataset.from_dict({"prompt": ["one"]})
+
+    monkeypatch.setattr(datasets, "load_dataset", found)
+    assert [prompt.text for prompt in load(name)] == ["one"]
+    repository, _, revision = name.partition("@")
+    assert asked == [(repository, revision or None)]
+
+
+@pytest.mark.parametrize("path", ["", "nowhere.jsonl", "./nowhere", "/no/where", "a/b/c", "a.jsonl", "x" * 300 + "/.x"])
 def test_no_source_is_said_in_one_line(path: str) -> None:
     with pytest.raises(UserError, match="expected JSONL"):
         load(path)
