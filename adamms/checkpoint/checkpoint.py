@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import reprlib
 from collections.abc import Callable, Iterable
 from functools import cached_property, partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from adamms.checkpoint.json_file import read_json
 from adamms.checkpoint.safetensors_file import no_duplicates
 from adamms.checkpoint.tensor_info import DTYPES, TensorInfo
 from adamms.errors import UserError
+from adamms.support.files import is_file, is_text
 from adamms.support.system import read_into
 from adamms.support.tensor import Tensor
 
@@ -23,6 +25,7 @@ WEIGHT_FILES = (
     "pytorch_model.bin.index.json",
     "pytorch_model.bin",
 )
+_RESERVED = ("__metadata__",)
 
 
 class Checkpoint:
@@ -46,7 +49,11 @@ class Checkpoint:
         index = next((self.folder / name for name in WEIGHT_FILES if self._has(name)), None)
         if index is None:
             raise UserError(f"{self.folder}: no weights here; expected one of {', '.join(WEIGHT_FILES)}")
-        return self._read_shards(index) if index.suffix == ".json" else self.read_header(index)
+        found = self._read_shards(index) if index.suffix == ".json" else self.read_header(index)
+        odd = [name for name in found if name in _RESERVED or not is_text(name)]
+        if odd:
+            raise UserError(f"{index}: a tensor is named {odd[0]!r}, which no safetensors file can hold; rename it")
+        return found
 
     @property
     def weight_files(self) -> list[Path]:
@@ -77,7 +84,7 @@ class Checkpoint:
         return values.view(TORCH_DTYPES[info.dtype])
 
     def _has(self, name: str) -> bool:
-        return (self.folder / name).is_file()
+        return is_file(self.folder / name)
 
     def read_header(self, path: Path) -> dict[str, TensorInfo]:
         """Every tensor of one weights file."""
@@ -89,10 +96,11 @@ class Checkpoint:
             raise UserError(f"{index}: has no `weight_map`; download the index again")
         where = {name: self._shard_path(index, shard) for name, shard in weight_map.items()}
         shards = list(dict.fromkeys(where.values()))
-        missing = [repr(path.name)[1:-1] for path in shards if not self._has(str(path.relative_to(self.folder)))]
+        missing = [path.name[:200] for path in shards if not self._has(str(path.relative_to(self.folder)))]
         if missing:
+            more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
             raise UserError(
-                f"{self.folder}: missing shard {', '.join(missing)} named by {index.name}; download it again"
+                f"{self.folder}: missing shard {', '.join(missing[:5])}{more} named by {index.name}; download it again"
             )
         tensors: dict[str, TensorInfo] = {}
         for path in shards:
@@ -107,7 +115,9 @@ class Checkpoint:
     def _shard_path(self, index: Path, name: Any) -> Path:
         """A shard's file, which may not lie outside the folder (symbolic links of the Hub's cache are followed)."""
         if not isinstance(name, str) or Path(name).is_absolute() or ".." in Path(name).parts:
-            raise UserError(f"{index}: shard {name!r} lies outside the folder; do not trust this checkpoint")
+            raise UserError(
+                f"{index}: shard {reprlib.repr(name)} lies outside the folder; do not trust this checkpoint"
+            )
         return self.folder / name
 
 

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from adamms.errors import UserError
+from adamms.support.files import read_regular
+
+LARGEST = 1 << 28  # bytes; tokenizers of 250,000 tokens have 35 million
 
 
 def read_json(path: Path, hook: Callable[[list[tuple[str, Any]]], Any] | None = None) -> dict[str, Any]:
@@ -15,13 +18,16 @@ def read_json(path: Path, hook: Callable[[list[tuple[str, Any]]], Any] | None = 
         hook: as `object_pairs_hook` of `json.loads`.
 
     Raises:
-        UserError: the file is missing or is not a JSON object (NaN is not JSON).
+        UserError: the file is missing, no regular file, too large, or not a JSON object (NaN is not JSON).
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=hook, parse_constant=_constant)
+        text = read_regular(path, LARGEST).decode("utf-8")
+        value = json.loads(text, object_pairs_hook=hook, parse_constant=_constant)
     except FileNotFoundError:
         raise UserError(f"{path}: not found; is {path.parent} a Hugging Face checkpoint folder?") from None
-    except (ValueError, RecursionError, OSError) as error:
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); mend the file or its permissions") from None
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not readable as JSON ({error}); download it again") from None
     if not isinstance(value, dict):
         raise UserError(f"{path}: expected a JSON object, found {type(value).__name__}")

@@ -15,7 +15,8 @@ from urllib.parse import quote
 from adamms.checkpoint.checkpoint import WEIGHT_FILES, Checkpoint
 from adamms.checkpoint.remote import RemoteCheckpoint
 from adamms.checkpoint.remote_files import RemoteFiles, from_url
-from adamms.errors import UserError
+from adamms.errors import UserError, first_line
+from adamms.support.files import expanded, is_folder
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _COMMIT = re.compile("[0-9a-f]{40}")
@@ -62,8 +63,8 @@ def resolve(location: str, weights: bool = True) -> Path | RemoteFiles:
                 return files.folder
             files.fetch_matching(SMALL_FILES, "reading headers and samples; fetching")
             return files
-    folder = Path(location).expanduser()
-    if folder.is_dir():
+    folder = expanded(location)
+    if is_folder(folder):
         return folder.resolve()
     if folder.is_absolute() or location.startswith((".", "~")) or not _HUB_ID.fullmatch(location):
         raise UserError(f"{location}: no such folder, and not a Hub id like owner/name[@revision]")
@@ -115,9 +116,9 @@ def _snapshot(location: str, **options: Any) -> Path:
     try:
         return Path(snapshot_download(repo, revision=revision or None, ignore_patterns=_OTHER_FORMATS, **options))
     except Exception as error:  # the Hub's client, its HTTP library and the disk each raise their own
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"{location}: no such folder here, and the Hub did not give it ({reason}); check the name or log in"
+            f"{location}: no such folder here, and the Hub did not give it ({first_line(error)}); "
+            "check the name or log in"
         ) from None
 
 

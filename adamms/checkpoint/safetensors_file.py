@@ -5,6 +5,7 @@ Format: https://huggingface.co/docs/safetensors (8 bytes little-endian header le
 
 import itertools
 import json
+import reprlib
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from adamms.checkpoint.tensor_info import DTYPES, TensorInfo
 from adamms.errors import UserError
 
 MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors library itself
+MOST_ELEMENTS = 1 << 63
 ReadBytes = Callable[[int, int], bytes]  # from start to stop
 
 
@@ -47,16 +49,16 @@ def parse_header(path: Path, size: int, read: ReadBytes) -> dict[str, TensorInfo
         try:
             info, begin, end = _tensor(path, name, entry, data_start)
         except (KeyError, TypeError, ValueError) as error:
-            problems.append(f"{name!r}: {error}")
+            problems.append(f"{_short(name)}: {error}")
             continue
         if not 0 <= begin <= end <= data_bytes:
-            problems.append(f"{name!r}: bytes {begin}-{end} lie outside the file's {data_bytes} bytes of data")
+            problems.append(f"{_short(name)}: bytes {begin}-{end} lie outside the file's {data_bytes} bytes of data")
         tensors[name] = info
         spans.append((begin, end, name))
     spans.sort()
     for (_, end, name), (begin, _, other) in itertools.pairwise(spans):
         if begin < end:
-            problems.append(f"{name!r} and {other!r} overlap")
+            problems.append(f"{_short(name)} and {_short(other)} overlap")
     if problems:
         raise UserError(f"{path}: bad safetensors header: {'; '.join(problems[:5])}; download the file again")
     return tensors
@@ -83,10 +85,11 @@ def _parse_json(path: Path, size: int, read: ReadBytes) -> tuple[dict[str, Any],
 
 def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object from its pairs; ValueError if a name appears twice."""
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        names = [key for key, _ in pairs]
-        raise ValueError(f"{next(n for n in names if names.count(n) > 1)!r} appears twice")
+    result: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in result:
+            raise ValueError(f"{_short(name)} appears twice")
+        result[name] = value
     return result
 
 
@@ -95,13 +98,34 @@ def _tensor(path: Path, name: str, entry: Any, data_start: int) -> tuple[TensorI
         raise TypeError("its entry is not an object")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise ValueError(f"unknown dtype {dtype!r}")
-    if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
-        raise ValueError(f"shape {shape!r} is not a list of sizes")
-    if not isinstance(offsets, list) or len(offsets) != 2 or not all(type(n) is int for n in offsets):
-        raise ValueError(f"data_offsets {offsets!r} are not two integers")
+        raise ValueError(f"unknown dtype {_short(dtype)}")
+    if not isinstance(shape, list) or not all(map(_is_size, shape)):
+        raise ValueError(f"shape {_short(shape)} is not a list of sizes")
+    if not isinstance(offsets, list) or len(offsets) != 2 or not all(map(_is_size, offsets)):
+        raise ValueError(f"data_offsets {_short(offsets)} are not two positions")
     begin, end = offsets
-    info = TensorInfo(name, dtype, tuple(shape), path, data_start + begin)
-    if end - begin != info.nbytes:
-        raise ValueError(f"{end - begin} bytes for {dtype} {shape}, expected {info.nbytes}")
-    return info, begin, end
+    expected = _elements(shape) * DTYPES[dtype]
+    if end - begin != expected:
+        raise ValueError(f"{end - begin} bytes for {dtype} {_short(shape)}, expected {expected}")
+    return TensorInfo(name, dtype, tuple(shape), path, data_start + begin), begin, end
+
+
+def _is_size(number: Any) -> bool:
+    return type(number) is int and 0 <= number < MOST_ELEMENTS
+
+
+def _elements(shape: list[int]) -> int:
+    """The product of the sizes, which stays a number of few digits however many they are."""
+    count = 1
+    for size in shape:
+        count *= size
+        if count >= MOST_ELEMENTS:
+            raise ValueError(f"shape {_short(shape)} has more elements than any file")
+    return count
+
+
+def _short(value: Any) -> str:
+    """A foreign value for a message: as Python writes it, cut where it is long."""
+    shown = reprlib.Repr()
+    shown.maxstring = 200
+    return shown.repr(value)

@@ -4,7 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from adamms.checkpoint.tensor_info import TensorInfo
-from adamms.errors import UserError
+from adamms.errors import UserError, first_line
 from adamms.support.tensor import Tensor
 
 
@@ -20,9 +20,8 @@ def load_mapped(path: Path) -> dict[str, Tensor]:
     try:
         loaded = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
     except Exception as error:  # torch raises whatever its unpickler meets
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"{path}: not a torch checkpoint of plain tensors ({reason}); convert it to safetensors"
+            f"{path}: not a torch checkpoint of plain tensors ({first_line(error)}); convert it to safetensors"
         ) from None
     if not isinstance(loaded, dict):
         raise UserError(f"{path}: holds a {type(loaded).__name__}, expected a state dict; convert it to safetensors")

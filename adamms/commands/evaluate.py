@@ -97,8 +97,9 @@ def read_selections(run: RunFolder, tasks: list[str]) -> dict[str, dict[str, Any
     selection: dict[str, Any] | None = run.read(run.selection)
     if selection is None:
         raise UserError(f"{run.selection}: not found; run `adamms search` with the same settings first")
-    found = {task: selection.get("tasks", {}).get(task, selection) for task in tasks}
-    chosen = {task: one for task, one in found.items() if one["alpha"] is not None}
+    with run.understood():
+        found = {task: selection.get("tasks", {}).get(task, selection) for task in tasks}
+        chosen = {task: one for task, one in found.items() if one["alpha"] is not None}
     if not chosen:
         raise UserError(
             f"{run.selection}: the search chose nothing, so there is no choice to judge ({selection['verdict']}); "

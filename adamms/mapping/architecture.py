@@ -12,8 +12,10 @@ from typing import Any
 import yaml
 
 from adamms.errors import UserError
+from adamms.support.files import expanded, read_regular
 
 FOLDER = Path(__file__).with_name("architectures")
+LARGEST = 1 << 20  # bytes of a description
 EMBED_TOKENS, LM_HEAD = "embed_tokens.weight", "lm_head.weight"
 
 
@@ -125,8 +127,8 @@ def load_architecture(path: Path) -> Architecture:
         UserError: the file is missing, or has unknown or malformed keys.
     """
     try:
-        return _parse(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+        return _parse(yaml.safe_load(read_regular(path, LARGEST)))
+    except Exception as error:  # the YAML library raises whatever its constructors meet
         reason = " ".join(str(error).split())
         raise UserError(
             f"{path}: not an architecture file ({type(error).__name__}: {reason}); compare one of {FOLDER}"
@@ -140,7 +142,7 @@ def named_architecture(name: str) -> Architecture:
         UserError: there is neither.
     """
     if name.endswith((".yaml", ".yml")):
-        return load_architecture(Path(name).expanduser())
+        return load_architecture(expanded(name))
     known = known_architectures()
     if name not in known:
         raise UserError(

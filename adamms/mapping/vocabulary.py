@@ -12,7 +12,7 @@ from typing import Any
 
 from adamms.checkpoint import Checkpoint
 from adamms.checkpoint.json_file import read_json
-from adamms.errors import UserError
+from adamms.errors import UserError, first_line
 
 Vocabulary = Mapping[str, int]
 TOKENIZERS = "tokenizer.json, vocab.json or tokenizer.model"
@@ -194,6 +194,7 @@ def _sentencepiece(path: Path) -> Vocabulary:
     try:
         processor = SentencePieceProcessor(model_file=str(path))
     except Exception as error:  # the library raises RuntimeError or OSError
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path}: not a sentencepiece model ({reason}); set mapping.embeddings=keep") from None
+        raise UserError(
+            f"{path}: not a sentencepiece model ({first_line(error)}); set mapping.embeddings=keep"
+        ) from None
     return {processor.id_to_piece(row): row for row in range(processor.get_piece_size())}

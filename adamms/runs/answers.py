@@ -111,8 +111,11 @@ class Answers:
             self.engine = engine
 
     def _load(self) -> None:
-        found = json.loads(self._engine_file.read_text(encoding="utf-8")) if self._engine_file.is_file() else None
-        self.engine = EngineIdentity.from_json(found) if found else None
+        try:
+            found = json.loads(self._engine_file.read_text(encoding="utf-8")) if self._engine_file.is_file() else None
+            self.engine = EngineIdentity.from_json(found) if found else None
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise UserError(f"{self._engine_file}: broken, so nobody knows which engine answered; {MEND}") from None
         self._records = {record.key: record for record in self.store.load()}
 
     def _changed_engine(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from adamms.errors import UserError
 from adamms.support.files import write_json
 
 
@@ -42,9 +43,15 @@ class Costs:
 
 
 def read_costs(file: Path, kind: str = "seconds") -> dict[str, float]:
-    """`seconds` by phase, or `peaks` by name, from a file that `Costs` wrote; none where there is no such file."""
+    """`seconds` by phase, or `peaks` by name, from a file that `Costs` wrote; none where there is no such file.
+
+    Raises:
+        UserError: it is broken.
+    """
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return {str(name): float(value) for name, value in found.get(kind, {}).items()}
+    except FileNotFoundError:
         return {}
-    return {str(name): float(value) for name, value in found.get(kind, {}).items()}
+    except (ValueError, RecursionError, AttributeError, TypeError, OverflowError) as error:
+        raise UserError(f"{file}: broken ({error}); take it away, and costs are counted anew") from None

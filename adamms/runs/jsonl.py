@@ -44,9 +44,9 @@ def read_rows(file: Path, problems: list[str]) -> Iterator[Row]:
         where = f"{file}:{number}"
         try:
             fields = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if number < len(lines):
-                reason = error.msg if isinstance(error, json.JSONDecodeError) else "not UTF-8"
+                reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else getattr(error, "msg", str(error))
                 problems.append(f"{where}: not JSON ({reason})")
             continue
         if isinstance(fields, dict):

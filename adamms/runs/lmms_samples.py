@@ -71,7 +71,7 @@ def _alpha_of(file: Path, root: Path) -> Any:
 def _sidecar(file: Path) -> Any:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return content.get("alpha") if isinstance(content, dict) else None
 

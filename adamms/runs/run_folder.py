@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from adamms.errors import UserError
 from adamms.prompts.prompt import Prompt
 from adamms.runs.candidate import CandidateRecord
 from adamms.runs.values import format_value
 from adamms.support.files import write_json, write_whole
 
+MEND = "take it away, and the same command makes it anew"
 RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
 
 
@@ -114,13 +117,34 @@ class RunFolder:
 
     def read_candidates(self) -> dict[str, dict[str, Any]]:
         """Candidate's value as `format_value` writes it -> what `write_candidate` kept."""
-        return {
-            file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted(self.candidates.glob("*.json"))
-        }
+        return {file.stem: self.read(file) for file in sorted(self.candidates.glob("*.json"))}
 
-    def read(self, file: Path) -> Any:
-        """The content of one of the JSON files; None where it is not there."""
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    def read(self, file: Path, kind: type = dict) -> Any:
+        """The content of one of the JSON files, an object unless another kind is named; None where it is not there.
+
+        Raises:
+            UserError: it is broken.
+        """
+        try:
+            found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{file}: broken ({error}); {MEND}") from None
+        if not isinstance(found, kind | None):
+            raise UserError(f"{file}: broken (a {type(found).__name__}); {MEND}")
+        return found
+
+    @contextmanager
+    def understood(self) -> Iterator[None]:
+        """Within the block, a file that is no such JSON as AdaMMS writes is the user's to mend.
+
+        Raises:
+            UserError: something that such a file should have is not in it.
+        """
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise UserError(f"{self.folder}: its files are not as a search leaves them ({reason}); {MEND}") from error
 
     def write(self, file: Path, data: Any) -> None:
         """Writes one of the JSON files in one step, so that a reader never sees half of it."""

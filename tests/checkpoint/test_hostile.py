@@ -7,6 +7,7 @@ import os
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +67,12 @@ def refused(path: Path, words: str) -> None:
         (safetensors({"a": entry([])}, bytes(8)), "unknown dtype"),
         (safetensors({"a": entry(shape=[-2])}, bytes(8)), "is not a list of sizes"),
         (safetensors({"a": entry(shape=[True, 2])}, bytes(8)), "is not a list of sizes"),
-        (safetensors({"a": entry(shape=[10**18, 10**18])}, bytes(8)), "8 bytes for F32"),
-        (safetensors({"a": entry(offsets=[0, 8, 9])}, bytes(8)), "are not two integers"),
-        (safetensors({"a": entry(offsets=[0.0, 8])}, bytes(8)), "are not two integers"),
-        (safetensors({"a": entry(offsets=[-8, 0])}, bytes(8)), "lie outside the file"),
+        (safetensors({"a": entry(shape=[10**18, 10**18])}, bytes(8)), "more elements than any file"),
+        (safetensors({"a": entry(shape=[2**80])}, bytes(8)), "is not a list of sizes"),
+        (safetensors({"\ud800": entry()}, bytes(8)), "which no safetensors file can hold"),
+        (safetensors({"a": entry(offsets=[0, 8, 9])}, bytes(8)), "are not two positions"),
+        (safetensors({"a": entry(offsets=[0.0, 8])}, bytes(8)), "are not two positions"),
+        (safetensors({"a": entry(offsets=[-8, 0])}, bytes(8)), "are not two positions"),
         (safetensors({"a": entry(offsets=[0, 4])}, bytes(8)), "4 bytes for F32 .* expected 8"),
         (safetensors({"a": entry()}, bytes(7)), "bytes 0-8 lie outside the file's 7 bytes"),
         (safetensors({"a": entry(), "b": entry(offsets=(4, 12))}, bytes(12)), "'a' and 'b' overlap"),
@@ -98,6 +101,8 @@ INDEX = "model.safetensors.index.json"
         ('{"weight_map": {"a": ""}}', "missing shard"),
         ('{"weight_map": {"a": "x\\u0000y"}}', "missing shard"),
         ('{"weight_map": {"a": "\\ud800.safetensors"}}', "missing shard"),
+        (json.dumps({"weight_map": {"a": "x" * 300}}), "missing shard"),
+        (json.dumps({"weight_map": {str(i): f"{i}.x" for i in range(10_000)}}), r"missing shard .* and 9995 more"),
         ('{"weight_map": {"a": "x\\ny"}}', r"missing shard x\\ny"),
         ('{"weight_map": {"a": "x.safetensors", "a": "y.safetensors"}}', "'a' appears twice"),
         ('{"weight_map": {"b": "x.safetensors"}}', "1 tensors are not where it says, first 'b'"),
@@ -129,9 +134,48 @@ def test_nothing_there(tmp_path: Path) -> None:
     refused(folder(tmp_path / "m"), "no weights here; expected one of model.safetensors.index.json")
     (tmp_path / "m" / "config.json").unlink()
     refused(tmp_path / "m", "config.json: not found; is .* a Hugging Face checkpoint folder")
-    for place in (tmp_path / "gone", "./gone", "~/surely-gone", "no spaces please/x"):
+    for place in (tmp_path / "gone", "./gone", "~/surely-gone", "no spaces please/x", "x" * 300, "a/" + 300 * "x b"):
         with pytest.raises(UserError, match="no such folder, and not a Hub id"):
             open_checkpoint(str(place))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"{" + b",".join(b'"%d": 1' % i for i in range(200_000)) + b', "0": 1}',
+        json.dumps({"a": entry(shape=[9 * 10**4000] * 2000)}).encode(),
+        json.dumps({"a": entry(shape=[2**62] * 200_000)}).encode(),
+        json.dumps({"a": entry(dtype="x" * 10**6, shape=["y" * 10**6])}).encode(),
+    ],
+    ids=["duplicates", "long numbers", "many numbers", "long texts"],
+)
+def test_large_headers_are_refused_soon_and_shortly(tmp_path: Path, header: bytes) -> None:
+    started = time.process_time()
+    with pytest.raises(UserError, match=r"appears twice|shape|dtype") as error:
+        open_checkpoint(str(folder(tmp_path / "m", model__safetensors=safetensors(header, bytes(8)))))
+    assert time.process_time() - started < 5
+    assert len(str(error.value)) < 1000
+
+
+def test_pipes_and_devices_are_not_waited_for(tmp_path: Path) -> None:
+    for name, make in (("pipe", os.mkfifo), ("zero", lambda path: path.symlink_to("/dev/zero"))):
+        path = folder(tmp_path / name, model__safetensors=safetensors({"a": entry()}, bytes(8)))
+        (path / "config.json").unlink()
+        make(path / "config.json")
+        refused(path, r"config\.json: cannot be read \(not a regular file\)")
+
+
+def test_a_file_of_a_senseless_size(tmp_path: Path) -> None:
+    path = folder(tmp_path / "m", model__safetensors=safetensors({"a": entry()}, bytes(8)))
+    os.truncate(path / "config.json", 1 << 40)  # sparse: takes no room
+    refused(path, "1099511627776 bytes, more than")
+
+
+def test_a_name_that_no_file_can_hold_in_a_pickle_too(tmp_path: Path) -> None:
+    for name in ("__metadata__", "half \ud800"):
+        path = folder(tmp_path / "m")
+        torch.save({name: torch.zeros(2)}, path / "pytorch_model.bin")
+        refused(path, "which no safetensors file can hold")
 
 
 def test_links_as_the_hubs_cache_makes_them_are_followed(tmp_path: Path) -> None:

@@ -170,6 +170,11 @@ def test_map_fetches_headers_and_samples_only(
     [
         ("memory://nothing/here", "cannot be read"),
         ("gibberish://x/y", "Protocol not known.*install what this protocol needs"),
+        ("zip://model.zip", "no address that can be read|cannot be read"),
+        ("reference://x", "no address that can be read|cannot be read"),
+        ("http://127.0.0.1:9/model", "cannot be read"),
+        ("sftp://host/x", "install what this protocol needs"),
+        ("~nosuch/model", "no such user"),
     ],
 )
 def test_urls_that_lead_nowhere(cache: Path, url: str, words: str) -> None:
