@@ -10,7 +10,7 @@ from adamms.mapping.config import PairSettings
 from adamms.support.ray_session import RayConfig
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
-SMALLEST_SHARD, LARGEST_SHARD = 1000, 10**15
+LARGEST_SHARD = 10**15
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def parse_size(text: str) -> int:
     match = re.fullmatch(r"\s*(\d{1,20}(?:\.\d{1,20})?)\s*([KMG]?i?B?)\s*", text, re.IGNORECASE | re.ASCII)
     unit = match.group(2).upper() if match else "?"
     size = int(float(match.group(1)) * _UNITS[unit]) if match and unit in _UNITS else 0
-    if not SMALLEST_SHARD <= size <= LARGEST_SHARD:
+    if not 0 < size <= LARGEST_SHARD:
         raise UserError(f"merging.max_shard_size={text[:100]}: expected a size such as 5GB or 500MB")
     return size
 
