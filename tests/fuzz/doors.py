@@ -440,7 +440,7 @@ DOORS = {
     "images": Door(damaged(st.sampled_from(pictures())) | IMAGES | st.binary(max_size=60), open_picture, 20),
     "responses": Door(st.tuples(ROWS, METRICS), open_responses, 5),
     "runs": Door(broken_run(), open_run, 6, output="run"),
-    "templates": Door(TEMPLATES, open_template, 3),
+    "templates": Door(TEMPLATES, open_template, 1),
     "addresses": Door(st.tuples(TEXT, ADDRESSES, TEXT), open_address, 40),
     "commands": Door(COMMANDS, open_command, 0.5, output="out"),
 }

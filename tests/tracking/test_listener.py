@@ -105,7 +105,7 @@ def test_nobody_is_waited_for(tmp_path: Path, config: TrackingConfig, caplog: py
     ended = int(time.time() * 1000)
     assert f"adamms track {run_dir}" in caplog.text
     with pytest.raises(UserError, match="no answer") as error:
-        deliver_run(run_dir)
+        deliver_run(run_dir, address)
     assert "secret" not in caplog.text + str(error.value), "nobody's password is in a log"
 
     time.sleep(0.01)
