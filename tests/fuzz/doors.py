@@ -38,6 +38,7 @@ from adamms.runs.answers import Answers
 from adamms.runs.costs import read_costs
 from adamms.runs.responses import read_responses
 from adamms.runs.run_folder import RunFolder
+from adamms.runs.store import GrowingStore
 from adamms.selecting.selection import select
 from adamms.tracking.contents import items_of
 from tests.fuzz.guard import refusal
@@ -280,7 +281,7 @@ def open_run(files: dict[str, bytes], folder: Path) -> Enter:
         (folder / name).write_bytes(content)
     run = RunFolder(folder)
     ways = [
-        partial(items_of, run),
+        partial(items_of, run, GrowingStore(folder / "responses")),
         partial(read_costs, run.costs),
         partial(Answers, folder / "responses", {}),
         partial(run.set_status, "RUNNING"),

@@ -11,6 +11,7 @@ from adamms.runs.answers import Answers
 from adamms.runs.costs import Costs
 from adamms.runs.responses import read_responses
 from adamms.runs.run_folder import RunFolder
+from adamms.runs.store import GrowingStore
 from adamms.tracking.contents import items_of
 
 BROKEN = ["", "{", "[1]", "3", '"x"', "[" * 5000, "\xff"]
@@ -37,7 +38,7 @@ def test_files_of_a_run(tmp_path: Path, name: str, content: str) -> None:
     assert "\n" not in str(error.value)
     if name == "search.json":
         with pytest.raises(UserError, match=r"search\.json: broken"):
-            items_of(run)
+            items_of(run, GrowingStore(tmp_path / "responses"))
 
 
 def test_files_without_what_they_should_hold(tmp_path: Path) -> None:
@@ -45,7 +46,7 @@ def test_files_without_what_they_should_hold(tmp_path: Path) -> None:
     run.describe("key", "name", {})
     run.write(run.selection, {"alpha": 0.3})
     with pytest.raises(UserError, match=r"its files are not as a search leaves them .KeyError"):
-        items_of(run)
+        items_of(run, GrowingStore(tmp_path / "responses"))
 
 
 @pytest.mark.parametrize("content", [*BROKEN[:-1], '{"kind": "vllm"}', '{"versions": 3}'])
