@@ -12,13 +12,8 @@ import torch
 from adamms.engines import devices, registry
 from adamms.engines.config import EngineConfig
 from adamms.engines.engine import EngineSpec
-from adamms.engines.pool import InferencePool
 from adamms.engines.transformers_engine import TransformersEngine
 from adamms.errors import UserError
-from adamms.merging.candidate import Candidate
-from adamms.merging.recipe import Recipe
-from adamms.prompts.prompt import Prompt
-from adamms.support.ray_session import ray_session
 from tests.support import echo_engine
 from tests.support.specs import tiny_spec
 
@@ -43,16 +38,6 @@ def test_vllm_that_is_not_installed_is_said_with_what_to_do(
 def test_an_unknown_kind_is_refused_with_those_that_are_known() -> None:
     with pytest.raises(UserError, match=r"engine\.kind=sglang: unknown; known are auto, vllm, transformers"):
         EngineConfig(kind="sglang")
-
-
-def test_a_new_kind_is_a_class_and_a_line(tmp_path: Path) -> None:
-    """`echo_engine` registers itself where it is imported: here, and with its plan in the actor."""
-    spec = EngineSpec(echo_engine.EchoPlan("echo"), EngineConfig(kind="echo", cpus=1))  # type: ignore[arg-type]
-    candidate = Candidate(0.5, Recipe(alpha=0.5))
-    with ray_session(None), InferencePool(spec, 1) as pool:
-        assert pool.identity().kind == "echo"
-        [result] = pool.answer({candidate: [Prompt("a", "Hello")]}, 1)
-    assert (result.candidate, result.answers[0].text) == (candidate, "Hello at 0.5")
 
 
 def test_auto_takes_the_first_that_is_installed_and_fits(monkeypatch: pytest.MonkeyPatch) -> None:

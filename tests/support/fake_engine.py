@@ -33,7 +33,7 @@ class FakeSpec:
 
     Attributes:
         folder: gets a file `tried-...` for every start and `pid-...` for every engine.
-        start: what building does: 'raise', 'assert', 'user error', 'die', 'hang', 'die once'.
+        start: what building does: 'raise', 'user error', 'die', 'hang', 'die once'.
         padding: makes it as large as a real model's plan.
         dtypes: what engines say they compute in, one after the other.
     """
@@ -96,8 +96,6 @@ class FakeEngine:
 
 
 def _misbehave(what: str, folder: Path | None = None) -> None:
-    if what == "assert":
-        assert what != "assert"
     if what == "raise":
         raise ValueError("a poisoned prompt\nwith more lines")
     if what == "user error":
