@@ -12,9 +12,7 @@ REMOTE = """ray::EngineActor.ready() (pid=7, ip=127.0.0.1)
     assert sum(self.mrope_section) == self.rotary_dim // 2
 AssertionError{words}
 """
-WHERE = (
-    'assert sum(self.mrope_section) == self.rotary_dim // 2 File "/vllm/rotary.py", line 231, in __init__'
-)
+WHERE = 'assert sum(self.mrope_section) == self.rotary_dim // 2 File "/vllm/rotary.py", line 231, in __init__'
 
 
 @pytest.mark.parametrize(("words", "reason"), [("", WHERE), ("sections\nand more", "sections")])
