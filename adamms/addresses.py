@@ -37,8 +37,13 @@ def masked(data: Any) -> Any:
 
 
 def short_name(place: str) -> str:
-    """The last part of a folder, file, Hub id or address, without its revision or the ending of a file of prompts."""
-    _, is_address, rest = mask(place).partition("://")
+    """The last part of a folder, file, Hub id or address, without its revision or the ending of a file of prompts; of a
+    model and its adapter, both."""
+    return "+".join(map(_last_part, mask(place).split("+")))
+
+
+def _last_part(place: str) -> str:
+    _, is_address, rest = place.partition("://")
     if is_address:
         place = re.split("[?#]", rest.removeprefix("***@"))[0]
     path = PurePosixPath(place.split("@", 1)[0].rstrip("/"))

@@ -33,8 +33,12 @@ app = typer.Typer(
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[key=value]...", help="Settings, e.g. mapping.duplicates=keep")
 ]
-Base = Annotated[str, typer.Argument(metavar="BASE", help="Folder or Hub id[@revision]; its architecture is kept")]
-Donor = Annotated[str, typer.Argument(metavar="DONOR", help="Folder or Hub id[@revision]; merged into the base")]
+Base = Annotated[
+    str, typer.Argument(metavar="BASE", help="Folder, Hub id[@revision] or MODEL+ADAPTER; its architecture is kept")
+]
+Donor = Annotated[
+    str, typer.Argument(metavar="DONOR", help="Folder, Hub id[@revision] or MODEL+ADAPTER; merged into the base")
+]
 Config = Annotated[Path | None, typer.Option(help="YAML file of settings; `demo` is shipped")]
 Endpoints = Literal["exclude", "one_sided"]
 AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON")]

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import reprlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,28 @@ from adamms.support.files import is_file, is_text
 from adamms.support.system import read_into
 from adamms.support.tensor import Tensor
 
-# Looked for in this order: an index before the single file, safetensors before pickled files.
-WEIGHT_FILES = (
-    "model.safetensors.index.json",
-    "model.safetensors",
-    "pytorch_model.bin.index.json",
-    "pytorch_model.bin",
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What a folder's config and weights are called.
+
+    Attributes:
+        weights: looked for in this order: an index before the single file, safetensors before pickled files.
+    """
+
+    config: str
+    weights: tuple[str, ...]
+
+    def among(self, names: Collection[str]) -> bool:
+        """Whether there are such weights among these files."""
+        return any(name in names for name in self.weights)
+
+
+MODEL = Files(
+    "config.json",
+    ("model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin"),
 )
+ADAPTER = Files("adapter_config.json", ("adapter_model.safetensors", "adapter_model.bin"))
 _RESERVED = ("__metadata__",)
 
 
@@ -35,25 +51,39 @@ class Checkpoint:
         location: what the user named (folder or Hub id with revision).
         folder: where the files are.
         full: whether every byte of the weights counts in `digest`, else samples of every tensor.
-        config: `config.json`.
+        files: what its files are called: `MODEL` or `ADAPTER`.
+        config: `config.json`, or an adapter's.
         tensors: every tensor by name, in the order of the files.
+        notes: sentences for the user about what was found there.
     """
 
-    def __init__(self, folder: Path, location: str | None = None, full: bool = False) -> None:
-        self.folder, self.full = folder, full
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, folder: Path, location: str | None = None, full: bool = False, files: Files = MODEL) -> None:
+        self.folder, self.full, self.files = folder, full, files
         self.location = location or str(folder)
-        self.config = read_json(folder / "config.json")
+        self.config = read_json(folder / files.config)
 
     @cached_property
     def tensors(self) -> dict[str, TensorInfo]:
-        index = next((self.folder / name for name in WEIGHT_FILES if self._has(name)), None)
+        index = next((self.folder / name for name in self.files.weights if self._has(name)), None)
         if index is None:
-            raise UserError(f"{self.folder}: no weights here; expected one of {', '.join(WEIGHT_FILES)}")
+            raise UserError(f"{self.folder}: no weights here; expected one of {', '.join(self.files.weights)}")
         found = self._read_shards(index) if index.suffix == ".json" else self.read_header(index)
         odd = [name for name in found if name in _RESERVED or not is_text(name)]
         if odd:
             raise UserError(f"{index}: a tensor is named {odd[0]!r}, which no safetensors file can hold; rename it")
         return found
+
+    @property
+    def parts(self) -> tuple["Checkpoint", ...]:
+        """The checkpoints that this one is made of: the model, then what is added to it."""
+        return (self,)
+
+    @property
+    def changed(self) -> frozenset[str]:
+        """The tensors that are not what the weights files in `folder` hold."""
+        return frozenset()
 
     @property
     def weight_files(self) -> list[Path]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from adamms.checkpoint.lfs import refuse_pointer
 from adamms.errors import UserError
 from adamms.support.files import read_regular
 
@@ -21,8 +22,9 @@ def read_json(path: Path, hook: Callable[[list[tuple[str, Any]]], Any] | None = 
         UserError: the file is missing, no regular file, too large, or not a JSON object (NaN is not JSON).
     """
     try:
-        text = read_regular(path, LARGEST).decode("utf-8")
-        value = json.loads(text, object_pairs_hook=hook, parse_constant=_constant)
+        data = read_regular(path, LARGEST)
+        refuse_pointer(path, data)
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=hook, parse_constant=_constant)
     except FileNotFoundError:
         raise UserError(f"{path}: not found; is {path.parent} a Hugging Face checkpoint folder?") from None
     except OSError as error:

@@ -5,7 +5,7 @@ import json
 from functools import cached_property
 from pathlib import Path
 
-from adamms.checkpoint.checkpoint import Checkpoint
+from adamms.checkpoint.checkpoint import MODEL, Checkpoint, Files
 from adamms.checkpoint.digest import header_digest
 from adamms.checkpoint.remote_files import RemoteFiles
 from adamms.checkpoint.safetensors_file import parse_header
@@ -18,9 +18,9 @@ HEAD_BYTES = 1 << 17  # nearly every header is smaller: one request a file
 class RemoteCheckpoint(Checkpoint):
     """Fetches headers and byte ranges when they are read: enough for planning, slow for merging."""
 
-    def __init__(self, files: RemoteFiles, location: str) -> None:
-        super().__init__(files.folder, location)
-        self.files = files
+    def __init__(self, remote: RemoteFiles, location: str, files: Files = MODEL) -> None:
+        super().__init__(remote.folder, location, files=files)
+        self.remote = remote
 
     @cached_property
     def digest(self) -> str:
@@ -38,20 +38,20 @@ class RemoteCheckpoint(Checkpoint):
             return super().read(name, start, stop)
         size = DTYPES[info.dtype]
         stop = info.elements if stop is None else stop
-        data = self.files.read(info.path.name, info.offset + start * size, info.offset + stop * size)
+        data = self.remote.read(info.path.name, info.offset + start * size, info.offset + stop * size)
         return torch.frombuffer(bytearray(data), dtype=TORCH_DTYPES[info.dtype])
 
     def _has(self, name: str) -> bool:
-        return name in self.files.sizes
+        return name in self.remote.sizes
 
     def read_header(self, path: Path) -> dict[str, TensorInfo]:
         """Reads the header of a safetensors file; a pickled file has none, so it is fetched whole."""
         if path.suffix != ".safetensors":
-            return super().read_header(self.files.fetch(path.name))
-        size = self.files.sizes[path.name]
-        head = self.files.read(path.name, 0, min(size, HEAD_BYTES))
+            return super().read_header(self.remote.fetch(path.name))
+        size = self.remote.sizes[path.name]
+        head = self.remote.read(path.name, 0, min(size, HEAD_BYTES))
 
         def read(start: int, stop: int) -> bytes:
-            return head[start:stop] if stop <= len(head) else self.files.read(path.name, start, stop)
+            return head[start:stop] if stop <= len(head) else self.remote.read(path.name, start, stop)
 
         return parse_header(path, size, read)

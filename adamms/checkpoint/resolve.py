@@ -6,44 +6,24 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from adamms.checkpoint.checkpoint import WEIGHT_FILES, Checkpoint
-from adamms.checkpoint.remote import RemoteCheckpoint
+from adamms.checkpoint.checkpoint import ADAPTER, MODEL, Checkpoint
 from adamms.checkpoint.remote_files import RemoteFiles, from_url
 from adamms.errors import UserError, first_line
-from adamms.support.files import expanded, is_folder
+from adamms.support.files import expanded, is_file, is_folder
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _COMMIT = re.compile("[0-9a-f]{40}")
 _URL = re.compile(r"[a-z][a-z0-9+]+://.+")
-# What a merge needs of a repository: weights, configuration, tokenizer and processor, remote code.
-SMALL_FILES = ["*.json", "*.model", "*.txt", "*.jinja", "*.py", "*.tiktoken"]
+# What a merge needs of a repository: weights, configuration, tokenizer and processor, remote code, its model card.
+SMALL_FILES = ["*.json", "*.model", "*.txt", "*.jinja", "*.py", "*.tiktoken", "README.md"]
 WEIGHTS = ["*.safetensors", "*.bin"]
 _OTHER_FORMATS = ["original/*", "onnx/*", "gguf/*"]  # the same weights in other formats
-
-
-def open_checkpoint(location: str, *, weights: bool = True, full: bool = False) -> Checkpoint:
-    """Opens a local folder, a Hub id with optional `@revision`, or a URL that fsspec knows (s3://...).
-
-    Args:
-        weights: False to fetch, of a remote checkpoint's weights, only the headers and samples that are read.
-        full: whether every byte of the weights counts in its digest.
-
-    Raises:
-        UserError: there is nothing at the location, or it is not a checkpoint.
-    """
-    place = resolve(location, weights)
-    if isinstance(place, RemoteFiles):
-        checkpoint: Checkpoint = RemoteCheckpoint(place, location)
-    else:
-        checkpoint = Checkpoint(place, location, full)
-    _ = checkpoint.tensors  # reads the headers, which may be broken
-    return checkpoint
 
 
 def resolve(location: str, weights: bool = True) -> Path | RemoteFiles:
@@ -53,10 +33,11 @@ def resolve(location: str, weights: bool = True) -> Path | RemoteFiles:
         weights: False to fetch everything but the weights; these can then be read through the returned `RemoteFiles`.
 
     Raises:
-        UserError: it is neither a folder nor a Hub id or URL that can be fetched.
+        UserError: it is neither a folder nor a Hub id or URL that can be fetched, or holds GGUF files only.
     """
     if _URL.fullmatch(location):
         files = from_url(location)
+        _refuse_gguf(location, files.sizes)
         with fetch_lock(location):
             if weights:
                 files.fetch_matching([*SMALL_FILES, *WEIGHTS], "fetching")
@@ -65,11 +46,38 @@ def resolve(location: str, weights: bool = True) -> Path | RemoteFiles:
             return files
     folder = expanded(location)
     if is_folder(folder):
+        _refuse_gguf(location, [path.name for path in folder.iterdir()])
         return folder.resolve()
+    if is_file(folder):
+        _refuse_gguf(location, [folder.name])
+        raise UserError(f"{location}: a file; give the folder that it is in")
     if folder.is_absolute() or location.startswith((".", "~")) or not _HUB_ID.fullmatch(location):
         raise UserError(f"{location}: no such folder, and not a Hub id like owner/name[@revision]")
     with fetch_lock(location):
         return _from_hub(location, weights)
+
+
+def is_place(location: str) -> bool:
+    """Whether there is a folder at this path or URL."""
+    if not _URL.fullmatch(location):
+        return is_folder(expanded(location))
+    files = from_url(location)
+    return bool(files.filesystem.isdir(files.root))
+
+
+def could_be_place(location: str) -> bool:
+    """Whether this is a folder, or has the form of a Hub id or a URL."""
+    named = _URL.fullmatch(location) or (_HUB_ID.fullmatch(location) and not location.startswith("."))
+    return bool(named) or is_folder(expanded(location))
+
+
+def _refuse_gguf(location: str, names: Collection[str]) -> None:
+    found = [name for name in names if name.endswith(".gguf")]
+    if found and not MODEL.among(names) and not ADAPTER.among(names):
+        raise UserError(
+            f"{location}: {found[0]} is GGUF, llama.cpp's format, mostly quantised; give the checkpoint in safetensors "
+            "that it was made from"
+        )
 
 
 @contextmanager
@@ -94,11 +102,17 @@ def _from_hub(location: str, weights: bool) -> Path | RemoteFiles:
     print(f"{location}: reading headers and samples of the weights from the Hub", file=sys.stderr)
     revision = folder.name if _COMMIT.fullmatch(folder.name) else revision  # the one that the small files are of
     root = f"{repo}@{quote(revision, safe='')}" if revision else repo
-    return RemoteFiles(HfFileSystem(), root, folder, {"cache_type": "none"})
+    files = RemoteFiles(HfFileSystem(), root, folder, {"cache_type": "none"})
+    _refuse_gguf(location, files.sizes)
+    return files
 
 
 def _weight_patterns(location: str) -> list[str]:
-    """safetensors only, where the repository has both kinds."""
+    """safetensors only, where the repository has both kinds.
+
+    Raises:
+        UserError: it holds GGUF files only.
+    """
     from huggingface_hub import HfApi
 
     repo, _, revision = location.partition("@")
@@ -106,7 +120,8 @@ def _weight_patterns(location: str) -> list[str]:
         names = HfApi().list_repo_files(repo, revision=revision or None)
     except Exception:  # offline, or no such repository: what is cached, or the next call's error
         return WEIGHTS
-    return WEIGHTS[:1] if any(name in names for name in WEIGHT_FILES[:2]) else WEIGHTS
+    _refuse_gguf(location, names)
+    return WEIGHTS[:1] if any(name in names for name in MODEL.weights[:2]) else WEIGHTS
 
 
 def _snapshot(location: str, **options: Any) -> Path:
@@ -123,7 +138,10 @@ def _snapshot(location: str, **options: Any) -> Path:
 
 
 def _has_weights(folder: Path) -> bool:
-    try:
-        return bool(Checkpoint(folder).tensors)
-    except UserError:
-        return False
+    for files in (MODEL, ADAPTER):
+        try:
+            if Checkpoint(folder, files=files).tensors:
+                return True
+        except UserError:
+            continue
+    return False

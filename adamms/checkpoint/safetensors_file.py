@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from adamms.checkpoint.lfs import refuse_pointer
 from adamms.checkpoint.tensor_info import DTYPES, TensorInfo
 from adamms.errors import UserError
 
@@ -68,6 +69,7 @@ def _parse_json(path: Path, size: int, read: ReadBytes) -> tuple[dict[str, Any],
     prefix = read(0, 8)
     length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else -1
     if not 2 <= length <= min(size - 8, MAX_HEADER_BYTES):
+        refuse_pointer(path, read(0, min(size, 64)))
         raise UserError(
             f"{path}: not a whole safetensors file (a header of {length} bytes in a file of {size}); download it again"
         )

@@ -18,8 +18,8 @@ MERGEABLE_DTYPES = frozenset({"F16", "BF16", "F32", "F64"})
 class TensorInfo:
     """One tensor of a checkpoint: its name, safetensors dtype, shape, and where its bytes are.
 
-    `offset` is the position in bytes within `path`; None where the file has to be opened by
-    torch (pickled checkpoints).
+    `offset` is the position in bytes within `path`; None where no file holds these bytes as they are (pickled
+    checkpoints, tensors that an adapter changes): then only `Checkpoint.read` gives them.
     """
 
     name: str

@@ -3,6 +3,7 @@
 from functools import lru_cache
 from pathlib import Path
 
+from adamms.checkpoint.lfs import refuse_pointer
 from adamms.checkpoint.tensor_info import TensorInfo
 from adamms.errors import UserError, first_line
 from adamms.support.tensor import Tensor
@@ -18,7 +19,11 @@ def load_mapped(path: Path) -> dict[str, Tensor]:
     import torch
 
     try:
+        with path.open("rb") as file:
+            refuse_pointer(path, file.read(64))
         loaded = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    except UserError:
+        raise
     except Exception as error:  # torch raises whatever its unpickler meets
         raise UserError(
             f"{path}: not a torch checkpoint of plain tensors ({first_line(error)}); convert it to safetensors"

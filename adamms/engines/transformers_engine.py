@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from adamms.checkpoint import Checkpoint
+from adamms.checkpoint.names import Names
 from adamms.engines.answer_reader import AnswerReader
 from adamms.engines.chat import Chat
 from adamms.engines.config import EngineConfig
@@ -12,9 +13,11 @@ from adamms.engines.devices import pick_device, pick_dtype
 from adamms.engines.engine import Answer, Effort, Engine, EngineSpec
 from adamms.engines.identity import EngineIdentity
 from adamms.engines.live_merge import LiveMerge
+from adamms.engines.loadable import LoadableFolder
 from adamms.engines.memory import MemoryNeed, ModelSizes, check_before_loading
 from adamms.engines.originals import nearby_originals
 from adamms.engines.peak import PeakMemory, take_peak
+from adamms.errors import UserError
 from adamms.mapping.live_names import live_names
 from adamms.mapping.plan import MergePlan
 from adamms.mapping.stage import stage
@@ -58,8 +61,9 @@ class TransformersEngine(Engine):
         check_before_loading(self.memory, spec.plan, spec.config, device)
         self._chat = Chat(base.folder, spec.config.trust_remote_code)
         self._reader = AnswerReader(self._chat, spec.config.max_tokens, spec.config.stop)
+        folder = LoadableFolder(base)
         model = AutoModelForImageTextToText.from_pretrained(
-            base.folder,
+            folder.path,
             dtype=pick_dtype(spec.config.dtype, device.type),
             trust_remote_code=spec.config.trust_remote_code,
         )
@@ -68,7 +72,26 @@ class TransformersEngine(Engine):
         self._generation = _greedy(self._chat, spec.config)
         self._model.generation_config = self._generation
         self._moved: dict[str, Tensor] = {}  # live parameters, by the names of the base, that a move has changed
+        self._take_changed(base)
         self.adopt(spec.plan)
+
+    @torch.no_grad()
+    def _take_changed(self, base: Checkpoint) -> None:
+        """Gives the live model the tensors of the base that are not what its files hold.
+
+        Raises:
+            UserError: one of them has no counterpart in the live model.
+        """
+        parameters = self._model.state_dict()
+        names = Names(parameters)
+        for name in base.changed:
+            live = parameters.get(names.find(name) or "")
+            if live is None or live.shape != base.tensors[name].shape:
+                raise UserError(
+                    f"{base.location}: the live model has no counterpart of {name!r}, which the adapter changes; add "
+                    "the adapter with PEFT's merge_and_unload() and give the model that this saves"
+                )
+            live.copy_(base.read(name).view(live.shape))
 
     def adopt(self, plan: MergePlan) -> None:
         parameters = self._model.state_dict()

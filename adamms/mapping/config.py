@@ -35,9 +35,9 @@ class PairSettings:
     """Two models, and how the parameters that correspond are found."""
 
     base: str
-    """Folder or Hub id[@revision]; its architecture is kept."""
+    """Folder, Hub id[@revision] or URL, or MODEL+ADAPTER (LoRA) of these; its architecture is kept."""
     donor: str
-    """Folder or Hub id[@revision]; merged into the base."""
+    """Likewise; merged into the base. An adapter alone is added to the model that it names."""
     ancestor: str | None = None
     """The language model that both grew from: folder or Hub id; methods on task vectors need it."""
     mapping: MappingConfig = field(default_factory=MappingConfig)

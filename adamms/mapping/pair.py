@@ -1,5 +1,6 @@
 """From settings to a plan: the first step of `adamms map`, of a merge and of a search."""
 
+import sys
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -34,7 +35,10 @@ def plan_pair(settings: PairSettings, *, weights: bool = True) -> PlannedPair:
     ancestor = opened(settings.ancestor) if settings.ancestor else None
     plan = plan_merge(base, donor, settings.mapping, ancestor)
     ancestry = check_ancestry(plan, base, donor, settings.mapping.ancestry_check)
-    return PlannedPair(replace(plan, notes=(*plan.notes, ancestry)), base, donor, ancestor)
+    found = [note for model in (base, donor, ancestor) if model is not None for note in model.notes]
+    for note in found:
+        print(note, file=sys.stderr)
+    return PlannedPair(replace(plan, notes=(*found, *plan.notes, ancestry)), base, donor, ancestor)
 
 
 def plan_alone(model: Checkpoint) -> MergePlan:

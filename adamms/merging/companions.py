@@ -4,27 +4,28 @@ import logging
 import os
 import platform
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from adamms.addresses import short_name
 from adamms.checkpoint import Checkpoint
+from adamms.checkpoint.card import card_metadata
+from adamms.checkpoint.checkpoint import ADAPTER
 from adamms.checkpoint.json_file import read_json
-from adamms.errors import UserError, first_line
+from adamms.errors import UserError
 from adamms.mapping.plan import MergePlan
 from adamms.merging.recipe import Recipe
 from adamms.merging.statistics import Statistics
-from adamms.support.files import is_folder, read_regular, write_json, write_whole
+from adamms.support.files import is_folder, write_json, write_whole
 from adamms.version import __version__
 
 LOG = logging.getLogger(__name__)
 RECORD = "adamms.json"
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".onnx", ".msgpack", ".h5", ".index.json")
-_LARGEST_CARD, _LARGEST_METADATA = 1 << 24, 1 << 16  # bytes, characters; YAML is parsed slowly
 _SMALL = (".py", ".jinja", ".json", ".txt", ".model")
-_WRITTEN_ANEW = ("README.md", RECORD)  # the base's own would describe the base
+_LEFT_OUT = ("README.md", RECORD, ADAPTER.config)  # they would describe the base, or an adapter beside it
 _INHERITED = ("license", "license_name", "license_link", "language", "pipeline_tag")
 _TRAINING_FOLDERS = ("__pycache__", "runs", "logs", "checkpoint-", "global_step")
 
@@ -61,7 +62,7 @@ def _wanted(source: Path) -> Iterator[Path]:
         folders[:] = [name for name in folders if not (top and name.startswith("."))]
         links = [name for name in folders if (source / inside / name).is_symlink()]
         for name in [*files, *links]:
-            hidden = top and (name.startswith(".") or name in _WRITTEN_ANEW)
+            hidden = top and (name.startswith(".") or name in _LEFT_OUT)
             if not hidden and not name.endswith(_WEIGHTS) and (top or name in links or name.endswith(_SMALL)):
                 yield inside / name
 
@@ -84,7 +85,7 @@ def write_record(
         "recipe": recipe.to_dict(),
         "statistics": {"model": statistics.model, "tensors": len(statistics.parts)},
         **{
-            role: {**asdict(identity), "revision": _revision(model.folder)}
+            role: {**asdict(identity), "revision": _revision(model.folder), **_adapters(model)}
             for role, identity, model in zip(("base", "donor", "ancestor"), identities, models, strict=False)
             if identity is not None
         },
@@ -119,14 +120,23 @@ def _revision(folder: Path) -> str | None:
     return folder.name if folder.parent.name == "snapshots" else None
 
 
-def write_model_card(plan: MergePlan, base: Checkpoint, recipe: Recipe, folder: Path) -> None:
-    """Writes README.md, with the metadata by which the Hub shows a merge."""
+def _adapters(model: Checkpoint) -> dict[str, Any]:
+    found = [{"location": part.location, "revision": _revision(part.folder)} for part in model.parts[1:]]
+    return {"adapters": found} if found else {}
+
+
+def write_model_card(plan: MergePlan, models: Sequence[Checkpoint], recipe: Recipe, folder: Path) -> None:
+    """Writes README.md, with the metadata by which the Hub shows a merge.
+
+    Args:
+        models: the base, the donor, and perhaps the ancestor.
+    """
     donor, ours = _inline(plan.donor.location), _inline(plan.base.location)
     coefficients = "\n".join(f"| {name} | {value} |" for name, value in recipe.to_dict().items())
     card = f"""---
-{_metadata(plan, base)}---
+{_metadata(*models[:2])}---
 
-# {_inline(short_name(plan.base.location))} merged with {_inline(short_name(plan.donor.location))}
+# {_title(models[0])} merged with {_title(models[1])}
 
 The language model of `{donor}` (the donor) merged into `{ours}` (the base), whose
 architecture, vision encoder and processors this model keeps, with
@@ -151,12 +161,12 @@ def _inline(text: str) -> str:
     return " ".join(text.split()).replace("`", "'")
 
 
-def _metadata(plan: MergePlan, base: Checkpoint) -> str:
+def _metadata(base: Checkpoint, donor: Checkpoint) -> str:
     import yaml
 
-    inherited = _metadata_of(base.folder / "README.md")
+    inherited = card_metadata(base.folder)
     metadata = {
-        "base_model": [_card_name(plan.base.location), _card_name(plan.donor.location)],
+        "base_model": list(dict.fromkeys(_card_name(part.location) for part in (*base.parts, *donor.parts))),
         "base_model_relation": "merge",
         "library_name": "transformers",
         "tags": ["merge", "adamms"],
@@ -170,24 +180,11 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, str) or (isinstance(value, list) and all(isinstance(one, str) for one in value))
 
 
-def _metadata_of(card: Path) -> dict[str, Any]:
-    """The metadata of a model card; empty where there is none that can be read."""
-    import yaml
-    from huggingface_hub.repocard import REGEX_YAML_BLOCK
-
-    if not os.path.lexists(card):
-        return {}
-    try:
-        found = REGEX_YAML_BLOCK.search(read_regular(card, _LARGEST_CARD).decode("utf-8"))
-        metadata = yaml.safe_load(found.group(2)[:_LARGEST_METADATA]) if found else {}
-    except Exception as error:  # the YAML library raises whatever its constructors meet
-        told = "%s: its metadata cannot be read (%s); licence and language are not taken over"
-        LOG.warning(told, card, first_line(error))
-        return {}
-    return metadata if isinstance(metadata, dict) else {}
-
-
 def _card_name(location: str) -> str:
     """What a model card calls a model: its Hub id without revision, or the last part of a folder or address."""
     local = "://" in location or is_folder(Path(location))
     return short_name(location) if local else location.partition("@")[0]
+
+
+def _title(model: Checkpoint) -> str:
+    return _inline("+".join(short_name(part.location) for part in model.parts))

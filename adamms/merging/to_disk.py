@@ -71,7 +71,7 @@ def merge_to_disk(
             with bytes_bar(title, plan.bytes) as advance:
                 _write(shards, job, execute, config.workers or cores(), advance)
             write_record(plan, models, recipe, job.statistics, staging)
-            write_model_card(plan, base, recipe, staging)
+            write_model_card(plan, models, recipe, staging)
             _verify(staging, base)
             if check:
                 check(staging)
@@ -143,12 +143,12 @@ def _check_gpu(config: MergingConfig, ray: RayConfig) -> None:
 def check_apart(output: Path, models: Iterable[Checkpoint]) -> None:
     """Raises UserError where the output would replace one of the models that are merged, or become a part of one."""
     place = output.resolve()
-    for model in models:
-        folder = model.folder.resolve()
+    for part in (part for model in models for part in model.parts):
+        folder = part.folder.resolve()
         if place == folder or place in folder.parents:
-            raise UserError(f"{output}: holds {model.location}, which is merged here; give another folder")
+            raise UserError(f"{output}: holds {part.location}, which is merged here; give another folder")
         if folder in place.parents:
-            raise UserError(f"{output}: lies in {model.location}, which is merged here; give a folder outside it")
+            raise UserError(f"{output}: lies in {part.location}, which is merged here; give a folder outside it")
 
 
 def _check_space(output: Path, base: Checkpoint) -> None:

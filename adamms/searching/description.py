@@ -53,5 +53,5 @@ def settings_text(settings: Any) -> tuple[str, str]:
 def _revision(given: str, model: ModelIdentity) -> str:
     """The commit of a Hub snapshot, the revision that was asked for, or else a digest of the checkpoint itself."""
     commit = re.search(r"/snapshots/([0-9a-f]{40})", model.location)
-    asked = given.rpartition("@")[2] if "@" in given and "://" not in given else ""
+    asked = given.rpartition("@")[2] if "@" in given and "://" not in given and "+" not in given else ""
     return commit.group(1) if commit else asked or model.digest

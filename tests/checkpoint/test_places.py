@@ -29,6 +29,7 @@ from adamms.config import load_settings
 from adamms.errors import UserError
 from adamms.mapping import plan_pair
 from tests.support import checkpoints as c
+from tests.support.adapters import write_adapter
 
 
 def write(folder: Path, seed: int = 1, **options: Any) -> Path:
@@ -346,6 +347,21 @@ def test_map_of_a_hub_id_downloads_no_weights(tmp_path: Path, hub: Hub, capsys: 
     assert "owner/a@v2: reading headers and samples" in capsys.readouterr().err
     open_checkpoint("owner/a@v2")  # now it is there whole
     assert not isinstance(open_checkpoint("owner/a@v2", weights=False), RemoteCheckpoint)
+
+
+@pytest.mark.parametrize("weights", [True, False])
+def test_an_adapter_on_the_hub_alone_or_with_its_model(tmp_path: Path, hub: Hub, weights: bool) -> None:
+    write(tmp_path / "hub" / "owner" / "model", shards=2)
+    module = "model.layers.0.mlp.up_proj"
+    factors = {f"{module}.lora_A.weight": torch.ones(2, 24), f"{module}.lora_B.weight": torch.ones(10, 2)}
+    named = {"base_model_name_or_path": "owner/model", "revision": "v2"}
+    write_adapter(tmp_path / "hub" / "me" / "lora", factors, **named)
+    both, alone = (open_checkpoint(place, weights=weights) for place in ("owner/model@v2+me/lora@v2", "me/lora"))
+    assert both.folder == alone.folder == tmp_path / "snapshots" / "owner" / "model@v2"
+    assert both.changed == {f"{module}.weight"}
+    assert [part.location for part in alone.parts] == ["owner/model@v2", "me/lora"]
+    c.assert_same(c.read_all(alone), c.read_all(both))
+    assert any(name.endswith(".safetensors") for name in hub.downloads) == weights
 
 
 def test_a_hub_id_that_is_not_there(hub: Hub) -> None:

@@ -70,9 +70,9 @@ def test_the_originals_of_a_7b_pair_lie_beside_vllm_on_80_gb(pair: tuple[MergePl
     assert need.share_of(40 * GB) == MOST
     assert need.share_of(1000 * GB) == MOST
     assert "in host memory" in check_memory(need, 40 * GB, EngineConfig())
-    arguments = engine_arguments(EngineConfig(), pair[1], "cuda", share)
+    arguments = engine_arguments(EngineConfig(), pair[1].folder, "cuda", share)
     assert arguments["gpu_memory_utilization"] == share
-    assert "gpu_memory_utilization" not in engine_arguments(EngineConfig(), pair[1], "cpu")
+    assert "gpu_memory_utilization" not in engine_arguments(EngineConfig(), pair[1].folder, "cpu")
 
 
 def test_what_does_not_fit_is_said_with_what_to_change(pair: tuple[MergePlan, Checkpoint, Checkpoint]) -> None:

@@ -15,7 +15,7 @@ from adamms.mapping.config import MappingConfig
 SMALL = {"max_model_len": 512, "kv_cache_gb": 0.02}
 
 
-def tiny_spec(base: Path, donor: Path, **config: Any) -> EngineSpec:
+def tiny_spec(base: Path | str, donor: Path | str, **config: Any) -> EngineSpec:
     """A spec with a small engine; `config` goes over it."""
     plan = plan_merge(open_checkpoint(str(base)), open_checkpoint(str(donor)), MappingConfig())
     settings = {"kind": "transformers", "max_tokens": 12, **SMALL, **config}

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial, reduce
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from adamms.engines.devices import pick_device, pick_dtype
 from adamms.engines.engine import Answer, Effort, Engine, EngineSpec
 from adamms.engines.identity import EngineIdentity
 from adamms.engines.lengths import model_length
+from adamms.engines.loadable import LoadableFolder
 from adamms.engines.memory import GB, MemoryNeed, ModelSizes, check_before_loading
 from adamms.engines.peak import PeakMemory, take_peak
 from adamms.errors import UserError
@@ -94,13 +96,13 @@ class VllmEngine(Engine):
         base = stage(spec.plan.base)
         self._chat = Chat(base.folder, spec.config.trust_remote_code)
         self._reader = AnswerReader(self._chat, spec.config.max_tokens, spec.config.stop)
+        self._folder = LoadableFolder(base)  # vLLM reads processors from it later, too
         _set_environment(spec.config)
         from vllm import LLM
 
+        arguments = engine_arguments(spec.config, self._folder.path, device.type, share)
         try:
-            self._llm = LLM(
-                worker_extension_cls=WORKER_EXTENSION, **engine_arguments(spec.config, base, device.type, share)
-            )
+            self._llm = LLM(worker_extension_cls=WORKER_EXTENSION, **arguments)
         except ValueError as error:  # what vLLM says of settings that do not fit the model or the machine
             raise UserError(
                 f"vLLM refuses {base.location}: {_one_line(error)}; change the settings engine.*"
@@ -228,11 +230,11 @@ class _Generated:
             self.logprobs.append(float(found[token].logprob))
 
 
-def engine_arguments(config: EngineConfig, base: Checkpoint, device: str, share: float = 1.0) -> dict[str, Any]:
+def engine_arguments(config: EngineConfig, folder: Path, device: str, share: float = 1.0) -> dict[str, Any]:
     """What `vllm.LLM` is started with. `share`: of each GPU's memory."""
-    longest = model_length(config, base.folder)
+    longest = model_length(config, folder)
     arguments: dict[str, Any] = {
-        "model": str(base.folder),
+        "model": str(folder),
         "dtype": pick_dtype(config.dtype, device),
         "tensor_parallel_size": config.tensor_parallel_size,
         "max_model_len": longest,

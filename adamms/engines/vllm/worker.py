@@ -6,13 +6,14 @@ the others, and vLLM's loader takes its shard of each.
 """
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from adamms.checkpoint import Checkpoint
 from adamms.engines.digest import WeightsDigest
 from adamms.engines.live_merge import LiveMerge, Ranks
 from adamms.engines.originals import nearby_originals
@@ -46,26 +47,37 @@ class MergeExtension:
         if not before:
             self._adamms_encoded = 0
             _count_images(model, self)
+            self._adamms_take_changed(base, groups)
 
     def adamms_move(self, recipe: Recipe) -> str:
         """Merges into the live weights through vLLM's own loader; gives the digest of what was merged.
 
         The encoder cache stays, as the vision tower does not change; the engine resets the prefix cache.
         """
-        from vllm.model_executor.model_loader.reload.inplace import reload_weights
-
         from adamms.checkpoint.dtypes import TORCH_DTYPES
 
         def fresh(tensor: TensorPlan) -> Tensor:  # never used again: the loader holds it until its module is complete
             return torch.empty(prod(tensor.shape), dtype=TORCH_DTYPES[tensor.dtype], device=self.device)
 
         assert self._adamms_originals is not None
-        model = self.model_runner.get_model()
         merge = LiveMerge(self._adamms_plan, self._adamms_originals, recipe, self.device, _ranks())
-        weights = ((tensor.name, weight) for tensor, weight in merge.into(self._adamms_tensors, fresh))
+        self._adamms_load((tensor.name, weight) for tensor, weight in merge.into(self._adamms_tensors, fresh))
+        return merge.digest()
+
+    def _adamms_take_changed(self, base: Checkpoint, groups: Sequence[Sequence[str]]) -> None:
+        """Loads the tensors of the base that are not what its files hold; every rank reads all of them."""
+        names = names_to_load(list(base.tensors), base.changed, groups)
+        whole = ((name, base.read(name).view(base.tensors[name].shape).to(self.device)) for name in names)
+        if names:
+            self._adamms_load(whole)
+
+    def _adamms_load(self, weights: Iterable[tuple[str, Tensor]]) -> None:
+        """Through vLLM's own loader, which cuts, fuses and packs them as when the model was loaded."""
+        from vllm.model_executor.model_loader.reload.inplace import reload_weights
+
+        model = self.model_runner.get_model()
         reload_weights(self.model_runner.vllm_config, model, weights, None, is_checkpoint_format=True)
         _repack_tied_head(model, self.device)
-        return merge.digest()
 
     def adamms_encoded_images(self) -> int:
         """How many images went through the vision tower so far."""

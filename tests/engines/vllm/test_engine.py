@@ -19,6 +19,7 @@ from adamms.mapping import PlannedPair
 from adamms.merging.recipe import Recipe
 from adamms.merging.to_disk import merge_to_disk
 from adamms.prompts.prompt import Prompt
+from tests.support.adapters import save_adapter
 from tests.support.specs import tiny_spec, without
 from tests.support.tiny_models import tiny_prompts
 
@@ -251,6 +252,29 @@ def test_log_probabilities_are_those_of_the_other_engine_with_and_without_drafts
     for answers in (plain, drafted):
         for answer, other in zip(answers, theirs, strict=True):
             assert answer.logprobs == pytest.approx(other.logprobs, abs=1e-3)
+
+
+def test_a_base_and_a_donor_with_adapters(tiny: Tiny, tmp_path: Path) -> None:
+    """The base's changes its vision tower, too; an engine stands at the sum before it ever moves."""
+    lora = {"target_modules": ["q_proj", "up_proj", "qkv", "fc1"], "modules_to_save": ["lm_head"]}
+    base = save_adapter(tiny("qwen2-vl"), tmp_path / "base", seed=1, **lora)
+    donor = save_adapter(tiny("llava-onevision"), tmp_path / "donor", seed=2)
+    spec, prompts = tiny_spec(f"{tiny('qwen2-vl')}+{base}", donor, kind="vllm"), tiny_prompts()
+    engine = start(spec)
+    seen: dict[float, Any] = {0.0: (_live(engine), engine.generate(prompts))}
+    for alpha in (0.3, 0.6, 0.3, 0.0):
+        engine.move(Recipe(alpha=alpha))
+        state = _live(engine), engine.generate(prompts)
+        assert seen.setdefault(alpha, state) == state
+    assert len({digest for digest, _ in seen.values()}) == 3
+    assert seen[0.0][1] == TransformersEngine(spec).generate(prompts)
+    for alpha in (0.0, 0.6):
+        answers = fresh_answers(spec, alpha, tmp_path / str(alpha), prompts)
+        assert seen[alpha] == (_live(KEPT[-1]), answers)
+
+
+def _live(engine: VllmEngine) -> str:
+    return str(engine._llm.collective_rpc("adamms_live_digest"))
 
 
 @pytest.mark.slow
