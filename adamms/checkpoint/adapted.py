@@ -16,7 +16,7 @@ HELD = 8  # factors that are kept in memory: of the tensors that this process' t
 
 class AdaptedCheckpoint(Checkpoint):
     """Gives the tensors that PEFT's `merge_and_unload()` would save: the sum is computed in float32 (float64 for
-    float64 weights) and rounded once, to the model's dtype.
+    float64 weights) and rounded to the model's dtype.
 
     Everything else (files, config, tokenizer, shapes, dtypes) is the model's. Tensors that the adapter changes have no
     `offset`, since no file holds them.
@@ -79,6 +79,7 @@ class AdaptedCheckpoint(Checkpoint):
         row, stop = max(prod(info.shape[1:]), 1), start + len(values)
         for first in range(start // row // ROWS * ROWS, -(-stop // row), ROWS):
             added = (left[first : first + ROWS] @ right).mul_(update.scaling).view(-1)
+            added = added.to(values.dtype) if update.rounded else added
             begin, end = max(start, first * row), min(stop, first * row + len(added))
             part = slice(begin - start, end - start)
             result[part] = values[part].to(wide) + added[begin - first * row : end - first * row]

@@ -50,6 +50,7 @@ class Update:
         replacement: the adapter's tensor that stands in for the model's (modules_to_save, trained biases).
         a, b: the adapter's tensors of the two factors; empty if nothing is added.
         turned: B @ A is added transposed, as in embeddings and in layers with `fan_in_fan_out`.
+        rounded: B @ A is rounded to the model's dtype before it is added, which PEFT does in embeddings.
     """
 
     replacement: str = ""
@@ -57,6 +58,7 @@ class Update:
     b: str = ""
     scaling: float = 1.0
     turned: bool = False
+    rounded: bool = False
 
 
 def updates_of(adapter: Checkpoint, model: Checkpoint) -> dict[str, Update]:
@@ -114,10 +116,11 @@ class _Lora:
         if ("A" in parts) != ("B" in parts):
             self.refuse(f"has one of the two factors of {name!r} only; save it again")
         if "A" in parts:
-            turned = name in self._embeddings or self._config.get("fan_in_fan_out") is True
-            rank = self._rank(name, parts["A"])
-            self._check_shapes(parts["A"], parts["B"], rank, target, turned)
-            update = replace(update, a=parts["A"], b=parts["B"], scaling=self._scaling(name, rank), turned=turned)
+            a, b, rank = parts["A"], parts["B"], self._rank(name, parts["A"])
+            embedding = name in self._embeddings
+            turned = embedding or self._config.get("fan_in_fan_out") is True
+            self._check_shapes(a, b, rank, target, turned)
+            update = replace(update, a=a, b=b, scaling=self._scaling(name, rank), turned=turned, rounded=embedding)
         return update
 
     def _check_config(self) -> None:

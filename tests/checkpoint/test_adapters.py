@@ -44,7 +44,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {  # title -> model, LoRA
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_sum_is_what_peft_saves_merged(variant: str, tiny: Tiny, tmp_path: Path) -> None:
-    """Bit by bit: in float32, rounded once to the model's dtype."""
+    """Bit by bit: in float32, rounded to the model's dtype as PEFT does it."""
     model, lora = tiny(VARIANTS[variant][0]), VARIANTS[variant][1]
     adapter = a.save_adapter(model, tmp_path / "adapter", **lora)
     checkpoint = open_checkpoint(f"{model}+{adapter}")
@@ -123,13 +123,13 @@ def _ulp(dtype: torch.dtype) -> float:
 
 
 def test_memory_does_not_grow_with_the_number_of_layers(tmp_path: Path) -> None:
-    """Reading in parts, as a merge does; a layer here has 4 MB, its factors 1 MB."""
+    """Reading in parts, as a merge does; a layer here has 1 MB, its factors half of that."""
     peaks = []
-    for layers in (4, 40):
+    for layers in (HELD, 8 * HELD):
         folder = tmp_path / str(layers)
-        weights = {f"layers.{i}.x.weight": torch.zeros(1024, 1024) for i in range(layers)}
-        factors = {f"layers.{i}.x.lora_A.weight": torch.zeros(128, 1024) for i in range(layers)}
-        factors |= {f"layers.{i}.x.lora_B.weight": torch.zeros(1024, 128) for i in range(layers)}
+        weights = {f"layers.{i}.x.weight": torch.zeros(512, 512) for i in range(layers)}
+        factors = {f"layers.{i}.x.lora_A.weight": torch.zeros(128, 512) for i in range(layers)}
+        factors |= {f"layers.{i}.x.lora_B.weight": torch.zeros(512, 128) for i in range(layers)}
         c.write_checkpoint(folder, weights, {})
         a.write_adapter(folder / "a", factors, r=128)
         checkpoint = open_checkpoint(f"{folder}+{folder / 'a'}")
@@ -137,11 +137,10 @@ def test_memory_does_not_grow_with_the_number_of_layers(tmp_path: Path) -> None:
         take_peak(torch.device("cpu"))
         before = take_peak(torch.device("cpu")).resident
         for name, info in checkpoint.tensors.items():
-            for start in range(0, info.elements, 1 << 17):
-                checkpoint.read(name, start, start + (1 << 17))
+            for start in range(0, info.elements, 1 << 16):
+                checkpoint.read(name, start, start + (1 << 16))
         peaks.append(take_peak(torch.device("cpu")).resident - before)
-    assert peaks[1] < peaks[0] + (8 << 20), peaks
-    assert peaks[1] < HELD * (1 << 20) + (16 << 20), peaks
+    assert peaks[1] < peaks[0] + (8 << 20), f"{peaks}: all factors together are 32 MB, the layers 64 MB"
 
 
 def test_everything_else_is_the_models(tiny: Tiny, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.support.tiny_models import hub_name
 
-LANGUAGE = r".*layers\.\d+\.(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)"
+LANGUAGE = r".*language_model\.layers\.\d+\.(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)"
 
 
 def save_adapter(model: Path, folder: Path, seed: int = 0, spread: float = 0.05, **lora: Any) -> Path:

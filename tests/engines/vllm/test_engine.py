@@ -268,9 +268,8 @@ def test_a_base_and_a_donor_with_adapters(tiny: Tiny, tmp_path: Path) -> None:
         assert seen.setdefault(alpha, state) == state
     assert len({digest for digest, _ in seen.values()}) == 3
     assert seen[0.0][1] == TransformersEngine(spec).generate(prompts)
-    for alpha in (0.0, 0.6):
-        answers = fresh_answers(spec, alpha, tmp_path / str(alpha), prompts)
-        assert seen[alpha] == (_live(KEPT[-1]), answers)
+    answers = fresh_answers(spec, 0.6, tmp_path / "0.6", prompts)
+    assert seen[0.6] == (_live(KEPT[-1]), answers)
 
 
 def _live(engine: VllmEngine) -> str:
