@@ -58,11 +58,13 @@ def resolve(location: str, weights: bool = True) -> Path | RemoteFiles:
 
 
 def is_place(location: str) -> bool:
-    """Whether there is a folder at this path or URL."""
+    """Whether there is a folder with files at this path or URL."""
     if not _URL.fullmatch(location):
         return is_folder(expanded(location))
-    files = from_url(location)
-    return bool(files.filesystem.isdir(files.root))
+    try:
+        return bool(from_url(location).sizes)
+    except UserError:  # comes again from whatever place is meant
+        return False
 
 
 def could_be_place(location: str) -> bool:
