@@ -1,4 +1,4 @@
-"""Models with adapters merge, on disk and on Ray, to the bits that what PEFT saves merged would give."""
+"""Models with adapters merge to the bits that what PEFT saves merged would give."""
 
 from __future__ import annotations
 
@@ -15,13 +15,10 @@ from adamms.errors import UserError
 from adamms.mapping import PlannedPair, plan_pair
 from adamms.mapping.config import PairSettings
 from adamms.merging import Recipe
-from adamms.merging.config import MergingConfig
 from adamms.merging.to_disk import merge_to_disk
 from tests.merging.test_to_disk import assert_same, weights
 from tests.support.adapters import merged_folder, save_adapter
 from tests.support.tiny_models import TinyPair
-
-BOTH = MergingConfig(workers=2)
 
 
 @dataclass(frozen=True)
@@ -33,8 +30,8 @@ class Adapted:
     merged_base: Path
     merged_donor: Path
 
-    def merge(self, output: Path, recipe: Recipe, config: MergingConfig = BOTH) -> Path:
-        return merge_to_disk(planned(self.base, self.donor), recipe, output, config=config)
+    def merge(self, output: Path, recipe: Recipe) -> Path:
+        return merge_to_disk(planned(self.base, self.donor), recipe, output)
 
 
 def planned(base: Path | str, donor: Path | str) -> PlannedPair:
@@ -67,13 +64,6 @@ def test_the_same_bits_as_from_what_peft_saves_merged(method: str, adapted: Adap
     assert {"visual.blocks.0.attn.qkv.weight", "model.layers.0.self_attn.q_proj.weight"} <= {
         name for name in other if not torch.equal(other[name], found[name])
     }
-
-
-def test_on_ray(adapted: Adapted, local_ray: None, tmp_path: Path) -> None:
-    recipe = Recipe("linear", 0.4)
-    found = adapted.merge(tmp_path / "ray", recipe, MergingConfig(backend="ray", max_shard_size="20KB"))
-    assert len(list(found.glob("*.safetensors"))) > 3
-    assert_same(weights(found), weights(adapted.merge(tmp_path / "threads", recipe)))
 
 
 def test_the_card_and_the_record_name_every_part(adapted: Adapted, tmp_path: Path) -> None:

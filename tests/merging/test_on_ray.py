@@ -12,7 +12,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 
+from adamms.checkpoint import open_checkpoint
 from adamms.errors import UserError
 from adamms.mapping import plan_pair
 from adamms.mapping.config import PairSettings
@@ -23,6 +25,7 @@ from adamms.merging.to_disk import merge_to_disk
 from adamms.support.ray_session import RayConfig
 from tests.merging.conftest import Models
 from tests.merging.test_to_disk import assert_same, in_memory, merge, weights
+from tests.support.adapters import write_adapter
 
 CONFIG = MergingConfig(backend="ray", max_shard_size="8KB")
 
@@ -48,6 +51,17 @@ def test_the_same_bits_as_in_memory(method, two_nodes, models: Models, tmp_path)
     output = merge(models, tmp_path / "out", recipe, CONFIG)
     assert len(list(output.glob("*.safetensors"))) > 3
     assert_same(weights(output), in_memory(models, recipe))
+
+
+def test_models_with_adapters(two_nodes, models: Models, tmp_path):
+    module = "model.layers.0.mlp.up_proj"
+    factors = {f"{module}.lora_A.weight": torch.full((2, 32), 0.1), f"{module}.lora_B.weight": torch.full((48, 2), 0.2)}
+    adapter, recipe = write_adapter(tmp_path / "adapter", factors), Recipe("linear", 0.3)
+    adapted = Models(open_checkpoint(f"{models.base.folder}+{adapter}"), models.donor, models.ancestor)
+    found = weights(merge(adapted, tmp_path / "out", recipe, CONFIG))
+    assert_same(found, in_memory(adapted, recipe))
+    plain = in_memory(models, recipe)
+    assert [name for name in found if not torch.equal(found[name], plain[name])] == [f"{module}.weight"]
 
 
 def test_tasks_run_on_both_nodes(two_nodes):
