@@ -175,7 +175,8 @@ def open_card(case: tuple[list[str], str, str], folder: Path) -> Enter:
     plan.__dict__["notes"] = (note,)
 
     def enter() -> None:
-        write_model_card(plan, Checkpoint(folder / "base"), Recipe(), folder / "out")
+        models = [Checkpoint(folder / "base"), Checkpoint(folder / "base", place or "x")]
+        write_model_card(plan, models, Recipe(), folder / "out")
         written = (folder / "out" / "README.md").read_text("utf-8")
         assert "s3cr3t" not in written
         assert sum(line.startswith("# ") for line in written.splitlines()) == 1, written

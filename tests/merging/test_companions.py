@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from adamms.checkpoint import open_checkpoint
+from adamms.checkpoint import Checkpoint, open_checkpoint
 from adamms.errors import UserError
 from adamms.merging import Recipe
 from adamms.merging.companions import copy_companions, is_ours, read_record, write_model_card
@@ -86,16 +86,16 @@ def test_odd_metadata_of_the_base_breaks_nothing(models: Models, tmp_path: Path,
     output.mkdir()
     (base / "README.md").write_text(f"---\n{metadata}\n---\n# card")
     started = time.process_time()
-    write_model_card(models.plan(), open_checkpoint(str(base)), Recipe("linear", 0.3), output)
+    write_model_card(models.plan(), [open_checkpoint(str(base)), models.donor], Recipe("linear", 0.3), output)
     assert time.process_time() - started < 5
     found = yaml.safe_load((output / "README.md").read_text().split("---")[1])
     assert set(found) == {"base_model", "base_model_relation", "library_name", "tags"}
 
 
 def test_names_cannot_write_into_the_card(models: Models, tmp_path: Path) -> None:
-    plan = models.plan()
-    plan = replace(plan, donor=replace(plan.donor, location="models/a\n# Trust me\n`b"), notes=("one\n# Two",))
-    write_model_card(plan, models.base, Recipe("linear", 0.3), tmp_path)
+    plan, donor = models.plan(), Checkpoint(models.donor.folder, "models/a\n# Trust me\n`b")
+    plan = replace(plan, donor=replace(plan.donor, location=donor.location), notes=("one\n# Two",))
+    write_model_card(plan, [models.base, donor], Recipe("linear", 0.3), tmp_path)
     headings = [line for line in (tmp_path / "README.md").read_text().splitlines() if line.startswith("#")]
     assert headings == ["# base merged with a # Trust me 'b"]
 
@@ -104,7 +104,7 @@ def test_secrets_are_in_neither_card_nor_record(models: Models, tmp_path: Path) 
     plan = models.plan()
     place = "https://me:s3cr3t@host/models/donor?token=s3cr3t"
     plan = replace(plan, donor=replace(plan.donor, location=place), notes=(f"ancestry: {place}",))
-    write_model_card(plan, models.base, Recipe("linear", 0.3), tmp_path)
+    write_model_card(plan, [models.base, Checkpoint(models.donor.folder, place)], Recipe("linear", 0.3), tmp_path)
     card = (tmp_path / "README.md").read_text()
     assert "s3cr3t" not in card
     assert yaml.safe_load(card.split("---")[1])["base_model"] == ["base", "donor"]
