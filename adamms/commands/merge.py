@@ -31,6 +31,9 @@ def merge(settings: MergeSettings, alpha: float | None, output: Path, smoke: boo
     check_output(output, force)
     check_ancestor(recipe, settings.ancestor)
     pair = plan_pair(settings if recipe.rule.needs_ancestor else replace(settings, ancestor=None))
+    print(pair.plan.summary, file=sys.stderr)
+    for warning in pair.plan.warnings:
+        LOG.warning("%s", warning)
     check = _smoke_test if smoke else None
     return merge_to_disk(pair, recipe, output, config=settings.merging, ray=settings.ray, force=force, check=check)
 

@@ -15,9 +15,11 @@ from adamms.engines.config import EngineConfig
 from adamms.engines.devices import pick_dtype
 from adamms.engines.originals import MOST, share_beside_originals
 from adamms.errors import UserError
-from adamms.mapping.architecture import EMBED_TOKENS, LM_HEAD, named_architecture
+from adamms.mapping.architecture import EMBED_TOKENS, LM_HEAD
 from adamms.mapping.numbers import LanguageModelNumbers, text_config
 from adamms.mapping.plan import MergePlan
+from adamms.mapping.planner import numbers_of
+from adamms.mapping.rows import tensors_of
 
 GB = 1 << 30
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "half": 2, "float": 4}
@@ -104,8 +106,7 @@ class ModelSizes:
     @classmethod
     def of(cls, plan: MergePlan, base: Checkpoint, donor: Checkpoint, config: EngineConfig, device: str) -> Self:
         """From headers and configs; the dtype is the one that an engine on this device would compute with."""
-        architecture = named_architecture(plan.base.architecture)
-        numbers = LanguageModelNumbers.of(base.config, architecture, f"{base.location}/config.json")
+        numbers = numbers_of(base, plan.base)
         dtype = pick_dtype(config.dtype, device)
 
         def width(stored: str) -> int:
@@ -114,7 +115,7 @@ class ModelSizes:
         embeddings = [tensor for tensor in plan.tensors if tensor.role in (EMBED_TOKENS, LM_HEAD)]
         head = max(embeddings, key=lambda tensor: prod(tensor.shape), default=None)
         own = text_config(base.config).get("max_position_embeddings") or base.config.get("max_position_embeddings")
-        donors = {piece.donor for tensor in plan.merged for piece in tensor.pieces}
+        donors = {name for tensor in plan.merged for piece in tensor.pieces for name in tensors_of(piece.donor)}
         computed = width((head or plan.tensors[0]).dtype)
         return cls(
             numbers=numbers,

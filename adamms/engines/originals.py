@@ -9,6 +9,7 @@ from torch import Tensor
 from adamms.checkpoint import Checkpoint
 from adamms.checkpoint.checkpoint import total_bytes
 from adamms.mapping.plan import MergePlan, TensorPlan
+from adamms.mapping.rows import tensors_of
 from adamms.mapping.stage import stage
 from adamms.merging import Originals, TensorSource
 from adamms.merging.reader import Reader
@@ -33,10 +34,11 @@ def share_beside_originals(total: int, needed: int, originals: int, moving: int)
 def nearby_originals(plan: MergePlan, tensors: Sequence[TensorPlan], device: torch.device) -> Originals:
     """The models of a plan, with what these of its tensors need kept on `device`."""
     pieces = [piece for tensor in tensors for piece in tensor.pieces]
-    origins = [piece.ancestor for piece in pieces if piece.ancestor]
+    donors = (name for piece in pieces for name in tensors_of(piece.donor))
+    origins = (name for piece in pieces if piece.ancestor for name in tensors_of(piece.ancestor))
     return Originals(
         nearby(stage(plan.base), (tensor.name for tensor in tensors), device),
-        nearby(stage(plan.donor), (piece.donor for piece in pieces), device),
+        nearby(stage(plan.donor), donors, device),
         nearby(stage(plan.ancestor), origins, device) if plan.ancestor else None,
     )
 

@@ -17,6 +17,8 @@ from adamms.support.files import expanded, read_regular
 FOLDER = Path(__file__).with_name("architectures")
 LARGEST = 1 << 20  # bytes of a description
 EMBED_TOKENS, LM_HEAD = "embed_tokens.weight", "lm_head.weight"
+ANY = "{name}"  # what stands for any rest of a tensor's name
+FORMS = ("is", "concatenate", "grouped", "stack")
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,12 @@ class NameRule:
     Attributes:
         parts: canonical tensors, whose rows follow one another.
         expert: which duplicate of a duplicated weight it is ('vision', 'text'); None where there is one weight.
-        grouped: the parts are q, k and v interleaved by key-value head (InternLM2) instead of one after the other.
+        form: how the parts lie in the tensor, see architectures/README.md.
     """
 
     parts: tuple[str, ...]
     expert: str | None = None
-    grouped: bool = False
+    form: str = "is"
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,10 @@ class Architecture:
     Attributes:
         model_types, architectures: the `model_type` and the classes of the configs that it is recognised by.
         when: values that the config also has to have.
-        rules: by tensor name, with {model}, {head} and {layer} for what varies.
+        rules: by tensor name, with {model}, {head} and {layer} for what varies, and {name} at its end for any rest.
+        rows: 'checked' against the config's numbers, or 'free': attention or MLP have sizes of their own.
         dropped: tensors of the language model that never merge (buffers that follow from the config).
-        kept: role -> prefixes of the tensors outside the language model.
+        kept: role -> prefixes of the tensors that stay the base's; in the language model's layers, with {layer}.
         numbers: numbers that the config has under another name, or multiplied by a factor.
         defaults: numbers that the config may omit.
     """
@@ -69,6 +72,7 @@ class Architecture:
     model_types: tuple[str, ...] = ()
     architectures: tuple[str, ...] = ()
     when: Mapping[str, Any] = field(default_factory=dict)
+    rows: str = "checked"
     dropped: tuple[str, ...] = ()
     kept: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     numbers: Mapping[str, Any] = field(default_factory=dict)
@@ -87,30 +91,51 @@ class Architecture:
         """Whether a config has the values in `when`, and the tensors have the family's names."""
         return all(config.get(key) == value for key, value in self.when.items()) and self.layout_of(names) is not None
 
-    def kept_role(self, name: str) -> str | None:
-        """Which part outside the language model a tensor belongs to ('vision', 'projector', ...), by longest prefix."""
-        prefixes = [(len(p), role) for role, group in self.kept.items() for p in group if name.startswith(p)]
-        return max(prefixes)[1] if prefixes else None
-
 
 class RuleMatcher:
     """Finds the rule for a tensor name, in one layout of an architecture."""
 
     def __init__(self, architecture: Architecture, layout: Layout) -> None:
-        self._rules = {_fill(pattern, layout): rule for pattern, rule in architecture.rules.items()}
+        filled = {_fill(pattern, layout): rule for pattern, rule in architecture.rules.items()}
+        self._rules = {pattern: rule for pattern, rule in filled.items() if not pattern.endswith(ANY)}
+        self._rests = {pattern.removesuffix(ANY): rule for pattern, rule in filled.items() if pattern.endswith(ANY)}
         self._dropped = {_fill(pattern, layout) for pattern in architecture.dropped}
+        self._kept = [(_fill(start, layout), role) for role, starts in architecture.kept.items() for start in starts]
+        self._stacks = {pattern.partition("{layer}")[0] for pattern in filled if "{layer}" in pattern}
 
     def match(self, name: str) -> NameRule | None:
         """The rule for a tensor name, with the layer's number filled in; None if there is none."""
         for pattern, layer in _patterns(name):
             rule = self._rules.get(pattern)
             if rule is not None:
-                return NameRule(tuple(p.replace("{layer}", layer) for p in rule.parts), rule.expert, rule.grouped)
+                return _with_layer(rule, layer)
+        if self.drops(name) or self.kept_role(name):
+            return None
+        for pattern, layer in _patterns(name):
+            for start, rule in self._rests.items():
+                if pattern.startswith(start):
+                    return _with_layer(rule, layer, pattern.removeprefix(start))
         return None
+
+    def kept_role(self, name: str) -> str | None:
+        """Which part that stays the base's a tensor belongs to ('vision', 'projector', ...), by longest prefix."""
+        patterns = [pattern for pattern, _ in _patterns(name)]
+        fitting = [
+            (len(start), role) for start, role in self._kept if any(pattern.startswith(start) for pattern in patterns)
+        ]
+        return max(fitting)[1] if fitting else None
 
     def drops(self, name: str) -> bool:
         """Whether a tensor of this name is in `dropped`."""
         return any(pattern in self._dropped for pattern, _ in _patterns(name))
+
+    def layer(self, name: str) -> int | None:
+        """The number of the language model's layer that a tensor lies in; None if it lies in none."""
+        for stack in self._stacks:
+            number = name.removeprefix(stack).partition(".")[0] if name.startswith(stack) else ""
+            if number.isascii() and number.isdecimal() and len(number) < 6:
+                return int(number)
+        return None
 
 
 @lru_cache
@@ -170,28 +195,6 @@ def recognise(config: Mapping[str, Any], names: Iterable[str]) -> Architecture |
     return None
 
 
-def recognise_structure(names: Iterable[str]) -> Architecture | None:
-    """An architecture for a model whose tensor names are LLaMA's behind a prefix; None unless one prefix fits."""
-    present = set(names)
-    probe = "layers.0.self_attn.q_proj.weight"
-    prefixes = [
-        prefix
-        for prefix in (name.removesuffix(probe) for name in present if name.endswith(probe))
-        if {prefix + "embed_tokens.weight", prefix + "layers.0.mlp.gate_proj.weight"} <= present
-    ]
-    if len(prefixes) != 1:
-        return None
-    heads = sorted(name.removesuffix(LM_HEAD) for name in present if name.endswith(LM_HEAD))
-    table = _table("gemma")  # the names of LLaMA and, where there are any, Gemma's further norms
-    return Architecture(
-        name="by structure",
-        title=f"LLaMA's names under {prefixes[0]!r}",
-        layouts=(Layout("unknown", prefixes[0], heads[0] if len(heads) == 1 else ""),),
-        rules=_parse_rules(table["tensors"]),
-        dropped=tuple(table["dropped"]),
-    )
-
-
 def text_defaults() -> Mapping[str, Mapping[str, Any]]:
     """Numbers that a nested text configuration may omit, by its `model_type`."""
     return _read_yaml(FOLDER / "language_models" / "defaults.yaml")
@@ -211,6 +214,7 @@ def _parse(data: dict[str, Any]) -> Architecture:
         model_types=tuple(data.get("model_types", ())),
         architectures=tuple(data.get("architectures", ())),
         when=dict(data.get("when", {})),
+        rows=data.get("rows", "checked"),
         layouts=tuple(Layout(**layout) for layout in data["layouts"]),
         rules=_parse_rules({**tensors, **data.get("tensors", {})}),
         dropped=(*dropped, *data.get("dropped", ())),
@@ -220,6 +224,8 @@ def _parse(data: dict[str, Any]) -> Architecture:
     )
     if not architecture.layouts:
         raise ValueError("no layouts")
+    if architecture.rows not in ("checked", "free"):
+        raise ValueError(f"rows: expected checked or free, found {architecture.rows!r}")
     return architecture
 
 
@@ -258,14 +264,19 @@ def _parse_rule(pattern: str, value: Any) -> NameRule:
         return NameRule((pattern.removeprefix("{model}"),))
     if isinstance(value, str):
         return NameRule((value,))
-    forms = {"is", "concatenate", "grouped"} & set(value)
+    forms = set(FORMS) & set(value)
     if len(forms) != 1 or set(value) - forms - {"expert"}:
-        raise ValueError(f"{pattern}: expected one of is/concatenate/grouped and perhaps expert, found {sorted(value)}")
+        raise ValueError(f"{pattern}: expected one of {'/'.join(FORMS)} and perhaps expert, found {sorted(value)}")
     form = forms.pop()
     parts = (value[form],) if form == "is" else tuple(value[form])
     if not all(isinstance(part, str) for part in parts):
         raise ValueError(f"{pattern}: expected canonical names, found {parts!r}")
-    return NameRule(parts, value.get("expert"), form == "grouped")
+    return NameRule(parts, value.get("expert"), form)
+
+
+def _with_layer(rule: NameRule, layer: str, rest: str = "") -> NameRule:
+    parts = tuple(part.replace("{layer}", layer).replace(ANY, rest) for part in rule.parts)
+    return NameRule(parts, rule.expert, rule.form)
 
 
 def _fill(pattern: str, layout: Layout) -> str:

@@ -21,6 +21,9 @@ class MappingConfig:
     embeddings: Literal["auto", "keep", "same", "align"] = "auto"
     """auto: row by row if the vocabularies are equal, else kept; keep: never; same: row by row, also where a
     tokenizer is missing or one side has further tokens; align: rows of tokens that both know."""
+    unmatched: Literal["error", "keep"] = "error"
+    """What happens to tensors of either language model without a counterpart in the other. error: nothing is merged;
+    keep: the rest is merged, with a warning wherever the result is shown."""
     ancestry_check: Check = "error"
     """Whether the two language models grew from one ancestor, by sampled weights."""
     rope_check: Check = "error"

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 
 from adamms.checkpoint import Checkpoint
-from adamms.mapping.language_model import LanguageModelView, Segment
-from adamms.mapping.planner import view_of
+from adamms.mapping.language_model import Segment
+from adamms.mapping.planner import view_of, view_of_shapes
 
 
 def live_names(
@@ -19,7 +19,7 @@ def live_names(
         RuntimeError: a wanted tensor has no counterpart of its shape in the live model.
     """
     view = view_of(checkpoint, architecture, "base")
-    there = LanguageModelView.of(view.architecture, checkpoint.config, live, "the live model")
+    there = view_of_shapes(checkpoint, architecture, live, "base")
     by_content = {_content(segments): name for name, segments in there.segments.items()}
     names, missing = {}, []
     for name in wanted:

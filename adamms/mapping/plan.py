@@ -13,20 +13,22 @@ from math import prod
 from typing import Any
 
 from adamms.checkpoint import DTYPES
+from adamms.mapping.rows import Turned, row_length, rows_of
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
     """Rows `start` to `stop` of a base tensor, and the rows of a donor tensor that merge into them.
 
-    As many rows, from `donor_start` on; likewise of an ancestor's tensor, for methods on task vectors.
+    As many rows, from `donor_start` on; likewise of an ancestor's tensor, for methods on task vectors. A row runs along
+    the last dimension: stacked experts [experts, out, in] have experts * out of them.
     """
 
     start: int
     stop: int
-    donor: str
+    donor: str | Turned
     donor_start: int
-    ancestor: str | None = None
+    ancestor: str | Turned | None = None
     ancestor_start: int = 0
 
 
@@ -38,6 +40,7 @@ class TensorPlan:
         dtype: safetensors name; the output's too.
         role: what the tensor is, in canonical terms ('self_attn.q_proj.weight') or outside them ('vision').
         expert: which duplicate of a duplicated weight it is ('vision', 'text'); '' where there is one weight.
+        outside: it is no part of the language model.
     """
 
     name: str
@@ -47,10 +50,20 @@ class TensorPlan:
     pieces: tuple[Piece, ...] = ()
     reason: str = ""
     expert: str = ""
+    outside: bool = False
 
     @property
     def merges(self) -> bool:
         return bool(self.pieces)
+
+    @property
+    def rows(self) -> int:
+        return rows_of(self.shape)
+
+    @property
+    def row(self) -> int:
+        """Elements of a row."""
+        return row_length(self.shape)
 
     @property
     def nbytes(self) -> int:
@@ -79,6 +92,7 @@ class MergePlan:
     Attributes:
         unused: donor tensors that nothing was merged from, with the reason.
         notes: sentences for the user about how the plan was made.
+        warnings: what is wrong with the result, to be said wherever it is shown.
     """
 
     base: ModelIdentity
@@ -87,6 +101,7 @@ class MergePlan:
     tensors: tuple[TensorPlan, ...]
     unused: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def merged(self) -> tuple[TensorPlan, ...]:
@@ -95,10 +110,16 @@ class MergePlan:
 
     @property
     def merged_share(self) -> float:
-        """Share of the base's parameters that merge, 0 to 1."""
-        total = sum(prod(tensor.shape) for tensor in self.tensors)
-        merged = sum((p.stop - p.start) * prod(t.shape[1:]) for t in self.tensors for p in t.pieces)
+        """Share of the language model's parameters that merge, 0 to 1."""
+        total = sum(prod(tensor.shape) for tensor in self.tensors if not tensor.outside)
+        merged = sum((p.stop - p.start) * t.row for t in self.tensors for p in t.pieces)
         return merged / max(total, 1)
+
+    @property
+    def summary(self) -> str:
+        """How much merges, as a phrase."""
+        share = f"{self.merged_share:.1%} of the language model's parameters"
+        return f"{len(self.merged)} of {len(self.tensors)} tensors merge ({share})"
 
     @property
     def bytes(self) -> int:

@@ -1,8 +1,10 @@
 """From two checkpoints (headers and configs only) to the merge plan: the function f of the paper, section 3.1."""
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from adamms.checkpoint import Checkpoint
 from adamms.errors import UserError
@@ -13,15 +15,23 @@ from adamms.mapping.architecture import (
     known_architectures,
     named_architecture,
     recognise,
-    recognise_structure,
 )
 from adamms.mapping.checks import compare, refuse
 from adamms.mapping.config import MappingConfig
-from adamms.mapping.language_model import EMBEDDINGS, LanguageModelView, Segment
+from adamms.mapping.language_model import DROPPED, EMBEDDINGS, OTHER, PREDICTION, LanguageModelView, Segment
+from adamms.mapping.numbers import LanguageModelNumbers
 from adamms.mapping.plan import MergePlan, ModelIdentity, Piece, TensorPlan
+from adamms.mapping.rows import Turned, tensors_of
+from adamms.mapping.structure import NAME as BY_STRUCTURE
+from adamms.mapping.structure import completed, recognise_structure
 from adamms.mapping.vocabulary import VocabularyMatch, match_vocabularies
 
-_KEPT = {"other": "no rule of the architecture names it", "dropped": "a buffer that follows from the config"}
+_KEPT = {
+    OTHER: "no rule of the architecture names it",
+    DROPPED: "a buffer that follows from the config",
+    PREDICTION: "multi-token prediction (MTP) beyond the last layer: always the base's",
+}
+NO_COUNTERPART = "the donor has no counterpart"
 
 
 def plan_merge(
@@ -49,10 +59,11 @@ def plan_merge(
     refuse(base, donor, planner.problems, findings.notes)
     if not any(tensor.merges for tensor in tensors):
         raise UserError(f"{donor.location}: nothing in it corresponds to anything in {base.location}")
+    warnings = _check_whole(base, donor, planner.unmatched, planner.unmatched_of_donor(), config.unmatched)
     structural = [
-        f"{title}: no known architecture; taken for {view.architecture.title}, all outside it is kept"
+        f"{title}: no known family; its language model was guessed: {view.architecture.title}; all else is kept"
         for title, view in views.items()
-        if view.architecture.name == "by structure"
+        if view.architecture.name == BY_STRUCTURE
     ]
     return MergePlan(
         base=identify(base, views["base"]),
@@ -61,7 +72,42 @@ def plan_merge(
         tensors=tensors,
         unused=_unused(views["donor"], tensors, planner.embedding_unused),
         notes=(*structural, f"embeddings: {vocabularies.reason}", *findings.notes),
+        warnings=warnings,
     )
+
+
+def _check_whole(
+    base: Checkpoint, donor: Checkpoint, ours: Sequence[str], theirs: Sequence[str], mode: str
+) -> tuple[str, ...]:
+    """What to warn of where tensors of the language models do not correspond.
+
+    Raises:
+        UserError: there are such tensors, and `mode` is not `keep`.
+    """
+    if not ours and not theirs:
+        return ()
+    found = [
+        f"{len(names)} tensors of the language model of {model.location} have no counterpart in {other.location} "
+        f"({_some(names)})"
+        for model, other, names in ((base, donor, ours), (donor, base, theirs))
+        if names
+    ]
+    if mode == "keep":
+        return (f"merged in part only, as mapping.unmatched=keep asks: {'; '.join(found)}",)
+    raise UserError(
+        f"{'; '.join(found)}: a model merged in part is neither of the two; choose a donor of the same language model, "
+        "describe the family in a YAML file (mapping.base_architecture=, mapping.donor_architecture=), or merge the "
+        "rest with mapping.unmatched=keep"
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    """One name of each kind, a few kinds."""
+    kinds: dict[str, list[str]] = {}
+    for name in names:
+        kinds.setdefault(re.sub(r"\d+", "#", name), []).append(name)
+    shown = [f"{group[0]!r}{f' and {len(group) - 1} like it' if group[1:] else ''}" for group in kinds.values()]
+    return ", ".join(shown[:6]) + (f", and {len(shown) - 6} kinds more" if shown[6:] else "")
 
 
 def view_of(checkpoint: Checkpoint, architecture: str | None, title: str) -> LanguageModelView:
@@ -71,19 +117,26 @@ def view_of(checkpoint: Checkpoint, architecture: str | None, title: str) -> Lan
         title: which of the models it is, for errors: 'base', 'donor' or 'ancestor'.
     """
     shapes = {name: info.shape for name, info in checkpoint.tensors.items()}
-    found = named_architecture(architecture) if architecture is not None else _recognise(checkpoint, title)
-    return LanguageModelView.of(found, checkpoint.config, shapes, str(checkpoint.folder))
+    return view_of_shapes(checkpoint, architecture, shapes, title)
 
 
-def _recognise(checkpoint: Checkpoint, title: str) -> Architecture:
-    found = recognise(checkpoint.config, checkpoint.tensors) or recognise_structure(checkpoint.tensors)
+def view_of_shapes(
+    checkpoint: Checkpoint, architecture: str | None, shapes: Mapping[str, tuple[int, ...]], title: str
+) -> LanguageModelView:
+    """As `view_of`, of tensors of other names and shapes: a live model's, whose library may have renamed them."""
+    config: Mapping[str, Any] = checkpoint.config
+    where = str(checkpoint.folder)
+    found = named_architecture(architecture) if architecture is not None else recognise(config, shapes)
     if found is None:
-        raise UserError(
-            f"{checkpoint.folder}/config.json: model_type {checkpoint.config.get('model_type')!r} with these tensor "
-            f"names is none of the known architectures ({', '.join(known_architectures())}); name one, or a YAML file "
-            f"that describes it, with mapping.{title}_architecture="
-        )
-    return found
+        try:
+            found, config = recognise_structure(config, shapes)
+        except UserError as error:
+            raise UserError(
+                f"{where}/config.json: model_type {config.get('model_type')!r} with these tensor names is none of the "
+                f"known families ({', '.join(known_architectures())}), and its language model cannot be guessed: "
+                f"{error}; name a family, or a YAML file that describes it, with mapping.{title}_architecture="
+            ) from None
+    return LanguageModelView.of(found, config, shapes, where)
 
 
 class _Planner:
@@ -95,6 +148,19 @@ class _Planner:
         self.base, self.vocabularies, self.duplicates = base, vocabularies, duplicates
         self.view, self.donor_view, self.ancestor_view = views["base"], views["donor"], views.get("ancestor")
         self.problems: list[str] = []
+        self.unmatched: list[str] = sorted(self.view.unnamed)  # tensors of the base
+        self._taken: set[tuple[str, int]] = set()  # where segments of the donor that merge begin
+
+    def unmatched_of_donor(self) -> list[str]:
+        """The tensors of the donor's language model that have no place in the base, or not all of their rows."""
+        view = self.donor_view
+        left = [
+            name
+            for name, segments in view.segments.items()
+            for s in segments
+            if (name, s.start) not in self._taken and s.canonical not in EMBEDDINGS and s.expert != "vision"
+        ]
+        return [*dict.fromkeys(left), *sorted(view.unnamed)]
 
     @property
     def embedding_unused(self) -> str:
@@ -106,7 +172,9 @@ class _Planner:
         segments = self.view.segments.get(name)
         if segments is None:
             role = self.view.roles[name]
-            return TensorPlan(name, info.dtype, info.shape, role, reason=_KEPT.get(role, f"{role}: always the base's"))
+            reason = _KEPT.get(role, f"{role}: always the base's")
+            outside = name not in self.view.unnamed and role not in (DROPPED, PREDICTION)
+            return TensorPlan(name, info.dtype, info.shape, role, reason=reason, outside=outside)
         role = "+".join(dict.fromkeys(_role(segment.canonical) for segment in segments))
         expert = segments[0].expert or ""
         pieces, reasons = [], []
@@ -115,35 +183,55 @@ class _Planner:
             pieces += found
             if reason and reason not in reasons:
                 reasons.append(reason)
+        if any(reason.endswith("has no counterpart") for reason in reasons) and expert != "vision":
+            self.unmatched.append(name)
         return TensorPlan(name, info.dtype, info.shape, role, _join(pieces), "; ".join(reasons), expert)
 
     def _pieces(self, segment: Segment) -> tuple[list[Piece], str]:
         """The pieces of one segment, or why it (or some of it) has none."""
         if segment.canonical in EMBEDDINGS:
             return self._embedding_pieces(segment)
+        if self._is_by_token(segment) and not self._same_rows:
+            return [], self.vocabularies.reason
         sources = _counterpart(self.donor_view, segment, self.duplicates)
         if not sources:
             if segment.expert and self.duplicates == "keep":
                 return [], f"duplicated for {segment.expert}, which the donor does not (duplicates: keep)"
-            return [], "the donor has no counterpart"
+            return [], NO_COUNTERPART
         origins = _counterpart(self.ancestor_view, segment, "merge") if self.ancestor_view else ()
         if self.ancestor_view and not origins:
             return [], "the ancestor has no counterpart"
-        if not self._same_shape(segment, sources, self.donor_view):
+        if not self._same_shape(segment, sources):
             return [], ""
-        if self.ancestor_view and not self._same_shape(segment, origins, self.ancestor_view):
+        if self.ancestor_view and not self._same_shape(segment, origins):
             return [], ""
+        self._take(sources)
         return list(_overlay(segment, sources, origins)), ""
 
-    def _same_shape(self, segment: Segment, others: Sequence[Segment], view: LanguageModelView) -> bool:
-        """Whether the other model's canonical tensor has as many rows, and rows of the same shape."""
-        key = (segment.canonical, segment.expert)
-        shapes = [
-            [_height(self.view.by_canonical[key]), *self.view.shapes[segment.tensor][1:]],
-            [_height(others), *view.shapes[others[0].tensor][1:]],
-        ]
+    def _is_by_token(self, segment: Segment) -> bool:
+        """Whether rows are tokens outside the two embeddings, such as Gemma's embeddings of each layer."""
+        return segment.canonical.startswith("embed_tokens") and segment.row > 0
+
+    @property
+    def _same_rows(self) -> bool:
+        return self.vocabularies.merges and self.vocabularies.pairs is None
+
+    def _take(self, sources: Sequence[Segment]) -> None:
+        for source in sources:
+            if isinstance(source.tensor, Turned):
+                self._taken |= {(part.tensor, part.start) for part in source.tensor.parts}
+            else:
+                self._taken.add((source.tensor, source.start))
+
+    def _same_shape(self, segment: Segment, others: Sequence[Segment]) -> bool:
+        """Whether the other model's canonical tensor has as many rows, and rows of the same length."""
+        own = self.view.by_canonical[segment.canonical, segment.expert]
+        shapes = [[_height(group), group[0].row][: 2 if group[0].row else 1] for group in (own, others)]
         if shapes[0] != shapes[1]:
-            self.problems.append(f"{segment.tensor!r} {shapes[0]} != {others[0].tensor!r} {shapes[1]}")
+            names = [
+                repr(one.tensor) if isinstance(one.tensor, str) else str(one.tensor) for one in (own[0], others[0])
+            ]
+            self.problems.append(f"{names[0]} {shapes[0]} != {names[1]} {shapes[1]}")
         return shapes[0] == shapes[1]
 
     def _embedding_pieces(self, segment: Segment) -> tuple[list[Piece], str]:
@@ -151,7 +239,7 @@ class _Planner:
         tied = self.view.tied or self.donor_view.tied
         source = _embedding(self.donor_view, EMBED_TOKENS if tied else segment.canonical)
         if source is None or not self.vocabularies.merges:
-            return [], self.vocabularies.reason if source else "the donor has no counterpart"
+            return [], self.vocabularies.reason if source else NO_COUNTERPART
         origin = None
         if self.ancestor_view is not None:
             origin = _embedding(self.ancestor_view, EMBED_TOKENS if self.ancestor_view.tied else segment.canonical)
@@ -176,10 +264,9 @@ class _Planner:
         return pieces, "" if merged == rows else f"{rows - merged} rows have no counterpart in the donor's vocabulary"
 
     def _same_width(self, segment: Segment, source: Segment) -> bool:
-        ours, theirs = self.view.shapes[segment.tensor][1:], self.donor_view.shapes[source.tensor][1:]
-        if ours != theirs:
-            self.problems.append(f"rows of {segment.tensor!r} {list(ours)} != of {source.tensor!r} {list(theirs)}")
-        return ours == theirs
+        if segment.row != source.row:
+            self.problems.append(f"rows of {segment.tensor!r} [{segment.row}] != of {source.tensor!r} [{source.row}]")
+        return segment.row == source.row
 
 
 def _counterpart(view: LanguageModelView, segment: Segment, duplicates: str) -> Sequence[Segment]:
@@ -191,7 +278,9 @@ def _counterpart(view: LanguageModelView, segment: Segment, duplicates: str) -> 
     elif duplicates == "merge" or segment.expert == "text":
         experts += [None, "text"]
     found = (view.by_canonical.get((segment.canonical, expert)) for expert in experts)
-    return next(filter(None, found), ())
+    stored = next(filter(None, found), ())
+    turned = None if stored else view.turn(segment)
+    return (turned,) if turned else stored
 
 
 def _embedding(view: LanguageModelView, canonical: str) -> Segment | None:
@@ -256,7 +345,7 @@ def _role(canonical: str) -> str:
 
 
 def _unused(view: LanguageModelView, tensors: Sequence[TensorPlan], embedding_reason: str) -> dict[str, str]:
-    used = {piece.donor for tensor in tensors for piece in tensor.pieces}
+    used = {name for tensor in tensors for piece in tensor.pieces for name in tensors_of(piece.donor)}
     reasons = dict.fromkeys(view.segments, "its weights have no place in the base")
     for name, segments in view.segments.items():
         if segments[0].canonical in EMBEDDINGS:
@@ -269,3 +358,12 @@ def identify(checkpoint: Checkpoint, view: LanguageModelView) -> ModelIdentity:
     """The identity that a plan records of a model."""
     kind, digest = view.architecture.name, checkpoint.digest
     return ModelIdentity(checkpoint.location, kind, view.layout.origin, digest, checkpoint.full)
+
+
+def numbers_of(checkpoint: Checkpoint, identity: ModelIdentity) -> LanguageModelNumbers:
+    """The numbers of a model's language model, which a plan gave this identity."""
+    config: Mapping[str, Any] = checkpoint.config
+    architecture = known_architectures().get(identity.architecture)
+    if architecture is None:  # guessed, or described by a file that may be elsewhere
+        architecture, config = Architecture(BY_STRUCTURE, "", (), {}, rows="free"), completed(config)
+    return LanguageModelNumbers.of(config, architecture, f"{checkpoint.location}/config.json")

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from adamms.addresses import mask
 from adamms.mapping.plan import MergePlan, TensorPlan
+from adamms.mapping.rows import Turned
 
 
 @dataclass
@@ -44,6 +45,7 @@ def print_plan(plan: MergePlan, console: Console | None = None) -> None:
         ("unused in the donor", [("", reason) for reason in plan.unused.values()]),
     ):
         _print_lines(console, title, _reason_lines(reasons, printed))
+    _print_lines(console, "warnings", [mask(warning) for warning in plan.warnings])
     _print_lines(console, "notes", [mask(note) for note in plan.notes if note.partition(": ")[2] not in printed])
     console.print()
     console.print(_summary(plan), highlight=False)
@@ -63,10 +65,12 @@ def count(plan: MergePlan) -> dict[str, Counts]:
     return counts
 
 
-def _donor_use(plan: MergePlan) -> tuple[dict[str, set[str]], dict[str, set[tuple[int, int]]]]:
+def _donor_use(
+    plan: MergePlan,
+) -> tuple[dict[str | Turned, set[str]], dict[str | Turned, set[tuple[int, int]]]]:
     """By donor tensor: which experts of the base it goes into, and which of its rows are used together."""
-    experts: dict[str, set[str]] = defaultdict(set)
-    intervals: dict[str, set[tuple[int, int]]] = defaultdict(set)
+    experts: dict[str | Turned, set[str]] = defaultdict(set)
+    intervals: dict[str | Turned, set[tuple[int, int]]] = defaultdict(set)
     for tensor in plan.merged:
         for piece in tensor.pieces:
             experts[piece.donor].add(tensor.expert)
@@ -75,8 +79,7 @@ def _donor_use(plan: MergePlan) -> tuple[dict[str, set[str]], dict[str, set[tupl
 
 
 def _whole(tensor: TensorPlan) -> bool:
-    rows = tensor.shape[0] if tensor.shape else 1
-    return [(piece.start, piece.stop) for piece in tensor.pieces] == [(0, rows)]
+    return [(piece.start, piece.stop) for piece in tensor.pieces] == [(0, tensor.rows)]
 
 
 def _part(tensor: TensorPlan) -> str:
@@ -135,5 +138,4 @@ def _print_lines(console: Console, title: str, lines: Sequence[str]) -> None:
 
 
 def _summary(plan: MergePlan) -> str:
-    found = f"{len(plan.merged)} of {len(plan.tensors)} tensors merge ({plan.merged_share:.0%} of the parameters)"
-    return f"{found}; plan {plan.fingerprint}"
+    return f"{plan.summary}; plan {plan.fingerprint}"

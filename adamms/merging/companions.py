@@ -90,6 +90,7 @@ def write_record(
             if identity is not None
         },
         "notes": plan.notes,
+        "warnings": plan.warnings,
     }
     write_json(folder / RECORD, record)
 
@@ -145,10 +146,11 @@ architecture, vision encoder and processors this model keeps, with
 | | |
 |---|---|
 {coefficients}
-| merged | {len(plan.merged)} of {len(plan.tensors)} tensors |
+| merged | {plan.summary} |
 | plan | {plan.fingerprint} |
 
 alpha is the donor's weight. `{RECORD}` has the revisions and versions.
+{"".join(f"{chr(10)}- **Warning:** {_inline(warning)}" for warning in plan.warnings)}
 {"".join(f"{chr(10)}- {_inline(note)}" for note in plan.notes)}
 
 The licences of both models apply.

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from adamms.errors import UserError
 from adamms.mapping.plan import Piece, TensorPlan
+from adamms.mapping.rows import read_elements
 from adamms.merging.methods import Method, Operands
 from adamms.merging.recipe import Recipe
 from adamms.merging.statistics import Statistics
@@ -57,7 +58,7 @@ def cuts_of(tensor: TensorPlan, recipe: Recipe, chunk: int, block: int) -> list[
         block: how many are read at once, about: the size of a cut.
     """
     found, rule, position = [], recipe.rule, 0
-    row = prod(tensor.shape[1:])
+    row = tensor.row
     for piece in sorted(tensor.pieces, key=lambda piece: piece.start):
         found += _kept(tensor, position, piece.start * row, block)
         found += _cuts(tensor, (piece,), rule, chunk, block)
@@ -91,7 +92,7 @@ def operands(tensor: TensorPlan, pieces: Iterable[Piece], originals: Originals, 
 
 
 def _cuts(tensor: TensorPlan, pieces: Iterable[Piece], rule: Method, chunk: int, block: int) -> Iterator[Cut]:
-    row = prod(tensor.shape[1:])
+    row = tensor.row
     for piece in pieces:
         length = _row_length(tensor, piece)
         step = max(chunk // length, 1) * length if rule.whole_rows and length else chunk
@@ -106,20 +107,21 @@ def _kept(tensor: TensorPlan, start: int, stop: int, block: int) -> list[Cut]:
 
 def _row_length(tensor: TensorPlan, piece: Piece) -> int:
     """Elements in a row; a vector is one row."""
-    return prod(tensor.shape[1:]) if len(tensor.shape) > 1 else piece.stop - piece.start
+    return tensor.row if len(tensor.shape) > 1 else piece.stop - piece.start
 
 
 def _read(cut: Cut, originals: Originals, rule: Method) -> Operands:
     """The elements of a cut with their counterparts."""
     tensor, piece = cut.tensor, cut.piece
     assert piece is not None
-    row = prod(tensor.shape[1:])
+    row = tensor.row
     to_donor, to_ancestor = (piece.donor_start - piece.start) * row, (piece.ancestor_start - piece.start) * row
     ancestor = None
     if rule.needs_ancestor:
         if originals.ancestor is None or piece.ancestor is None:
             raise UserError(f"{tensor.name!r} has no counterpart in an ancestor; this method needs one: --ancestor")
-        ancestor = originals.ancestor.read(piece.ancestor, cut.start + to_ancestor, cut.stop + to_ancestor)
+        first, last = cut.start + to_ancestor, cut.stop + to_ancestor
+        ancestor = read_elements(originals.ancestor.read, piece.ancestor, first, last)
     base = originals.base.read(tensor.name, cut.start, cut.stop)
-    donor = originals.donor.read(piece.donor, cut.start + to_donor, cut.stop + to_donor)
+    donor = read_elements(originals.donor.read, piece.donor, cut.start + to_donor, cut.stop + to_donor)
     return Operands(tensor.name, cut.start, _row_length(tensor, piece), base, donor, ancestor)

@@ -5,6 +5,7 @@ from functools import partial
 from math import prod
 
 from adamms.mapping.plan import MergePlan, Piece, TensorPlan
+from adamms.mapping.rows import Turned
 from adamms.merging.execute import Originals, operands
 from adamms.merging.executor import Executor, run_here
 from adamms.merging.methods import Method, Statistic
@@ -41,7 +42,7 @@ def gather_statistics(
 def parts_of(plan: MergePlan) -> Iterator[Part]:
     """Every part of the plan, in the plan's order."""
     for tensor in plan.tensors:
-        by_donor: dict[str, list[Piece]] = {}
+        by_donor: dict[str | Turned, list[Piece]] = {}
         for piece in tensor.pieces if prod(tensor.shape) else ():
             by_donor.setdefault(piece.donor, []).append(piece)
         for pieces in by_donor.values():

@@ -53,15 +53,10 @@ Span = MergeSpan | CopySpan
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written for one stretch.
-
-    Attributes:
-        not_finite: tensors whose merged values are not finite because the base's own are not.
-    """
+    """How much was written for one stretch."""
 
     path: Path
     nbytes: int
-    not_finite: tuple[str, ...]
 
 
 def stretch_bytes(total: int, workers: int) -> int:
@@ -134,15 +129,14 @@ def write_stretch(stretch: Sequence[Span], job: Job) -> Written:
             "all machines share"
         ) from None
     try:
-        not_finite = []
         for span in stretch:
             if isinstance(span, CopySpan):
                 _copy(span, descriptor)
-            elif not _merge(span, descriptor, job):
-                not_finite.append(span.cut.tensor.name)
+            else:
+                _merge(span, descriptor, job)
         size = sum(span.nbytes for span in stretch)
         system.start_writeback(descriptor, stretch[0].offset, size)
-        return Written(path, size, tuple(not_finite))
+        return Written(path, size)
     finally:
         os.close(descriptor)
 
@@ -160,40 +154,39 @@ def _copy(span: CopySpan, target: int) -> None:
         os.close(source)
 
 
-def _merge(span: MergeSpan, descriptor: int, job: Job) -> bool:
-    """Merges and writes one span; returns whether all merged values are finite.
+def _merge(span: MergeSpan, descriptor: int, job: Job) -> None:
+    """Merges and writes one span.
 
     Raises:
-        UserError: a value is not, though the base's own is.
+        UserError: a merged value is not finite.
     """
     import torch
 
     from adamms.checkpoint.dtypes import TORCH_DTYPES
 
-    cut, finite = span.cut, True
+    cut = span.cut
     if cut.piece is None:
         values = job.base.read(cut.tensor.name, cut.start, cut.stop)
     else:
         merged = torch.empty(cut.stop - cut.start, dtype=TORCH_DTYPES[cut.tensor.dtype], device=job.device)
         merge_cut(cut, job.originals, job.recipe, job.statistics, merged)
         values = merged.cpu()
-        finite = all(isfinite(end) for end in values.aminmax())  # NaN comes through
-        if not finite:
-            _check_base(cut, cut.piece, values, job)
+        if not all(isfinite(end) for end in values.aminmax()):  # NaN comes through
+            raise _not_finite(cut, cut.piece, values, job)
     data, done = memoryview(values.contiguous().view(torch.uint8).numpy().data), 0
     while done < len(data):
         done += system.write_once(descriptor, data[done:], span.offset + done)
-    return finite
 
 
-def _check_base(cut: Cut, piece: Piece, values: Tensor, job: Job) -> None:
-    """Raises UserError where a merged value is NaN or infinite and the base's own is finite."""
+def _not_finite(cut: Cut, piece: Piece, values: Tensor, job: Job) -> UserError:
+    """Says which merged value is NaN or infinite, and which of the models is to blame."""
     tensor = cut.tensor
-    new = ~values.isfinite() & job.base.read(tensor.name, cut.start, cut.stop).isfinite()
-    if new.any():
-        first = int(new.nonzero()[0])
-        what = "NaN" if values[first].isnan() else f"too large for {tensor.dtype}"
-        raise UserError(
-            f"{tensor.name!r}: merged, element {cut.start + first} is {what}, though the base's is finite; a "
-            f"coefficient is too large, or the donor's {piece.donor} (or the ancestor's) is bad there"
-        )
+    first = int((~values.isfinite()).nonzero()[0])
+    what = "NaN" if values[first].isnan() else f"too large for {tensor.dtype}"
+    where = f"{tensor.name!r}: merged, element {cut.start + first} is {what}"
+    if not job.base.read(tensor.name, cut.start + first, cut.start + first + 1).isfinite():
+        return UserError(f"{where}, as it is not finite in the base {job.base.location}; download that model again")
+    return UserError(
+        f"{where}, though the base's is finite; a coefficient is too large, or the donor's {piece.donor} (or the "
+        "ancestor's) is bad there"
+    )

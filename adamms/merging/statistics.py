@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from adamms.mapping.rows import Turned
 from adamms.merging.methods import Statistic
 
 
@@ -18,9 +19,9 @@ class Statistics:
     """
 
     model: Statistic = ()
-    parts: Mapping[tuple[str, str], Statistic] = field(default_factory=dict)
+    parts: Mapping[tuple[str, str | Turned], Statistic] = field(default_factory=dict)
 
-    def of(self, tensor: str, donor: str) -> Statistic:
+    def of(self, tensor: str, donor: str | Turned) -> Statistic:
         """The numbers for the rows of base tensor `tensor` that come from the donor's tensor `donor`."""
         return self.parts.get((tensor, donor), self.model)
 

@@ -102,12 +102,8 @@ def _write(shards: Sequence[Shard], job: Job, execute: Executor, workers: int, a
     limit = stretch_bytes(sum(shard.nbytes for shard in shards), workers)
     chunk = CHUNK_ELEMENTS if job.device == "cpu" else GPU_CHUNK_ELEMENTS
     groups = [stretches_of(shard, job.base, job.recipe, limit, chunk) for shard in shards]
-    bad = []
     for written in execute(partial(write_stretch, job=job), groups, _synced):
         advance(written.nbytes)
-        bad += written.not_finite
-    for name in dict.fromkeys(bad):
-        LOG.warning("%s: not finite in places, as in the base %s", name, job.base.location)
 
 
 def _synced(written: Iterable[Written]) -> Sequence[Written]:

@@ -58,7 +58,7 @@ def render_report(story: Story, drawings: Sequence[Drawing]) -> str:
         plan=plan,
         parts=count(plan),
         kept=Counter(tensor.reason for tensor in plan.tensors if tensor.reason).most_common(),
-        share=plan.merged_share,
+        warnings=[*plan.warnings, *story.selection["warnings"]],
         judged=judged_rows(story),
         baselines=list(dict.fromkeys(name for one in story.judgements.values() for name in one.get("baselines", {}))),
         figures={drawing.name: {"svg": drawing.svg(), "caption": drawing.caption} for drawing in drawings},

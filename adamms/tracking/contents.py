@@ -143,19 +143,28 @@ class _Contents:
 
     def _tags(self) -> dict[str, str]:
         if not self._selection:
-            return {"mlflow.note.content": f"{self._name}: under way"}
+            return {"mlflow.note.content": f"{self._name}: under way"} | self._plan_tags
         value, verdict = self._selection["alpha"], self._selection["verdict"]
         chosen = "nothing" if value is None else f"**{self._coefficient} {format_value(value)}**"
-        warnings = "".join(f"\n- {warning}" for warning in self._selection["warnings"])
+        warnings = "".join(f"\n- {one}" for one in [*self._plan_warnings, *self._selection["warnings"]])
         story = "The whole story: `report.html` among the artifacts."
         note = f"{self._name}: {chosen} was chosen. {verdict}.{warnings}\n\n{story}"
         if self._run.is_earlier:
             note += f"\n\nIt gave way to another search; what it found is in `{self._run.folder.resolve()}`."
-        tags = {"verdict": verdict, "mlflow.note.content": note}
+        tags = {"verdict": verdict, "mlflow.note.content": note} | self._plan_tags
         return tags if value is None else tags | {"chosen_alpha": format_value(value)}
 
+    @cached_property
+    def _plan_warnings(self) -> list[str]:
+        """What is wrong with every candidate, such as a language model merged in part."""
+        return list((self._run.read(self._run.plan) or {}).get("warnings", ()))
+
+    @property
+    def _plan_tags(self) -> dict[str, str]:
+        return {"warning": "; ".join(self._plan_warnings)} if self._plan_warnings else {}
+
     def _candidate_tags(self, value: str, record: Mapping[str, Any]) -> dict[str, str]:
-        tags = {"chosen": "false"}
+        tags = {"chosen": "false"} | self._plan_tags
         if self._selection:
             if self._selection["alpha"] == float(value):
                 tags["chosen"] = EARLIER if self._run.is_earlier else "true"

@@ -8,6 +8,7 @@ import torch
 
 from adamms.errors import UserError
 from adamms.mapping import MergePlan, ModelIdentity, Piece, TensorPlan
+from adamms.mapping.rows import rows_of
 from adamms.merging import Originals, Recipe, gather_statistics
 from adamms.merging.methods import METHODS
 from tests.support import reference
@@ -46,7 +47,7 @@ def setting(shape, dtype, kind="random"):
     if kind == "untouched donor":
         noise[1] = torch.zeros(shape)
     stored = [value.to(DTYPES[dtype]) for value in (a + noise[0], a + noise[1], a)]
-    tensor = TensorPlan(NAME, dtype, tuple(shape), "w", (Piece(0, shape[0], NAME, 0, NAME, 0),))
+    tensor = TensorPlan(NAME, dtype, tuple(shape), "w", (Piece(0, rows_of(tuple(shape)), NAME, 0, NAME, 0),))
     return tensor, Originals(*(Memory({NAME: value}) for value in stored))
 
 

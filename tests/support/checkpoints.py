@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from adamms.checkpoint import Checkpoint
-from adamms.mapping import MergePlan
+from adamms.mapping import MergePlan, Piece
 
 Weights = dict[tuple[str, str | None], Tensor]  # (canonical name, expert)
 Named = dict[str, Tensor]
@@ -291,10 +291,21 @@ def execute(plan: MergePlan, base: Checkpoint, donor: Checkpoint, alpha: float) 
     for tensor in plan.tensors:
         for piece in tensor.pieces:
             rows = slice(piece.start, piece.stop)
-            a = ours[tensor.name][rows].float()
-            b = theirs[piece.donor][piece.donor_start : piece.donor_start + len(a)].float()
-            result[tensor.name][rows] = ((1 - alpha) * a + alpha * b).to(result[tensor.name].dtype)
+            a = in_rows(ours[tensor.name])[rows].float()
+            b = _donor_rows(piece, theirs)[piece.donor_start : piece.donor_start + len(a)].float()
+            in_rows(result[tensor.name])[rows] = ((1 - alpha) * a + alpha * b).to(result[tensor.name].dtype)
     return result
+
+
+def in_rows(tensor: Tensor) -> Tensor:
+    """A matrix of its rows along the last dimension; a vector as it is."""
+    return tensor.view(-1, tensor.shape[-1]) if tensor.ndim > 1 else tensor
+
+
+def _donor_rows(piece: Piece, theirs: Named) -> Tensor:
+    if isinstance(piece.donor, str):
+        return in_rows(theirs[piece.donor])
+    return torch.cat([in_rows(theirs[part.tensor])[part.start : part.stop] for part in piece.donor.parts]).T
 
 
 def assert_same(found: Named, expected: Named) -> None:

@@ -68,7 +68,7 @@ def dare_ties(b, d, a, alpha, density, seed, name, scale=1.0):
 def della(b, d, a, alpha, density, epsilon, seed, name, scale=1.0):
     dropped = []
     for model, t in (("base", tau(b, a)), ("donor", tau(d, a))):
-        rows = t.reshape(1, -1) if t.ndim == 1 else t.reshape(t.shape[0], -1)
+        rows = t.reshape(1, -1) if t.ndim == 1 else t.reshape(-1, t.shape[-1])
         n, eps = rows.shape[1], min(epsilon, density, 1 - density)
         p = np.empty_like(rows)
         for row, magnitudes in enumerate(np.abs(rows)):

@@ -6,6 +6,7 @@ the others, and vLLM's loader takes its shard of each.
 """
 
 import os
+import re
 from collections.abc import Collection, Iterable, Sequence
 from math import prod
 from typing import Any
@@ -120,7 +121,11 @@ def names_to_load(names: Sequence[str], touched: Collection[str], groups: Sequen
 
 
 def _live_module(name: str, groups: Sequence[Sequence[str]]) -> str:
-    """The module that a checkpoint tensor becomes part of: its own, or the one its fused group makes."""
+    """The module that a checkpoint tensor becomes part of: its own, the one its fused group makes, or the one that holds
+    all experts of a layer, whether the checkpoint has them stacked or one by one."""
+    experts = re.match(r"(.*\bexperts)\b", name)
+    if experts:
+        return experts[1]
     module = name.rpartition(".")[0]
     parent, _, own = module.rpartition(".")
     fused = next((group for group in groups if own in group), None)
