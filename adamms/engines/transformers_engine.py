@@ -18,7 +18,7 @@ from adamms.engines.memory import MemoryNeed, ModelSizes, check_before_loading
 from adamms.engines.originals import nearby_originals
 from adamms.engines.peak import PeakMemory, take_peak
 from adamms.errors import UserError
-from adamms.mapping.live_names import live_names
+from adamms.mapping.live_places import live_places
 from adamms.mapping.plan import MergePlan
 from adamms.mapping.stage import stage
 from adamms.merging import Originals
@@ -96,17 +96,20 @@ class TransformersEngine(Engine):
     def adopt(self, plan: MergePlan) -> None:
         parameters = self._model.state_dict()
         base = stage(plan.base)
-        names = live_names(
+        places = live_places(
             base,
             self._base_architecture,
             {name: tuple(parameter.shape) for name, parameter in parameters.items()},
             [tensor.name for tensor in plan.merged],
         )
-        left = [name for name in self._moved if name not in names]
+        left = [name for name in self._moved if name not in places]
         self._originals: Originals | None = None  # before the others come: both may not fit
         self._originals = nearby_originals(plan, plan.merged, self._model.device)
         self._plan = plan
-        self._parameters: dict[str, Tensor] = {name: parameters[live] for name, live in names.items()}
+        self._parameters: dict[str, Tensor] = {
+            name: parameters[place.parameter].view(-1)[place.start : place.start + base.tensors[name].elements]
+            for name, place in places.items()
+        }
         with torch.no_grad():
             for name in left:
                 parameter = self._moved.pop(name)
@@ -116,7 +119,7 @@ class TransformersEngine(Engine):
         """See `Engine.move`. Every weight is computed from the originals, so nothing accumulates."""
         assert self._originals is not None
         merge = LiveMerge(self._plan, self._originals, recipe, self._model.device)
-        for tensor, _ in merge.into(self._plan.merged, lambda tensor: self._parameters[tensor.name].view(-1)):
+        for tensor, _ in merge.into(self._plan.merged, lambda tensor: self._parameters[tensor.name]):
             self._moved[tensor.name] = self._parameters[tensor.name]
         return merge.digest()
 

@@ -173,7 +173,8 @@ def test_a_language_model_is_guessed_by_structure_or_refused(
     config = {"model_type": "unknown", "text_config": {**c.GQA.config, "model_type": "nothing"}}
     shapes = {
         "brain.wte.weight": (37, 24), "brain.ln.weight": (24,), "out.weight": (37, 24), "eyes.h.0.x.weight": (24, 9),
-        "eyes.h.1.x.weight": (24, 9), **{f"brain.h.{i}.mix.{n}": (24, 30) for i in range(2) for n in ("qkv", "out")}, **more,
+        "eyes.h.1.x.weight": (24, 9), **more,
+        **{f"brain.h.{i}.mix.{n}": (24, 30) for i in range(2) for n in ("qkv", "out")},
     }  # fmt: skip
     tensors = {name: torch.randn(shape) for name, shape in shapes.items()}
     checkpoint = open_checkpoint(str(c.write_checkpoint(tmp_path, tensors, config, c.words(37))))

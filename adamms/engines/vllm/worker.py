@@ -121,8 +121,8 @@ def names_to_load(names: Sequence[str], touched: Collection[str], groups: Sequen
 
 
 def _live_module(name: str, groups: Sequence[Sequence[str]]) -> str:
-    """The module that a checkpoint tensor becomes part of: its own, the one its fused group makes, or the one that holds
-    all experts of a layer, whether the checkpoint has them stacked or one by one."""
+    """The module that a checkpoint tensor becomes part of: its own, the one its fused group makes, or the one of all
+    experts of a layer, whether the checkpoint has them stacked or one by one."""
     experts = re.match(r"(.*\bexperts)\b", name)
     if experts:
         return experts[1]
