@@ -31,7 +31,7 @@ _KEPT = {
     DROPPED: "a buffer that follows from the config",
     PREDICTION: "multi-token prediction (MTP) beyond the last layer: always the base's",
 }
-NO_COUNTERPART = "the donor has no counterpart"
+NO_COUNTERPART, NO_ORIGIN = "the donor has no counterpart", "the ancestor has no counterpart"
 
 
 def plan_merge(
@@ -59,7 +59,10 @@ def plan_merge(
     refuse(base, donor, planner.problems, findings.notes)
     if not any(tensor.merges for tensor in tensors):
         raise UserError(f"{donor.location}: nothing in it corresponds to anything in {base.location}")
-    warnings = _check_whole(base, donor, planner.unmatched, planner.unmatched_of_donor(), config.unmatched)
+    left = [(base, donor, planner.unmatched), (donor, base, planner.unmatched_of_donor())]
+    if ancestor is not None:
+        left.append((base, ancestor, planner.without_origin))
+    warnings = _check_whole(left, config.unmatched)
     structural = [
         f"{title}: no known family; its language model was guessed: {view.architecture.title}; all else is kept"
         for title, view in views.items()
@@ -76,22 +79,23 @@ def plan_merge(
     )
 
 
-def _check_whole(
-    base: Checkpoint, donor: Checkpoint, ours: Sequence[str], theirs: Sequence[str], mode: str
-) -> tuple[str, ...]:
+def _check_whole(left: Iterable[tuple[Checkpoint, Checkpoint, Sequence[str]]], mode: str) -> tuple[str, ...]:
     """What to warn of where tensors of the language models do not correspond.
+
+    Args:
+        left: a model, another one, and the tensors of the first that the other has no counterpart of.
 
     Raises:
         UserError: there are such tensors, and `mode` is not `keep`.
     """
-    if not ours and not theirs:
-        return ()
     found = [
         f"{len(names)} tensors of the language model of {model.location} have no counterpart in {other.location} "
         f"({_some(names)})"
-        for model, other, names in ((base, donor, ours), (donor, base, theirs))
+        for model, other, names in left
         if names
     ]
+    if not found:
+        return ()
     if mode == "keep":
         return (f"merged in part only, as mapping.unmatched=keep asks: {'; '.join(found)}",)
     raise UserError(
@@ -149,6 +153,7 @@ class _Planner:
         self.view, self.donor_view, self.ancestor_view = views["base"], views["donor"], views.get("ancestor")
         self.problems: list[str] = []
         self.unmatched: list[str] = sorted(self.view.unnamed)  # tensors of the base
+        self.without_origin: list[str] = []  # those that the ancestor lacks
         self._taken: set[tuple[str, int]] = set()  # where segments of the donor that merge begin
 
     def unmatched_of_donor(self) -> list[str]:
@@ -158,7 +163,7 @@ class _Planner:
             name
             for name, segments in view.segments.items()
             for s in segments
-            if (name, s.start) not in self._taken and s.canonical not in EMBEDDINGS and s.expert != "vision"
+            if (name, s.start) not in self._taken and not _is_by_token(s) and s.expert != "vision"
         ]
         return [*dict.fromkeys(left), *sorted(view.unnamed)]
 
@@ -183,15 +188,17 @@ class _Planner:
             pieces += found
             if reason and reason not in reasons:
                 reasons.append(reason)
-        if any(reason.endswith("has no counterpart") for reason in reasons) and expert != "vision":
+        if NO_COUNTERPART in reasons and expert != "vision":
             self.unmatched.append(name)
+        if NO_ORIGIN in reasons:
+            self.without_origin.append(name)
         return TensorPlan(name, info.dtype, info.shape, role, _join(pieces), "; ".join(reasons), expert)
 
     def _pieces(self, segment: Segment) -> tuple[list[Piece], str]:
         """The pieces of one segment, or why it (or some of it) has none."""
         if segment.canonical in EMBEDDINGS:
             return self._embedding_pieces(segment)
-        if self._is_by_token(segment) and not self._same_rows:
+        if _is_by_token(segment) and not self._same_rows:
             return [], self.vocabularies.reason
         sources = _counterpart(self.donor_view, segment, self.duplicates)
         if not sources:
@@ -200,17 +207,13 @@ class _Planner:
             return [], NO_COUNTERPART
         origins = _counterpart(self.ancestor_view, segment, "merge") if self.ancestor_view else ()
         if self.ancestor_view and not origins:
-            return [], "the ancestor has no counterpart"
+            return [], NO_ORIGIN
         if not self._same_shape(segment, sources):
             return [], ""
         if self.ancestor_view and not self._same_shape(segment, origins):
             return [], ""
         self._take(sources)
         return list(_overlay(segment, sources, origins)), ""
-
-    def _is_by_token(self, segment: Segment) -> bool:
-        """Whether rows are tokens outside the two embeddings, such as Gemma's embeddings of each layer."""
-        return segment.canonical.startswith("embed_tokens") and segment.row > 0
 
     @property
     def _same_rows(self) -> bool:
@@ -244,7 +247,7 @@ class _Planner:
         if self.ancestor_view is not None:
             origin = _embedding(self.ancestor_view, EMBED_TOKENS if self.ancestor_view.tied else segment.canonical)
             if origin is None:
-                return [], "the ancestor has no counterpart"
+                return [], NO_ORIGIN
         if not self._same_width(segment, source):
             return [], ""
         rows, donor_rows = segment.stop - segment.start, source.stop - source.start
@@ -267,6 +270,11 @@ class _Planner:
         if segment.row != source.row:
             self.problems.append(f"rows of {segment.tensor!r} [{segment.row}] != of {source.tensor!r} [{source.row}]")
         return segment.row == source.row
+
+
+def _is_by_token(segment: Segment) -> bool:
+    """Whether rows are tokens: of the two embeddings, or of others such as Gemma's for each layer."""
+    return segment.canonical in EMBEDDINGS or (segment.canonical.startswith("embed_tokens") and segment.row > 0)
 
 
 def _counterpart(view: LanguageModelView, segment: Segment, duplicates: str) -> Sequence[Segment]:
