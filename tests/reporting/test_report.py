@@ -56,7 +56,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
 
 def test_the_report_says_all_that_it_must(page: Page) -> None:
     for text in ("alpha = ", "resamples", "qwen2-vl", "llava-onevision", "vision encoder: the base keeps its own",
-                 "2 of 3 tensors merge", "Time by phase", "2 min 26 s", "torch", "base: models/qwen2-vl",
+                 "2 of 3 tensors merge (100.0% of the language model's parameters)",
+                 "Warning: merged in part only, as it was asked for.",
+                 "Time by phase", "2 min 26 s", "torch", "base: models/qwen2-vl",
                  *map(format_value, ALPHAS), "47.5", "peak memory of an engine", "3.25 GB",
                  "change to the next lower", "chosen in resamples",
                  "noise floor (same alpha twice): 1", "the donor alone reaches 22.0 %"):  # fmt: skip

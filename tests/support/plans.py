@@ -22,4 +22,5 @@ def plan_from_dict(data: Mapping[str, Any]) -> MergePlan:
         tensors=tuple(tensors),
         unused=dict(data["unused"]),
         notes=tuple(data["notes"]),
+        warnings=tuple(data["warnings"]),
     )

@@ -37,9 +37,12 @@ def made_up_plan(donor: str = "models/llava-onevision", base: str = "models/qwen
         tensors=(
             TensorPlan("a.q", "BF16", (4, 4), "self_attn.q_proj.weight", (Piece(0, 4, "x.q", 0),)),
             TensorPlan("a.up", "BF16", (8, 4), "mlp.up_proj.weight", (Piece(0, 8, "x.up", 0),)),
-            TensorPlan("v.patch", "BF16", (4, 4), "vision", reason="vision encoder: the base keeps its own"),
+            TensorPlan(
+                "v.patch", "BF16", (4, 4), "vision", reason="vision encoder: the base keeps its own", outside=True
+            ),
         ),
         notes=(f"a note {HOSTILE}",),
+        warnings=("merged in part only, as it was asked for",),
     )
 
 

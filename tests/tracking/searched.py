@@ -39,7 +39,7 @@ def write_search(folder: Path, key: str = "key-1", parent: RunFolder | None = No
     for alpha, answers in RESPONSES.items():
         write_candidate(run, alpha, answers)
     write_choice(run, select(RESPONSES, bootstrap=0).to_json())
-    run.write(run.plan, {})
+    run.write(run.plan, {"warnings": ["merged in part only"]})
     run.set_status(FINISHED)
     return run
 

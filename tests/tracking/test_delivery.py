@@ -54,6 +54,8 @@ def test_one_parent_and_a_child_for_every_candidate_once(tmp_path: Path, config:
     assert parent.data.metrics["chosen_alpha"] == 0.5
     assert parent.info.artifact_uri.startswith(str(tmp_path)), "artifacts lie beside the database, wherever we run"
     assert parent.data.tags["mlflow.note.content"].startswith("donor into base: **alpha 0.5** was chosen")
+    assert "\n- merged in part only" in parent.data.tags["mlflow.note.content"]
+    assert {run.data.tags["warning"] for run in runs} == {"merged in part only"}
     assert {file.path for file in client.list_artifacts(parent.info.run_id)} == {"plan.json", "selection.json"}
     (data,) = parent.inputs.dataset_inputs
     assert (data.dataset.name, json.loads(data.dataset.profile)["num_rows"]) == ("fruit", 3)
