@@ -53,6 +53,28 @@ def molmo_numbers(sizes: c.Sizes) -> Mapping[str, Any]:
     return {key: value for key, value in numbers.items() if key not in ("rms_norm_eps", "head_dim")}
 
 
+def molmo2_names(weights: c.Weights, sizes: c.Sizes) -> c.Named:
+    """Molmo's, within modules of their own."""
+    parts = {"att_proj": "self_attn.", "attn_out": "self_attn.", "ff_proj": "mlp.", "ff_out": "mlp."}
+    found = {}
+    for name, tensor in c.molmo_names(weights, sizes).items():
+        start, _, leaf = name.rpartition(".blocks.")[2].rpartition(".")
+        module = start.rpartition(".")[2]
+        inside = name.replace(f".{module}.{leaf}", f".{parts.get(module, '')}{module}.{leaf}") if start else name
+        found["lm_head.weight" if name == "model.transformer.ff_out.weight" else inside] = tensor
+    return found
+
+
+def phi4mm_names(weights: c.Weights, sizes: c.Sizes) -> c.Named:
+    """Phi-3's, with adapters around every matrix."""
+    around = ("qkv_proj.", "o_proj.", "gate_up_proj.", "down_proj.")
+    wrapped = {name: next((part for part in around if part in name), "") for name in c.phi3_names(weights, sizes)}
+    return {
+        name.replace(wrapped[name], f"{wrapped[name]}base_layer.") if wrapped[name] else name: tensor
+        for name, tensor in c.phi3_names(weights, sizes).items()
+    }
+
+
 LLAVA_HF = c.llama_names("language_model.model.", "language_model.")
 TRANSFORMERS_5 = c.llama_names("model.language_model.", "")
 LLAVA_OUTSIDE = (
@@ -129,6 +151,29 @@ GQA = {
         {"model_type": "molmo"}, c.molmo_names,
         ("model.vision_backbone.image_vit.x.weight", "model.transformer.wte.new_embedding"), bias=True,
         numbers=molmo_numbers,
+    ),
+    "molmo2": Family(
+        {"model_type": "molmo2"}, molmo2_names,
+        ("model.vision_backbone.image_vit.x.weight", "model.transformer.wte.new_embedding"), bias=True,
+    ),
+    "phi4-multimodal": Family(
+        {"model_type": "phi4mm"}, phi4mm_names,
+        ("model.layers.0.self_attn.qkv_proj.lora_A.vision.weight", "model.layers.1.mlp.down_proj.lora_B.speech.weight",
+         "model.embed_tokens_extend.image_embed.x.weight", "model.embed_tokens_extend.audio_embed.x.weight"),
+    ),
+    "qwen-omni": Family(
+        {"model_type": "qwen2_5_omni"}, c.llama_names("thinker.model.", "thinker."),
+        ("thinker.visual.x.weight", "thinker.audio_tower.x.weight", "talker.model.layers.0.x.weight"), bias=True,
+        numbers=lambda sizes: {"thinker_config": {"text_config": {**sizes.config, "model_type": "qwen2_5_omni_text"}}},
+    ),
+    "kimi-vl": Family(
+        {"model_type": "kimi_vl"}, LLAVA_HF, ("vision_tower.x.weight", "multi_modal_projector.linear_1.weight"),
+        numbers=nested("text_config", "llama"),
+    ),
+    "deepseek-vl2": Family(
+        {"model_type": "deepseek_vl_v2"}, c.llama_names("language.model.", "language."),
+        ("vision.blocks.0.x.weight", "projector.layers.0.weight", "image_newline"),
+        numbers=nested("language_config", "llama"),
     ),
 }  # fmt: skip
 MHA = {
