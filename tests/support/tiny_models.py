@@ -146,7 +146,7 @@ def save_qwen3_vl_moe(folder: Path, seed: int) -> Path:
     """A Qwen3-VL-MoE: every layer's MLP is a mixture of four experts."""
     from transformers import Qwen3VLMoeConfig, Qwen3VLMoeForConditionalGeneration
 
-    experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "decoder_sparse_step": 1}
+    experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "norm_topk_prob": True}
     return _save_qwen3(Qwen3VLMoeForConditionalGeneration, Qwen3VLMoeConfig, experts, folder, seed)
 
 
@@ -173,7 +173,12 @@ def _save_qwen3(kind: Any, config: Any, more: dict[str, Any], folder: Path, seed
     text = _spread_language(tokenizer)
     half = text["head_dim"] // 2
     sections = [half - 2 * (half // 3), half // 3, half // 3]
-    rope = {**text["rope_parameters"], "mrope_section": sections, "mrope_interleaved": True}
+    rope = {
+        **text["rope_parameters"],
+        "mrope_section": sections,
+        "mrope_interleaved": True,
+        "partial_rotary_factor": 1.0,
+    }
     patches = {"patch_size": 8, "temporal_patch_size": 2, "merge_size": 2}
     size = {"shortest_edge": 32**2, "longest_edge": 64**2}
     vision = {
