@@ -143,11 +143,17 @@ def save_llava(folder: Path, seed: int = 2) -> Path:
 
 
 def save_qwen3_vl_moe(folder: Path, seed: int) -> Path:
-    """A Qwen3-VL-MoE: every layer's MLP is a mixture of four experts."""
+    """A Qwen3-VL-MoE: every layer's MLP is a mixture of four experts, whose matrices lie transposed as on the Hub."""
+    from safetensors.torch import load_file, save_file
     from transformers import Qwen3VLMoeConfig, Qwen3VLMoeForConditionalGeneration
 
-    experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "norm_topk_prob": True}
-    return _save_qwen3(Qwen3VLMoeForConditionalGeneration, Qwen3VLMoeConfig, experts, folder, seed)
+    experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 64, "norm_topk_prob": True}
+    _save_qwen3(Qwen3VLMoeForConditionalGeneration, Qwen3VLMoeConfig, experts, folder, seed)
+    weights = folder / "model.safetensors"
+    found = load_file(weights)
+    turned = {name: t.transpose(1, 2).contiguous() if ".experts." in name else t for name, t in found.items()}
+    save_file(turned, weights, metadata={"format": "pt"})
+    return folder
 
 
 def save_qwen3_5(folder: Path, seed: int) -> Path:
