@@ -61,10 +61,13 @@ def test_a_vision_expert_far_from_the_ancestor_does_not_decide(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("value", [0.0, float("nan"), float("inf")])
-def test_weights_without_a_direction_are_not_compared(tmp_path: Path, value: float) -> None:
+def test_weights_without_a_direction_are_refused(tmp_path: Path, value: float) -> None:
     weights = {key: torch.full_like(w, value) for key, w in c.language_model(sizes=c.MHA).items()}
     base, donor = write(tmp_path / "a", c.language_model(sizes=c.MHA)), write(tmp_path / "b", weights)
-    assert plan_pair(settings(base, donor)).plan.notes[-1] == "ancestry: nothing could be compared"
+    with pytest.raises(UserError, match="cannot be told: nothing could be compared"):
+        plan_pair(settings(base, donor))
+    warned = plan_pair(settings(base, donor, "mapping.ancestry_check=warn")).plan
+    assert "nothing could be compared" in warned.notes[-1]
 
 
 def test_little_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

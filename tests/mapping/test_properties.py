@@ -73,7 +73,8 @@ def family(shape: tuple[list[tuple[str, ...]], frozenset[str], bool]) -> Archite
         parts = tuple(canonical(slot, "{layer}") for slot in group)
         for expert in ("text", "vision") if group[0] in experts else (None,):
             name = f"L.{{layer}}.{'-'.join(group)}.{expert}"
-            rules[name] = NameRule(parts, expert, grouped and len(group) == 3)
+            form = "concatenate" if len(group) > 1 else "is"
+            rules[name] = NameRule(parts, expert, "grouped" if grouped and len(group) == 3 else form)
     return Architecture("made up", "Made up", (Layout("x", "", ""),), rules)
 
 
@@ -104,6 +105,7 @@ def check_accounting(plan: MergePlan, base: Checkpoint, donor: Checkpoint) -> No
         for piece in tensor.pieces:
             assert covered <= piece.start < piece.stop
             covered = piece.stop
+            assert isinstance(piece.donor, str)
             source = donor.tensors[piece.donor]
             assert 0 <= piece.donor_start <= source.shape[0] - (piece.stop - piece.start)
             assert source.shape[1:] == tensor.shape[1:]

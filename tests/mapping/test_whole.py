@@ -147,14 +147,6 @@ def test_a_dense_donor_and_latent_attention_are_named_as_what_they_are(tmp_path:
         plan_merge(base, latent, MappingConfig())
 
 
-def test_nothing_to_compare_is_no_relation(tmp_path: Path) -> None:
-    zeros = {name: torch.zeros_like(tensor) for name, tensor in named(experts(), "single").items()}
-    base, donor = write(tmp_path / "a", zeros), write(tmp_path / "b", zeros)
-    plan = plan_merge(base, donor, MappingConfig())
-    with pytest.raises(UserError, match="cannot be told: nothing could be compared"):
-        check_ancestry(plan, base, donor, "error")
-
-
 @pytest.mark.parametrize(
     ("more", "why"),
     [
