@@ -1,6 +1,5 @@
 """Executing a plan on disk: writes a complete Hugging Face folder with the base's names, shapes and dtypes."""
 
-import logging
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
@@ -28,7 +27,6 @@ from adamms.support.progress import bytes_bar
 from adamms.support.ray_session import RayConfig
 from adamms.support.system import cores
 
-LOG = logging.getLogger(__name__)
 MERGING, RAY = MergingConfig(), RayConfig()
 
 
