@@ -82,6 +82,7 @@ ROPE = {"rope_type": "default", "rope_theta": 1e4}
 COMPASS = {"full_attention": ROPE, "sliding_attention": ROPE}
 # What the defaults of a config lack to build its class.
 MENDED: dict[str, Callable[[Any], None]] = {
+    "bigbird_pegasus": lambda c: _patch(c, tie_word_embeddings=False),  # its class does not tie them
     "aya_vision": lambda c: _patch(c, vision_config__num_attention_heads=16),
     "chameleon": lambda c: _patch(c, vocabulary_map={"<image>": 4}),
     "emu3": lambda c: _patch(c, vocabulary_map={"<image>": 4}),
