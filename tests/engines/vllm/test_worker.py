@@ -38,6 +38,15 @@ def test_groups_of_the_model_are_known_too() -> None:
     assert names_to_load(NAMES, {}, groups) == []
 
 
+def test_all_experts_of_a_layer_are_loaded_together_and_those_that_all_tokens_share_are_not() -> None:
+    """vLLM holds them in one module, whether the file has them one by one or stacked."""
+    parts = [f"{LAYER}mlp.experts.{i}.{one}_proj.weight" for i in range(2) for one in ("gate", "up", "down")]
+    others = [f"{LAYER}mlp.gate.weight", f"{LAYER}mlp.shared_experts.up_proj.weight"]
+    assert names_to_load([*parts, *others], plans(parts[3]), FUSED) == parts
+    stacked = [f"{LAYER}mlp.experts.{one}" for one in ("gate_up_proj", "down_proj")]
+    assert names_to_load([*stacked, *others], plans(stacked[1]), FUSED) == stacked
+
+
 def test_held_tensors_are_those_of_the_checkpoint(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
