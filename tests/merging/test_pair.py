@@ -33,7 +33,8 @@ def test_every_method_by_the_command(models: Models, tmp_path):
         *("--method", "ties", "--alpha", "0.4", "--ancestor", models.ancestor.folder, "--output", tmp_path / "out"),
         *("merging.options.density=0.3", "merging.options.trim_over=tensor", "merging.max_shard_size=20KB"),
     )
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"{tmp_path / 'out'}\n", "")
+    assert (ended.returncode, ended.stdout) == (0, f"{tmp_path / 'out'}\n"), ended.stderr
+    assert ended.stderr == f"{models.plan().summary}\n"
     recipe = json.loads((tmp_path / "out" / "adamms.json").read_text())["recipe"]
     assert recipe == {"method": "ties", "alpha": 0.4, "density": 0.3, "scale": 1.0, "trim_over": "tensor"}
 
