@@ -35,7 +35,7 @@ def live_places(
     if missing:
         raise UserError(
             f"{checkpoint.location}: transformers holds {len(missing)} tensors in another layout than the file, first "
-            f"{missing[0]!r}, so that they cannot be merged in place; use engine.kind=vllm"
+            f"{missing[0]!r}, so that they cannot be merged in place; merge with `adamms merge`"
         )
     return found
 

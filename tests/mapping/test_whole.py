@@ -15,6 +15,7 @@ from adamms.errors import UserError
 from adamms.mapping import PlannedPair, plan_merge
 from adamms.mapping.ancestry import check_ancestry
 from adamms.mapping.config import MappingConfig
+from adamms.mapping.live_places import LivePlace, live_places
 from adamms.mapping.table import print_plan
 from adamms.merging.recipe import Recipe
 from adamms.merging.to_disk import merge_to_disk
@@ -71,6 +72,21 @@ def test_experts_merge_whatever_form_each_side_has(tmp_path: Path, base: str, do
     output = merge_to_disk(PlannedPair(plan, first, second), Recipe(alpha=ALPHA), tmp_path / "out")
     by_hand = {key: (1 - ALPHA) * weight + ALPHA * theirs[key] for key, weight in ours.items()}
     c.assert_same(c.read_all(open_checkpoint(str(output))), named(by_hand, base))
+
+
+def test_where_experts_lie_in_a_live_model_that_has_stacked_them(tmp_path: Path) -> None:
+    checkpoint = write(tmp_path, named(experts(), "single"))
+    live = {name: tuple(tensor.shape) for name, tensor in named(experts(), "stacked").items()}
+    place = "model.layers.1.mlp.experts."
+    wanted = [f"{place}2.{part}_proj.weight" for part in ("gate", "up", "down")] + ["model.norm.weight"]
+    size = WIDTH * 24
+    assert list(live_places(checkpoint, None, live, wanted).values()) == [
+        LivePlace(f"{place}gate_up_proj", 4 * size), LivePlace(f"{place}gate_up_proj", 5 * size),
+        LivePlace(f"{place}down_proj", 2 * size), LivePlace("model.norm.weight", 0),
+    ]  # fmt: skip
+    turned = {name: tuple(tensor.shape) for name, tensor in named(experts(), "transposed").items()}
+    with pytest.raises(UserError, match="holds 3 tensors in another layout than the file"):
+        live_places(checkpoint, None, turned, wanted)
 
 
 @pytest.mark.parametrize("form", FORMS)
