@@ -253,6 +253,7 @@ def test_a_caller_that_has_seen_enough_can_ask_again(tmp_path: Path) -> None:
     assert texts(results, 0.2) == whole(0.2)
 
 
+@pytest.mark.slow  # `make faults` and `make kills` have the same within whole searches
 def test_killing_actors_at_random_changes_nothing(tmp_path: Path) -> None:
     calm = run(tmp_path / "calm", prompts(), seconds=0.1) if (tmp_path / "calm").mkdir() is None else []
     (tmp_path / "stormy").mkdir()

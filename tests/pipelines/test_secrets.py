@@ -60,6 +60,7 @@ def found_in(folder: Path) -> list[str]:
     return held
 
 
+@pytest.mark.slow  # a whole search over HTTP: a minute
 def test_no_secret_gets_out(server: str, tmp_path: Path, ray_files: Path) -> None:
     places = {name: f"http://{SECRET}-{name}:{SECRET}%40%2F@{server}/{name}" for name in ("base", "donor", "ancestor")}
     image = f"http://me:{SECRET}@{server}/a.png?token={SECRET}"
