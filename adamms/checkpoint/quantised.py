@@ -5,6 +5,7 @@ from typing import Any
 
 from adamms.checkpoint.card import card_metadata
 from adamms.checkpoint.checkpoint import Checkpoint
+from adamms.checkpoint.tensor_info import MERGEABLE_DTYPES
 from adamms.errors import UserError
 
 _TITLES = {"awq": "AWQ", "gptq": "GPTQ"}  # others are called as in their configs
@@ -17,13 +18,12 @@ _SIGNS = {
     "fp8": re.compile(r".+ F8_\w+"),
     "integers": re.compile(r".+\.weight [IU]\d+"),
 }
-_WHOLE = re.compile(r"B?F(16|32|64)")
 
 
 def refuse_quantised(checkpoint: Checkpoint) -> None:
     """Raises UserError for a quantised model; names the scheme and, by the model's card, what it was made from."""
     configured, found = _configured(checkpoint.config), _found(checkpoint)
-    if configured and not found and all(_WHOLE.fullmatch(t.dtype) for t in checkpoint.tensors.values()):
+    if configured and not found and all(t.dtype in MERGEABLE_DTYPES for t in checkpoint.tensors.values()):
         raise UserError(
             f"{checkpoint.location}: config.json has a quantization_config ({configured}), but no tensor is "
             "quantised; if these are the full-precision weights, take that key out of it"

@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 from typing import Self
 
-from adamms.errors import UserError
+from adamms.errors import UserError, first_line
 
 RAISED_STARTS = 2  # an engine that raises while starting would raise again: it is tried once more
 STARTS = 3  # one whose process dies while starting may have lacked memory for a while
@@ -29,16 +29,12 @@ class Failure:
         import ray
 
         cause = getattr(error, "cause", None) or error
-        reason = f"{type(cause).__name__}: {_first_line(cause) or _raised_at(error)}"
+        reason = f"{type(cause).__name__}: {first_line(cause) if str(cause).strip() else _raised_at(error)}"
         if isinstance(error, ray.exceptions.RayTaskError):
             return cls(reason, True, RAISED_STARTS, cause if isinstance(cause, UserError) else None)
         # Ray restarts actors without end, so one that it calls dead cannot come back.
         starts = 0 if isinstance(error, ray.exceptions.ActorDiedError) else STARTS
-        return cls(f"its process died (out of memory?): {_first_line(error)}", False, starts)
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+        return cls(f"its process died (out of memory?): {first_line(error)}", False, starts)
 
 
 def _raised_at(error: Exception) -> str:

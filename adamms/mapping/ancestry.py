@@ -156,9 +156,7 @@ def _expert_samples(tensors: Sequence[TensorPlan]) -> Iterator[_Sample]:
             tensor, row, rows = experts.get(i, experts[min(experts)])
             yield from _Sample.of(tensor, row, rows, EXPERT_ELEMENTS, f"expert {i} in {place!r}")
         parent = place.rpartition(".")[0]
-        for router in (
-            t for t in tensors if t.name.startswith(f"{parent}.") and re.search(r"\b(gate|router)\b", t.role)
-        ):
+        for router in (t for t in tensors if t.name.startswith(f"{parent}.") and ROUTER.search(t.role)):
             for i in range(count if len(router.shape) > 1 and router.rows == count else 0):
                 yield from _Sample.of(router, i, 1, EXPERT_ELEMENTS, f"the router's row {i} in {router.name!r}")
 

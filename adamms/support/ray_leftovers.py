@@ -3,6 +3,8 @@
 Ours are told from others' by a file in the session's folder, which is locked while the program that made it lives.
 """
 
+from __future__ import annotations
+
 import fcntl
 import os
 import re
@@ -11,8 +13,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import psutil
+if TYPE_CHECKING:
+    import psutil
 
 MARK = "adamms.lock"
 _RAYS = re.compile(r"^ray::|/ray/(_private|autoscaler|core|dashboard)/")
@@ -54,6 +58,8 @@ def remove_leftovers(folder: Path) -> None:
 def _processes_of(session: Path) -> Iterator[psutil.Process]:
     """Ray's services and workers whose arguments name the session's folder or who write logs into it, and all that
     they have started."""
+    import psutil
+
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             arguments = process.cmdline()
@@ -64,6 +70,8 @@ def _processes_of(session: Path) -> Iterator[psutil.Process]:
 
 
 def _end(processes: Iterator[psutil.Process]) -> None:
+    import psutil
+
     found = set(processes)
     for process in found:
         with suppress(psutil.NoSuchProcess):

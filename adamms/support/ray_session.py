@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from adamms.errors import UserError
+from adamms.errors import UserError, first_line
 from adamms.support.ray_leftovers import mark_session, remove_leftovers, temporary_folder
 
 
@@ -51,9 +51,9 @@ def ray_session(address: str | None) -> Iterator[None]:
     try:
         context = ray.init(address=address, include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
     except ConnectionError as error:
-        reason = str(error).splitlines()[0]
         raise UserError(
-            f"ray.address={address}: no Ray cluster answers there ({reason}); start one with `ray start --head`"
+            f"ray.address={address}: no Ray cluster answers there ({first_line(error)}); "
+            "start one with `ray start --head`"
         ) from None
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, ended_by)  # Ray put its own in place, which ends the process as if it had failed

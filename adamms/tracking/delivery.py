@@ -15,7 +15,7 @@ from itertools import groupby
 from pathlib import Path
 
 from adamms.addresses import mask
-from adamms.errors import FULL
+from adamms.errors import FULL, first_line
 from adamms.runs.run_folder import RunFolder
 from adamms.runs.store import GrowingStore
 from adamms.support.files import write_json
@@ -101,7 +101,7 @@ class Delivery:
                 raise
             if len(items) > 1:
                 return sum(self._send(run, [item]) for item in items)
-            reason = mask(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
+            reason = mask(f"{type(error).__name__}: {first_line(error)}")
             logger.warning("MLflow did not take a record (%s %s, %s)", items[0].kind, items[0].name, reason)
             return 0
 

@@ -308,7 +308,7 @@ WITHOUT_LINUX = """
 import os, sys
 for name in sys.argv.pop(1).split(","):
     delattr(os, name)
-import psutil, torch, safetensors, yaml
+import torch, safetensors, yaml
 sys.platform = "darwin"
 from adamms.cli import main
 main()
