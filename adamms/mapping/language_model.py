@@ -155,7 +155,7 @@ def _cut_stacks(
     Some files hold [experts, out, in], others the transpose. Shapes tell, and all stacks of a model are alike: where
     one is square for each expert, another is not.
     """
-    wrong = [name for name, rule in rules.items() if len(shapes[name]) != 3 or hidden not in shapes[name][1:]]
+    wrong = [name for name in rules if len(shapes[name]) != 3 or hidden not in shapes[name][1:] or 0 in shapes[name]]
     if wrong:
         raise UserError(f"{wrong[0]!r} {list(shapes[wrong[0]])} is no stack of experts of hidden size {hidden}")
     turned = {
@@ -211,9 +211,13 @@ def _rows(canonical: str, numbers: LanguageModelNumbers) -> int | None:
 
 def _predicting_layers(names: Iterable[str], matcher: RuleMatcher, numbers: LanguageModelNumbers) -> set[int]:
     """The layers after the last that only predict further tokens: as many as the config says, or known by a name."""
-    found = set(range(numbers.layers, numbers.layers + numbers.predicting))
-    return found | {
-        layer for name in names if "eh_proj" in name and (layer := matcher.layer(name) or 0) >= numbers.layers
+    first = numbers.layers
+    return {
+        layer
+        for name in names
+        if (layer := matcher.layer(name)) is not None
+        and layer >= first
+        and ("eh_proj" in name or layer < first + numbers.predicting)
     }
 
 

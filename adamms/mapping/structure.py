@@ -106,7 +106,11 @@ def _stacks(shapes: Shapes, layers: int) -> list[str]:
         first = next((i for i, part in enumerate(parts) if part.isascii() and part.isdecimal()), None)
         if first:
             numbers.setdefault(".".join(parts[:first]), set()).add(int(parts[first]))
-    return [stack for stack, found in numbers.items() if found >= set(range(layers)) and len(found) <= layers + 4]
+    return [
+        stack
+        for stack, found in numbers.items()
+        if sum(number < layers for number in found) == layers and len(found) <= layers + 4
+    ]
 
 
 def _only_stack(

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import struct
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -268,6 +272,18 @@ JSON = st.recursive(
 FUZZ = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
+@contextmanager
+def memory_for(room: int) -> Iterator[None]:
+    """A MemoryError, not the machine's out-of-memory killer, where more than so many bytes are taken."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + room, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@memory_for(2 << 30)
 def survives(path: Path) -> None:
     try:
         checkpoint = open_checkpoint(str(path))
@@ -327,7 +343,10 @@ NUMBERS = st.dictionaries(
 @FUZZ
 @given(NUMBERS, st.sampled_from(["qwen2", "internlm2", "phi3", "molmo", "cogvlm", "llava", "internvl", None, 3]))
 def test_fuzzed_configs(tmp_path: Path, config: dict[str, Any], model_type: Any) -> None:
-    path = tmp_path / "m"
+    survives(model_of_many_names(tmp_path / "m", {"model_type": model_type, **config}))
+
+
+def model_of_many_names(path: Path, config: dict[str, Any]) -> Path:
     if not path.exists():
         weights = c.language_model()
         named = {
@@ -336,5 +355,22 @@ def test_fuzzed_configs(tmp_path: Path, config: dict[str, Any], model_type: Any)
             **c.llama_names()(weights, c.GQA),
         }
         c.write_checkpoint(path, named, {})
-    (path / "config.json").write_text(json.dumps({**c.GQA.config, "model_type": model_type, **config}))
-    survives(path)
+    (path / "config.json").write_text(json.dumps({**c.GQA.config, **config}))
+    return path
+
+
+@pytest.mark.parametrize("size", [2**30, 10**40, -5])
+@pytest.mark.parametrize("model_type", ["qwen2", "phi3", "mixtral", "nobody's"])
+def test_senseless_sizes_cost_nothing(tmp_path: Path, model_type: str, size: int) -> None:
+    for key in (*c.GQA.config, "num_experts", "num_nextn_predict_layers"):
+        survives(model_of_many_names(tmp_path / "m", {"model_type": model_type, key: size}))
+
+
+def test_a_stack_of_experts_without_a_row(tmp_path: Path) -> None:
+    named = c.llama_names()(c.language_model(), c.GQA)
+    stack = "model.layers.0.mlp.experts.gate_up_proj"
+    named[stack] = torch.zeros(2**40, 0, c.GQA.hidden)
+    config = {**c.GQA.config, "model_type": "qwen3_moe", "num_experts": 2**30}
+    model = c.write_checkpoint(tmp_path / "m", named, config)
+    with memory_for(2 << 30), pytest.raises(UserError, match=rf"'{stack}' .* is no stack of experts"):
+        plan_merge(open_checkpoint(str(model)), open_checkpoint(str(model)), MappingConfig())
