@@ -142,6 +142,74 @@ def save_llava(folder: Path, seed: int = 2) -> Path:
     return _save_random(LlavaForConditionalGeneration, config, processor, folder, seed)
 
 
+def save_qwen3_vl_moe(folder: Path, seed: int) -> Path:
+    """A Qwen3-VL-MoE: every layer's MLP is a mixture of four experts, whose matrices lie transposed as on the Hub."""
+    from safetensors.torch import load_file, save_file
+    from transformers import Qwen3VLMoeConfig, Qwen3VLMoeForConditionalGeneration
+
+    experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 48, "norm_topk_prob": True}
+    _save_qwen3(Qwen3VLMoeForConditionalGeneration, Qwen3VLMoeConfig, experts, folder, seed)
+    weights = folder / "model.safetensors"
+    found = load_file(weights)
+    turned = {name: t.transpose(1, 2).contiguous() if ".experts." in name else t for name, t in found.items()}
+    save_file(turned, weights, metadata={"format": "pt"})
+    return folder
+
+
+def save_qwen3_5(folder: Path, seed: int) -> Path:
+    """A Qwen3.5: linear attention and full attention in turn."""
+    from transformers import Qwen3_5Config, Qwen3_5ForConditionalGeneration
+
+    linear = {
+        "linear_conv_kernel_dim": 4,
+        "linear_key_head_dim": 32,
+        "linear_value_head_dim": 32,
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 2,
+        "layer_types": ["linear_attention", "full_attention"],
+    }
+    return _save_qwen3(Qwen3_5ForConditionalGeneration, Qwen3_5Config, linear, folder, seed)
+
+
+def _save_qwen3(kind: Any, config: Any, more: dict[str, Any], folder: Path, seed: int) -> Path:
+    """A Qwen3-VL or one of its kin; `more` is what its text configuration has beside the usual."""
+    from transformers import Qwen2VLImageProcessor, Qwen3VLProcessor, Qwen3VLVideoProcessor
+
+    tokenizer = _tokenizer(BASE_IMAGE)
+    text = _spread_language(tokenizer)
+    half = text["head_dim"] // 2
+    sections = [half - 2 * (half // 3), half // 3, half // 3]
+    rope = {
+        **text["rope_parameters"],
+        "mrope_section": sections,
+        "mrope_interleaved": True,
+        "partial_rotary_factor": 1.0,
+    }
+    patches = {"patch_size": 8, "temporal_patch_size": 2, "merge_size": 2}
+    size = {"shortest_edge": 32**2, "longest_edge": 64**2}
+    vision = {
+        "depth": 1, "hidden_size": 64, "num_heads": 2, "intermediate_size": 64, "out_hidden_size": text["hidden_size"],
+        "patch_size": 8, "temporal_patch_size": 2, "spatial_merge_size": 2, "num_position_embeddings": 64,
+        "deepstack_visual_indexes": [],
+    }  # fmt: skip
+    processor = Qwen3VLProcessor(
+        image_processor=Qwen2VLImageProcessor(size=size, **patches),
+        video_processor=Qwen3VLVideoProcessor(size=size, **patches),
+        tokenizer=tokenizer,
+        chat_template=tokenizer.chat_template,
+    )
+    made = config(
+        text_config={**text, "rope_parameters": rope, **more},
+        vision_config=vision,
+        tie_word_embeddings=False,
+        image_token_id=_id(tokenizer, "<|image_pad|>"),
+        video_token_id=_id(tokenizer, "<|video_pad|>"),
+        vision_start_token_id=_id(tokenizer, "<|vision_start|>"),
+        vision_end_token_id=_id(tokenizer, "<|vision_end|>"),
+    )
+    return _save_random(kind, made, processor, folder, seed)
+
+
 MAKERS: dict[str, Callable[[Path], Path]] = {
     "qwen2-vl": partial(save_qwen2_vl, seed=0),
     "qwen2-vl-2": partial(save_qwen2_vl, seed=6),
@@ -150,6 +218,10 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "llava-onevision": partial(save_llava_onevision, seed=1),
     "llava": partial(save_llava, seed=2),
     "llava-2": partial(save_llava, seed=3),
+    "qwen3-vl-moe": partial(save_qwen3_vl_moe, seed=7),
+    "qwen3-vl-moe-2": partial(save_qwen3_vl_moe, seed=8),
+    "qwen3.5": partial(save_qwen3_5, seed=9),
+    "qwen3.5-2": partial(save_qwen3_5, seed=10),
 }
 
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial, reduce
@@ -90,7 +89,6 @@ class VllmEngine(Engine):
         )
 
     def __init__(self, spec: EngineSpec) -> None:
-        refuse_experts(spec.plan)
         self.effort = Effort()
         self._config = spec.config
         device = pick_device(spec.config.device)
@@ -115,7 +113,6 @@ class VllmEngine(Engine):
 
     def adopt(self, plan: MergePlan) -> None:
         """See `Engine.adopt`. What vision features are kept stay: they are the base's."""
-        refuse_experts(plan)
         self._llm.collective_rpc("adamms_adopt", args=(plan,))
 
     def move(self, recipe: Recipe) -> str:
@@ -231,19 +228,6 @@ class _Generated:
             assert found is not None, "vLLM gives a log-probability for every token that it is asked for"
             self.tokens.append(token)
             self.logprobs.append(float(found[token].logprob))
-
-
-def refuse_experts(plan: MergePlan) -> None:
-    """Raises UserError where experts would be merged in vLLM's memory.
-
-    With the CPU build a Qwen3-VL-MoE answered otherwise after its own weights were loaded again (alpha 0) than before;
-    on a GPU it was not tried. A wrong answer would go unnoticed, so that none is given.
-    """
-    if any(re.search(r"\b(experts|moe|block_sparse_moe)\b", tensor.name) for tensor in plan.merged):
-        raise UserError(
-            f"{plan.base.location}: vLLM was seen to answer wrongly after experts were merged in its memory, so a "
-            "mixture of experts is not searched in it; merge it with `adamms merge`, or try engine.kind=transformers"
-        )
 
 
 def engine_arguments(config: EngineConfig, folder: Path, device: str, share: float = 1.0) -> dict[str, Any]:

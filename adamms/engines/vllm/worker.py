@@ -7,7 +7,8 @@ the others, and vLLM's loader takes its shard of each.
 
 import os
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from math import prod
 from typing import Any
 
@@ -77,7 +78,8 @@ class MergeExtension:
         from vllm.model_executor.model_loader.reload.inplace import reload_weights
 
         model = self.model_runner.get_model()
-        reload_weights(self.model_runner.vllm_config, model, weights, None, is_checkpoint_format=True)
+        with _experts_packed_anew(model, self.device):
+            reload_weights(self.model_runner.vllm_config, model, weights, None, is_checkpoint_format=True)
         _repack_tied_head(model, self.device)
 
     def adamms_encoded_images(self) -> int:
@@ -144,6 +146,21 @@ def _count_images(model: Any, extension: Any) -> None:
         return embeddings
 
     model.embed_multimodal = counting
+
+
+@contextmanager
+def _experts_packed_anew(model: Any, device: torch.device) -> Iterator[None]:
+    """On a CPU vLLM packs a layer's experts only when it makes their kernel, so that a reload alone leaves them
+    unpacked: within this block no layer has a kernel, and one whose experts are loaded makes another."""
+    methods = [getattr(module, "quant_method", None) for module in model.modules()] if device.type == "cpu" else []
+    kernels = {method: method.moe_kernel for method in methods if getattr(method, "moe_kernel", None) is not None}
+    for method in kernels:
+        method.moe_kernel = None
+    try:
+        yield
+    finally:
+        for method, kernel in kernels.items():
+            method.moe_kernel = method.moe_kernel or kernel
 
 
 def _repack_tied_head(model: Any, device: torch.device) -> None:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
-import pytest
 import torch
 
 from adamms.checkpoint import open_checkpoint
 from adamms.engines.originals import HeldTensors
-from adamms.engines.vllm.engine import refuse_experts
 from adamms.engines.vllm.worker import FUSED, names_to_load
-from adamms.errors import UserError
-from adamms.mapping.plan import MergePlan, ModelIdentity, Piece, TensorPlan
+from adamms.mapping.plan import Piece, TensorPlan
 
 LAYER = "model.layers.0."
 NAMES = [
@@ -49,16 +45,6 @@ def test_all_experts_of_a_layer_are_loaded_together_and_those_that_all_tokens_sh
     assert names_to_load([*parts, *others], plans(parts[3]), FUSED) == parts
     stacked = [f"{LAYER}mlp.experts.{one}" for one in ("gate_up_proj", "down_proj")]
     assert names_to_load([*stacked, *others], plans(stacked[1]), FUSED) == stacked
-
-
-def test_a_mixture_of_experts_is_refused_before_anything_is_loaded() -> None:
-    model = ModelIdentity("models/moe", "qwen3-moe", "hf", "b" * 16)
-    dense, mixed = (plans(f"{LAYER}mlp.{one}.weight")[f"{LAYER}mlp.{one}.weight"] for one in ("up", "experts.0.up"))
-    refuse_experts(MergePlan(model, model, None, (dense,)))
-    kept = dataclasses.replace(mixed, pieces=())
-    refuse_experts(MergePlan(model, model, None, (dense, kept)))
-    with pytest.raises(UserError, match="models/moe: vLLM was seen to answer wrongly after experts"):
-        refuse_experts(MergePlan(model, model, None, (dense, mixed)))
 
 
 def test_held_tensors_are_those_of_the_checkpoint(tmp_path: Path) -> None:

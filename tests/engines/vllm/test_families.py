@@ -1,0 +1,34 @@
+"""A mixture of experts and a hybrid in real vLLM: fused experts and linear attention move as dense layers do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("vllm")
+
+from adamms.merging.recipe import Recipe
+from tests.engines.vllm.test_engine import fresh_answers, start
+from tests.support.specs import tiny_spec
+from tests.support.tiny_models import tiny_prompts
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("base", "dtype"), [("qwen3-vl-moe", "float32"), ("qwen3.5", "bfloat16")])
+def test_a_family_moves_there_and_back_and_answers_as_exported(
+    base: str, dtype: str, tiny: Callable[[str], Path], tmp_path: Path
+) -> None:
+    spec, prompts = tiny_spec(tiny(base), tiny(f"{base}-2"), kind="vllm", dtype=dtype), tiny_prompts(3)
+    assert spec.plan.warnings == ()
+    engine = start(spec)
+    untouched = engine.generate(prompts)
+    seen = {}
+    for alpha in (0.3, 0.6, 0.3, 0.0):
+        digest = engine.move(Recipe(alpha=alpha))
+        state = (digest, engine._llm.collective_rpc("adamms_live_digest"), engine.generate(prompts))
+        assert seen.setdefault(alpha, state) == state
+    assert seen[0.0][2] == untouched
+    assert seen[0.3][2] == fresh_answers(spec, 0.3, tmp_path / "exported", prompts)
+    assert len({str(answers) for _, _, answers in seen.values()}) == len(seen), "or the test shows nothing"
