@@ -162,8 +162,8 @@ def save_qwen3_5(folder: Path, seed: int) -> Path:
 
     linear = {
         "linear_conv_kernel_dim": 4,
-        "linear_key_head_dim": 32,
-        "linear_value_head_dim": 32,
+        "linear_key_head_dim": 128,
+        "linear_value_head_dim": 128,
         "linear_num_key_heads": 2,
         "linear_num_value_heads": 2,
         "layer_types": ["linear_attention", "full_attention"],

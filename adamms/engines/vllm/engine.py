@@ -23,6 +23,7 @@ from adamms.engines.loadable import LoadableFolder
 from adamms.engines.memory import GB, MemoryNeed, ModelSizes, check_before_loading
 from adamms.engines.peak import PeakMemory, take_peak
 from adamms.errors import UserError
+from adamms.mapping.numbers import text_config
 from adamms.mapping.plan import MergePlan
 from adamms.mapping.stage import stage
 from adamms.merging.recipe import Recipe
@@ -94,6 +95,7 @@ class VllmEngine(Engine):
         device = pick_device(spec.config.device)
         share = check_before_loading(self.memory, spec.plan, spec.config, device)
         base = stage(spec.plan.base)
+        check_linear_attention(base.config, spec.config.dtype, device.type, spec.plan.base.location)
         self._chat = Chat(base.folder, spec.config.trust_remote_code)
         self._reader = AnswerReader(self._chat, spec.config.max_tokens, spec.config.stop)
         self._folder = LoadableFolder(base)  # vLLM reads processors from it later, too
@@ -228,6 +230,14 @@ class _Generated:
             assert found is not None, "vLLM gives a log-probability for every token that it is asked for"
             self.tokens.append(token)
             self.logprobs.append(float(found[token].logprob))
+
+
+def check_linear_attention(config: Mapping[str, Any], dtype: str, device: str, where: str) -> None:
+    """Raises UserError where vLLM would only say so amid the first answers: on a CPU it computes the gated linear
+    attention of Qwen3-Next, Qwen3.5 and their kin in bfloat16 alone."""
+    gated = "linear_num_value_heads" in text_config(config)
+    if gated and device == "cpu" and pick_dtype(dtype, device) != "bfloat16":
+        raise UserError(f"{where}: vLLM computes linear attention on a CPU in bfloat16 only; set engine.dtype=bfloat16")
 
 
 def engine_arguments(config: EngineConfig, folder: Path, device: str, share: float = 1.0) -> dict[str, Any]:

@@ -152,8 +152,9 @@ def _count_images(model: Any, extension: Any) -> None:
 def _experts_packed_anew(model: Any, device: torch.device) -> Iterator[None]:
     """On a CPU vLLM packs a layer's experts only when it makes their kernel, so that a reload alone leaves them
     unpacked: within this block no layer has a kernel, and one whose experts are loaded makes another."""
-    methods = [getattr(module, "quant_method", None) for module in model.modules()] if device.type == "cpu" else []
-    kernels = {method: method.moe_kernel for method in methods if getattr(method, "moe_kernel", None) is not None}
+    modules = model.modules() if device.type == "cpu" else ()
+    methods: list[Any] = [getattr(module, "quant_method", None) for module in modules]
+    kernels = {method: kernel for method in methods if (kernel := getattr(method, "moe_kernel", None)) is not None}
     for method in kernels:
         method.moe_kernel = None
     try:

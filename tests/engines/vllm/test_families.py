@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("vllm")
 
+from adamms.errors import UserError
 from adamms.merging.recipe import Recipe
 from tests.engines.vllm.test_engine import fresh_answers, start
 from tests.support.specs import tiny_spec
@@ -32,3 +33,11 @@ def test_a_family_moves_there_and_back_and_answers_as_exported(
     assert seen[0.0][2] == untouched
     assert seen[0.3][2] == fresh_answers(spec, 0.3, tmp_path / "exported", prompts)
     assert len({str(answers) for _, _, answers in seen.values()}) == len(seen), "or the test shows nothing"
+    for drafts in (untouched, seen[0.6][2]):
+        drafted = engine.generate(prompts, {answer.prompt_id: answer.tokens for answer in drafts})
+        assert [answer.tokens for answer in drafted] == [answer.tokens for answer in untouched]
+
+
+def test_linear_attention_in_float32_on_a_cpu_is_refused_before_anything_is_loaded(tiny: Callable[[str], Path]) -> None:
+    with pytest.raises(UserError, match=r"qwen3.5: vLLM computes linear .* set engine.dtype=bfloat16"):
+        start(tiny_spec(tiny("qwen3.5"), tiny("qwen3.5-2"), kind="vllm", device="cpu"))
