@@ -9,11 +9,14 @@ import argparse
 import logging
 import os
 import random
+import resource
 import sys
 import tempfile
 import time
 import traceback
 from pathlib import Path
+
+MEMORY = 12 << 30  # bytes of addresses, so that a case that takes more breaks in rather than kills the machine
 
 
 def main() -> None:
@@ -31,6 +34,7 @@ def main() -> None:
             "MLFLOW_TRACKING_URI": "",
         }
         os.chdir(place)
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         sys.exit(not run(given.cases, seed, given.doors, Path(place)))
 
 

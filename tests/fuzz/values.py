@@ -12,7 +12,7 @@ from PIL import Image
 TEXT = st.text(max_size=6) | st.sampled_from(
     ["", " ", "\ud800", "a\nb", "a\0b", "../x", "/etc/passwd", "x" * 300, "\u2028", "é", "~nosuch/x", "${a}", "NaN"]
 )
-NUMBER = st.integers(-3, 70) | st.sampled_from([2**31, 2**63, -(2**63), 10**40, 10**4000]) | st.floats()
+NUMBER = st.integers(-3, 70) | st.sampled_from([2**30, 2**31, 2**63, -(2**63), 10**40, 10**4000]) | st.floats()
 LEAF = st.none() | st.booleans() | NUMBER | TEXT
 JSON = st.recursive(
     LEAF, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3), max_leaves=6

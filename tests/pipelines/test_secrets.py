@@ -77,12 +77,12 @@ def test_no_secret_gets_out(server: str, tmp_path: Path, ray_files: Path) -> Non
         "TMPDIR": str(tmp_path),
     }
 
-    def adamms(*arguments: str) -> str:
+    def adamms(*arguments: str, status: int = 0) -> str:
         command = [sys.executable, "-m", "adamms", *arguments]
         ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400, check=False)
-        assert ended.returncode == 0, ended.stderr
+        assert ended.returncode == status, ended.stderr
         assert SECRET not in ended.stdout + ended.stderr
-        return ended.stdout
+        return ended.stdout or ended.stderr
 
     pair = [places["base"], places["donor"]]
     settings = [f"{name}={place}" for name, place in places.items()]
@@ -92,8 +92,14 @@ def test_no_secret_gets_out(server: str, tmp_path: Path, ray_files: Path) -> Non
     adamms("search", *settings, "log.format=json", "log.level=info", "searching.endpoints=one_sided")
     adamms("track", str(left / "run"), "--uri", f"sqlite:///{left / 'mlflow.db'}")
     adamms("merge", *pair, "--alpha", "0.3", "--output", str(left / "merged"))
+    refused = [
+        adamms("search", *settings, f"run_dir={left / 'refused'}", setting, status=2)
+        for setting in (f"ray.address=ray://me:{SECRET}@127.0.0.1:9", f"prompts.path=http://{SECRET}:x@{server}/p.jsonl")
+    ]
     told = json.loads(adamms("map", *pair, "--json"))
 
+    assert "ray.address=ray://***@127.0.0.1:9: no Ray cluster answers there" in refused[0]
+    assert f"http://***@{server}/p.jsonl: no such file or folder" in refused[1]
     assert told["base"]["location"] == f"http://***@{server}/base"
     assert {"report.html", "plan.json", "search.json", "merged"} <= {path.name for path in (left / "run").iterdir()}
     assert f"http://***@{server}/donor" in (left / "run" / "report.html").read_text()
