@@ -25,11 +25,14 @@ from adamms.searching.candidates import CandidateBook
 from adamms.searching.coefficient import SearchedCoefficient
 from adamms.searching.config import StudySettings
 from adamms.searching.events import Began, Doing, Events, Exported, Listener, Selected
-from adamms.searching.goal import ChoiceRule, Goal, answers_without_saving, goals_of
+from adamms.searching.goal import ChoiceRule, Goal, answers_without_saving, goals_of, in_turn
 from adamms.searching.outcome import Outcome, Saved, reach
+from adamms.searching.parents import Scoring
 from adamms.searching.scores import candidate_scores
 from adamms.searching.study import ITSELF, Study
 from adamms.searching.warm_engines import WarmEngines
+from adamms.selecting.criteria import get_criterion
+from adamms.selecting.divergence import endpoints_of
 
 ENGINES = "starting engines"
 
@@ -41,6 +44,7 @@ class Search:
     Attributes:
         values: of the coefficient, to begin with.
         donor: the donor as a study of its own, and its answers, where the criterion asks it.
+        scoring: what lets base and donor score the candidates' answers, where the criterion asks for that.
         same: what makes it this search and no other (`same_search`).
     """
 
@@ -50,6 +54,7 @@ class Search:
     tasks: Tasks
     answers: Answers
     donor: tuple[Study, Answers] | None
+    scoring: Scoring | None
     costs: Costs
     same: dict[str, Any]
 
@@ -101,6 +106,7 @@ def prepare(settings: StudySettings, force: bool = False) -> Search:
         donor = study.of_donor(), study.of_donor().answers("donor", force)
         who = f"donor {settings.donor}: "
         tasks = {name: fitting_prompts(prompts, donor[0].engine, on_error, who) for name, prompts in tasks.items()}
+    scoring, tasks = Scoring.of(study, tasks, force) if rule.criterion.asks_scores else (None, tasks)
     check_places(study, list(tasks))
     answers, run, same = study.answers(force=force), study.run, same_search(study, values, tasks)
     others = must_give_way(run, same, force)
@@ -109,14 +115,14 @@ def prepare(settings: StudySettings, force: bool = False) -> Search:
         run.set_aside()
     costs = Costs(run.costs)
     costs.add("mapping", mapping)
-    return Search(study, values, rule, tasks, answers, donor, costs, same)
+    return Search(study, values, rule, tasks, answers, donor, scoring, costs, same)
 
 
 def same_search(study: Study, values: Sequence[float], tasks: Tasks) -> dict[str, Any]:
     """What makes a search this one: all that answers depend on but the engine, which they know themselves, and all
     that the choice does. Not: what it may cost, how work is shared out, who is told, where models and prompts lie."""
     searching, prompts = study.settings.searching, study.settings.prompts
-    names = ["metric", "endpoints", "stop", "export"] + (["block", "confidence"] if searching.stop != "never" else [])
+    names = ["metric", "stop", "export", "extend"] + (["block", "confidence"] if searching.stop != "never" else [])
     found = {
         "command": "search",
         **study.asked(),
@@ -125,6 +131,7 @@ def same_search(study: Study, values: Sequence[float], tasks: Tasks) -> dict[str
         "searching.coefficient": study.coefficient.name,
         "searching.alphas": list(values),
         REFINE: list(searching.refine),
+        "searching.endpoints": endpoints_of(get_criterion(searching.metric), searching.endpoints),
         **{f"searching.{name}": getattr(searching, name) for name in names},
     }
     as_stored: dict[str, Any] = json.loads(json.dumps(found))
@@ -164,17 +171,22 @@ def run_search(
     run.write(run.plan, study.pair.plan.to_dict())
     events.say(Began)
     search, books = with_donor(search, engines, budget, events)
-    goals = goals_of(search.tasks, search.values, search.rule, study.settings.prompts.seed)
+    answering = Answering(study, engines, search.prompts, search.answers, events, budget, run)
+    rule, scores = search.rule, None
+    if search.scoring is not None:
+        middle = search.values[len(search.values) // 2]
+        scores = search.scoring.by(engines, search.prompts, events, lambda: measure_noise(search, answering, middle))
+        rule = replace(rule, score=scores)
+    goals = goals_of(search.tasks, search.values, rule, study.settings.prompts.seed)
     with costs.phase(ENGINES):
-        answering = Answering(study, engines, search.prompts, search.answers, events, budget, run)
         reach(goals, answering)
-        noise = measure_noise(search, answering, goals[""])
+        noise = measure_noise(search, answering, goals[""].selection.chosen) if scores is None else read_noise(run)
     before = (run.read(run.selection) or {}).get("alpha")
     outcome = settle(search, goals, answering.book, noise)
     chosen = outcome.selection.chosen
     if before not in (None, chosen):
         events.say(Doing, what=f"{chosen} is chosen; before it went on, this search had chosen {before}")
-    split(costs, [*books, answering.book], study.settings.engine.actors)
+    split(costs, [*books, answering.book, *(scores.books if scores else [])], study.settings.engine.actors)
     events.say(Selected, selection=outcome.selection)
     with costs.phase("exporting"):
         checkpoints = export(search, engines, outcome, events)
@@ -194,19 +206,24 @@ def with_donor(
     return replace(search, rule=replace(search.rule, parents=(book.answers_at(ITSELF),))), [book]
 
 
-def measure_noise(search: Search, answering: Answering, goal: Goal) -> Noise | None:
-    """How many answers of the chosen candidate differ by chance; of a search that goes on, what it found before.
+def measure_noise(search: Search, answering: Answering, value: float | None) -> Noise | None:
+    """How many answers of a candidate differ by chance; of a search that goes on, what it found before.
 
     The prompts are asked in the goal's order, which takes them from every task in turn.
     """
-    run, chosen = search.run, goal.selection.chosen
-    if chosen is None:
+    run, settings = search.run, search.study.settings
+    if value is None:
         return None
     noise = None
     if answering.budget.over is None:
-        noise = answering.noise(chosen, goal.prompts[: search.study.settings.searching.noise])
+        noise = answering.noise(value, in_turn(search.tasks, settings.prompts.seed)[: settings.searching.noise])
     if noise is not None:
         run.write(run.noise, asdict(noise))
+    return read_noise(run)
+
+
+def read_noise(run: RunFolder) -> Noise | None:
+    """What was found before; None where it was not measured."""
     stored = run.read(run.noise)
     with run.understood():
         return Noise(**stored) if stored else None

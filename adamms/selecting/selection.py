@@ -16,7 +16,7 @@ from adamms.selecting.contest import Contest
 from adamms.selecting.criteria import Criterion
 from adamms.selecting.criteria.criterion import Floats
 from adamms.selecting.degeneracy import Degeneracy, Limits
-from adamms.selecting.divergence import Endpoints
+from adamms.selecting.divergence import Endpoints, endpoints_of
 from adamms.selecting.resampling import resample
 from adamms.selecting.verdict import verdict_of, warnings_of
 
@@ -85,7 +85,7 @@ class Selection:
 def select(
     responses: Mapping[float, Mapping[str, str]],
     criterion: str | Criterion = "either",
-    endpoints: Endpoints = "exclude",
+    endpoints: Endpoints = "auto",
     *,
     coefficient: str = "alpha",
     bootstrap: int = 1000,
@@ -100,7 +100,7 @@ def select(
         responses: value of the coefficient -> prompt id -> response; only prompts that every candidate has answered
             are compared.
         criterion: what is minimised; a criterion or its name.
-        endpoints: whether the lowest and the highest candidate can be chosen: `exclude` (the paper) or `one_sided`.
+        endpoints: whether the lowest and the highest candidate can be chosen (`divergence.Endpoints`).
         coefficient: what the values are values of; named in the verdict and the warnings.
         bootstrap: how often prompts are resampled; 0 for not at all.
         seed: of the resamples.
@@ -122,7 +122,7 @@ def select(
         coefficient=coefficient,
         chosen=contest.chosen,
         criterion=divergence.criterion.name,
-        endpoints=endpoints,
+        endpoints=endpoints_of(divergence.criterion, endpoints),
         scores=_totals(values, divergence.score),
         left=_totals(values, divergence.left),
         right=_totals(values, divergence.right),

@@ -7,7 +7,7 @@ import numpy as np
 from adamms.selecting.contest import Contest
 from adamms.selecting.criteria import Criterion
 from adamms.selecting.degeneracy import Limits
-from adamms.selecting.divergence import Endpoints, scores_of
+from adamms.selecting.divergence import Endpoints, endpoints_of, scores_of
 from adamms.selecting.resampling import winners_of
 
 DRAWS = 1000
@@ -19,7 +19,7 @@ def confidence(
     partial: Mapping[float, Mapping[str, str]],
     remaining: int,
     criterion: str | Criterion = "either",
-    endpoints: Endpoints = "exclude",
+    endpoints: Endpoints = "auto",
     *,
     prompts: Mapping[str, str] | None = None,
     limits: Limits | None = None,
@@ -49,7 +49,8 @@ def confidence(
     if divergence.criterion.by_neighbours:
         # prompts whose answer changes once, between one pair of neighbours: [C, C - 1] each
         once = np.eye(len(eligible) - 1)
-        _, _, unseen_score, unseen_both = scores_of(divergence.criterion, once, endpoints)
+        ends = endpoints_of(divergence.criterion, endpoints)
+        _, _, unseen_score, unseen_both = scores_of(divergence.criterion, once, ends)
         score, both = np.concatenate([score, unseen_score], axis=1), np.concatenate([both, unseen_both], axis=1)
     elif not np.nansum(both[eligible]) and not np.ptp(contest.totals[eligible]):
         return 0.0  # nothing has told the candidates apart so far

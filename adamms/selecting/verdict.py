@@ -1,6 +1,6 @@
 """In words: how far a choice is supported by the prompts, and what speaks against it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -65,12 +65,27 @@ def warnings_of(contest: Contest, coefficient: str) -> Iterator[str]:
         yield "every candidate gives the same answers: nothing tells them apart"
     else:
         yield from _no_plateau(contest, winner)
-    if end := _falls_towards(contest, winner):
+    if winner in (0, len(table.values) - 1):
+        yield from _at_an_end(table.values, winner, coefficient)
+    elif end := _falls_towards(contest, winner):
         chosen = f"{coefficient} {format_value(table.values[winner])}"
         what = "divergence" if divergence.criterion.by_neighbours else "score"
         yield (
             f"the {what} falls all the way to {chosen}, the {end} candidate that can be chosen; "
             "the best one may lie beyond it"
+        )
+
+
+def _at_an_end(values: Sequence[float], winner: int, coefficient: str) -> Iterator[str]:
+    chosen = f"{coefficient} {format_value(values[winner])}"
+    if coefficient == "alpha" and values[winner] in (0, 1):
+        who, other = ("base", "donor") if values[winner] == 0 else ("donor", "base")
+        yield f"{chosen} is chosen, which is the {who}'s own weights: by this criterion the {other} adds nothing"
+    else:
+        end = "lowest" if winner == 0 else "highest"
+        yield (
+            f"{chosen} is the {end} candidate, and the best one may lie beyond it: give more searching.alphas, or "
+            "searching.extend=true, which goes on there"
         )
 
 

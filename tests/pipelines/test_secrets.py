@@ -94,7 +94,10 @@ def test_no_secret_gets_out(server: str, tmp_path: Path, ray_files: Path) -> Non
     adamms("merge", *pair, "--alpha", "0.3", "--output", str(left / "merged"))
     refused = [
         adamms("search", *settings, f"run_dir={left / 'refused'}", setting, status=2)
-        for setting in (f"ray.address=ray://me:{SECRET}@127.0.0.1:9", f"prompts.path=http://{SECRET}:x@{server}/p.jsonl")
+        for setting in (
+            f"ray.address=ray://me:{SECRET}@127.0.0.1:9",
+            f"prompts.path=http://{SECRET}:x@{server}/p.jsonl",
+        )
     ]
     told = json.loads(adamms("map", *pair, "--json"))
 
