@@ -27,6 +27,9 @@ class SearchingConfig:
     endpoints: Literal["auto", "exclude", "one_sided"] = "auto"
     """Whether the lowest and the highest candidate may be chosen: exclude, one_sided (by the difference to their only
     neighbour), or auto: by criteria that need no neighbour, such as logprob, and by no others."""
+    labels: str = ""
+    """JSONL file of a few labelled prompts (20 to 50, with `answer`): the candidates that they cannot tell from the
+    best (within one standard error) are kept, and the metric chooses among those."""
     extend: bool = False
     """Go on beyond the range, in its last step, as long as the chosen candidate is the lowest or the highest."""
     stop: Literal["never", "confident"] = "never"

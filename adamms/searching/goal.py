@@ -20,6 +20,7 @@ from adamms.searching.coefficient import beyond, check_refine, finer
 from adamms.searching.config import SearchingConfig
 from adamms.selecting.criteria import Criterion, get_criterion, without_scores
 from adamms.selecting.divergence import check_endpoints, endpoints_of
+from adamms.selecting.labels import Marks
 from adamms.selecting.selection import Selection, select
 from adamms.selecting.stopping import confidence
 
@@ -38,6 +39,8 @@ class ChoiceRule:
     """Ask block by block although `searching.stop` is never, so that there is a choice whenever a budget is over."""
     parents: tuple[Mapping[str, str], ...] = ()
     """The donor's own answers, where the criterion asks for them."""
+    marks: Callable[[Sequence[float]], Marks] = field(default=lambda values: {})
+    """Which labelled prompts these candidates answer right; nothing without labels."""
     score: Callable[[Responses], Responses] = field(default=lambda responses: responses)
     """Adds what base and donor hold of the answers, where the criterion asks for it; raises NoScores."""
 
@@ -49,7 +52,7 @@ class ChoiceRule:
             UserError: an unknown criterion, or a number out of range.
         """
         criterion = get_criterion(config.metric)
-        check_endpoints(len(values), endpoints_of(criterion, config.endpoints))
+        check_endpoints(len(values), endpoints_of(criterion, config.endpoints, labels=bool(config.labels)))
         if criterion.asks_scores and config.stop != "never":
             raise UserError(
                 f"searching.stop={config.stop}: {criterion.name} can only choose once all is answered, since the donor "
@@ -65,13 +68,13 @@ class ChoiceRule:
     def choose(self, responses: Responses, questions: Mapping[str, str]) -> Selection:
         """The selection from all prompts that were answered."""
         name, ends, parents = self.config.coefficient, self.config.endpoints, self.parents
-        criterion, told = self.criterion, ""
+        criterion, told, marks = self.criterion, "", self.marks(list(responses))
         try:
             responses = self.score(responses)
         except NoScores as missing:
             criterion = without_scores(criterion)
             told = f"{missing}, so the choice is by {criterion.name} instead of {self.criterion.name}"
-        found = select(responses, criterion, ends, coefficient=name, prompts=questions, parents=parents)
+        found = select(responses, criterion, ends, coefficient=name, prompts=questions, parents=parents, marks=marks)
         return replace(found, warnings=(*found.warnings, told)) if told else found
 
     def scored(self, responses: Responses) -> Responses:
@@ -86,7 +89,8 @@ class ChoiceRule:
         if self.config.stop != "confident":
             return False
         ends, parents = self.config.endpoints, self.parents
-        sure = confidence(responses, remaining, self.criterion, ends, prompts=questions, parents=parents)
+        marks = self.marks(list(responses))
+        sure = confidence(responses, remaining, self.criterion, ends, prompts=questions, parents=parents, marks=marks)
         return sure >= self.config.confidence
 
 

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from adamms.engines.noise import Noise
 from adamms.merging.companions import was_merged_as
 from adamms.merging.staging import check_output
 from adamms.merging.to_disk import check_apart, merge_to_disk
+from adamms.prompts.labels import Labelled, load_labelled
 from adamms.prompts.prompt import Prompt
 from adamms.prompts.tasks import Tasks, all_prompts, load_tasks
 from adamms.runs.answers import Answers
@@ -33,8 +35,11 @@ from adamms.searching.study import ITSELF, Study
 from adamms.searching.warm_engines import WarmEngines
 from adamms.selecting.criteria import get_criterion
 from adamms.selecting.divergence import endpoints_of
+from adamms.selecting.labels import Marks
 
 ENGINES = "starting engines"
+LABELLED = "labelled"
+"""Folder of the answers to labelled prompts."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class Search:
     Attributes:
         values: of the coefficient, to begin with.
         donor: the donor as a study of its own, and its answers, where the criterion asks it.
+        labelled: a few labelled prompts, and where the candidates' answers to them are stored.
         scoring: what lets base and donor score the candidates' answers, where the criterion asks for that.
         same: what makes it this search and no other (`same_search`).
     """
@@ -55,6 +61,7 @@ class Search:
     answers: Answers
     donor: tuple[Study, Answers] | None
     scoring: Scoring | None
+    labelled: tuple[Labelled, Answers] | None
     costs: Costs
     same: dict[str, Any]
 
@@ -107,18 +114,35 @@ def prepare(settings: StudySettings, force: bool = False) -> Search:
         who = f"donor {settings.donor}: "
         tasks = {name: fitting_prompts(prompts, donor[0].engine, on_error, who) for name, prompts in tasks.items()}
     scoring, tasks = Scoring.of(study, tasks, force) if rule.criterion.asks_scores else (None, tasks)
+    labelled = with_answers(study, force) if settings.searching.labels else None
     check_places(study, list(tasks))
-    answers, run, same = study.answers(force=force), study.run, same_search(study, values, tasks)
+    answers, run = study.answers(force=force), study.run
+    same = same_search(study, values, tasks, labelled[0] if labelled else None)
     others = must_give_way(run, same, force)
     moved = donor is not None and donor[1].check_owner([ITSELF], all_prompts(tasks))
     if answers.check_owner(values, all_prompts(tasks)) or moved or others:
         run.set_aside()
     costs = Costs(run.costs)
     costs.add("mapping", mapping)
-    return Search(study, values, rule, tasks, answers, donor, scoring, costs, same)
+    return Search(study, values, rule, tasks, answers, donor, scoring, labelled, costs, same)
 
 
-def same_search(study: Study, values: Sequence[float], tasks: Tasks) -> dict[str, Any]:
+def with_answers(study: Study, force: bool) -> tuple[Labelled, Answers]:
+    """The labelled prompts of `searching.labels`, those that fit, and the store of the answers to them.
+
+    Raises:
+        UserError: the file cannot be used, or answers of another search to these prompts are stored.
+    """
+    settings = study.settings
+    found, answers = load_labelled(settings.searching.labels, settings.prompts), study.answers(LABELLED, force)
+    fitting = fitting_prompts(found.prompts, study.engine, settings.prompts.on_error, "searching.labels: ")
+    answers.check_owner([], fitting)
+    return replace(found, prompts=fitting), answers
+
+
+def same_search(
+    study: Study, values: Sequence[float], tasks: Tasks, labelled: Labelled | None = None
+) -> dict[str, Any]:
     """What makes a search this one: all that answers depend on but the engine, which they know themselves, and all
     that the choice does. Not: what it may cost, how work is shared out, who is told, where models and prompts lie."""
     searching, prompts = study.settings.searching, study.settings.prompts
@@ -131,15 +155,19 @@ def same_search(study: Study, values: Sequence[float], tasks: Tasks) -> dict[str
         "searching.coefficient": study.coefficient.name,
         "searching.alphas": list(values),
         REFINE: list(searching.refine),
-        "searching.endpoints": endpoints_of(get_criterion(searching.metric), searching.endpoints),
+        "searching.endpoints": endpoints_of(
+            get_criterion(searching.metric), searching.endpoints, labels=labelled is not None
+        ),
+        **({"searching.labels": _digest_of(labelled.prompts, labelled.labels)} if labelled else {}),
         **{f"searching.{name}": getattr(searching, name) for name in names},
     }
     as_stored: dict[str, Any] = json.loads(json.dumps(found))
     return as_stored
 
 
-def _digest_of(prompts: Sequence[Prompt]) -> str:
-    text = "".join(sorted(f"{prompt.id!r} {prompt.digest}\n" for prompt in prompts))
+def _digest_of(prompts: Sequence[Prompt], labels: Mapping[str, str] | None = None) -> str:
+    rows = (f"{prompt.id!r} {prompt.digest} {labels[prompt.id] if labels else ''}" for prompt in prompts)
+    text = "".join(sorted(f"{row.rstrip()}\n" for row in rows))
     return f"{len(prompts)} ({hashlib.sha256(text.encode()).hexdigest()[:12]})"
 
 
@@ -177,6 +205,10 @@ def run_search(
         middle = search.values[len(search.values) // 2]
         scores = search.scoring.by(engines, search.prompts, events, lambda: measure_noise(search, answering, middle))
         rule = replace(rule, score=scores)
+    if search.labelled is not None:
+        labelled, stored = search.labelled
+        asking = Answering(study, engines, labelled.prompts, stored, events)
+        rule, books = replace(rule, marks=partial(marks_of, labelled, asking)), [*books, asking.book]
     goals = goals_of(search.tasks, search.values, rule, study.settings.prompts.seed)
     with costs.phase(ENGINES):
         reach(goals, answering)
@@ -204,6 +236,13 @@ def with_donor(
     with search.costs.phase(ENGINES):
         book = answer_as_donor(*search.donor, engines, search.prompts, events, budget)
     return replace(search, rule=replace(search.rule, parents=(book.answers_at(ITSELF),))), [book]
+
+
+def marks_of(labelled: Labelled, asking: Answering, values: Sequence[float]) -> Marks:
+    """Which labelled prompts these candidates answer right; those that are not answered yet are asked."""
+    asking.answer(dict.fromkeys(values, labelled.prompts))
+    answers = asking.book.responses(values, labelled.prompts)
+    return {value: labelled.right(answered) for value, answered in answers.items()}
 
 
 def measure_noise(search: Search, answering: Answering, value: float | None) -> Noise | None:

@@ -36,9 +36,10 @@ class Divergence:
         return ~np.isnan(self.score[:, 0])
 
 
-def endpoints_of(criterion: Criterion, endpoints: Endpoints) -> Endpoints:
-    """What `auto` means for a criterion; anything else as it is."""
-    return ("one_sided" if criterion.scores_ends else "exclude") if endpoints == "auto" else endpoints
+def endpoints_of(criterion: Criterion, endpoints: Endpoints, labels: bool = False) -> Endpoints:
+    """What `auto` means for a criterion; anything else as it is. With `labels` they may be chosen by any: labels can
+    say that the base alone is best."""
+    return ("one_sided" if criterion.scores_ends or labels else "exclude") if endpoints == "auto" else endpoints
 
 
 def divergence_of(table: AnswerTable, criterion: Criterion, endpoints: Endpoints = "auto") -> Divergence:

@@ -6,6 +6,7 @@ import numpy as np
 
 from adamms.runs.values import VALUE_DIGITS, format_value
 from adamms.selecting.contest import Contest
+from adamms.selecting.labels import accuracies, not_kept
 from adamms.selecting.resampling import DIGITS, Resamples, Rows
 
 RIVAL = 0.1
@@ -20,11 +21,27 @@ Set on tasks of earlier tiny pairs. On 99 tasks of nine others (`make criteria`)
 
 
 def verdict_of(contest: Contest, resamples: Resamples | None, coefficient: str) -> str:
-    """How far the prompts support the choice; without resamples, what the scores alone say.
+    """How far the prompts support the choice, and what labels did to it; without resamples, what the scores alone say.
 
     Args:
         coefficient: what the candidates' values are values of, such as alpha or density.
     """
+    return "; ".join([_by_prompts(contest, resamples, coefficient), *_by_labels(contest, coefficient)])
+
+
+def _by_labels(contest: Contest, coefficient: str) -> Iterator[str]:
+    if contest.without_labels is None:
+        return
+    shares, left_out, without = accuracies(contest.marks), not_kept(contest.marks), contest.without_labels.chosen
+    kept = [format_value(value) for value in contest.marks if value not in left_out]
+    count, best = len(next(iter(contest.marks.values()))), 100 * max(shares.values())
+    which = " and ".join(filter(None, [", ".join(kept[:-1]), kept[-1]]))
+    yield f"{count} labelled prompts (the best candidate has {best:.0f} % right) leave {coefficient} {which}"
+    if without not in (None, contest.chosen):
+        yield f"without labels {coefficient} {format_value(without)} would be chosen"
+
+
+def _by_prompts(contest: Contest, resamples: Resamples | None, coefficient: str) -> str:
     winner, prompts = contest.winner, len(contest.table.prompt_ids)
     if winner is None:
         return "nothing can be chosen: every candidate that is no end point is degenerate"
