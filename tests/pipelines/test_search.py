@@ -348,6 +348,30 @@ def test_base_and_donor_score_the_answers_where_the_metric_wants_it(
     assert "the donor cannot score answers" in saved["warnings"][-1]
 
 
+def test_a_few_labels_narrow_the_choice(
+    searched: Path, tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    local_ray: None, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """The labels are one candidate's own answers, so that it has all of them right."""
+    answered = read_responses(searched / "run" / "responses")[0.6]
+    rows = [json.loads(line) for line in prompt_file.read_text().splitlines()]
+    rows = [row | {"answer": answered[row["id"]]} for row in rows if row["id"] in answered][:6]
+    labels = prompt_file.with_name("labelled.jsonl")
+    labels.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    own = [*settings(tiny_pair, prompt_file, tmp_path), *tracked(searched, "labels"), "searching.noise=0"]
+    here(monkeypatch, search, *own, f"searching.labels={labels}")
+    saved = json.loads((tmp_path / "run" / "selection.json").read_text())
+    assert saved["labels"]["accuracy"]["0.6"] == 100
+    assert saved["alpha"] == 0.6, "an end point, which only labels can choose"
+    assert saved["labels"]["without"] == json.loads((searched / "run" / "selection.json").read_text())["alpha"]
+    assert "6 labelled prompts (the best candidate has 100 % right) leave alpha" in saved["verdict"]
+    capsys.readouterr()
+    rows[0]["answer"] += " otherwise"
+    labels.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    here(monkeypatch, search, *own, f"searching.labels={labels}", status=2)
+    assert "belongs to another search (searching.labels was 6 (" in capsys.readouterr().err
+
+
 def test_the_donor_is_asked_where_the_metric_wants_it(
     searched: Path, tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     local_ray: None, capsys: pytest.CaptureFixture[str],
