@@ -40,7 +40,7 @@ Donor = Annotated[
     str, typer.Argument(metavar="DONOR", help="Folder, Hub id[@revision] or MODEL+ADAPTER; merged into the base")
 ]
 Config = Annotated[Path | None, typer.Option(help="YAML file of settings; `demo` is shipped")]
-Endpoints = Literal["exclude", "one_sided"]
+Endpoints = Literal["auto", "exclude", "one_sided"]
 AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON")]
 Force = Annotated[bool, typer.Option("--force", help="Set results that are in the way aside, or replace them")]
 PrintConfig = Annotated[bool, typer.Option("--print-config", help="Print all settings as they would be used, and stop")]
@@ -197,7 +197,7 @@ def select(
         str,
         typer.Option(help="either, sum, edit, plurality, logprob, donor, kl, embedding[:MODEL]; a+b: mean"),
     ] = "either",
-    endpoints: Annotated[Endpoints, typer.Option(help="Whether the smallest and largest alpha may win")] = "exclude",
+    endpoints: Annotated[Endpoints, typer.Option(help="Whether the smallest and largest alpha may win")] = "auto",
     bootstrap: Annotated[int, typer.Option(help="How many resamples of the prompts; 0: none")] = 1000,
     task: Annotated[str, typer.Option(help="Only prompts of this task, whose ids begin with TASK/")] = "",
     donor: Annotated[

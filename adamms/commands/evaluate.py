@@ -1,7 +1,4 @@
-"""`adamms evaluate`: judge a finished search by labelled prompts, or by lmms-eval.
-
-Labels are read here and nowhere else; a search never sees them.
-"""
+"""`adamms evaluate`: judge a finished search by labelled prompts, or by lmms-eval."""
 
 import logging
 from collections.abc import Mapping
@@ -10,8 +7,9 @@ from typing import Any
 
 from adamms.commands.settings import EvaluateSettings
 from adamms.errors import UserError
-from adamms.judging.judgement import Judgement, judge, read_labels
+from adamms.judging.judgement import Judgement, judge
 from adamms.judging.lmms_eval import check_lmms_eval, run_lmms_eval
+from adamms.prompts.labels import read_labels
 from adamms.prompts.tasks import Tasks, all_prompts, load_tasks
 from adamms.reporting.report import Story, write_report
 from adamms.runs.lock import locked

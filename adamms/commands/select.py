@@ -4,6 +4,7 @@ from pathlib import Path
 
 from adamms.errors import UserError
 from adamms.runs.responses import of_task, read_responses
+from adamms.runs.scored import read_scores, with_scores
 from adamms.selecting.criteria import get_criterion
 from adamms.selecting.divergence import Endpoints
 from adamms.selecting.selection import Selection
@@ -13,7 +14,7 @@ from adamms.selecting.selection import select as select_from
 def select(
     responses: Path,
     metric: str = "either",
-    endpoints: Endpoints = "exclude",
+    endpoints: Endpoints = "auto",
     *,
     bootstrap: int = 1000,
     task: str = "",
@@ -31,6 +32,8 @@ def select(
         UserError: nothing to read, contradicting answers, or an unknown criterion.
     """
     answers, criterion = of_task(read_responses(responses), task), get_criterion(metric)
+    if criterion.asks_scores:
+        answers = with_scores(answers, read_scores(responses))
     parents = [read_donor(donor)] if donor and criterion.asks_donor else []
     return select_from(answers, criterion, endpoints, bootstrap=bootstrap, parents=parents)
 

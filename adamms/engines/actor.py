@@ -100,7 +100,7 @@ class EngineActor:
             self._digest = engine.move(candidate.recipe)
             self._candidate = candidate
         moved = time.perf_counter()
-        answers = engine.generate(prompts, drafts)
+        answers = engine.answer(prompts, drafts)
         return UnitResult(
             candidate,
             tuple(answers),

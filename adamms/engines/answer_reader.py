@@ -3,6 +3,7 @@ from itertools import takewhile
 
 from adamms.engines.chat import Chat
 from adamms.engines.engine import Answer
+from adamms.prompts.prompt import Given, Prompt
 
 
 class AnswerReader:
@@ -22,6 +23,20 @@ class AnswerReader:
             return Answer(prompt_id, text[: self._find(text)], tuple(tokens[:length]), "stop", tuple(logprobs[:length]))
         sure = tuple(logprobs[: len(tokens) + ended])
         return Answer(prompt_id, self._text(tokens), tuple(tokens), "stop" if ended else "length", sure)
+
+    def tokens_of(self, given: Given) -> list[int]:
+        """A given answer as tokens of this model, with the one that ends it where it was not cut off."""
+        tokens = list(self._chat.tokenizer(given.text, add_special_tokens=False)["input_ids"])
+        own = self._chat.tokenizer.eos_token_id
+        end = own if own in self._chat.ends else min(self._chat.ends, default=None)
+        return [*tokens, end] if given.ended and end is not None else tokens
+
+    def scored(self, prompt: Prompt, tokens: Sequence[int], logprobs: Sequence[float]) -> Answer:
+        """The answer that a prompt brings along, from `tokens_of` it and the log-probability of each."""
+        assert prompt.given is not None
+        reason = "stop" if prompt.given.ended else "length"
+        own = [token for token in tokens if token not in self._chat.ends]
+        return Answer(prompt.id, prompt.given.text, tuple(own), reason, tuple(logprobs))
 
     def complete(self, generated: Sequence[int]) -> bool:
         """Whether decoding would not go on after these tokens."""

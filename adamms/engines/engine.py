@@ -115,6 +115,17 @@ class Engine(ABC):
         may be used to decode less, never to answer differently."""
 
     @abstractmethod
+    def score(self, prompts: Sequence[Prompt]) -> list[Answer]:
+        """The answers that the prompts bring along (`Prompt.given`), one a prompt, in order, with the log-probability
+        that the live model gives to each of their tokens. Nothing is decoded."""
+
+    def answer(self, prompts: Sequence[Prompt], drafts: Mapping[str, Sequence[int]] | None = None) -> list[Answer]:
+        """One answer a prompt, in order: a new one, or the given one scored."""
+        new, given = ([p for p in prompts if (p.given is None) == is_new] for is_new in (True, False))
+        found = iter(self.generate(new, drafts) if new else ()), iter(self.score(given) if given else ())
+        return [next(found[prompt.given is not None]) for prompt in prompts]
+
+    @abstractmethod
     def take_peak(self) -> PeakMemory:
         """The most memory that it had since this was asked last."""
 

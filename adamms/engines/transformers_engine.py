@@ -133,17 +133,40 @@ class TransformersEngine(Engine):
             answers.update(zip(batch, self._generate_batch([prompts[i] for i in batch]), strict=True))
         return [answers[i] for i in range(len(prompts))]
 
+    def score(self, prompts: Sequence[Prompt]) -> list[Answer]:
+        """See `Engine.score`: one forward pass a prompt, so that nothing is padded."""
+        self.effort += Effort(encoded_images=sum(len(prompt.images) for prompt in prompts))
+        return [self._score(prompt) for prompt in prompts]
+
     def take_peak(self) -> PeakMemory:
         return take_peak(self._model.device)
+
+    @torch.inference_mode()
+    def _score(self, prompt: Prompt) -> Answer:
+        assert prompt.given is not None
+        tokens = self._reader.tokens_of(prompt.given)
+        inputs = self._inputs([prompt])
+        asked = inputs["input_ids"].shape
+        for name, value in inputs.items():
+            if value.shape == asked:  # ids, the attention mask and, of some models, each token's type
+                more = {"input_ids": tokens, "attention_mask": [1] * len(tokens)}.get(name, [0] * len(tokens))
+                inputs[name] = torch.cat([value, value.new_tensor([more])], dim=1)
+        logits = self._model(**inputs, use_cache=False, logits_to_keep=len(tokens) + 1).logits[0, -len(tokens) - 1 : -1]
+        given = logits.float().log_softmax(-1).gather(1, torch.tensor(tokens, device=logits.device)[:, None])
+        return self._reader.scored(prompt, tokens, given[:, 0].tolist())
+
+    def _inputs(self, prompts: Sequence[Prompt]) -> Any:
+        inputs = self._chat.inputs(prompts).to(self._model.device)
+        for name, value in inputs.items():
+            if value.is_floating_point():
+                inputs[name] = value.to(self._model.dtype)
+        return inputs
 
     @torch.inference_mode()
     def _generate_batch(self, prompts: Sequence[Prompt]) -> list[Answer]:
         from transformers import LogitsProcessorList
 
-        inputs = self._chat.inputs(prompts).to(self._model.device)
-        for name, value in inputs.items():
-            if value.is_floating_point():
-                inputs[name] = value.to(self._model.dtype)
+        inputs = self._inputs(prompts)
         stops = {"tokenizer": self._chat.tokenizer} if self._generation.stop_strings else {}
         likelihood = _Likelihood()
         output = self._model.generate(

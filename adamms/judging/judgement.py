@@ -1,13 +1,9 @@
-"""Judging a choice where labels exist. Never part of a search: only `pipelines/evaluate.py` reads labels."""
+"""Judging a choice where labels exist."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
-from adamms.errors import UserError
-from adamms.prompts.prompt import Prompt
-from adamms.prompts.sources import read_lines
 from adamms.runs.responses import Responses
 from adamms.runs.values import format_value
 
@@ -37,29 +33,6 @@ class Judgement:
     def to_json(self) -> dict[str, Any]:
         """As JSON takes it, with alphas written as in `selection.json`."""
         return {**asdict(self), "accuracy": {format_value(alpha): value for alpha, value in self.accuracy.items()}}
-
-
-def read_labels(path: Path, prompts: Sequence[Prompt], prefix: str = "") -> dict[str, str]:
-    """Prompt id -> `answer` of a labelled JSONL file, for prompts that `load_prompts` read from the same file.
-
-    Args:
-        prefix: the task that `load_tasks` put before the ids.
-
-    Raises:
-        UserError: a prompt has no `answer`.
-    """
-    rows: dict[str, Any] = {}
-    for number, row in read_lines(path, []):  # `load_prompts` has told what is wrong with the others
-        if isinstance(row, dict):
-            given = row.get("id")
-            name = str(number if given is None else given)
-            rows.setdefault(f"{prefix}/{name}" if prefix else name, row.get("answer"))
-    unlabelled = [prompt.id for prompt in prompts if not isinstance(rows.get(prompt.id), str)]
-    if unlabelled:
-        raise UserError(
-            f"{path}: {len(unlabelled)} prompts have no `answer`, first {unlabelled[0]!r}; judging needs it"
-        )
-    return {prompt.id: rows[prompt.id] for prompt in prompts}
 
 
 def accuracy(answers: Mapping[str, str], labels: Mapping[str, str]) -> float:

@@ -20,17 +20,27 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """An answer that is there already. `ended`: its end was generated too, not cut off at some length."""
+
+    text: str
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """One question to every candidate: text and encoded images, in the order they are shown.
 
     Attributes:
         system: the system message; empty for none.
+        given: the answer that is only to be scored (how probable is each of its tokens?); None: a new one is asked for.
     """
 
     id: str
     text: str
     images: tuple[bytes, ...] = ()
     system: str = ""
+    given: Given | None = None
 
     @property
     def digest(self) -> str:
@@ -40,6 +50,9 @@ class Prompt:
             hasher.update(hashlib.sha256(image).digest())
         if self.system:
             hasher.update(b"system" + hashlib.sha256(self.system.encode()).digest())
+        if self.given is not None:
+            hasher.update(b"given" + hashlib.sha256(self.given.text.encode("utf-8", "surrogatepass")).digest())
+            hasher.update(b"ended" if self.given.ended else b"cut off")
         return hasher.hexdigest()[:32]
 
     def pictures(self) -> list[Image]:

@@ -90,15 +90,32 @@ def _number(value: Any) -> float | None:
 
 
 class Response(str):
-    """The text of an answer, and how probable the engine held each of its tokens, where that is known.
+    """The text of an answer, and how probable engines held its tokens, where that is known.
 
     Attributes:
         logprobs: natural logarithms, one a generated token, the one that ended the answer included.
+        ended: the answer came to its end, rather than being cut off at some length.
+        by_parents: how probable base and donor hold this same answer: the mean of `logprobs` as theirs would be.
     """
 
     logprobs: tuple[float, ...] | None
+    ended: bool
+    by_parents: tuple[float, ...] | None
 
-    def __new__(cls, text: str, logprobs: Sequence[float] | None = None) -> Response:
+    def __new__(
+        cls,
+        text: str,
+        logprobs: Sequence[float] | None = None,
+        ended: bool = True,
+        by_parents: Sequence[float] | None = None,
+    ) -> Response:
         made = super().__new__(cls, text)
         made.logprobs = None if logprobs is None else tuple(logprobs)
+        made.ended = ended
+        made.by_parents = None if by_parents is None else tuple(by_parents)
         return made
+
+    @classmethod
+    def of(cls, record: ResponseRecord) -> Response:
+        """What criteria see of a stored answer."""
+        return cls(record.response, record.logprobs, record.finish_reason != "length")

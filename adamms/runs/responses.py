@@ -36,7 +36,7 @@ def read_responses(path: str | Path) -> Responses:
                 f"{where}: alpha {format_value(new.value)}, prompt_id {new.prompt_id!r} was answered otherwise at "
                 f"{first}; keep one (or give the folder of one search only)"
             )
-        responses.setdefault(new.value, {})[new.prompt_id] = Response(old.response, old.logprobs)
+        responses.setdefault(new.value, {})[new.prompt_id] = Response.of(old)
     raise_problems(problems)
     if not responses:
         raise UserError(f"{root}: no responses in it; each line needs alpha, prompt_id and response")

@@ -99,7 +99,7 @@ class CandidateBook:
             raise UserError(f"candidate {format_value(value)}: {self.errors[value]}")
         asked = self._prompts.values() if prompts is None else prompts
         stored = ((prompt, self._answers.get(value, prompt)) for prompt in asked)
-        return {p.id: Response(record.response, record.logprobs) for p, record in stored if record is not None}
+        return {p.id: Response.of(record) for p, record in stored if record is not None}
 
     def seconds(self) -> tuple[float, float]:
         """Time that actors spent on re-merging and on answering, in this run of the command."""

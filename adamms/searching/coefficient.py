@@ -87,3 +87,16 @@ def finer(values: Sequence[float], best: float, step: float) -> list[float]:
     low, high = values[max(place - 1, 0)], values[min(place + 1, len(values) - 1)]
     down, up = math.floor((best - low) / step + 1e-6), math.floor((high - best) / step + 1e-6)
     return [normalize_value(best + count * step) for count in range(-down, up + 1)]
+
+
+def beyond(values: Sequence[float], best: float | None, coefficient: str) -> float | None:
+    """The next value outside the range where the best one is its lowest or highest, a step of that end away; None where
+    it is neither, or where there is nothing beyond: an alpha is 0 to 1, no other coefficient is negative."""
+    highest = 1.0 if coefficient == "alpha" else math.inf
+    if best == values[-1]:
+        found = min(normalize_value(2 * values[-1] - values[-2]), highest)
+    elif best == values[0]:
+        found = max(normalize_value(2 * values[0] - values[1]), 0.0)
+    else:
+        return None
+    return None if found in values else found

@@ -20,10 +20,18 @@ class SearchingConfig:
     """Steps of further rounds, each with finer candidates around the best of the one before, such as [0.05, 0.02]."""
     metric: str = "either"
     """What is minimised: differences between neighbours, either or sum (the paper's), edit, kl, embedding[:MODEL]; or
-    logprob (how unsure a candidate is), plurality, donor (answers other than the donor's own); a+b is the mean of two.
-    For plurality and donor the donor answers all prompts first, with an engine of its own."""
-    endpoints: Literal["exclude", "one_sided"] = "exclude"
-    """Whether the lowest and the highest candidate, which have one neighbour only, may be chosen (one_sided)."""
+    logprob (how unsure a candidate is), parents (how implausible its answers are to base and donor), plurality, donor
+    (answers other than the donor's own); a+b is the mean of two. For plurality and donor the donor answers all prompts
+    first, for parents it scores the candidates' answers, with an engine of its own; so does the base in the warm one.
+    Where no engine can run the donor, logprob+parents falls back to logprob, and says so."""
+    endpoints: Literal["auto", "exclude", "one_sided"] = "auto"
+    """Whether the lowest and the highest candidate may be chosen: exclude, one_sided (by the difference to their only
+    neighbour), or auto: by criteria that need no neighbour, such as logprob, and by no others."""
+    labels: str = ""
+    """JSONL file of a few labelled prompts (20 to 50, with `answer`): the candidates that they cannot tell from the
+    best (within one standard error) are kept, and the metric chooses among those."""
+    extend: bool = False
+    """Go on beyond the range, in its last step, as long as the chosen candidate is the lowest or the highest."""
     stop: Literal["never", "confident"] = "never"
     """confident: as soon as the remaining prompts would hardly change the choice (`confidence`)."""
     block: int = 20

@@ -6,8 +6,8 @@ does follows from the answers, so a search that is run again takes the same way.
 """
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from adamms.errors import UserError
@@ -16,12 +16,17 @@ from adamms.prompts.tasks import all_prompts
 from adamms.runs.responses import Responses
 from adamms.searching.budget import BudgetOver
 from adamms.searching.candidates import CandidateBook, Work
-from adamms.searching.coefficient import check_refine, finer
+from adamms.searching.coefficient import beyond, check_refine, finer
 from adamms.searching.config import SearchingConfig
-from adamms.selecting.criteria import Criterion, get_criterion
-from adamms.selecting.divergence import check_endpoints
+from adamms.selecting.criteria import Criterion, get_criterion, without_scores
+from adamms.selecting.divergence import check_endpoints, endpoints_of
+from adamms.selecting.labels import Marks
 from adamms.selecting.selection import Selection, select
 from adamms.selecting.stopping import confidence
+
+
+class NoScores(Exception):
+    """The candidates' answers cannot be scored by both parents; says why, in words."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,10 @@ class ChoiceRule:
     """Ask block by block although `searching.stop` is never, so that there is a choice whenever a budget is over."""
     parents: tuple[Mapping[str, str], ...] = ()
     """The donor's own answers, where the criterion asks for them."""
+    marks: Callable[[Sequence[float]], Marks] = field(default=lambda values: {})
+    """Which labelled prompts these candidates answer right; nothing without labels."""
+    score: Callable[[Responses], Responses] = field(default=lambda responses: responses)
+    """Adds what base and donor hold of the answers, where the criterion asks for it; raises NoScores."""
 
     @classmethod
     def of(cls, config: SearchingConfig, values: Sequence[float], in_blocks: bool = False) -> Self:
@@ -43,7 +52,12 @@ class ChoiceRule:
             UserError: an unknown criterion, or a number out of range.
         """
         criterion = get_criterion(config.metric)
-        check_endpoints(len(values), config.endpoints)
+        check_endpoints(len(values), endpoints_of(criterion, config.endpoints, labels=bool(config.labels)))
+        if criterion.asks_scores and config.stop != "never":
+            raise UserError(
+                f"searching.stop={config.stop}: {criterion.name} can only choose once all is answered, since the donor "
+                "scores the answers in an engine of its own; set searching.stop=never, or another searching.metric"
+            )
         check_refine(values, config.refine)
         if config.block < 1:
             raise UserError(f"searching.block={config.block}: expected at least 1")
@@ -53,17 +67,30 @@ class ChoiceRule:
 
     def choose(self, responses: Responses, questions: Mapping[str, str]) -> Selection:
         """The selection from all prompts that were answered."""
-        name, parents = self.config.coefficient, self.parents
-        return select(
-            responses, self.criterion, self.config.endpoints, coefficient=name, prompts=questions, parents=parents
-        )
+        name, ends, parents = self.config.coefficient, self.config.endpoints, self.parents
+        criterion, told, marks = self.criterion, "", self.marks(list(responses))
+        try:
+            responses = self.score(responses)
+        except NoScores as missing:
+            criterion = without_scores(criterion)
+            told = f"{missing}, so the choice is by {criterion.name} instead of {self.criterion.name}"
+        found = select(responses, criterion, ends, coefficient=name, prompts=questions, parents=parents, marks=marks)
+        return replace(found, warnings=(*found.warnings, told)) if told else found
+
+    def scored(self, responses: Responses) -> Responses:
+        """With what base and donor hold of them, where that is known."""
+        try:
+            return self.score(responses)
+        except NoScores:
+            return responses
 
     def is_enough(self, responses: Responses, remaining: int, questions: Mapping[str, str]) -> bool:
         """Whether the remaining prompts need not be answered."""
         if self.config.stop != "confident":
             return False
         ends, parents = self.config.endpoints, self.parents
-        sure = confidence(responses, remaining, self.criterion, ends, prompts=questions, parents=parents)
+        marks = self.marks(list(responses))
+        sure = confidence(responses, remaining, self.criterion, ends, prompts=questions, parents=parents, marks=marks)
         return sure >= self.config.confidence
 
 
@@ -97,6 +124,7 @@ class Goal:
         self._questions = {prompt.id: prompt.text for prompt in prompts}
         self._block = (block or rule.config.block) if rule.in_blocks else len(prompts)
         self._values, self._finer = list(values), list(rule.config.refine)
+        self._steps = len(values) if rule.config.extend else 0  # that it may go beyond them
         self._asked = min(self._block, len(prompts))
         self.rounds: list[Round] = []
         self.done = False
@@ -114,7 +142,7 @@ class Goal:
     def reviewed(self, book: CandidateBook) -> Iterator[tuple[Responses, Round]]:
         """Every round with the answers it was decided by."""
         for one in self.rounds:
-            yield book.responses(one.values, self.prompts[: one.prompts]), one
+            yield self._rule.scored(book.responses(one.values, self.prompts[: one.prompts])), one
 
     def consider(self, book: CandidateBook) -> None:
         """Takes note of the answers it wanted."""
@@ -127,7 +155,12 @@ class Goal:
             return
         selection = self._rule.choose(responses, self._questions)
         self.rounds.append(Round(tuple(self._values), self._asked, selection))
-        if self._finer and selection.chosen is not None:
+        further = beyond(self._values, selection.chosen, self._rule.config.coefficient) if self._steps else None
+        if further is not None:
+            self._steps -= 1
+            self._values = sorted([*self._values, further])
+            self._asked = min(self._block, len(self.prompts))
+        elif self._finer and selection.chosen is not None:
             self._values = finer(self._values, selection.chosen, self._finer.pop(0))
             self._asked = min(self._block, len(self.prompts))
         else:
@@ -174,13 +207,17 @@ def goals_of(
     Prompts are asked in a drawn order; the goal for all asks them in turn from every task, so that its blocks consist
     of the tasks' own.
     """
+    goals = {"": Goal(in_turn(tasks, seed), values, rule, rule.config.block * len(tasks))}
+    if len(tasks) > 1:
+        goals |= {name: Goal(_drawn(prompts, seed), values, rule) for name, prompts in tasks.items()}
+    return goals
+
+
+def in_turn(tasks: Mapping[str, list[Prompt]], seed: int) -> list[Prompt]:
+    """All prompts in the order in which they are asked: one of each task after the other."""
     drawn = {name: _drawn(prompts, seed) for name, prompts in tasks.items()}
     places = {prompt.id: place for prompts in drawn.values() for place, prompt in enumerate(prompts)}
-    together = sorted(all_prompts(drawn), key=lambda prompt: places[prompt.id])
-    goals = {"": Goal(together, values, rule, rule.config.block * len(tasks))}
-    if len(tasks) > 1:
-        goals |= {name: Goal(prompts, values, rule) for name, prompts in drawn.items()}
-    return goals
+    return sorted(all_prompts(drawn), key=lambda prompt: places[prompt.id])
 
 
 def united(works: Sequence[Work]) -> Work:

@@ -37,8 +37,10 @@ def scores_of(
     """Every candidate's; what is not there is left out."""
     answers = AnswerTable.of(responses, parents)
     table: dict[float, dict[str, float]] = {value: {} for value in answers.values}
+    chosen_by = get_criterion(selection.criterion)
     for name in dict.fromkeys((*ALWAYS, selection.criterion)):
-        divergence = divergence_of(answers, get_criterion(name), selection.endpoints)
+        ends = selection.endpoints if name == selection.criterion or not chosen_by.scores_ends else "auto"
+        divergence = divergence_of(answers, get_criterion(name), ends)
         for value, score in zip(answers.values, divergence.score.sum(axis=1), strict=True):
             table[value][name] = float(score)
     for value, numbers in table.items():

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from adamms.engines.noise import Noise
 from adamms.merging.companions import was_merged_as
 from adamms.merging.staging import check_output
 from adamms.merging.to_disk import check_apart, merge_to_disk
+from adamms.prompts.labels import Labelled, load_labelled
 from adamms.prompts.prompt import Prompt
 from adamms.prompts.tasks import Tasks, all_prompts, load_tasks
 from adamms.runs.answers import Answers
@@ -25,13 +27,19 @@ from adamms.searching.candidates import CandidateBook
 from adamms.searching.coefficient import SearchedCoefficient
 from adamms.searching.config import StudySettings
 from adamms.searching.events import Began, Doing, Events, Exported, Listener, Selected
-from adamms.searching.goal import ChoiceRule, Goal, answers_without_saving, goals_of
+from adamms.searching.goal import ChoiceRule, Goal, answers_without_saving, goals_of, in_turn
 from adamms.searching.outcome import Outcome, Saved, reach
+from adamms.searching.parents import Scoring
 from adamms.searching.scores import candidate_scores
 from adamms.searching.study import ITSELF, Study
 from adamms.searching.warm_engines import WarmEngines
+from adamms.selecting.criteria import get_criterion
+from adamms.selecting.divergence import endpoints_of
+from adamms.selecting.labels import Marks
 
 ENGINES = "starting engines"
+LABELLED = "labelled"
+"""Folder of the answers to labelled prompts."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,8 @@ class Search:
     Attributes:
         values: of the coefficient, to begin with.
         donor: the donor as a study of its own, and its answers, where the criterion asks it.
+        labelled: a few labelled prompts, and where the candidates' answers to them are stored.
+        scoring: what lets base and donor score the candidates' answers, where the criterion asks for that.
         same: what makes it this search and no other (`same_search`).
     """
 
@@ -50,6 +60,8 @@ class Search:
     tasks: Tasks
     answers: Answers
     donor: tuple[Study, Answers] | None
+    scoring: Scoring | None
+    labelled: tuple[Labelled, Answers] | None
     costs: Costs
     same: dict[str, Any]
 
@@ -101,22 +113,40 @@ def prepare(settings: StudySettings, force: bool = False) -> Search:
         donor = study.of_donor(), study.of_donor().answers("donor", force)
         who = f"donor {settings.donor}: "
         tasks = {name: fitting_prompts(prompts, donor[0].engine, on_error, who) for name, prompts in tasks.items()}
+    scoring, tasks = Scoring.of(study, tasks, force) if rule.criterion.asks_scores else (None, tasks)
+    labelled = with_answers(study, force) if settings.searching.labels else None
     check_places(study, list(tasks))
-    answers, run, same = study.answers(force=force), study.run, same_search(study, values, tasks)
+    answers, run = study.answers(force=force), study.run
+    same = same_search(study, values, tasks, labelled[0] if labelled else None)
     others = must_give_way(run, same, force)
     moved = donor is not None and donor[1].check_owner([ITSELF], all_prompts(tasks))
     if answers.check_owner(values, all_prompts(tasks)) or moved or others:
         run.set_aside()
     costs = Costs(run.costs)
     costs.add("mapping", mapping)
-    return Search(study, values, rule, tasks, answers, donor, costs, same)
+    return Search(study, values, rule, tasks, answers, donor, scoring, labelled, costs, same)
 
 
-def same_search(study: Study, values: Sequence[float], tasks: Tasks) -> dict[str, Any]:
+def with_answers(study: Study, force: bool) -> tuple[Labelled, Answers]:
+    """The labelled prompts of `searching.labels`, those that fit, and the store of the answers to them.
+
+    Raises:
+        UserError: the file cannot be used, or answers of another search to these prompts are stored.
+    """
+    settings = study.settings
+    found, answers = load_labelled(settings.searching.labels, settings.prompts), study.answers(LABELLED, force)
+    fitting = fitting_prompts(found.prompts, study.engine, settings.prompts.on_error, "searching.labels: ")
+    answers.check_owner([], fitting)
+    return replace(found, prompts=fitting), answers
+
+
+def same_search(
+    study: Study, values: Sequence[float], tasks: Tasks, labelled: Labelled | None = None
+) -> dict[str, Any]:
     """What makes a search this one: all that answers depend on but the engine, which they know themselves, and all
     that the choice does. Not: what it may cost, how work is shared out, who is told, where models and prompts lie."""
     searching, prompts = study.settings.searching, study.settings.prompts
-    names = ["metric", "endpoints", "stop", "export"] + (["block", "confidence"] if searching.stop != "never" else [])
+    names = ["metric", "stop", "export", "extend"] + (["block", "confidence"] if searching.stop != "never" else [])
     found = {
         "command": "search",
         **study.asked(),
@@ -125,14 +155,19 @@ def same_search(study: Study, values: Sequence[float], tasks: Tasks) -> dict[str
         "searching.coefficient": study.coefficient.name,
         "searching.alphas": list(values),
         REFINE: list(searching.refine),
+        "searching.endpoints": endpoints_of(
+            get_criterion(searching.metric), searching.endpoints, labels=labelled is not None
+        ),
+        **({"searching.labels": _digest_of(labelled.prompts, labelled.labels)} if labelled else {}),
         **{f"searching.{name}": getattr(searching, name) for name in names},
     }
     as_stored: dict[str, Any] = json.loads(json.dumps(found))
     return as_stored
 
 
-def _digest_of(prompts: Sequence[Prompt]) -> str:
-    text = "".join(sorted(f"{prompt.id!r} {prompt.digest}\n" for prompt in prompts))
+def _digest_of(prompts: Sequence[Prompt], labels: Mapping[str, str] | None = None) -> str:
+    rows = (f"{prompt.id!r} {prompt.digest} {labels[prompt.id] if labels else ''}" for prompt in prompts)
+    text = "".join(sorted(f"{row.rstrip()}\n" for row in rows))
     return f"{len(prompts)} ({hashlib.sha256(text.encode()).hexdigest()[:12]})"
 
 
@@ -164,17 +199,26 @@ def run_search(
     run.write(run.plan, study.pair.plan.to_dict())
     events.say(Began)
     search, books = with_donor(search, engines, budget, events)
-    goals = goals_of(search.tasks, search.values, search.rule, study.settings.prompts.seed)
+    answering = Answering(study, engines, search.prompts, search.answers, events, budget, run)
+    rule, scores = search.rule, None
+    if search.scoring is not None:
+        middle = search.values[len(search.values) // 2]
+        scores = search.scoring.by(engines, search.prompts, events, lambda: measure_noise(search, answering, middle))
+        rule = replace(rule, score=scores)
+    if search.labelled is not None:
+        labelled, stored = search.labelled
+        asking = Answering(study, engines, labelled.prompts, stored, events)
+        rule, books = replace(rule, marks=partial(marks_of, labelled, asking)), [*books, asking.book]
+    goals = goals_of(search.tasks, search.values, rule, study.settings.prompts.seed)
     with costs.phase(ENGINES):
-        answering = Answering(study, engines, search.prompts, search.answers, events, budget, run)
         reach(goals, answering)
-        noise = measure_noise(search, answering, goals[""])
+        noise = measure_noise(search, answering, goals[""].selection.chosen) if scores is None else read_noise(run)
     before = (run.read(run.selection) or {}).get("alpha")
     outcome = settle(search, goals, answering.book, noise)
     chosen = outcome.selection.chosen
     if before not in (None, chosen):
         events.say(Doing, what=f"{chosen} is chosen; before it went on, this search had chosen {before}")
-    split(costs, [*books, answering.book], study.settings.engine.actors)
+    split(costs, [*books, answering.book, *(scores.books if scores else [])], study.settings.engine.actors)
     events.say(Selected, selection=outcome.selection)
     with costs.phase("exporting"):
         checkpoints = export(search, engines, outcome, events)
@@ -194,19 +238,31 @@ def with_donor(
     return replace(search, rule=replace(search.rule, parents=(book.answers_at(ITSELF),))), [book]
 
 
-def measure_noise(search: Search, answering: Answering, goal: Goal) -> Noise | None:
-    """How many answers of the chosen candidate differ by chance; of a search that goes on, what it found before.
+def marks_of(labelled: Labelled, asking: Answering, values: Sequence[float]) -> Marks:
+    """Which labelled prompts these candidates answer right; those that are not answered yet are asked."""
+    asking.answer(dict.fromkeys(values, labelled.prompts))
+    answers = asking.book.responses(values, labelled.prompts)
+    return {value: labelled.right(answered) for value, answered in answers.items()}
+
+
+def measure_noise(search: Search, answering: Answering, value: float | None) -> Noise | None:
+    """How many answers of a candidate differ by chance; of a search that goes on, what it found before.
 
     The prompts are asked in the goal's order, which takes them from every task in turn.
     """
-    run, chosen = search.run, goal.selection.chosen
-    if chosen is None:
+    run, settings = search.run, search.study.settings
+    if value is None:
         return None
     noise = None
     if answering.budget.over is None:
-        noise = answering.noise(chosen, goal.prompts[: search.study.settings.searching.noise])
+        noise = answering.noise(value, in_turn(search.tasks, settings.prompts.seed)[: settings.searching.noise])
     if noise is not None:
         run.write(run.noise, asdict(noise))
+    return read_noise(run)
+
+
+def read_noise(run: RunFolder) -> Noise | None:
+    """What was found before; None where it was not measured."""
     stored = run.read(run.noise)
     with run.understood():
         return Noise(**stored) if stored else None

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from adamms.checkpoint import Checkpoint
 from adamms.engines.asking import asking_digest
 from adamms.engines.engine import EngineSpec
 from adamms.mapping import PlannedPair, plan_pair
@@ -50,10 +51,11 @@ class Study:
 
     def of_donor(self) -> Self:
         """The donor in its own architecture, nothing merged: for asking it the same prompts."""
-        plan = plan_alone(self.pair.donor)
-        engine = EngineSpec(plan, self.settings.engine, self.settings.mapping.donor_architecture)
-        pair = PlannedPair(plan, self.pair.donor, self.pair.donor, None)
-        return replace(self, pair=pair, coefficient=SearchedCoefficient("alpha", Recipe()), engine=engine)
+        return self._alone(self.pair.donor, self.settings.mapping.donor_architecture)
+
+    def of_base(self) -> Self:
+        """The base, nothing merged; it is served by the engines of the pair."""
+        return self._alone(self.pair.base, self.settings.mapping.base_architecture)
 
     def answers(self, name: str = "responses", force: bool = False) -> Answers:
         """The stored answers in a folder of the run folder; `force` sets those of another study aside."""
@@ -73,6 +75,12 @@ class Study:
             "engine.max_tokens": engine.max_tokens,
             "engine.stop": list(engine.stop),
         }
+
+    def _alone(self, model: Checkpoint, architecture: str | None) -> Self:
+        plan = plan_alone(model)
+        engine = EngineSpec(plan, self.settings.engine, architecture)
+        pair = PlannedPair(plan, model, model, None)
+        return replace(self, pair=pair, coefficient=SearchedCoefficient("alpha", Recipe()), engine=engine)
 
     @classmethod
     def _planned(cls, settings: StudySettings, coefficient: SearchedCoefficient) -> Self:

@@ -57,4 +57,6 @@ class AnswerTable:
 
 def _content(answer: str) -> tuple[str, tuple[float, ...]]:
     """Everything that a criterion may look at in one answer."""
-    return str(answer), (answer.logprobs or ()) if isinstance(answer, Response) else ()
+    if not isinstance(answer, Response):
+        return answer, ()
+    return str(answer), (*(answer.logprobs or ()), *(answer.by_parents or ()))

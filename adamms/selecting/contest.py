@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -11,7 +12,8 @@ from adamms.selecting.answer_table import AnswerTable
 from adamms.selecting.criteria import Criterion, get_criterion
 from adamms.selecting.criteria.criterion import Floats
 from adamms.selecting.degeneracy import Degeneracy, Limits, degeneracy_of
-from adamms.selecting.divergence import Divergence, Endpoints, divergence_of
+from adamms.selecting.divergence import Divergence, Endpoints, divergence_of, endpoints_of
+from adamms.selecting.labels import Marks, not_kept
 from adamms.selecting.resampling import DIGITS, Rows, winners_of
 
 END_POINT = "end point: it has one neighbour only and is never chosen (unless endpoints is one_sided)"
@@ -25,8 +27,10 @@ class Contest:
     divergence: Divergence
     degeneracy: dict[float, Degeneracy]
     """Value -> what the guard against collapsed candidates found."""
-    excluded: dict[float, str]
-    """Value -> why this candidate cannot be chosen."""
+    marks: Marks
+    """Which labelled prompts the candidates answer right; empty without labels."""
+    without_labels: Contest | None = None
+    """The same by the criterion alone, where there are labels."""
 
     @classmethod
     def of(
@@ -37,17 +41,32 @@ class Contest:
         prompts: Mapping[str, str] | None,
         limits: Limits | None,
         parents: Sequence[Mapping[str, str]],
+        marks: Marks | None = None,
     ) -> Contest:
         """Compare the candidates; arguments and errors are those of `select`."""
         table = AnswerTable.of(responses, parents)
         criterion = get_criterion(criterion) if isinstance(criterion, str) else criterion
+        alone = cls.of(responses, criterion, endpoints, prompts, limits, parents) if marks else None
+        endpoints = endpoints_of(criterion, endpoints, labels=bool(marks))
         divergence = divergence_of(table, criterion, endpoints)
+        marks = {value: marks[value] for value in table.values} if marks else {}
         degeneracy = degeneracy_of(table, prompts, limits)
-        reasons = {
-            value: "; ".join([*degeneracy[value].reasons, *([] if scored else [END_POINT])])
-            for value, scored in zip(table.values, divergence.scored, strict=True)
+        return cls(table, divergence, degeneracy, marks, alone)
+
+    @cached_property
+    def excluded(self) -> dict[float, str]:
+        """Value -> why this candidate cannot be chosen."""
+        behind = not_kept(self.marks) if self.marks else {}
+        found = {value: [*why, behind[value]] if value in behind else why for value, why in self._unfit.items()}
+        return {value: "; ".join(why) for value, why in found.items() if why}
+
+    @property
+    def _unfit(self) -> dict[float, list[str]]:
+        """Value -> why this candidate could not be chosen without labels either."""
+        return {
+            value: [*self.degeneracy[value].reasons, *([] if scored else [END_POINT])]
+            for value, scored in zip(self.table.values, self.divergence.scored, strict=True)
         }
-        return cls(table, divergence, degeneracy, {value: why for value, why in reasons.items() if why})
 
     @property
     def eligible(self) -> Rows:

@@ -10,9 +10,10 @@ from adamms.errors import UserError
 from adamms.selecting.answer_table import AnswerTable
 from adamms.selecting.criteria.criterion import Criterion, Floats
 
-Endpoints = Literal["exclude", "one_sided"]
+Endpoints = Literal["auto", "exclude", "one_sided"]
 """`exclude` (the paper): the lowest and the highest candidate have one neighbour only and are never chosen.
-`one_sided`: the difference to their only neighbour counts for both sides."""
+`one_sided`: they may be; the difference to their only neighbour counts for both sides.
+`auto`: they may be by a criterion that needs no neighbour (`Criterion.scores_ends`), and by no other."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,19 @@ class Divergence:
         return ~np.isnan(self.score[:, 0])
 
 
-def divergence_of(table: AnswerTable, criterion: Criterion, endpoints: Endpoints = "exclude") -> Divergence:
+def endpoints_of(criterion: Criterion, endpoints: Endpoints, labels: bool = False) -> Endpoints:
+    """What `auto` means for a criterion; anything else as it is. With `labels` they may be chosen by any: labels can
+    say that the base alone is best."""
+    return ("one_sided" if criterion.scores_ends or labels else "exclude") if endpoints == "auto" else endpoints
+
+
+def divergence_of(table: AnswerTable, criterion: Criterion, endpoints: Endpoints = "auto") -> Divergence:
     """Compare every candidate with its neighbours.
 
     Raises:
         UserError: there are too few candidates for any to have a score, or `endpoints` is unknown.
     """
+    endpoints = endpoints_of(criterion, endpoints)
     check_endpoints(len(table.values), endpoints)
     steps = np.stack([criterion.difference(a, b) for a, b in zip(table.answers, table.answers[1:], strict=False)])
     left, right, score, both = scores_of(criterion, steps, endpoints)
@@ -69,7 +77,7 @@ def check_endpoints(candidates: int, endpoints: str) -> None:
         UserError: as `divergence_of`.
     """
     if endpoints not in ("exclude", "one_sided"):
-        raise UserError(f"endpoints: {endpoints!r} is unknown; choose exclude or one_sided")
+        raise UserError(f"endpoints: {endpoints!r} is unknown; choose auto, exclude or one_sided")
     needed = 3 if endpoints == "exclude" else 2
     if candidates < needed:
         hint = ", or set endpoints to one_sided" if needed == 3 and candidates == 2 else ""

@@ -16,7 +16,8 @@ from adamms.selecting.contest import Contest
 from adamms.selecting.criteria import Criterion
 from adamms.selecting.criteria.criterion import Floats
 from adamms.selecting.degeneracy import Degeneracy, Limits
-from adamms.selecting.divergence import Endpoints
+from adamms.selecting.divergence import Endpoints, endpoints_of
+from adamms.selecting.labels import Marks, accuracies
 from adamms.selecting.resampling import resample
 from adamms.selecting.verdict import verdict_of, warnings_of
 
@@ -52,6 +53,10 @@ class Selection:
     intervals: dict[float, tuple[float, float]]
     """95 % intervals of all scores; empty without resampling."""
     prompts_used: int
+    marks: Marks
+    """Which labelled prompts each candidate answers right, where there are any."""
+    without_labels: float | None
+    """What would be chosen without them."""
     prompts_dropped: int
     """Left out because some candidate has not answered them."""
     verdict: str
@@ -77,15 +82,23 @@ class Selection:
             "interval": None if self.chosen is None else _plain(self.intervals.get(self.chosen)),
             "intervals": _keyed(self.intervals),
             "prompts": {"used": self.prompts_used, "dropped": self.prompts_dropped},
+            **({"labels": self._labels()} if self.marks else {}),
             "verdict": self.verdict,
             "warnings": list(self.warnings),
+        }
+
+    def _labels(self) -> dict[str, Any]:
+        return {
+            "prompts": len(next(iter(self.marks.values()))),
+            "accuracy": _keyed({value: 100 * share for value, share in accuracies(self.marks).items()}),
+            "without": self.without_labels,
         }
 
 
 def select(
     responses: Mapping[float, Mapping[str, str]],
     criterion: str | Criterion = "either",
-    endpoints: Endpoints = "exclude",
+    endpoints: Endpoints = "auto",
     *,
     coefficient: str = "alpha",
     bootstrap: int = 1000,
@@ -93,6 +106,7 @@ def select(
     prompts: Mapping[str, str] | None = None,
     limits: Limits | None = None,
     parents: Sequence[Mapping[str, str]] = (),
+    marks: Marks | None = None,
 ) -> Selection:
     """Choose a candidate from responses alone.
 
@@ -100,20 +114,21 @@ def select(
         responses: value of the coefficient -> prompt id -> response; only prompts that every candidate has answered
             are compared.
         criterion: what is minimised; a criterion or its name.
-        endpoints: whether the lowest and the highest candidate can be chosen: `exclude` (the paper) or `one_sided`.
+        endpoints: whether the lowest and the highest candidate can be chosen (`divergence.Endpoints`).
         coefficient: what the values are values of; named in the verdict and the warnings.
         bootstrap: how often prompts are resampled; 0 for not at all.
         seed: of the resamples.
         prompts: prompt id -> text; lets the guard see answers that repeat their prompt.
         limits: of the guard against collapsed candidates.
         parents: answers of unmerged models, such as the donor in its own architecture, for criteria that use them.
+        marks: which of a few labelled prompts every candidate answers right: it chooses among the best of these.
 
     Raises:
         UserError: too few candidates, no common prompt, an unknown criterion, a number out of range.
     """
     if bootstrap < 0:
         raise UserError(f"bootstrap: {bootstrap} is negative; 0 is none")
-    contest = Contest.of(responses, criterion, endpoints, prompts, limits, parents)
+    contest = Contest.of(responses, criterion, endpoints, prompts, limits, parents, marks)
     values, divergence, eligible = contest.table.values, contest.divergence, contest.eligible
     resamples = resample(divergence.score, divergence.both, eligible, bootstrap, seed) if bootstrap else None
     scored = [(row, values[row]) for row in np.flatnonzero(divergence.scored)]
@@ -122,7 +137,7 @@ def select(
         coefficient=coefficient,
         chosen=contest.chosen,
         criterion=divergence.criterion.name,
-        endpoints=endpoints,
+        endpoints=endpoints_of(divergence.criterion, endpoints, labels=bool(marks)),
         scores=_totals(values, divergence.score),
         left=_totals(values, divergence.left),
         right=_totals(values, divergence.right),
@@ -131,6 +146,8 @@ def select(
         bootstrap=dict(zip(values, shares, strict=False)),
         intervals={value: resamples.interval(row) for row, value in scored} if resamples else {},
         prompts_used=len(contest.table.prompt_ids),
+        marks=contest.marks,
+        without_labels=contest.without_labels.chosen if contest.without_labels else None,
         prompts_dropped=contest.table.dropped,
         verdict=verdict_of(contest, resamples, coefficient),
         warnings=tuple(warnings_of(contest, coefficient)),

@@ -1,11 +1,12 @@
 """In words: how far a choice is supported by the prompts, and what speaks against it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from adamms.runs.values import VALUE_DIGITS, format_value
 from adamms.selecting.contest import Contest
+from adamms.selecting.labels import accuracies, not_kept
 from adamms.selecting.resampling import DIGITS, Resamples, Rows
 
 RIVAL = 0.1
@@ -20,11 +21,27 @@ Set on tasks of earlier tiny pairs. On 99 tasks of nine others (`make criteria`)
 
 
 def verdict_of(contest: Contest, resamples: Resamples | None, coefficient: str) -> str:
-    """How far the prompts support the choice; without resamples, what the scores alone say.
+    """How far the prompts support the choice, and what labels did to it; without resamples, what the scores alone say.
 
     Args:
         coefficient: what the candidates' values are values of, such as alpha or density.
     """
+    return "; ".join([_by_prompts(contest, resamples, coefficient), *_by_labels(contest, coefficient)])
+
+
+def _by_labels(contest: Contest, coefficient: str) -> Iterator[str]:
+    if contest.without_labels is None:
+        return
+    shares, left_out, without = accuracies(contest.marks), not_kept(contest.marks), contest.without_labels.chosen
+    kept = [format_value(value) for value in contest.marks if value not in left_out]
+    count, best = len(next(iter(contest.marks.values()))), 100 * max(shares.values())
+    which = " and ".join(filter(None, [", ".join(kept[:-1]), kept[-1]]))
+    yield f"{count} labelled prompts (the best candidate has {best:.0f} % right) leave {coefficient} {which}"
+    if without not in (None, contest.chosen):
+        yield f"without labels {coefficient} {format_value(without)} would be chosen"
+
+
+def _by_prompts(contest: Contest, resamples: Resamples | None, coefficient: str) -> str:
     winner, prompts = contest.winner, len(contest.table.prompt_ids)
     if winner is None:
         return "nothing can be chosen: every candidate that is no end point is degenerate"
@@ -65,12 +82,27 @@ def warnings_of(contest: Contest, coefficient: str) -> Iterator[str]:
         yield "every candidate gives the same answers: nothing tells them apart"
     else:
         yield from _no_plateau(contest, winner)
-    if end := _falls_towards(contest, winner):
+    if winner in (0, len(table.values) - 1):
+        yield from _at_an_end(table.values, winner, coefficient)
+    elif end := _falls_towards(contest, winner):
         chosen = f"{coefficient} {format_value(table.values[winner])}"
         what = "divergence" if divergence.criterion.by_neighbours else "score"
         yield (
             f"the {what} falls all the way to {chosen}, the {end} candidate that can be chosen; "
             "the best one may lie beyond it"
+        )
+
+
+def _at_an_end(values: Sequence[float], winner: int, coefficient: str) -> Iterator[str]:
+    chosen = f"{coefficient} {format_value(values[winner])}"
+    if coefficient == "alpha" and values[winner] in (0, 1):
+        who, other = ("base", "donor") if values[winner] == 0 else ("donor", "base")
+        yield f"{chosen} is chosen, which is the {who}'s own weights: by this criterion the {other} adds nothing"
+    else:
+        end = "lowest" if winner == 0 else "highest"
+        yield (
+            f"{chosen} is the {end} candidate, and the best one may lie beyond it: give more searching.alphas, or "
+            "searching.extend=true, which goes on there"
         )
 
 

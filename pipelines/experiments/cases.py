@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adamms.engines.noise import Noise, noise_floor
-from adamms.judging.judgement import read_labels
 from adamms.prompts.config import PromptsConfig
+from adamms.prompts.labels import read_labels
 from adamms.prompts.prompt import Prompt, load_prompts
 from adamms.prompts.tasks import all_prompts
 from adamms.runs.responses import Responses

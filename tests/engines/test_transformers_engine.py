@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from adamms.mapping.config import MappingConfig
 from adamms.merging import Recipe
 from adamms.merging.to_disk import merge_to_disk
 from adamms.prompts.config import PromptsConfig
-from adamms.prompts.prompt import Prompt, load_prompts
+from adamms.prompts.prompt import Given, Prompt, load_prompts
 from tests.support.specs import without
 from tests.support.tiny_models import TinyPair
 
@@ -124,3 +125,25 @@ def test_log_probabilities_are_those_of_one_look_at_prompt_and_answer(
         expected = logits.log_softmax(-1).gather(1, told.T)[:, 0]
         assert answer.logprobs is not None
         assert list(answer.logprobs) == pytest.approx(expected.tolist(), abs=1e-4)
+
+
+def test_its_own_answers_are_scored_as_they_were_decoded(
+    engine: TransformersEngine, prompts: list[Prompt], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.move(Recipe(alpha=0.3))
+    answers = engine.generate(prompts)
+    given = [
+        replace(prompt, given=Given(answer.text, answer.finish_reason == "stop"))
+        for prompt, answer in zip(prompts, answers, strict=True)
+    ]
+    # Random weights answer halves of characters, whose text reads as other tokens.
+    end = min(engine._chat.ends)
+    tokens = {
+        asked.given: [*answer.tokens, *[end] * (answer.finish_reason == "stop")]
+        for asked, answer in zip(given, answers, strict=True)
+    }
+    monkeypatch.setattr(engine._reader, "tokens_of", tokens.__getitem__)
+    scored = engine.answer(given)
+    assert scored == answers
+    for mine, decoded in zip(scored, answers, strict=True):
+        assert mine.logprobs == pytest.approx(decoded.logprobs, abs=1e-4)

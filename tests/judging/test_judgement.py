@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from adamms.errors import UserError
-from adamms.judging.judgement import accuracy, judge, read_labels, spearman
+from adamms.judging.judgement import accuracy, judge, spearman
 from adamms.prompts.config import PromptsConfig
+from adamms.prompts.labels import read_labels
 from adamms.prompts.prompt import load_prompts
 
 LABELS = {"a": "red", "b": "blue", "c": "two"}

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -299,6 +300,76 @@ def test_another_coefficient_is_searched(
     assert json.loads((tmp_path / "run" / "selection.json").read_text())["alpha"] == 0.4
     recipe = json.loads((tmp_path / "run" / "merged" / "adamms.json").read_text())["recipe"]
     assert (recipe["density"], recipe["alpha"]) == (0.4, 0.5)
+
+
+def scores_of(folder: Path, parent: str) -> dict[tuple[str, str], float]:
+    files = (folder / "scored" / parent).glob("*.jsonl")
+    rows = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    return {(row["prompt_id"].rpartition("#")[0], row["response"]): mean(row["logprobs"] or [0]) for row in rows}
+
+
+@pytest.mark.slow  # engines of base and donor one after the other, twice
+def test_base_and_donor_score_the_answers_where_the_metric_wants_it(
+    searched: Path, tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    local_ray: None, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    own = [*settings(tiny_pair, prompt_file, tmp_path), *tracked(searched, "parents"), "searching.noise=4"]
+    own.append("searching.metric=logprob+parents")
+    here(monkeypatch, search, *own)
+    run_dir = tmp_path / "run"
+    candidates, saved = read_responses(run_dir / "responses"), json.loads((run_dir / "selection.json").read_text())
+    base, donor = scores_of(run_dir, "base"), scores_of(run_dir, "donor")
+    assert base.keys() == donor.keys() == {(n, str(a)) for row in candidates.values() for n, a in row.items()}
+    assert base != donor
+    for alpha in ALPHAS:
+        sure = [math.exp(mean(answer.logprobs)) for answer in candidates[alpha].values()]
+        plausible = [math.exp((base[n, a] + donor[n, a]) / 2) for n, a in candidates[alpha].items()]
+        expected = sum(1 - (s + p) / 2 for s, p in zip(sure, plausible, strict=True))
+        assert saved["scores"][f"{alpha:g}" if alpha else "0.0"] == pytest.approx(expected, abs=1e-3)
+    assert saved["alpha"] == min(ALPHAS, key=lambda alpha: saved["scores"][str(alpha)]), "end points count"
+    assert json.loads((run_dir / "noise.json").read_text())["asked"] == 4
+    again = ["select", str(run_dir), "--metric", "logprob+parents", "--json"]
+    done = run([sys.executable, "-m", "adamms.cli", *again])
+    assert json.loads(done.stdout)["alpha"] == saved["alpha"], done.stderr
+
+    stored = {file: file.stat().st_mtime_ns for file in (run_dir / "scored").rglob("*.jsonl")}
+    (run_dir / "selection.json").unlink()
+    capsys.readouterr()
+    here(monkeypatch, search, *own)
+    assert "engine" not in capsys.readouterr().err, "all answers and scores are stored"
+    assert {file: file.stat().st_mtime_ns for file in (run_dir / "scored").rglob("*.jsonl")} == stored
+    assert json.loads((run_dir / "selection.json").read_text())["scores"] == pytest.approx(saved["scores"], abs=1e-3)
+
+    blind = shutil.copytree(tiny_pair.donor, tmp_path / "blind")
+    (blind / "config.json").write_text((blind / "config.json").read_text().replace('"llava_onevision"', '"gone"'))
+    here(monkeypatch, search, *own, f"donor={blind}", f"run_dir={tmp_path / 'blind-run'}")
+    saved = json.loads((tmp_path / "blind-run" / "selection.json").read_text())
+    assert saved["metric"] == "logprob"
+    assert "the donor cannot score answers" in saved["warnings"][-1]
+
+
+def test_a_few_labels_narrow_the_choice(
+    searched: Path, tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    local_ray: None, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """The labels are one candidate's own answers, so that it has all of them right."""
+    answered = read_responses(searched / "run" / "responses")[0.6]
+    rows = [json.loads(line) for line in prompt_file.read_text().splitlines()]
+    rows = [row | {"answer": answered[row["id"]]} for row in rows if row["id"] in answered][:6]
+    labels = prompt_file.with_name("labelled.jsonl")
+    labels.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    own = [*settings(tiny_pair, prompt_file, tmp_path), *tracked(searched, "labels"), "searching.noise=0"]
+    here(monkeypatch, search, *own, f"searching.labels={labels}")
+    saved = json.loads((tmp_path / "run" / "selection.json").read_text())
+    assert saved["labels"]["accuracy"]["0.6"] == 100
+    assert saved["alpha"] == 0.6, "an end point, which only labels can choose"
+    assert saved["labels"]["without"] == json.loads((searched / "run" / "selection.json").read_text())["alpha"]
+    assert "6 labelled prompts (the best candidate has 100 % right) leave alpha" in saved["verdict"]
+    capsys.readouterr()
+    rows[0]["answer"] += " otherwise"
+    labels.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    here(monkeypatch, search, *own, f"searching.labels={labels}", status=2)
+    assert "belongs to another search (searching.labels was 6 (" in capsys.readouterr().err
 
 
 def test_the_donor_is_asked_where_the_metric_wants_it(

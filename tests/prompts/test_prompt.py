@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from adamms.errors import UserError
-from adamms.judging.judgement import read_labels
 from adamms.prompts.config import PromptsConfig
+from adamms.prompts.labels import read_labels
 from adamms.prompts.prompt import Prompt, load_prompts
 from tests.support.tiny_models import picture
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 
 from adamms.errors import UserError
 from adamms.prompts.prompt import Prompt
-from adamms.searching.coefficient import finer
+from adamms.runs.record import Response
+from adamms.runs.responses import Responses
+from adamms.searching.coefficient import beyond, finer
 from adamms.searching.config import SearchingConfig
-from adamms.searching.goal import ChoiceRule, Goal, answers_without_saving, goals_of
+from adamms.searching.goal import ChoiceRule, Goal, NoScores, answers_without_saving, goals_of
 from adamms.selecting.selection import select
 from tests.support.simulated import Simulated, Told, drifting
 
@@ -70,6 +73,53 @@ def test_coarse_to_fine_answers_only_what_is_new_and_finds_the_plateau(tmp_path:
     assert abs(goal.selection.chosen - 0.3) <= 0.05
     assert len(simulated.asked) == (4 + 2 + 2) * 60
     assert answers_without_saving([0.0, 0.2, 0.4, 0.6], [0.1, 0.05], 60) == 13 * 60
+
+
+def settling(last: int) -> Told:
+    """Ever fewer answers change from one tenth to the next, and none after `last` tenths."""
+    return lambda alpha, prompt: str(min(round(10 * alpha), int(prompt.id.split("/")[1]) % (last + 1)))
+
+
+def test_a_range_whose_best_is_its_end_is_extended_until_it_is_not(tmp_path: Path) -> None:
+    options: Any = {"endpoints": "one_sided", "alphas": (0.2, 0.3, 0.4, 0.5)}
+    short, simulated = search(tmp_path / "short", settling(7), **options)
+    assert short.selection.chosen == 0.5
+    assert any("0.5 is the highest candidate" in warning for warning in short.selection.warnings)
+    assert len(simulated.asked) == 4 * 60
+    long, simulated = search(tmp_path / "long", settling(7), **options, extend=True)
+    assert [one.values[-1] for one in long.rounds] == [0.5, 0.6, 0.7, 0.8, 0.9]
+    assert (long.selection.chosen, len(simulated.asked)) == (0.8, 8 * 60)
+    assert not any("candidate, and the best" in warning for warning in long.selection.warnings)
+    assert len(simulated.asked) == len(set(simulated.asked)), "nothing is answered twice"
+
+
+def test_what_lies_beyond_a_range() -> None:
+    assert beyond([0.0, 0.1, 0.3], 0.3, "alpha") == 0.5
+    assert beyond([0.2, 0.3, 0.4], 0.2, "alpha") == 0.1
+    assert beyond([0.05, 0.3, 0.9], 0.9, "alpha") == 1.0
+    assert beyond([0.05, 0.3, 0.9], 0.05, "alpha") == 0.0
+    assert beyond([1.0, 2.0, 3.0], 3.0, "scale") == 4.0
+    for nothing in (0.0, 0.5, 1.0, None):
+        assert beyond([0.0, 0.5, 1.0], nothing, "alpha") is None
+
+
+def test_the_donor_scores_only_what_is_complete() -> None:
+    with pytest.raises(UserError, match="logprob\\+parents can only choose once all is answered"):
+        rule(metric="logprob+parents", stop="confident")
+
+
+def test_without_the_parents_scores_the_rest_of_the_criterion_chooses_and_says_so() -> None:
+    def missing(responses: Responses) -> Responses:
+        raise NoScores("the donor cannot score answers (no engine)")
+
+    answers = {a: {f"p{n}": Response(f"{n}", [-abs(a - 0.3) - 0.1]) for n in range(12)} for a in ALPHAS}
+    found = replace(rule(metric="logprob+parents"), score=missing)
+    selection = found.choose(answers, {})
+    assert (selection.chosen, selection.criterion) == (0.3, "logprob")
+    assert selection.warnings[-1] == (
+        "the donor cannot score answers (no engine), so the choice is by logprob instead of logprob+parents"
+    )
+    assert found.scored(answers) is answers
 
 
 def test_a_search_that_is_run_again_takes_the_same_way_and_asks_nothing(tmp_path: Path) -> None:

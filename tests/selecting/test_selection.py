@@ -72,9 +72,12 @@ def test_agrees_with_brute_force(reading: str, endpoints: Any, responses: Respon
 @settings(max_examples=40, deadline=None)
 @given(responses=tables(), seed=st.integers(0, 1000))
 def test_names_and_order_of_prompts_change_nothing(criterion: str, responses: Responses, seed: int) -> None:
-    if criterion in ("logprob", "kl"):
-        dice = random.Random(seed)
-        responses = {a: {p: Response(t, [-dice.random()]) for p, t in row.items()} for a, row in responses.items()}
+    if criterion in ("logprob", "parents", "kl"):
+        dice = random.Random(seed).random
+        responses = {
+            a: {p: Response(t, [-dice()], by_parents=[-dice(), -dice()]) for p, t in row.items()}
+            for a, row in responses.items()
+        }
     prompts = list(responses[0.0])
     names = [f"q{n}" for n in range(len(prompts))]
     random.Random(seed).shuffle(names)

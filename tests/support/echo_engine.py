@@ -47,5 +47,8 @@ class EchoEngine(Engine):
     def generate(self, prompts: Sequence[Prompt], drafts: Mapping[str, Sequence[int]] | None = None) -> list[Answer]:
         return [Answer(prompt.id, f"{prompt.text} at {self._alpha:g}", (1,), "stop") for prompt in prompts]
 
+    def score(self, prompts: Sequence[Prompt]) -> list[Answer]:
+        return [Answer(prompt.id, prompt.given.text, (1,), "stop", (-1.0,)) for prompt in prompts if prompt.given]
+
     def take_peak(self) -> PeakMemory:
         return NO_MEMORY

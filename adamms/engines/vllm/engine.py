@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial, reduce
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from adamms.prompts.prompt import Prompt
 
 WORKER_EXTENSION = "adamms.engines.vllm.worker.MergeExtension"
 VISION_CACHE = "adamms.engines.vllm.vision_cache.VisionCache"
-DRAFT_CHUNK = 1024  # prompt tokens whose logits are computed at once when a draft is looked at
+DRAFT_CHUNK = 1024  # prompt tokens whose logits are computed at once when a draft or a given answer is looked at
 BATCHED_TOKENS = 8192  # tokens of one forward pass, where no prompt is longer
 CPU_KV_CACHE_GB = 1.0
 HEAD_COPIES = 3  # of the largest tensor in a move: merged, as the loader copies it, packed; a tied one has a fourth
@@ -144,6 +144,24 @@ class VllmEngine(Engine):
             for prompt, made in zip(prompts, generated, strict=True)
         ]
 
+    def score(self, prompts: Sequence[Prompt]) -> list[Answer]:
+        """See `Engine.score`. As with drafts, one prefill leaves the prompts in the prefix cache, and another looks at
+        the answers."""
+        encoded = self._encoded_images()
+        requests = [self._request(prompt) for prompt in prompts]
+        tokens = [self._reader.tokens_of(prompt.given) for prompt in prompts if prompt.given is not None]
+        self._run(requests, _one_token())
+        continued = [_continued(request, given) for request, given in zip(requests, tokens, strict=True)]
+        looks = self._run(continued, _look())
+        again = [i for i, look in enumerate(looks) if _is_cached(look, len(tokens[i]))]
+        for i, look in zip(again, self._run([continued[i] for i in again], _look(cached=False)), strict=True):
+            looks[i] = look
+        self.effort += Effort(encoded_images=self._encoded_images() - encoded)
+        return [
+            self._reader.scored(prompt, given, _logprobs(given, look))
+            for prompt, given, look in zip(prompts, tokens, looks, strict=True)
+        ]
+
     def take_peak(self) -> PeakMemory:
         """See `Engine.take_peak`; ranks in processes of their own are part of the engine."""
         found: dict[int, PeakMemory] = dict(self._llm.collective_rpc("adamms_take_peak"))
@@ -167,21 +185,17 @@ class VllmEngine(Engine):
         that begin with it, then says how far they hold. So no logits are computed for the prompt, which images make
         much longer than an answer.
         """
-        from vllm import SamplingParams
-
         chosen = [i for i, draft in enumerate(drafts) if draft]
-        one = partial(SamplingParams, temperature=0.0, max_tokens=1, logprobs=0, detokenize=False)
-        outputs = self._run([requests[i] for i in chosen], [one()] * len(chosen))
+        outputs = self._run([requests[i] for i in chosen], _one_token())
         for i, output in zip(chosen, outputs, strict=True):
             generated[i].add(output.outputs[0].token_ids, output.outputs[0].logprobs)
         begun = [i for i in chosen if len(drafts[i]) > 1 and generated[i].tokens == list(drafts[i][:1])]
-        look = one(prompt_logprobs=0, skip_reading_prefix_cache=False)
-        outputs = self._run([_continued(requests[i], drafts[i]) for i in begun], [look] * len(begun))
+        outputs = self._run([_continued(requests[i], drafts[i]) for i in begun], _look())
         taken = 0
         for i, output in zip(begun, outputs, strict=True):
             rest = drafts[i][1:]
-            if output.num_cached_tokens > len(output.prompt_token_ids) - len(rest) - 1:
-                continue  # vLLM says nothing of tokens that it had cached: the same prompt is answered twice
+            if _is_cached(output, len(rest)):
+                continue  # the same prompt is answered twice
             accepted = _accepted(rest, output.prompt_logprobs)
             generated[i].add(rest[:accepted], output.prompt_logprobs[-len(rest) :])
             taken += accepted
@@ -210,7 +224,8 @@ class VllmEngine(Engine):
             decoded += len(output.outputs[0].token_ids)
         self.effort += Effort(decoded_tokens=decoded)
 
-    def _run(self, requests: Sequence[Any], options: Sequence[Any]) -> list[Any]:
+    def _run(self, requests: Sequence[Any], options: Any) -> list[Any]:
+        """`options`: of all of them, or of each."""
         return list(self._llm.generate(requests, options, use_tqdm=False)) if requests else []
 
     def _encoded_images(self) -> int:
@@ -249,7 +264,7 @@ def engine_arguments(config: EngineConfig, folder: Path, device: str, share: flo
         "tensor_parallel_size": config.tensor_parallel_size,
         "max_model_len": longest,
         "max_num_batched_tokens": max(longest, BATCHED_TOKENS),
-        "long_prefill_token_threshold": min(longest, DRAFT_CHUNK) if config.drafts else 0,
+        "long_prefill_token_threshold": min(longest, DRAFT_CHUNK),
         "enforce_eager": config.enforce_eager or device == "cpu",
         "trust_remote_code": config.trust_remote_code,
         "generation_config": "vllm",  # nothing of the checkpoint's own sampling; its end tokens are given by request
@@ -281,6 +296,29 @@ def _set_environment(config: EngineConfig) -> None:
     os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
     if config.batch_invariant:
         os.environ["VLLM_BATCH_INVARIANT"] = "1"
+
+
+def _one_token(**options: Any) -> Any:
+    """How to ask for one token; what is computed for the prompt stays in the prefix cache."""
+    from vllm import SamplingParams
+
+    return SamplingParams(temperature=0.0, max_tokens=1, logprobs=0, detokenize=False, **options)
+
+
+def _look(cached: bool = True) -> Any:
+    """How to ask for the log-probabilities of a prompt's own tokens; of `cached` ones vLLM says nothing."""
+    return _one_token(prompt_logprobs=0, skip_reading_prefix_cache=not cached)
+
+
+def _is_cached(look: Any, count: int) -> bool:
+    """Whether vLLM had some of the last `count` tokens cached, or the one that their first follows from."""
+    return bool(look.num_cached_tokens > len(look.prompt_token_ids) - count - 1)
+
+
+def _logprobs(tokens: Sequence[int], look: Any) -> list[float]:
+    """Of the last tokens that were looked at."""
+    steps = look.prompt_logprobs[len(look.prompt_logprobs) - len(tokens) :]
+    return [float(step[token].logprob) for token, step in zip(tokens, steps, strict=True)]
 
 
 def _continued(request: Mapping[str, Any], tokens: Sequence[int]) -> dict[str, Any]:

@@ -38,6 +38,8 @@ class Criterion:
     """Of a criterion `a+b`: a and b. Its score is the mean of theirs, each divided by the largest it can be."""
     asks_donor: bool = False
     """Whether it uses the donor's own answers: a search then lets the donor answer the prompts as well."""
+    asks_scores: bool = False
+    """Whether it uses how probable base and donor hold a candidate's answers: a search then lets both score them."""
     with_argument: Callable[[str], Criterion] | None = None
     """Makes the criterion that a user means by NAME:ARGUMENT; None where nothing may follow the name."""
 
@@ -49,6 +51,11 @@ class Criterion:
     def by_neighbours(self) -> bool:
         """Whether a candidate's score is made of the differences to its neighbours and nothing else."""
         return self.overall is None and not self.parts
+
+    @property
+    def scores_ends(self) -> bool:
+        """Whether the lowest and the highest candidate have a score as good as any: no neighbour is needed for one."""
+        return all(part.scores_ends for part in self.parts) if self.parts else self.overall is not None
 
     @property
     def largest(self) -> float:
@@ -79,10 +86,22 @@ def get_criterion(name: str) -> Criterion:
     if "+" in name:
         parts = tuple(map(get_criterion, name.split("+")))
         return Criterion(
-            name, parts[0].difference, "either", parts=parts, asks_donor=any(part.asks_donor for part in parts)
+            name,
+            parts[0].difference,
+            "either",
+            parts=parts,
+            asks_donor=any(part.asks_donor for part in parts),
+            asks_scores=any(part.asks_scores for part in parts),
         )
     kind, colon, argument = name.partition(":")
     found = CRITERIA.get(kind)
     if found is None or (colon and found.with_argument is None):
         raise UserError(f"no metric is named {name!r}; choose one of {', '.join(CRITERIA)}, or a+b for a mean")
     return found.with_argument(argument) if argument and found.with_argument else found
+
+
+def without_scores(criterion: Criterion) -> Criterion:
+    """What to choose by where a criterion asks for the parents' scores and they cannot be had: the mean of its other
+    parts, or how sure candidates are."""
+    others = [part.name for part in criterion.parts if not part.asks_scores]
+    return get_criterion("+".join(others) or "logprob")

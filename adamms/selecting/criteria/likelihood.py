@@ -28,6 +28,21 @@ def _unsure(answer: str) -> float:
     return 1 - float(np.exp(np.mean(logprobs))) if logprobs else 0.0
 
 
+def implausibility(table: AnswerTable) -> Floats:
+    """1 - the geometric mean of the probabilities that base and donor give to the tokens of an answer; [C, P], from 0
+    to 1. Each parent's mean is over the answer's tokens as it reads them, so that tokenizers may differ."""
+    return np.array([[_implausible(answer) for answer in row] for row in table.answers], dtype=np.float64)
+
+
+def _implausible(answer: str) -> float:
+    if not isinstance(answer, Response) or answer.by_parents is None:
+        raise UserError(
+            "parents needs to know how probable base and donor hold these answers: a search lets both score them, and "
+            "`adamms select` finds the scores in the search's folder; choose another metric where there is none"
+        )
+    return 1 - float(np.exp(np.mean(answer.by_parents)))
+
+
 def kl_divergences(left: Sequence[str], right: Sequence[str]) -> Floats:
     """Token-level Kullback-Leibler divergence d of two candidates that give the same answer, as 1 - exp(-d); 1 where
     they answer differently. [P], [P] -> [P]
@@ -57,4 +72,5 @@ def _logprobs(answer: str) -> tuple[float, ...]:
 
 
 register(Criterion("logprob", meanings_differ, combine="sum", overall=unsureness))
+register(Criterion("parents", meanings_differ, combine="sum", overall=implausibility, asks_scores=True))
 register(Criterion("kl", kl_divergences, combine="sum"))

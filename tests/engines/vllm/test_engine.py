@@ -18,7 +18,7 @@ from adamms.engines.vllm.engine import VllmEngine
 from adamms.mapping import PlannedPair
 from adamms.merging.recipe import Recipe
 from adamms.merging.to_disk import merge_to_disk
-from adamms.prompts.prompt import Prompt
+from adamms.prompts.prompt import Given, Prompt
 from tests.support.adapters import save_adapter
 from tests.support.specs import tiny_spec, without
 from tests.support.tiny_models import tiny_prompts
@@ -252,6 +252,39 @@ def test_log_probabilities_are_those_of_the_other_engine_with_and_without_drafts
     for answers in (plain, drafted):
         for answer, other in zip(answers, theirs, strict=True):
             assert answer.logprobs == pytest.approx(other.logprobs, abs=1e-3)
+
+
+def test_given_answers_are_scored_as_by_the_other_engine(qwen: VllmEngine, tiny: Tiny) -> None:
+    """Also where they begin alike, are asked for twice, are empty, and where the prompt fills its cache blocks."""
+    engine, asked = TransformersEngine(tiny_spec(tiny("qwen2-vl"), tiny("llava-onevision"))), tiny_prompts(3)
+    short = tiny_prompts(1, (0,), "x")[0]
+    missing = 128 - len(qwen._chat.tokens(short))  # a block of the cache, on a CPU
+    full = dataclasses.replace(short, id="full", text="x" + " x" * missing)
+    texts = [("a red car", True), ("a red car and a tree", False), ("", True), ("", False), ("a red car", True)]
+    prompts = [
+        dataclasses.replace(prompt, id=f"{prompt.id} {i}", given=Given(text, ended))
+        for prompt in [*asked, full]
+        for i, (text, ended) in enumerate(texts)
+    ]
+    before = qwen.effort
+    for alpha in (0.0, 0.4):
+        qwen.move(Recipe(alpha=alpha))
+        engine.move(Recipe(alpha=alpha))
+        scored, other = qwen.score(prompts), engine.score(prompts)
+        assert scored == other
+        assert [answer.text for answer in scored] == [prompt.given.text for prompt in prompts if prompt.given]
+        for mine, theirs in zip(scored, other, strict=True):
+            assert mine.logprobs == pytest.approx(theirs.logprobs, abs=1e-3)
+    assert (qwen.effort - before).decoded_tokens == 0
+
+
+def test_new_and_given_answers_come_in_the_order_of_the_prompts(qwen: VllmEngine) -> None:
+    new, given = tiny_prompts(4), Given("a red car", ended=True)
+    mixed = [dataclasses.replace(prompt, given=given) if i % 2 else prompt for i, prompt in enumerate(new)]
+    qwen.move(Recipe(alpha=0.2))
+    answers = qwen.answer(mixed)
+    assert answers[::2] == qwen.generate(new[::2])
+    assert answers[1::2] == qwen.score(mixed[1::2])
 
 
 def test_a_base_and_a_donor_with_adapters(tiny: Tiny, tmp_path: Path) -> None:

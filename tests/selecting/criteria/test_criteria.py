@@ -62,7 +62,7 @@ def test_either_counts_once_and_sum_twice() -> None:
 
 
 def test_unknown_criterion_names_the_known() -> None:
-    with pytest.raises(UserError, match="either, sum, edit, embedding, logprob, kl, plurality, donor"):
+    with pytest.raises(UserError, match="either, sum, edit, embedding, logprob, parents, kl, plurality, donor"):
         get_criterion("bleu")
 
 
@@ -107,7 +107,7 @@ def test_embedding_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None
 def test_plurality_is_the_share_of_a_vote_that_was_lost() -> None:
     rows = {0.0: ["cat", "one", "x"], 0.1: ["A cat.", "1", "y"], 0.2: ["dog", "two", "y"], 0.3: ["dog", "six", "x"]}
     table = {alpha: {f"p{n}": answer for n, answer in enumerate(answers)} for alpha, answers in rows.items()}
-    alone = select(table, "plurality", bootstrap=0, limits=NO_GUARD)
+    alone = select(table, "plurality", "exclude", bootstrap=0, limits=NO_GUARD)
     # two kinds of animals with two votes each; 'one' leads; x and y have two votes each
     assert alone.scores == {0.0: None, 0.1: pytest.approx(0.5 + 0 + 0.5), 0.2: pytest.approx(0.5 + 1 + 0.5), 0.3: None}
     voted = select(table, "plurality", bootstrap=0, limits=NO_GUARD, parents=[{"p0": "dog", "p1": "two", "p2": "y"}])
@@ -119,7 +119,7 @@ def test_donor_is_the_share_of_answers_that_are_not_its_own() -> None:
     rows = {0.0: ["cat", "one", "x"], 0.1: ["A cat.", "1", "y"], 0.2: ["dog", "two", "y"], 0.3: ["dog", "six", "x"]}
     table = {alpha: {f"p{n}": answer for n, answer in enumerate(answers)} for alpha, answers in rows.items()}
     own = {"p0": "cat", "p1": "one", "p2": "x"}
-    found = select(table, "donor", bootstrap=0, limits=NO_GUARD, parents=[own])
+    found = select(table, "donor", "exclude", bootstrap=0, limits=NO_GUARD, parents=[own])
     assert (found.chosen, found.scores) == (0.1, {0.0: None, 0.1: 1, 0.2: 3, 0.3: None})
     half = select(table, "donor+sum", bootstrap=0, limits=NO_GUARD, parents=[own])
     assert half.scores[0.1] == pytest.approx(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from adamms.errors import UserError
 from adamms.runs.record import Response
 from adamms.runs.responses import read_responses
-from adamms.selecting.criteria import get_criterion
+from adamms.selecting.criteria import get_criterion, without_scores
 from adamms.selecting.selection import select
 
 LOGPROBS = st.lists(st.floats(-8.0, -0.001), min_size=1, max_size=6)
@@ -42,9 +42,34 @@ def test_the_surest_candidate_is_chosen_by_logprob() -> None:
     answers = {
         alpha: {f"p{n}": Response(f"{alpha} {n}", [mean, mean]) for n in range(5)} for alpha, mean in sure.items()
     }
-    found = select(answers, "logprob")
+    assert select(answers, "logprob").chosen == 0.4, "the surest; no neighbour is needed to see it"
+    found = select(answers, "logprob", "exclude")
     assert found.chosen == 0.2, "the surest that is no end point"
     assert found.scores[0.3] == pytest.approx(5 * (1 - math.exp(-0.7)))
+
+
+def test_parents_is_how_implausible_answers_are_to_both() -> None:
+    held = {0.0: (-0.1, -2.0), 0.1: (-0.4, -0.6), 0.2: (-2.5, -0.1)}
+    answers = {
+        alpha: {f"p{n}": Response(f"{alpha} {n}", [-0.2 * alpha], by_parents=both) for n in range(4)}
+        for alpha, both in held.items()
+    }
+    alone, half = select(answers, "parents"), select(answers, "logprob+parents")
+    assert alone.chosen == half.chosen == 0.1
+    for alpha, (base, donor) in held.items():
+        plausible, sure = math.exp((base + donor) / 2), math.exp(-0.2 * alpha)
+        assert alone.scores[alpha] == pytest.approx(4 * (1 - plausible))
+        assert half.scores[alpha] == pytest.approx(4 * (1 - (sure + plausible) / 2))
+    with pytest.raises(UserError, match="parents needs to know how probable base and donor hold these answers"):
+        select({alpha: {"p": Response("cat", [-0.1])} for alpha in held}, "logprob+parents")
+
+
+def test_what_is_left_of_a_criterion_without_the_parents_scores() -> None:
+    left = {name: without_scores(get_criterion(name)).name for name in ("parents", "logprob+parents", "sum+parents+kl")}
+    assert left == {"parents": "logprob", "logprob+parents": "logprob", "sum+parents+kl": "sum+kl"}
+    assert {name for name in (*left, "logprob", "either+logprob") if get_criterion(name).asks_scores} == set(left)
+    ends = {name for name in (*left, "logprob", "either", "either+logprob") if get_criterion(name).scores_ends}
+    assert ends == {"parents", "logprob+parents", "logprob"}
 
 
 def test_they_are_read_from_files_and_missed_where_there_are_none(tmp_path: Path) -> None:

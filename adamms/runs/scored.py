@@ -1,0 +1,78 @@
+"""The scores that base and donor gave to answers, in the folder of a search: `scored/base` and `scored/donor`."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from adamms.errors import UserError
+from adamms.runs.jsonl import jsonl_files, raise_problems, read_rows
+from adamms.runs.record import Response, ResponseRecord
+from adamms.runs.responses import Responses
+
+SCORED = "scored"
+PARENTS = ("base", "donor")
+Scores = dict[tuple[str, str, bool], float]
+"""(prompt_id, the answer's text, whether it ended) -> the mean log-probability of the answer's tokens"""
+
+
+def scored_id(prompt_id: str, number: int) -> str:
+    """What an answer to a prompt is stored under where it is one of several."""
+    return f"{prompt_id}#{number}"
+
+
+def scores_of(answers: Iterable[tuple[str, str]]) -> Scores:
+    """From answers by their `scored_id`, each with the log-probabilities that one parent gives to its tokens; an answer
+    without a token is certain."""
+    return {
+        (name.rpartition("#")[0], str(answer), answer.ended): float(np.mean(answer.logprobs or [0.0]))
+        for name, answer in answers
+        if isinstance(answer, Response)
+    }
+
+
+def with_scores(responses: Responses, parents: Sequence[Scores]) -> Responses:
+    """The answers with what every parent holds of them (`Response.by_parents`); one that a parent has not scored stays
+    as it is."""
+
+    def scored(prompt_id: str, answer: str) -> str:
+        if not isinstance(answer, Response):
+            return answer
+        found = [scores.get((prompt_id, str(answer), answer.ended)) for scores in parents]
+        known = [score for score in found if score is not None]
+        return answer if len(known) < len(found) else Response(str(answer), answer.logprobs, answer.ended, known)
+
+    return {value: {name: scored(name, a) for name, a in answers.items()} for value, answers in responses.items()}
+
+
+def read_scores(folder: Path) -> list[Scores]:
+    """What base and donor hold of a search's answers.
+
+    Args:
+        folder: the run folder, or its `responses`.
+
+    Raises:
+        UserError: there are no scores.
+    """
+    run = folder.parent if folder.name == "responses" else folder
+    places = [run / SCORED / parent for parent in PARENTS]
+    if not all(place.is_dir() for place in places):
+        raise UserError(
+            f"{run}: holds no scores of base and donor ({SCORED}/), which this metric needs; give the folder of a "
+            "search by such a metric, or choose another one"
+        )
+    return [scores_of(_answers(place)) for place in places]
+
+
+def _answers(place: Path) -> list[tuple[str, str]]:
+    problems: list[str] = []
+    found: list[tuple[str, str]] = []
+    for row in (row for file in jsonl_files(place) for row in read_rows(file, problems)):
+        try:
+            record = ResponseRecord.from_fields(row.fields)
+        except ValueError as error:
+            problems.append(f"{row.where}: {error}")
+        else:
+            found.append((record.prompt_id, Response.of(record)))
+    raise_problems(problems)
+    return found

@@ -1,0 +1,142 @@
+"""What base and donor hold of the candidates' answers: how probable each parent finds them, in its own architecture.
+
+Only distinct answers are scored, once each. Every parent reads the text with its own tokenizer, so that tokenizers may
+differ, and gives the mean log-probability of its tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+from adamms.engines.lengths import fitting_prompts
+from adamms.errors import UserError, first_line
+from adamms.prompts.prompt import Given, Prompt
+from adamms.runs.answers import Answers
+from adamms.runs.record import Response
+from adamms.runs.responses import Responses
+from adamms.runs.scored import SCORED, Scores, scored_id, scores_of, with_scores
+from adamms.searching.answering import Answering
+from adamms.searching.candidates import CandidateBook
+from adamms.searching.events import Doing, Events
+from adamms.searching.goal import NoScores
+from adamms.searching.study import ITSELF, Study
+from adamms.searching.warm_engines import WarmEngines
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """Base and donor, each as a study of its own and with a place for its scores.
+
+    Attributes:
+        missing: why the donor cannot score, where that is known before an engine starts.
+    """
+
+    parents: dict[str, tuple[Study, Answers]]
+    missing: str = ""
+
+    @classmethod
+    def of(
+        cls, study: Study, tasks: dict[str, list[Prompt]], force: bool = False
+    ) -> tuple[Self, dict[str, list[Prompt]]]:
+        """With the prompts that the donor's processor takes too.
+
+        Raises:
+            UserError: scores of another engine are stored, and `force` is not set.
+        """
+        studies = {"base": study.of_base(), "donor": study.of_donor()}
+        parents = {name: (one, one.answers(f"{SCORED}/{name}", force)) for name, one in studies.items()}
+        for _, answers in parents.values():
+            answers.check_owner([ITSELF], [])
+        how, who = study.settings.prompts.on_error, f"donor {study.settings.donor}: "
+        try:
+            fitting = {n: fitting_prompts(asked, studies["donor"].engine, how, who) for n, asked in tasks.items()}
+        except UserError as error:
+            return cls(parents, _cannot(first_line(error))), tasks
+        return cls(parents), fitting
+
+    def by(
+        self, engines: WarmEngines, prompts: Sequence[Prompt], events: Events, before_donor: Callable[[], object]
+    ) -> ParentScores:
+        """What scores inside these engines, which are shared with the candidates."""
+        return ParentScores(self.parents, engines, prompts, events, self.missing, before_donor)
+
+
+class ParentScores:
+    """Lets base and donor score answers that are not scored yet; the base first, in the warm engines.
+
+    Args:
+        parents: "base" and "donor" -> the parent as a study of its own, and where its scores are stored.
+        prompts: all that the candidates were asked.
+        missing: why the donor cannot score, where that is known already.
+        before_donor: done once, while the base's engines are still up.
+    """
+
+    def __init__(
+        self,
+        parents: Mapping[str, tuple[Study, Answers]],
+        engines: WarmEngines,
+        prompts: Sequence[Prompt],
+        events: Events,
+        missing: str = "",
+        before_donor: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._parents, self._engines, self._events, self._missing = parents, engines, events, missing
+        self._before_donor = before_donor
+        self._prompts = {prompt.id: prompt for prompt in prompts}
+        self.books: list[CandidateBook] = []
+
+    def __call__(self, responses: Responses) -> Responses:
+        """The same answers with `Response.by_parents`.
+
+        Raises:
+            NoScores: no engine can run the donor.
+        """
+        if self._missing:
+            raise NoScores(self._missing)
+        given = list(self._given(responses))
+        return with_scores(responses, [self._scores(parent, given) for parent in self._parents])
+
+    def _given(self, responses: Responses) -> Iterator[Prompt]:
+        """Every distinct answer to every prompt, as a prompt that brings it along."""
+        every = (one for answered in responses.values() for one in answered.items())
+        answers = {(name, str(answer), answer.ended) for name, answer in every if isinstance(answer, Response)}
+        for number, (name, text, ended) in enumerate(sorted(answers)):
+            yield replace(self._prompts[name], id=scored_id(name, number), given=Given(text, ended))
+
+    def _scores(self, parent: str, given: Sequence[Prompt]) -> Scores:
+        study, answers = self._parents[parent]
+        answering = Answering(study, self._engines, given, answers, self._events)
+        work = {ITSELF: given}
+        if missing := answering.book.missing(work).get(ITSELF):
+            if parent == "donor":
+                self._start_donor(study)
+            self._events.say(Doing, what=f"the {parent} scores {len(missing)} answers")
+        answering.answer(work)
+        if answering.book.errors:
+            raise self._give_up(answering.book.errors[ITSELF])
+        self.books.append(answering.book)
+        return scores_of(answering.book.answers_at(ITSELF, given).items())
+
+    def _start_donor(self, donor: Study) -> None:
+        """The base's engines make room for it.
+
+        Raises:
+            NoScores: no engine can run it.
+        """
+        self._before_donor()
+        self._before_donor = lambda: None
+        self._engines.serve(donor.engine, lambda what: self._events.say(Doing, what=f"{what} (of the donor)"))
+        try:
+            self._engines.pool.identity()
+        except (UserError, RuntimeError) as error:
+            raise self._give_up(first_line(error)) from None
+
+    def _give_up(self, reason: str) -> NoScores:
+        self._missing = _cannot(reason)
+        return NoScores(self._missing)
+
+
+def _cannot(reason: str) -> str:
+    return f"the donor cannot score answers ({reason})"

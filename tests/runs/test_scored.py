@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from adamms.errors import UserError
+from adamms.runs.record import Response
+from adamms.runs.scored import read_scores, scored_id, with_scores
+
+
+def write(folder: Path, *rows: tuple[str, str, list[float], str]) -> None:
+    folder.mkdir(parents=True)
+    lines = (
+        {"alpha": 0, "prompt_id": scored_id(name, n), "response": text, "logprobs": given, "finish_reason": reason}
+        for n, (name, text, given, reason) in enumerate(rows)
+    )
+    (folder / "part.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_the_scores_of_both_parents_are_found_beside_the_answers(tmp_path: Path) -> None:
+    write(tmp_path / "scored" / "base", ("a#1", "cat", [-1.0, -3.0], "stop"), ("a#1", "cat", [-9.0], "length"))
+    write(tmp_path / "scored" / "donor", ("a#1", "cat", [-0.5], "stop"), ("b", "", [], "length"))
+    answers = {0.1: {"a#1": Response("cat", [-0.1]), "b": Response("", [], ended=False), "c": "nobody's"}}
+    for place in (tmp_path, tmp_path / "responses"):
+        scored = with_scores(answers, read_scores(place))[0.1]
+        assert isinstance(scored["a#1"], Response)
+        assert (scored["a#1"], scored["a#1"].by_parents, scored["a#1"].logprobs) == ("cat", (-2.0, -0.5), (-0.1,))
+        assert scored["b"] is answers[0.1]["b"], "the base has not scored it"
+        assert scored["c"] == "nobody's"
+
+
+def test_a_folder_without_scores_is_said_to_have_none(tmp_path: Path) -> None:
+    write(tmp_path / "scored" / "base", ("a", "cat", [-1.0], "stop"))
+    with pytest.raises(UserError, match="holds no scores of base and donor"):
+        read_scores(tmp_path)
