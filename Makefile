@@ -23,7 +23,7 @@ demo: setup ## search alpha for the tiny pair and export the winner, on this mac
 	$(BIN)/adamms search --config demo
 
 test: setup ## the tests, in minutes
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-all: setup ## the long checks too
 	$(BIN)/python -m pytest

@@ -20,6 +20,7 @@ class RayConfig:
 
 
 logger = logging.getLogger(__name__)
+START_WAIT = "RAY_raylet_start_wait_time_s"
 LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Ray reads it when it is imported; without it a cluster of this machine alone listens on all its addresses."""
 SAME_PRIORITY = {"RAY_worker_niceness": "0"}
@@ -32,9 +33,9 @@ def ray_session(address: str | None) -> Iterator[None]:
     killed have left of theirs is removed before.
 
     Raises:
-        UserError: the address answers to no Ray cluster.
+        UserError: the address answers to no Ray cluster, or a new one does not come up.
     """
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # the default, 30, is too short for a busy laptop
+    os.environ.setdefault(START_WAIT, "120")  # the default, 30, is too short for a busy laptop
     # `ray job submit` sets RAY_ADDRESS for its driver; without either, a private cluster on the loopback interface.
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     if address == "local":
@@ -54,6 +55,13 @@ def ray_session(address: str | None) -> Iterator[None]:
         raise UserError(
             f"ray.address={address}: no Ray cluster answers there ({first_line(error)}); "
             "start one with `ray start --head`"
+        ) from None
+    except Exception as error:  # what Ray raises where its own processes do not come up has no class of its own
+        if "timed out during startup" not in str(error):
+            raise
+        raise UserError(
+            f"Ray did not start on this machine within {os.environ[START_WAIT]} s, which is short of processors or of "
+            f"memory; stop other work, or wait longer ({START_WAIT}=600), and run the same command again"
         ) from None
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, ended_by)  # Ray put its own in place, which ends the process as if it had failed

@@ -11,11 +11,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from adamms.errors import UserError
 from adamms.support.ray_leftovers import remove_leftovers
+from adamms.support.ray_session import ray_session
 
 
 def test_workers_have_the_priority_of_whoever_started_them() -> None:
@@ -121,3 +124,17 @@ def opened_by(process: psutil.Process) -> list[str]:
         return [file.path for file in process.open_files()]
     except psutil.Error:
         return []
+
+
+def test_a_ray_that_does_not_come_up_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import ray
+
+    def start(**_: Any) -> None:
+        raise Exception("The current node timed out during startup. This could happen because ...")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", start)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "7")
+    with pytest.raises(UserError, match="Ray did not start on this machine within 7 s"), ray_session("local"):
+        raise AssertionError("it is not up")
