@@ -4,16 +4,18 @@ Only what the model's own tensors can hold is taken; whatever else an adapter ma
 """
 
 import re
+import reprlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import isfinite, prod, sqrt
+from math import prod, sqrt
 from typing import Any, NoReturn
 
 from adamms.checkpoint.checkpoint import Checkpoint
 from adamms.checkpoint.names import Names
 from adamms.checkpoint.tensor_info import MERGEABLE_DTYPES, TensorInfo
 from adamms.errors import UserError
+from adamms.support.numbers import finite
 
 PREFIX = "base_model.model."
 _FACTOR = re.compile(r"(.+)\.lora_(?:embedding_)?([AB])(?:\.weight)?")
@@ -181,9 +183,10 @@ class _Lora:
         except re.error as error:
             self.refuse(f"has a pattern in {patterns} of its config that cannot be read ({error})")
         value: Any = self._config.get(default) if key is None else given[key]
-        if type(value) not in (int, float) or not isfinite(value):
-            self.refuse(f"has {default if key is None else key}={value!r} in its config, expected a number")
-        return float(value)
+        number = finite(value)
+        if number is None:
+            self.refuse(f"has {default if key is None else key}={reprlib.repr(value)} in its config, expected a number")
+        return number
 
     def _check_shapes(self, a: str, b: str, rank: int, target: TensorInfo, turned: bool) -> None:
         """A is [rank, inputs...], B [outputs, rank] (of a convolution [outputs, rank, 1, 1])."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from adamms.errors import UserError
 from adamms.mapping.architecture import Architecture, text_defaults
+from adamms.support.numbers import finite
 
 # Sub-configurations in which a multimodal config keeps its language model's numbers.
 TEXT_CONFIGS = ("text_config", "llm_config", "language_config", "language_model_config", "thinker_config")
@@ -81,8 +81,8 @@ class LanguageModelNumbers:
             kv_heads=size("num_key_value_heads", heads),
             head_dim=size("head_dim", hidden // heads or 1),
             intermediate_size=size("intermediate_size", 4 * hidden if free else None),
-            rms_norm_eps=_real(text.get("rms_norm_eps")),
-            rope_theta=_real(text.rope("rope_theta")),
+            rms_norm_eps=finite(text.get("rms_norm_eps")),
+            rope_theta=finite(text.rope("rope_theta")),
             rope_scaling=_scaling(text),
             tied_embeddings=text.tied,
             experts=next(
@@ -183,7 +183,3 @@ def _scaling(text: _Text) -> str | None:
 def _largest(value: Any) -> Any:
     """Of a list with a size for each layer the largest; anything else as it is."""
     return max(value) if isinstance(value, list) and value and all(type(one) is int for one in value) else value
-
-
-def _real(value: Any) -> float | None:
-    return float(value) if type(value) in (int, float) and math.isfinite(value) else None

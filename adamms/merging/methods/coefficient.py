@@ -2,8 +2,9 @@
 
 import math
 from dataclasses import dataclass, field, fields
-from numbers import Real
 from typing import Any
+
+from adamms.support.numbers import finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,7 @@ class Coefficient:
         """
         kind = type(self.default)
         if kind in (int, float):
-            number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-            if number and self.low <= value <= self.high and kind(value) == value:
+            if finite(value) is not None and self.low <= value <= self.high and kind(value) == value:
                 return kind(value)
         elif isinstance(value, kind) and (not self.choices or value in self.choices):
             return value
