@@ -10,7 +10,7 @@ from adamms.support.numbers import finite
 
 @pytest.mark.parametrize("value", [3, -2.5, 0, 10**300, np.float64(0.5)])
 def test_numbers_that_a_float_holds(value: float) -> None:
-    assert finite(value) == value
+    assert finite(value) == float(value)
 
 
 @pytest.mark.parametrize("value", [10**400, math.inf, -math.inf, math.nan, True, None, "3", [3]])
