@@ -239,10 +239,11 @@ def with_donor(
 
 
 def marks_of(labelled: Labelled, asking: Answering, values: Sequence[float]) -> Marks:
-    """Which labelled prompts these candidates answer right; those that are not answered yet are asked."""
+    """Which labelled prompts these candidates answer right; those that are not answered yet are asked. A candidate that
+    fails at them has none right."""
     asking.answer(dict.fromkeys(values, labelled.prompts))
     answers = asking.book.responses(values, labelled.prompts)
-    return {value: labelled.right(answered) for value, answered in answers.items()}
+    return {v: labelled.right(answers[v]) if v in answers else [False] * len(labelled.prompts) for v in values}
 
 
 def measure_noise(search: Search, answering: Answering, value: float | None) -> Noise | None:
