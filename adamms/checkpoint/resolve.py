@@ -57,6 +57,19 @@ def resolve(location: str, weights: bool = True) -> Path | RemoteFiles:
         return _from_hub(location, weights)
 
 
+def fetch_small_files(location: str) -> Path:
+    """The local folder with everything of a model but its weights, fetched first if it is remote.
+
+    Raises:
+        UserError: it is neither a folder nor a Hub id or URL that can be fetched.
+    """
+    if _URL.fullmatch(location) or is_folder(expanded(location)) or not _HUB_ID.fullmatch(location):
+        place = resolve(location, weights=False)
+        return place if isinstance(place, Path) else place.folder
+    with fetch_lock(location):
+        return _snapshot(location, allow_patterns=SMALL_FILES)
+
+
 def is_place(location: str) -> bool:
     """Whether there is a folder with files at this path or URL."""
     if not _URL.fullmatch(location):

@@ -5,6 +5,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from adamms.engines.models.families import family_of
+from adamms.errors import UserError
 from adamms.mapping import plan_pair
 from adamms.merging.config import MergeSettings
 from adamms.merging.recipe import Recipe
@@ -34,6 +36,11 @@ def merge(settings: MergeSettings, alpha: float | None, output: Path, smoke: boo
     print(pair.plan.summary, file=sys.stderr)
     for warning in pair.plan.warnings:
         LOG.warning("%s", warning)
+    if smoke and family_of(pair.plan.base) is not None:
+        raise UserError(
+            f"--smoke: transformers, which it asks, does not load {pair.plan.base.location} as its authors publish it; "
+            "leave --smoke out (a search loads it in vLLM)"
+        )
     check = _smoke_test if smoke else None
     return merge_to_disk(pair, recipe, output, config=settings.merging, ray=settings.ray, force=force, check=check)
 

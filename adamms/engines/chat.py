@@ -56,6 +56,8 @@ class Chat:
     def tokens(self, prompt: Prompt) -> list[int]:
         """Token ids of the whole conversation up to where the answer starts; every image is still one placeholder."""
         text = self.text(prompt)
+        if hasattr(self.processor, "prompt_tokens"):  # one of ours
+            return list(self.processor.prompt_tokens(text))
         written = self.tokenizer.bos_token is not None and text.startswith(self.tokenizer.bos_token)
         return list(self.tokenizer(text, add_special_tokens=not written)["input_ids"])
 

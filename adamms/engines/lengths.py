@@ -1,3 +1,4 @@
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -5,8 +6,11 @@ from adamms.checkpoint import open_checkpoint
 from adamms.engines.chat import Chat
 from adamms.engines.config import EngineConfig
 from adamms.engines.engine import EngineSpec
+from adamms.engines.loadable import LoadableFolder
 from adamms.errors import UserError, first_line
 from adamms.prompts.prompt import Prompt, report_problems
+
+log = logging.getLogger(__name__)
 
 
 def fitting_prompts(prompts: Sequence[Prompt], spec: EngineSpec, on_error: str = "fail", who: str = "") -> list[Prompt]:
@@ -20,9 +24,11 @@ def fitting_prompts(prompts: Sequence[Prompt], spec: EngineSpec, on_error: str =
         UserError: some do not, or do not pass the processor (with `on_error=skip`: none does), all reported together;
             or the base has no processor.
     """
-    folder = open_checkpoint(spec.plan.base.location).folder
-    chat = Chat(folder, spec.config.trust_remote_code)
-    limit = model_length(spec.config, folder)
+    loadable = LoadableFolder(open_checkpoint(spec.plan.base.location), spec)
+    for note in loadable.notes:
+        log.warning(note)
+    chat = Chat(loadable.path, spec.config.trust_remote_code)
+    limit = model_length(spec.config, loadable.path)
     problems, fitting = [], []
     for prompt in prompts:
         if held := [token for token in chat.placeholders if token in prompt.text + prompt.system]:

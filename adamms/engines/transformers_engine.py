@@ -15,6 +15,7 @@ from adamms.engines.identity import EngineIdentity
 from adamms.engines.live_merge import LiveMerge
 from adamms.engines.loadable import LoadableFolder
 from adamms.engines.memory import MemoryNeed, ModelSizes, check_before_loading
+from adamms.engines.models.families import family_of
 from adamms.engines.originals import nearby_originals
 from adamms.engines.peak import PeakMemory, take_peak
 from adamms.errors import UserError
@@ -38,6 +39,13 @@ class TransformersEngine(Engine):
     """
 
     @staticmethod
+    def unfit(spec: EngineSpec, device: str) -> str | None:
+        """See `Engine.unfit`."""
+        if family_of(spec.plan.base) is None:
+            return None
+        return f"transformers does not read {spec.plan.base.location} as its authors publish it; engine.kind=vllm does"
+
+    @staticmethod
     def memory(plan: MergePlan, base: Checkpoint, donor: Checkpoint, config: EngineConfig, device: str) -> MemoryNeed:
         """See `Engine.memory`: every prompt of a batch is taken to be `PROMPT_TOKENS` long."""
         sizes = ModelSizes.of(plan, base, donor, config, device)
@@ -57,11 +65,13 @@ class TransformersEngine(Engine):
         self.effort = Effort()
         self._batch_size, self._base_architecture = spec.config.batch_size, spec.base_architecture
         base = stage(spec.plan.base)
+        if (reason := self.unfit(spec, "")) is not None:
+            raise UserError(f"engine.kind=transformers: {reason}")
         device = pick_device(spec.config.device)
         check_before_loading(self.memory, spec.plan, spec.config, device)
-        self._chat = Chat(base.folder, spec.config.trust_remote_code)
+        folder = LoadableFolder(base, spec)
+        self._chat = Chat(folder.path, spec.config.trust_remote_code)
         self._reader = AnswerReader(self._chat, spec.config.max_tokens, spec.config.stop)
-        folder = LoadableFolder(base)
         model = AutoModelForImageTextToText.from_pretrained(
             folder.path,
             dtype=pick_dtype(spec.config.dtype, device.type),

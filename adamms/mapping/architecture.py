@@ -17,6 +17,7 @@ from adamms.support.files import expanded, read_regular
 FOLDER = Path(__file__).with_name("architectures")
 LARGEST = 1 << 20  # bytes of a description
 EMBED_TOKENS, LM_HEAD = "embed_tokens.weight", "lm_head.weight"
+PRESENT = "*"  # what stands for any value in `when`
 ANY = "{name}"  # what stands for any rest of a tensor's name
 FORMS = ("is", "concatenate", "grouped", "stack")
 
@@ -56,13 +57,15 @@ class Architecture:
 
     Attributes:
         model_types, architectures: the `model_type` and the classes of the configs that it is recognised by.
-        when: values that the config also has to have.
+        when: values that the config also has to have; `PRESENT` for any.
         rules: by tensor name, with {model}, {head} and {layer} for what varies, and {name} at its end for any rest.
         rows: 'checked' against the config's numbers, or 'free': attention or MLP have sizes of their own.
         dropped: tensors of the language model that never merge (buffers that follow from the config).
         kept: role -> prefixes of the tensors that stay the base's; in the language model's layers, with {layer}.
         numbers: numbers that the config has under another name, or multiplied by a factor.
         defaults: numbers that the config may omit.
+        tokenizer: the model whose tokenizer it uses, where its checkpoints have none.
+        chat_template: how it is asked, where its checkpoints do not say.
     """
 
     name: str
@@ -77,6 +80,8 @@ class Architecture:
     kept: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     numbers: Mapping[str, Any] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    tokenizer: str | None = None
+    chat_template: str | None = None
 
     def layout_of(self, names: Iterable[str]) -> Layout | None:
         """The layout whose names the checkpoint has; the most specific one where several fit."""
@@ -89,7 +94,11 @@ class Architecture:
 
     def describes(self, config: Mapping[str, Any], names: Iterable[str]) -> bool:
         """Whether a config has the values in `when`, and the tensors have the family's names."""
-        return all(config.get(key) == value for key, value in self.when.items()) and self.layout_of(names) is not None
+        fits = all(
+            config.get(key) == value or (value == PRESENT and config.get(key) is not None)
+            for key, value in self.when.items()
+        )
+        return fits and self.layout_of(names) is not None
 
 
 class RuleMatcher:
@@ -221,6 +230,8 @@ def _parse(data: dict[str, Any]) -> Architecture:
         kept={role: tuple(prefixes) for role, prefixes in data.get("kept", {}).items()},
         numbers=dict(data.get("numbers", {})),
         defaults=dict(data.get("defaults", {})),
+        tokenizer=_text(data, "tokenizer") if "tokenizer" in data else None,
+        chat_template=_text(data, "chat_template") if "chat_template" in data else None,
     )
     if not architecture.layouts:
         raise ValueError("no layouts")

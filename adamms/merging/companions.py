@@ -18,7 +18,7 @@ from adamms.errors import UserError
 from adamms.mapping.plan import MergePlan
 from adamms.merging.recipe import Recipe
 from adamms.merging.statistics import Statistics
-from adamms.support.files import is_folder, write_json, write_whole
+from adamms.support.files import is_folder, is_text, write_json, write_whole
 from adamms.version import __version__
 
 LOG = logging.getLogger(__name__)
@@ -55,16 +55,31 @@ def copy_companions(source: Path, target: Path) -> None:
 
 def _wanted(source: Path) -> Iterator[Path]:
     """Names of all that is copied, relative to the folder; linked folders are not entered."""
+    tower = _inner_tower(source)
     for folder, folders, files in os.walk(source):
         inside = Path(folder).relative_to(source)
         top = inside == Path()
         folders[:] = [name for name in folders if not name.startswith(_TRAINING_FOLDERS if top else "__pycache__")]
         folders[:] = [name for name in folders if not (top and name.startswith("."))]
         links = [name for name in folders if (source / inside / name).is_symlink()]
+        if tower is not None and inside.is_relative_to(tower):
+            yield from (inside / name for name in files)
+            continue
         for name in [*files, *links]:
             hidden = top and (name.startswith(".") or name in _LEFT_OUT)
             if not hidden and not name.endswith(_WEIGHTS) and (top or name in links or name.endswith(_SMALL)):
                 yield inside / name
+
+
+def _inner_tower(source: Path) -> Path | None:
+    """The folder within this one that has the vision tower's weights, where the config names one (Yi-VL's does)."""
+    try:
+        named = read_json(source / "config.json").get("mm_vision_tower")
+    except UserError:
+        return None
+    tower = Path(named) if isinstance(named, str) and is_text(named) else Path()
+    inner = tower != Path() and not tower.is_absolute() and ".." not in tower.parts
+    return tower if inner and is_folder(source / tower) else None
 
 
 def write_record(

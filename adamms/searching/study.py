@@ -7,6 +7,7 @@ from typing import Any, Self
 from adamms.checkpoint import Checkpoint
 from adamms.engines.asking import asking_digest
 from adamms.engines.engine import EngineSpec
+from adamms.engines.loadable import LoadableFolder
 from adamms.mapping import PlannedPair, plan_pair
 from adamms.mapping.pair import plan_alone
 from adamms.merging.recipe import Recipe
@@ -65,13 +66,14 @@ class Study:
     def asked(self) -> dict[str, Any]:
         """Everything that an answer depends on but the candidate's value, the prompt and the engine."""
         plan, engine = self.pair.plan, self.settings.engine
+        loadable = LoadableFolder(self.pair.base, self.engine)
         return {
             "base": plan.base.digest,
             "donor": plan.donor.digest,
             "ancestor": plan.ancestor.digest if plan.ancestor else None,
             "mapping": plan.fingerprint,
             **{f"merging.{name}": value for name, value in self.coefficient.fixed().items()},
-            "chat template, tokenizer or processor": asking_digest(self.pair.base.folder),
+            "chat template, tokenizer or processor": asking_digest(loadable.path),
             "engine.max_tokens": engine.max_tokens,
             "engine.stop": list(engine.stop),
         }

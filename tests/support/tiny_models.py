@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from adamms.prompts.prompt import Prompt
+from tests.support.pictures import picture
 
 SHARED_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 BASE_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
@@ -230,18 +230,6 @@ def tiny_prompts(n: int = 6, images: Sequence[int] = (1, 0, 2), text: str = "Wha
     return [
         Prompt(str(i), f"{text} {i}", tuple(picture(i, j) for j in range(images[i % len(images)]))) for i in range(n)
     ]
-
-
-def picture(i: int, j: int = 0, side: int = 40) -> bytes:
-    """An encoded picture that no other (i, j) has."""
-    import torch
-    from PIL import Image
-
-    colours = torch.Generator().manual_seed(1000 * i + j)
-    pixels = torch.randint(0, 256, (4, 4, 3), generator=colours, dtype=torch.uint8).numpy()
-    out = io.BytesIO()
-    Image.fromarray(pixels).resize((side, side), Image.Resampling.NEAREST).save(out, "PNG")
-    return out.getvalue()
 
 
 def write_prompts(path: Path, prompts: Sequence[Prompt]) -> Path:

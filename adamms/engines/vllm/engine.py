@@ -21,6 +21,7 @@ from adamms.engines.identity import EngineIdentity
 from adamms.engines.lengths import model_length
 from adamms.engines.loadable import LoadableFolder
 from adamms.engines.memory import GB, MemoryNeed, ModelSizes, check_before_loading
+from adamms.engines.models.families import family_of
 from adamms.engines.peak import PeakMemory, take_peak
 from adamms.errors import UserError
 from adamms.mapping.numbers import text_config
@@ -56,7 +57,9 @@ class VllmEngine(Engine):
 
     @staticmethod
     def unfit(spec: EngineSpec, device: str) -> str | None:
-        """See `Engine.unfit`: on a CPU it is taken only where it is asked for."""
+        """See `Engine.unfit`: on a CPU it is taken only where it is asked for, or nothing else has the model."""
+        if family_of(spec.plan.base) is not None:
+            return None
         if device != "cuda":
             return f"vLLM on {device} has to be asked for by engine.kind=vllm"
         from vllm import ModelRegistry
@@ -96,13 +99,14 @@ class VllmEngine(Engine):
         share = check_before_loading(self.memory, spec.plan, spec.config, device)
         base = stage(spec.plan.base)
         check_linear_attention(base.config, spec.config.dtype, device.type, spec.plan.base.location)
-        self._chat = Chat(base.folder, spec.config.trust_remote_code)
+        self._folder = LoadableFolder(base, spec)  # vLLM reads processors from it later, too
+        self._chat = Chat(self._folder.path, spec.config.trust_remote_code)
         self._reader = AnswerReader(self._chat, spec.config.max_tokens, spec.config.stop)
-        self._folder = LoadableFolder(base)  # vLLM reads processors from it later, too
         _set_environment(spec.config)
         from vllm import LLM
 
         arguments = engine_arguments(spec.config, self._folder.path, device.type, share)
+        arguments["enforce_eager"] |= (family := family_of(spec.plan.base)) is not None and family.eager
         try:
             self._llm = LLM(worker_extension_cls=WORKER_EXTENSION, **arguments)
         except ValueError as error:  # what vLLM says of settings that do not fit the model or the machine
