@@ -20,7 +20,8 @@ FIELDS = ("asctime", "levelname", "name", "message")
 
 
 def configure_logs(config: LogConfig) -> None:
-    """Sets format and level of everything that AdaMMS logs; other packages speak from `warning` on.
+    """Sets format and level of everything that AdaMMS logs; other packages speak of errors only, unless it is asked to
+    tell more than warnings.
 
     In JSON every `extra` of a line is a field of its own: search, alpha, actor, seconds. No line has the secrets of
     addresses.
@@ -39,6 +40,8 @@ def configure_logs(config: LogConfig) -> None:
         handler.setFormatter(_Plain("%(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
+    root.setLevel("WARNING" if config.level in ("debug", "info") else "ERROR")
+    logging.captureWarnings(True)
     logging.getLogger("adamms").setLevel(config.level.upper())
 
 
