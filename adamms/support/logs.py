@@ -1,6 +1,7 @@
 """Log lines on stderr: plain text, or JSON for machines that collect them."""
 
 import logging
+import os
 import sys
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -40,7 +41,11 @@ def configure_logs(config: LogConfig) -> None:
         handler.setFormatter(_Plain("%(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel("WARNING" if config.level in ("debug", "info") else "ERROR")
+    quiet = config.level not in ("debug", "info")
+    root.setLevel("ERROR" if quiet else "WARNING")
+    if quiet:  # they do not ask the root what to say
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     logging.captureWarnings(True)
     logging.getLogger("adamms").setLevel(config.level.upper())
 

@@ -171,7 +171,18 @@ class Delivery:
         self._runs = {
             run.data.tags["alpha"] if run.data.tags[KIND_TAG] == "candidate" else "": run.info.run_id for run in found
         }
-        self._models = {model.tags["alpha"]: model.model_id for model in logged_models(self._server, self._key)}
+        self._models = self._find_models()
+
+    def _find_models(self) -> dict[str, str]:
+        """The logged models that MLflow has of this search's candidates; none on a server that knows no such thing."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return {model.tags["alpha"]: model.model_id for model in logged_models(self._server, self._key)}
+        except MlflowException as error:
+            if self._server.is_down(error):
+                raise
+            return {}
 
     def _id_of(self, run: str) -> str:
         """The id of the run itself or of a candidate's, which is made where it is missing."""

@@ -20,13 +20,13 @@ COMMANDS = {
 }
 INTRODUCTION = """# Settings
 
-Generated from the classes themselves (`python -m tests.docs.settings_page`); `adamms COMMAND --settings` lists the same.
+Generated from the classes themselves (`python -m tests.docs.settings_page`); `adamms COMMAND --settings` lists them.
 They stand in a YAML file (`--config FILE`) or follow as `key=value`, and the latter win.
 """
 
 
 def page() -> str:
-    """The whole page: what `search` has, then what others have beside it, then the methods' coefficients."""
+    """What `search` has, then what others have beside it, then the methods' coefficients."""
     known: dict[str, Setting] = {}
     parts = [INTRODUCTION]
     for command, kind in COMMANDS.items():

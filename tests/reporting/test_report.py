@@ -33,23 +33,25 @@ class Page(HTMLParser):
 
     def __init__(self, file: Path) -> None:
         super().__init__()
-        self.text, self.scripts = "", 0
+        self.text, self.scripts, self._in_script = "", 0, False
         self.pictures: list[str] = []
         self.asked: list[str] = []
         self.feed(file.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = dict(attrs)
+        self._in_script = tag == "script"
         self.scripts += tag == "script" and "type" not in found  # the answers are data, and no script
         if tag == "img":
             self.pictures.append(str(found["src"]))
         self.asked += [str(found[name]) for name in ("src", "href", "xlink:href") if name in found]
 
     def handle_endtag(self, tag: str) -> None:
+        self._in_script = False
         self.text += " " * (tag in ("td", "th"))
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        self.text += "" if self._in_script else data
 
 
 @pytest.fixture(scope="module")

@@ -230,7 +230,7 @@ def test_another_coefficient_has_its_own_name(tmp_path: Path, config: TrackingCo
     run.write(run.merged / "adamms.json", {"plan": "p", "recipe": {"method": "ties", "alpha": 0.9, "density": 0.5}})
     deliver(run, server)
     (child,) = runs_of(config, "params.density = '0.5'")
-    assert (child.info.run_name, child.data.params["alpha"]) == ("density 0.5", "0.5")
+    assert (child.info.run_name, child.data.params["alpha"]) == ("density 0.5 (chosen)", "0.5")
     (parent,) = runs_of(config, "tags.`adamms.kind` = 'search'")
     assert "**density 0.5** was chosen" in parent.data.tags["mlflow.note.content"]
     assert server.client.get_model_version_by_alias("donor into base", "champion").tags["alpha"] == "0.5"
