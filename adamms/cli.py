@@ -255,8 +255,8 @@ def select(
     metric: Annotated[
         str | None,
         typer.Option(
-            help="either, sum, edit, plurality, logprob, donor, parents, kl, embedding[:MODEL]; a+b: mean; if not given, that "
-            "of the search, else either"
+            help="either, sum, edit, plurality, logprob, donor, parents, kl, embedding[:MODEL]; a+b: mean; if not "
+            "given, that of the search, else either"
         ),
     ] = None,
     endpoints: Annotated[

@@ -7,7 +7,9 @@ ADVICE = {
     "no plateau": "answers change with every step: ask more prompts (prompts.n), look between the candidates "
     "(searching.refine=[0.05]), or merge otherwise (merging.method=ties with --ancestor, which needs the common "
     "ancestor); judge by labels before you use it (adamms evaluate)",
-    "falls all the way": "give alphas beyond that end (searching.alphas=[...]) and run it again in another run_dir",
+    "may lie beyond it": "give alphas beyond that end (searching.alphas=[...]), or let it go on there "
+    "(searching.extend=true); in another run_dir",
+    "own weights": "keep that parent as it is, or ask prompts that need both",
     "not evenly spaced": "give evenly spaced alphas, or compare only neighbours with equal steps",
     "left out": "run the same command again: what is missing is asked for; a candidate that keeps failing says why in "
     "the log",

@@ -19,6 +19,7 @@ from adamms.engines.memory import GB, MemoryNeed
 from adamms.engines.registry import engine_class, fitting_kind, needed_gpus
 from adamms.errors import UserError
 from adamms.merging.to_disk import size
+from adamms.prompts.labels import load_labelled
 from adamms.prompts.prompt import Prompt
 from adamms.prompts.tasks import all_prompts, load_tasks
 from adamms.runs.ownership import must_give_way
@@ -96,6 +97,8 @@ class Rehearsal:
     prompts: list[Prompt]
     stored: int
     donor_asked: bool
+    scored: bool
+    labelled: int
     kind: str | None
     device: Device
     need: MemoryNeed
@@ -106,7 +109,7 @@ class Rehearsal:
     @property
     def asked(self) -> int:
         """Answers of all candidates, and of the donor where the criterion wants them."""
-        return (len(self.values) + self.donor_asked) * len(self.prompts)
+        return (len(self.values) + self.donor_asked) * len(self.prompts) + len(self.values) * self.labelled
 
     @property
     def written(self) -> int:
@@ -126,10 +129,12 @@ def rehearse(settings: StudySettings) -> Rehearsal:
         tasks = load_tasks(settings.prompts)
     with doing("reading the models' headers and planning the merge"):
         study = Study.of(settings, weights=False)
+    labels = settings.searching.labels
+    labelled = load_labelled(labels, settings.prompts) if labels else None
     check_places(study, list(tasks))
     trouble = []
     try:
-        must_give_way(study.run, same_search(study, values, tasks), force=False)
+        must_give_way(study.run, same_search(study, values, tasks, labelled), force=False)
     except UserError as error:
         trouble.append(str(error))
     prompts, answers = all_prompts(tasks), study.answers()
@@ -144,6 +149,8 @@ def rehearse(settings: StudySettings) -> Rehearsal:
         prompts=prompts,
         stored=stored,
         donor_asked=rule.criterion.asks_donor,
+        scored=rule.criterion.asks_scores,
+        labelled=len(labelled.prompts) if labelled else 0,
         kind=kind,
         device=device,
         need=need,
@@ -233,6 +240,8 @@ def lines_of(found: Rehearsal) -> Iterator[tuple[str, str]]:
     new = max(found.asked - found.stored, 0)
     donor = " and the donor itself" if found.donor_asked else ""
     told = f"{len(found.values)} values of {study.coefficient.name}{donor} x {len(found.prompts)} prompts"
+    told += f" and {found.labelled} labelled ones" if found.labelled else ""
+    told += "; base and donor score all of them" if found.scored else ""
     kept = f", {found.stored} of them stored already" if found.stored else ""
     yield "asks", f"{found.asked} answers ({told}){kept}; at most {new * settings.engine.max_tokens} tokens"
     if settings.searching.stop != "never" or settings.searching.refine:
