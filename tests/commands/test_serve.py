@@ -27,6 +27,12 @@ def test_what_cannot_be_served_is_told(tmp_path: Path) -> None:
         serving.serve(tmp_path)
 
 
+def test_the_rebuild_for_cpus_is_known_as_such() -> None:
+    from vllm.platforms import vllm_version_matches_substr
+
+    assert vllm_version_matches_substr("cpu") == serving.version_of_vllm().endswith("+cpu")
+
+
 @pytest.mark.slow
 def test_a_served_winner_answers_as_in_the_search(tiny_pair: object, tmp_path: Path) -> None:
     prompts = [{"id": f"p{i}", "prompt": f"What is in picture {i}?", "images": [data_uri((60 * i, 99, 200))]}
