@@ -39,16 +39,22 @@ def new_table(columns: Iterable[str], left: Collection[str]) -> Table:
     return table
 
 
+def wide_console() -> Console:
+    """The terminal as it is; a file or a log has room for a whole table."""
+    console = Console(soft_wrap=True)
+    return console if console.is_terminal else Console(soft_wrap=True, width=160)
+
+
 def print_pairs(lines: Iterable[tuple[str, str]], console: Console | None = None) -> None:
     """`what      text` a line; a line without a title goes on with the one above, one without a text is a heading."""
-    console = console or Console(soft_wrap=True)
+    console = console or wide_console()
     for title, text in lines:
         console.print(mask(f"{title:15}{text}".rstrip()), style=None if text else "bold", highlight=False, markup=False)
 
 
 def print_selection(selection: Selection, console: Console | None = None) -> None:
     """A row a candidate: its score and what it is made of, how often it would be chosen; then verdict and warnings."""
-    console = console or Console(soft_wrap=True)
+    console = console or wide_console()
     numbers = selection.coefficient, get_criterion(selection.criterion).title, *CHANGES, "chosen in resamples"
     words = "", "not chosen because"
     table = new_table([*numbers, *words], words)
@@ -77,7 +83,7 @@ def print_outcome(outcome: Outcome, checkpoints: Sequence[Path], dashboard: Sequ
     Args:
         dashboard: how to look at it in MLflow, a line each; none where nothing was tracked.
     """
-    console = Console(soft_wrap=True)
+    console = wide_console()
     print_selection(outcome.selection, console)
     if outcome.tasks:
         table = new_table(["task", outcome.selection.coefficient, "verdict"], ["task", "verdict"])

@@ -27,6 +27,7 @@ def test_what_cannot_be_served_is_told(tmp_path: Path) -> None:
         serving.serve(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_rebuild_for_cpus_is_known_as_such() -> None:
     from vllm.platforms import vllm_version_matches_substr
 

@@ -49,7 +49,7 @@ def test_one_parent_and_a_child_for_every_candidate_once(tmp_path: Path, config:
     assert {run.info.run_name for run in children} == {"alpha 0.0", "alpha 0.5 (chosen)", "alpha 1.0"}
     assert chosen.info.run_name == "alpha 0.5 (chosen)"
     assert chosen.data.tags["mlflow.source.name"] == "adamms search --config pair.yaml"
-    (model,) = chosen.outputs.model_outputs
+    (model,) = client.get_run(chosen.info.run_id).outputs.model_outputs
     logged = client.get_logged_model(model.model_id)
     assert (logged.name, logged.tags["alpha"], logged.source_run_id) == ("alpha 0-5", "0.5", chosen.info.run_id)
     assert {metric.key: metric.value for metric in logged.metrics}.items() >= {"tokens": 9.0, "either": 2.0}.items()
