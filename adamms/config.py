@@ -40,9 +40,9 @@ def load_settings(kind: type[Settings], path: Path | None, overrides: list[str],
         where = str(path or "settings")
         return OmegaConf.to_object(settings)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
-        raise UserError(f"{where}: {_explain(error)}") from None
+        raise UserError(_blame(where, _explain(error), overrides)) from None
     except Exception as error:  # YAML syntax errors in key=value come from the parser
-        raise UserError(f"{where}: {first_line(error)}") from None
+        raise UserError(_blame(where, first_line(error), overrides)) from None
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
@@ -157,8 +157,18 @@ def _off_is_a_word(layer: Any) -> Any:
     return layer
 
 
+def _blame(where: str, reason: str, overrides: list[str]) -> str:
+    """What is wrong, after what is to be mended: the override that the reason speaks of, else the file; named once."""
+    words = reason.replace("=", ":").split(":")[0]
+    of_override = next((text for text in reversed(overrides) if text.partition("=")[0] == words), None)
+    if of_override is None:
+        return f"{where}: {reason}"
+    told = reason.removeprefix(of_override).removeprefix(words).lstrip(": ")
+    return f"{of_override}: {told}"
+
+
 def _explain(error: Any) -> str:
-    lines = str(error).splitlines()
+    lines = str(error).replace("Value '$VALUE' of type '$VALUE_TYPE'", "one of its values").splitlines()
     key = getattr(error, "full_key", None)
     moved = getattr(getattr(error, "object_type", None), "MOVED", {}).get(getattr(error, "key", None))
     if moved:

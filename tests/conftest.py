@@ -13,11 +13,13 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+from adamms.support import progress
 from tests.support.real_shapes import write_real_pair
 from tests.support.tiny_models import MAKERS, TinyPair, write_tiny_pair
 
 settings.register_profile("adamms", deadline=None)  # a shared machine has slow moments
 settings.load_profile("adamms")
+progress.PATIENCE = 60.0  # tests look for one line on stderr, however slow the machine is; tests of it set their own
 ROOT = str(Path(__file__).parents[1])
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [ROOT, os.environ.get("PYTHONPATH")]))  # for Ray's workers
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # one mode for all clusters that this process starts

@@ -16,6 +16,8 @@ import adamms
 from adamms import cli
 from adamms.commands.settings import EvaluateSettings, MergeJobSettings, SearchSettings, SweepSettings
 from adamms.config import describe
+from adamms.tracking.config import TrackingConfig
+from tests.support.searches import made_up_story, track_made_up_search
 from tests.support.tiny_models import TinyPair
 
 
@@ -105,6 +107,27 @@ def test_select_can_be_asked_for_one_task(
     assert "tasks are: early, late" in capsys.readouterr().err
 
 
+def test_select_takes_the_folder_of_a_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = track_made_up_search(TrackingConfig(uri=f"sqlite:///{tmp_path / 'mlflow.db'}"), tmp_path / "run")
+    (run.tracking / "journal.jsonl").write_text('{"not": "an answer"}\n')
+    asked = {"searching.metric": "sum", "searching.coefficient": "density", "searching.endpoints": "one_sided"}
+    run.describe("k", "a search", {}, same=asked)
+    found = chosen(monkeypatch, capsys, run.folder)
+    assert (found["metric"], found["coefficient"], found["endpoints"]) == ("sum", "density", "one_sided")
+    assert found["prompts"]["used"] == 40, "its own answers and nothing else were read"
+    again = chosen(monkeypatch, capsys, run.folder, "--metric", "either", "--endpoints", "exclude")
+    assert again["scores"] == made_up_story(tmp_path).selection["scores"]
+    assert command(monkeypatch, "select", run.folder) == 0
+    assert "towards the lower neighbour" in capsys.readouterr().out
+    sweep = tmp_path / "sweep"
+    (sweep / "pair" / "linear").mkdir(parents=True)
+    run.about.rename(sweep / "pair" / "linear" / "search.json")
+    assert command(monkeypatch, "select", sweep) == 2
+    assert "holds 1 searches; give one of them" in capsys.readouterr().err
+
+
 def test_select_resamples_as_it_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -119,7 +142,7 @@ def test_select_resamples_as_it_is_told(
     assert resampled["scores"] == plain["scores"]
 
 
-def test_select_takes_the_folder_of_a_search(
+def test_select_goes_by_what_the_search_chose_by(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "responses").mkdir()
@@ -137,7 +160,7 @@ def test_select_takes_the_folder_of_a_search(
         (["merge", "{base}", "{donor}", "--alpha", "1.5", "--output", "{out}"], "alpha=1.5"),
         (["merge", "{base}", "{donor}", "--alpha", "nan", "--output", "{out}"], "alpha=nan"),
         (["merge", "{base}", "{donor}", "--alpha", "0.5", "--output", "{base}"], "already exists"),
-        (["merge", "{base}", "{donor}", "--alpha", "0.5", "--output", "{out}", "x=1"], "x: Key 'x' not in"),
+        (["merge", "{base}", "{donor}", "--alpha", "0.5", "--output", "{out}", "x=1"], "x=1: Key 'x' not in"),
         (["merge", "{base}", "{donor}", "--alpha", "0.5", "--output", "{out}", "--method", "magic"], "magic: unknown"),
         (["select", "/no/such"], "/no/such"),
     ],
@@ -213,7 +236,9 @@ def test_every_setting_is_described() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("prompts.n=many", "error: prompts.n=many: prompts.n: Value 'many'"),
+        ("prompts.n=many", "error: prompts.n=many: Value 'many'"),
+        ("engine.actors=0", "error: engine.actors=0: expected at least 1"),
+        ("searching.alphas=[a]", "error: searching.alphas=[a]: one of its values could not be converted to Float"),
         ("serching.block=3", "error: serching.block=3: serching: Key 'serching'"),
         ("merging.density=0.2", "is now called merging.options.density"),
         ("merging.options.volume=3", "merging.options.volume: linear has no coefficient volume"),

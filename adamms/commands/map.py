@@ -2,6 +2,7 @@
 
 from adamms.commands.settings import MapSettings
 from adamms.mapping import MergePlan, plan_pair
+from adamms.support.progress import doing
 
 
 def map_pair(settings: MapSettings) -> MergePlan:
@@ -10,4 +11,5 @@ def map_pair(settings: MapSettings) -> MergePlan:
     Raises:
         UserError: a model cannot be had, or the two cannot be merged.
     """
-    return plan_pair(settings, weights=False).plan
+    with doing("reading the models' headers"):
+        return plan_pair(settings, weights=False).plan

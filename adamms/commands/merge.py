@@ -12,6 +12,7 @@ from adamms.merging.config import MergeSettings
 from adamms.merging.recipe import Recipe
 from adamms.merging.staging import check_output
 from adamms.merging.to_disk import check_ancestor, merge_to_disk
+from adamms.support.progress import doing
 
 LOG = logging.getLogger(__name__)
 
@@ -32,7 +33,8 @@ def merge(settings: MergeSettings, alpha: float | None, output: Path, smoke: boo
         LOG.warning("%s finds the donor's weight by itself; alpha is not used", recipe.method)
     check_output(output, force)
     check_ancestor(recipe, settings.ancestor)
-    pair = plan_pair(settings if recipe.rule.needs_ancestor else replace(settings, ancestor=None))
+    with doing("opening the models and planning the merge"):
+        pair = plan_pair(settings if recipe.rule.needs_ancestor else replace(settings, ancestor=None))
     print(pair.plan.summary, file=sys.stderr)
     for warning in pair.plan.warnings:
         LOG.warning("%s", warning)

@@ -1,9 +1,12 @@
 """`adamms select`: choose from answers, however they were made."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from adamms.errors import UserError
-from adamms.runs.responses import of_task, read_responses
+from adamms.runs.responses import is_run, of_task, read_responses
+from adamms.runs.run_folder import RunFolder
 from adamms.runs.scored import read_scores, with_scores
 from adamms.selecting.criteria import get_criterion
 from adamms.selecting.divergence import Endpoints
@@ -13,8 +16,8 @@ from adamms.selecting.selection import select as select_from
 
 def select(
     responses: Path,
-    metric: str = "either",
-    endpoints: Endpoints = "auto",
+    metric: str | None = None,
+    endpoints: Endpoints | None = None,
     *,
     bootstrap: int = 1000,
     task: str = "",
@@ -24,18 +27,43 @@ def select(
 
     Args:
         responses: a JSONL file, a folder of them, or the folder of a search.
+        metric, endpoints: as in `searching`; None: those of the search, else `either` and `exclude`.
         bootstrap: how many resamples of the prompts tell how sure it is; 0: none.
         task: of a search over several, whose ids begin with TASK/.
-        donor: the donor's own answers, for criteria that look at them.
+        donor: the donor's own answers, for criteria that look at them; a search keeps them.
 
     Raises:
         UserError: nothing to read, contradicting answers, or an unknown criterion.
     """
-    answers, criterion = of_task(read_responses(responses), task), get_criterion(metric)
+    run = RunFolder(responses)
+    found, prompts = _told(run) if is_run(responses) else ({}, None)
+    if not found and (searches := sorted(file.parent for file in responses.glob("*/*/search.json"))):
+        raise UserError(f"{responses}: holds {len(searches)} searches; give one of them, such as {searches[0]}")
+    answers = of_task(read_responses(responses), task)
+    criterion = get_criterion(metric or found.get("metric", "either"))
     if criterion.asks_scores:
         answers = with_scores(answers, read_scores(responses))
-    parents = [read_donor(donor)] if donor and criterion.asks_donor else []
-    return select_from(answers, criterion, endpoints, bootstrap=bootstrap, parents=parents)
+    kept = run.folder / "donor"
+    place = donor or (kept if found and kept.is_dir() else None)
+    return select_from(
+        answers,
+        criterion,
+        endpoints or found.get("endpoints", "auto"),
+        coefficient=found.get("coefficient", "alpha"),
+        bootstrap=bootstrap,
+        prompts=prompts,
+        parents=[read_donor(place)] if place and criterion.asks_donor else [],
+    )
+
+
+def _told(run: RunFolder) -> tuple[dict[str, Any], Mapping[str, str] | None]:
+    """What a search chose by (metric, endpoints, coefficient), and its prompts: id -> text."""
+    with run.understood():
+        same = (run.read(run.about) or {}).get("same") or {}
+        found = {name: same.get(f"searching.{name}") for name in ("metric", "endpoints", "coefficient")}
+        tasks = (run.read(run.prompts) or {}).values()
+        texts = {one["id"]: one["prompt"] for task in tasks for one in task["prompts"]}
+    return {name: value for name, value in found.items() if value}, texts or None
 
 
 def read_donor(path: Path) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """`adamms sweep`: searches for many pairs, with one method or several, over the same tasks; one ranked table."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from adamms.runs.run_folder import RunFolder
 from adamms.searching.budget import Budget
 from adamms.searching.description import settings_text
 from adamms.searching.events import Events
+from adamms.searching.rehearsal import lines_of, rehearse
 from adamms.searching.search import Found, Search
 from adamms.searching.warm_engines import WarmEngines
 from adamms.support.ray_session import ray_session, warn_if_temporary
@@ -74,6 +75,16 @@ def run_sweep(
         order = write(run, rows.values(), budget, cells)
         ranking.draw(order, settings.searching.metric, run.figures)
         return order
+
+
+def rehearse_sweep(settings: SweepSettings) -> Iterator[tuple[str, str]]:
+    """What each search of a sweep would do, in words, one after the other; and what stops those that cannot begin."""
+    for cell in cells_of(settings):
+        yield cell.name, ""
+        try:
+            yield from lines_of(rehearse(cell.settings))
+        except UserError as error:
+            yield "trouble", str(error)
 
 
 def settle(name: str, search: Search, result: Result) -> ranking.RankedSearch:

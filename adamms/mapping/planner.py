@@ -26,10 +26,12 @@ from adamms.mapping.structure import NAME as BY_STRUCTURE
 from adamms.mapping.structure import completed, recognise_structure
 from adamms.mapping.vocabulary import VocabularyMatch, match_vocabularies
 
+OWN = ": the base keeps its own"
+"""Ends the reason of a part that never merges, after its name."""
 _KEPT = {
     OTHER: "no rule of the architecture names it",
     DROPPED: "a buffer that follows from the config",
-    PREDICTION: "multi-token prediction (MTP) beyond the last layer: always the base's",
+    PREDICTION: f"multi-token prediction (MTP) beyond the last layer{OWN}",
 }
 NO_COUNTERPART, NO_ORIGIN = "the donor has no counterpart", "the ancestor has no counterpart"
 
@@ -177,7 +179,7 @@ class _Planner:
         segments = self.view.segments.get(name)
         if segments is None:
             role = self.view.roles[name]
-            reason = _KEPT.get(role, f"{role}: always the base's")
+            reason = _KEPT.get(role, f"{role}{OWN}")
             outside = name not in self.view.unnamed and role not in (DROPPED, PREDICTION)
             return TensorPlan(name, info.dtype, info.shape, role, reason=reason, outside=outside)
         role = "+".join(dict.fromkeys(_role(segment.canonical) for segment in segments))
@@ -358,7 +360,7 @@ def _unused(view: LanguageModelView, tensors: Sequence[TensorPlan], embedding_re
     for name, segments in view.segments.items():
         if segments[0].canonical in EMBEDDINGS:
             reasons[name] = embedding_reason
-    reasons |= {name: f"{role}: the base keeps its own" for name, role in view.roles.items()}
+    reasons |= {name: f"{role}{OWN}" for name, role in view.roles.items()}
     return {name: reason for name, reason in reasons.items() if name not in used}
 
 

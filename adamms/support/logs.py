@@ -1,6 +1,7 @@
 """Log lines on stderr: plain text, or JSON for machines that collect them."""
 
 import logging
+import os
 import sys
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -20,7 +21,8 @@ FIELDS = ("asctime", "levelname", "name", "message")
 
 
 def configure_logs(config: LogConfig) -> None:
-    """Sets format and level of everything that AdaMMS logs; other packages speak from `warning` on.
+    """Sets format and level of everything that AdaMMS logs; other packages speak of errors only, unless it is asked to
+    tell more than warnings.
 
     In JSON every `extra` of a line is a field of its own: search, alpha, actor, seconds. No line has the secrets of
     addresses.
@@ -39,6 +41,12 @@ def configure_logs(config: LogConfig) -> None:
         handler.setFormatter(_Plain("%(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
+    quiet = config.level not in ("debug", "info")
+    root.setLevel("ERROR" if quiet else "WARNING")
+    if quiet:  # they do not ask the root what to say
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        os.environ.setdefault("HF_HUB_VERBOSITY", "error")
+    logging.captureWarnings(True)
     logging.getLogger("adamms").setLevel(config.level.upper())
 
 

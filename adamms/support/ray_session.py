@@ -49,8 +49,9 @@ def ray_session(address: str | None) -> Iterator[None]:
     if address == "local":
         remove_leftovers(temporary_folder())
     ended_by = signal.getsignal(signal.SIGTERM)
+    quiet = max(logging.getLogger().level, logging.WARNING)  # its warnings are of no use to whoever runs a search
     try:
-        context = ray.init(address=address, include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
+        context = ray.init(address=address, include_dashboard=False, logging_level=quiet, log_to_driver=False)
     except ConnectionError as error:
         raise UserError(
             f"ray.address={address}: no Ray cluster answers there ({first_line(error)}); "

@@ -22,6 +22,7 @@ from adamms.runs.values import format_value
 
 TARGET = "target.json"
 """In the tracking folder: the server, experiment and registered model that the run was told."""
+THOUSAND = 1000
 EARLIER = "earlier"
 """What the tag `chosen` says of a search that gave way to another in its folder: one `true` is left."""
 
@@ -32,11 +33,12 @@ class Item:
 
     Attributes:
         run: a candidate's value as `format_value` writes it; empty for the search or sweep itself.
-        kind: param, metric, tag, dataset, file, table, model or status.
+        kind: param, metric, tag, dataset, file, table, logged, model or status.
         name: unique within the kind; a file's path in the run folder.
         value: plain data; the item is delivered again when this has changed.
         time: at which a metric was measured, in milliseconds since 1970.
         table: columns and rows of a table, made only when it is delivered.
+        step: of a metric that is a curve, such as a criterion over the coefficient.
     """
 
     run: str
@@ -45,11 +47,12 @@ class Item:
     value: Any
     time: int = 0
     table: Callable[[], tuple[list[str], list[list[Any]]]] | None = None
+    step: int = 0
 
     @property
     def key(self) -> str:
         """Identifies the item in its run folder."""
-        return f"{self.run} {self.kind} {self.name}"
+        return f"{self.run} {self.kind} {self.name}" + (f"@{self.step}" if self.step else "")
 
     @property
     def digest(self) -> str:
@@ -100,8 +103,9 @@ class _Contents:
         """Items of the search or sweep itself, without its status."""
         run = self._run
         yield from _all("", "param", self._known_params)
-        yield from _all("", "tag", self._tags())
+        yield from _all("", "tag", self._tags() | self._source)
         yield from self._metrics()
+        yield from self._curve()
         yield from (Item("", "dataset", data["name"], data) for data in self._datasets)
         files = [run.report, run.plan, run.selection, run.settings, run.evaluation, run.sweep]
         for file in [*filter(Path.is_file, files), *sorted(run.figures.glob("*"))]:
@@ -117,7 +121,10 @@ class _Contents:
         record = self._records.get(value, {})
         time = record.get("ended") or _modified(self._run.scores)
         yield from _all(value, "param", self._known_params | {"alpha": value, self._coefficient: value})
-        yield from _all(value, "tag", self._candidate_tags(value, record))
+        yield from _all(value, "tag", self._candidate_tags(value, record) | self._source)
+        if record.get("answers"):  # before its metrics, which are the model's too
+            params = self._known_params | {"alpha": value, self._coefficient: value}
+            yield Item(value, "logged", "model", {"name": _as_name(f"{self._coefficient} {value}"), "params": params})
         if record and record["error"] is None:
             times = {name: record[name] for name in ("move_seconds", "generate_seconds") if record[name]}
             counted = {"prompts": record["answers"], "tokens": record["tokens"], **times, **record["measured"]}
@@ -140,6 +147,12 @@ class _Contents:
         status = self._run.read(self._run.status)
         ended = status is not None and status["status"] != RUNNING
         return {name: value for name, value in self._params.items() if ended or value != "auto"}
+
+    @cached_property
+    def _source(self) -> dict[str, str]:
+        """What MLflow's page of a run calls its source: the command, and who ran it."""
+        command, _ = self._run.read_settings()
+        return {"mlflow.source.name": command, "mlflow.source.type": "LOCAL"} if command else {}
 
     def _tags(self) -> dict[str, str]:
         if not self._selection:
@@ -166,8 +179,10 @@ class _Contents:
     def _candidate_tags(self, value: str, record: Mapping[str, Any]) -> dict[str, str]:
         tags = {"chosen": "false"} | self._plan_tags
         if self._selection:
+            tags["mlflow.runName"] = f"{self._coefficient} {value}"
             if self._selection["alpha"] == float(value):
                 tags["chosen"] = EARLIER if self._run.is_earlier else "true"
+                tags["mlflow.runName"] += " (chosen)" if tags["chosen"] == "true" else " (chosen earlier)"
             if value in self._selection["excluded"]:
                 tags["excluded"] = self._selection["excluded"][value]
         if record:
@@ -182,7 +197,7 @@ class _Contents:
             yield from _measured("", _of_selection(self._selection), _modified(run.selection))
         costs = run.read(run.costs) or {}
         seconds = {f"seconds_{phase.replace(' ', '_')}": value for phase, value in costs.get("seconds", {}).items()}
-        yield from _measured("", seconds | costs.get("peaks", {}), _modified(run.costs))
+        yield from _measured("", seconds | costs.get("peaks", {}) | costs.get("totals", {}), _modified(run.costs))
         regrets = {f"{task}/regret": one["regret"] for task, one in self._judged.items() if task}
         if self._judged:
             regrets["regret"] = mean(one["regret"] for one in self._judged.values())
@@ -193,6 +208,16 @@ class _Contents:
             failed = [row for row in self._rows if row["status"] == FAILED]
             counts = {"searches_done": len(self._rows), "failed": len(failed)}
             yield from _measured("", counts, _modified(run.sweep))
+
+    def _curve(self) -> Iterator[Item]:
+        """The criterion over the coefficient, as MLflow draws metrics: the step is a thousandth of the coefficient."""
+        if not self._selection:
+            return
+        name, time = f"{self._selection['metric']}_by_{self._coefficient}", _modified(self._run.selection)
+        for value, score in sorted(self._selection["scores"].items(), key=lambda one: float(one[0])):
+            if score is not None:
+                step = round(THOUSAND * float(value))
+                yield Item("", "metric", _metric_name(name), float(score), time, step=step)
 
     def _accuracy(self, value: str) -> dict[str, float]:
         """`accuracy`, the mean of all tasks, and of named tasks `task/accuracy`."""
@@ -211,7 +236,7 @@ class _Contents:
                 continue
             if record["plan"] != self._params.get("plan", record["plan"]):
                 continue
-            name = re.sub(r"[/:.%\"']", "-", named + (f" - {task}" if task else ""))  # as MLflow takes it
+            name = _as_name(named + (f" - {task}" if task else ""))
             written = format_value(value)
             params = self._known_params | {"alpha": written, self._coefficient: written}
             place, champion = str(folder.resolve()), not self._run.is_earlier
@@ -244,7 +269,16 @@ def _measured(run: str, values: Mapping[str, float | None], time: int) -> Iterat
     """Metrics as MLflow takes them: finite numbers, and no `+` in a name, as that of a metric of several parts has."""
     for name, value in values.items():
         if value is not None and math.isfinite(value):
-            yield Item(run, "metric", re.sub(r"[^\w.\-/ :]", "-", name), float(value), time)
+            yield Item(run, "metric", _metric_name(name), float(value), time)
+
+
+def _metric_name(name: str) -> str:
+    return re.sub(r"[^\w.\-/ :]", "-", name)
+
+
+def _as_name(text: str) -> str:
+    """As MLflow takes the name of a model."""
+    return re.sub(r"[/:.%\"']", "-", text)
 
 
 def _modified(file: Path) -> int:

@@ -20,7 +20,7 @@ from adamms.runs.run_folder import RunFolder
 from adamms.runs.store import GrowingStore
 from adamms.support.files import write_json
 from adamms.tracking.contents import Item, items_of
-from adamms.tracking.registry import register
+from adamms.tracking.registry import log_candidate, logged_models, register
 from adamms.tracking.server import Server, Unreachable
 
 logger = logging.getLogger(__name__)
@@ -38,11 +38,17 @@ class Delivery:
         self._run, self._server = run, server
         self._stored = GrowingStore(run.folder / "responses")
         self._runs: dict[str, str] = {}
+        self._models: dict[str, str] = {}  # candidate's value -> its logged model
 
     @property
     def run_id(self) -> str | None:
         """MLflow's id of the run itself, once it is known."""
         return self._runs.get("")
+
+    @property
+    def page(self) -> str | None:
+        """Where MLflow shows the run, below its own address; None until it has it."""
+        return f"#/experiments/{self._server.experiment}/runs/{self.run_id}" if self.run_id else None
 
     def waiting(self) -> int:
         """How many items the server has not been told yet."""
@@ -124,6 +130,8 @@ class Delivery:
                 client.log_text(run_id, json.dumps({"columns": columns, "data": rows}), first.name)
                 listed = json.dumps([{"path": first.name, "type": "table"}])
                 client.set_tag(run_id, "mlflow.loggedArtifacts", listed)
+            case "logged":
+                self._models[first.run] = log_candidate(self._server, self._key, run_id, first.run, **first.value)
             case "model":
                 register(self._server, self._key, run_id, first.name, **first.value)
             case "status":
@@ -135,7 +143,7 @@ class Delivery:
                 of = {kind: [item for item in items if item.kind == kind] for kind in BATCHED}
                 client.log_batch(
                     run_id,
-                    metrics=[Metric(item.name, item.value, item.time, 0) for item in of["metric"]],
+                    metrics=[Metric(i.name, i.value, i.time, i.step, self._models.get(i.run)) for i in of["metric"]],
                     params=[Param(item.name, item.value[:LONGEST_PARAM]) for item in of["param"]],
                     tags=[RunTag(item.name, item.value[:LONGEST_TAG]) for item in of["tag"] if item.value is not None],
                 )
@@ -163,6 +171,18 @@ class Delivery:
         self._runs = {
             run.data.tags["alpha"] if run.data.tags[KIND_TAG] == "candidate" else "": run.info.run_id for run in found
         }
+        self._models = self._find_models()
+
+    def _find_models(self) -> dict[str, str]:
+        """The logged models that MLflow has of this search's candidates; none on a server that knows no such thing."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return {model.tags["alpha"]: model.model_id for model in logged_models(self._server, self._key)}
+        except MlflowException as error:
+            if self._server.is_down(error):
+                raise
+            return {}
 
     def _id_of(self, run: str) -> str:
         """The id of the run itself or of a candidate's, which is made where it is missing."""

@@ -82,9 +82,17 @@ class Tracking:
         self._thread.join()
         if self._monitor is not None:
             self._monitor.finish()
+        self._keep_page()
         if waiting := self._delivery.waiting():
             text = "%d records could not be delivered to %s; deliver them with: adamms track %s"
             logger.warning(text, waiting, self._uri, self._run.folder)
+
+    def _keep_page(self) -> None:
+        """Notes in the folder where MLflow shows the run, for who prints it."""
+        file = self._run.tracking / TARGET
+        with suppress(Exception):  # the server may be gone again
+            if page := self._delivery.page:
+                self._run.write(file, (self._run.read(file) or {}) | {"page": page})
 
     def _work(self) -> None:
         wait, told = FIRST_WAIT, False
@@ -127,6 +135,18 @@ class Tracking:
             with self._server.answering():
                 self._monitor = SystemMetricsMonitor(self._delivery.run_id, resume_logging=True, tracking_uri=uri)
             self._monitor.start()
+
+
+def dashboard_of(run: RunFolder) -> list[str]:
+    """How to look at a run in MLflow: its address, or for a local database the command that shows it, and then the
+    address. Nothing where it was not tracked."""
+    target = run.read(run.tracking / TARGET) or {}
+    if "uri" not in target:
+        return []
+    page = target.get("page", "")
+    if target["uri"].startswith("http"):
+        return [f"{target['uri'].rstrip('/')}/{page}"]
+    return [f"mlflow ui --backend-store-uri {target['uri']}", *([f"http://127.0.0.1:5000/{page}"] if page else [])]
 
 
 def wake_all() -> None:

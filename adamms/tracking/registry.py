@@ -1,8 +1,38 @@
-"""The winner in MLflow's model registry: a version that points at the checkpoint's folder; nothing is copied."""
+"""Candidates as MLflow's logged models, and the winner in its model registry: a version that points at the checkpoint's
+folder; nothing is copied."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from adamms.tracking.server import Server
+
+
+def logged_models(server: Server, search: str) -> Iterator[Any]:
+    """All of one search that are complete."""
+    token = None
+    while True:
+        of_search = f"tags.`adamms.search` = '{search}'"
+        page = server.client.search_logged_models([server.experiment], of_search, page_token=token)
+        yield from (model for model in page if model.status == "READY")
+        token = page.token
+        if not token:
+            return
+
+
+def log_candidate(server: Server, search: str, run: str, value: str, name: str, params: Mapping[str, str]) -> str:
+    """Makes a candidate a logged model of its run, unless it is one; gives its id.
+
+    Args:
+        search: key of the search, and `run` the id of the candidate's run.
+        value: of the coefficient.
+    """
+    from mlflow.entities import LoggedModelOutput
+
+    found = next((model for model in logged_models(server, search) if model.tags.get("alpha") == value), None)
+    if found is None:
+        found = _external(server, name, run, params, {"adamms.search": search, "alpha": value})
+        server.client.log_outputs(run, [LoggedModelOutput(found.model_id, step=0)])
+    return str(found.model_id)
 
 
 def register(
@@ -15,7 +45,6 @@ def register(
         search: key of the search, and `run` the id of its run in MLflow.
         champion: whether it is the one to take.
     """
-    import mlflow
     from mlflow.exceptions import MlflowException
 
     client = server.client
@@ -34,15 +63,22 @@ def register(
             client.set_model_version_tag(name, version, "checkpoint", checkpoint)
             client.update_model_version(name, version, place)
     else:
-        mlflow.set_tracking_uri(server.uri)  # MLflow's own look-up of the source knows no other way
-        made = client.search_logged_models([server.experiment], f"tags.`adamms.search` = '{search}'")
-        model = next((m for m in made if winner.items() <= m.tags.items() and m.status == "READY"), None)
-        model = model or mlflow.create_external_model(
-            name=name, source_run_id=run, params=dict(params), tags=tags, experiment_id=server.experiment
-        )
+        model = next((m for m in logged_models(server, search) if winner.items() <= m.tags.items()), None)
+        model = model or _external(server, name, run, params, tags)
+        client.set_logged_model_tags(model.model_id, {"checkpoint": checkpoint})
         source = f"models:/{model.model_id}"
         version = client.create_model_version(
             name, source, run_id=run, tags=tags, model_id=model.model_id, description=place
         ).version
     if champion:
         client.set_registered_model_alias(name, "champion", version)
+
+
+def _external(server: Server, name: str, run: str, params: Mapping[str, str], tags: Mapping[str, str]) -> Any:
+    """A new logged model whose weights MLflow does not keep."""
+    import mlflow
+
+    mlflow.set_tracking_uri(server.uri)  # MLflow's own look-up of the source knows no other way
+    return mlflow.create_external_model(
+        name=name, source_run_id=run, params=dict(params), tags=dict(tags), experiment_id=server.experiment
+    )

@@ -64,12 +64,13 @@ def test_it_reads_well(plan: MergePlan, width: int) -> None:
     words = " ".join(text.split())
     for expected in (
         "part tensors merge duplicated cut kept", "attention (vision) 4 4 4 2", "mlp (text) 6 6 6",
-        "1 vision: always the base's", "2 lm_head, embed_tokens: kept, since",
+        "2 vision, projector: the base keeps its own", "2 lm_head, embed_tokens: kept, since",
         "2 for the same reason as lm_head, embed_tokens above", "unused in the donor",
-        "1 projector: the base keeps its own", "25 of 29 tensors merge",
+        "1 projector: for the same reason as vision, projector above", "25 of 29 tensors merge",
     ):  # fmt: skip
         assert expected in words
     assert words.count("kept, since") == 1
+    assert words.count("the base keeps its own") == 1
     assert "…" not in text
 
 

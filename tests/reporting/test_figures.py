@@ -16,10 +16,10 @@ from adamms.reporting.figures.divergence import draw_divergence
 from adamms.reporting.figures.drawing import Drawing
 from adamms.reporting.figures.phases import draw_phases
 from adamms.reporting.figures.ranking import draw_ranking
-from adamms.reporting.labels import spell_seconds
 from adamms.reporting.report import FIGURES
 from adamms.reporting.story import Story
 from adamms.reporting.telling import TellingPrompt
+from adamms.support.times import spell_seconds
 from tests.support.searches import HOSTILE, made_up_plan
 
 SCORES = {0.0: None, 0.1: 30.0, 0.2: 12.0, 0.3: 18.0, 0.4: None}

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+import inspect
+import json
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from adamms.mapping import planner
 from adamms.prompts.prompt import Prompt
 from adamms.reporting import report as reports
+from adamms.reporting.advice import ADVICE
+from adamms.reporting.every_answer import every_answer
 from adamms.reporting.figures.drawing import Drawing, new_figure, style
 from adamms.reporting.report import Story, write_report
 from adamms.reporting.telling import SAME, STABLE, UNSTABLE, telling_prompts
@@ -15,6 +21,9 @@ from adamms.runs.costs import Costs, read_costs
 from adamms.runs.record import ResponseRecord
 from adamms.runs.run_folder import RunFolder
 from adamms.runs.values import format_value
+from adamms.searching import goal
+from adamms.selecting import selection as selection_module
+from adamms.selecting import verdict
 from adamms.selecting.selection import select
 from tests.support.searches import ALPHAS, HOSTILE, SECONDS, made_up_prompts, made_up_story
 
@@ -24,23 +33,25 @@ class Page(HTMLParser):
 
     def __init__(self, file: Path) -> None:
         super().__init__()
-        self.text, self.scripts = "", 0
+        self.text, self.scripts, self._in_script = "", 0, False
         self.pictures: list[str] = []
         self.asked: list[str] = []
         self.feed(file.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = dict(attrs)
-        self.scripts += tag == "script"
+        self._in_script = tag == "script"
+        self.scripts += tag == "script" and "type" not in found  # the answers are data, and no script
         if tag == "img":
             self.pictures.append(str(found["src"]))
         self.asked += [str(found[name]) for name in ("src", "href", "xlink:href") if name in found]
 
     def handle_endtag(self, tag: str) -> None:
+        self._in_script = False
         self.text += " " * (tag in ("td", "th"))
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        self.text += "" if self._in_script else data
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +71,8 @@ def test_the_report_says_all_that_it_must(page: Page) -> None:
                  "Warning: merged in part only, as it was asked for.",
                  "Time by phase", "2 min 26 s", "torch", "base: models/qwen2-vl",
                  *map(format_value, ALPHAS), "47.5", "peak memory of an engine", "3.25 GB",
-                 "change to the next lower", "chosen in resamples",
+                 "answers that changed (either)", "towards the lower neighbour", "towards the higher neighbour",
+                 "chosen in resamples", "% correct",
                  "noise floor (same alpha twice): 1", "the donor alone reaches 22.0 %"):  # fmt: skip
         assert text in page.text, text
     assert len(page.pictures) >= 5, "the pictures of the prompts are shown"
@@ -72,7 +84,47 @@ def test_the_report_asks_nobody_for_anything(page: Page) -> None:
 
 def test_answers_cannot_break_out_of_the_report(page: Page) -> None:
     assert HOSTILE in page.text, "it is shown as the text that it is"
-    assert page.scripts == 1, "the only script is ours"
+    assert page.scripts == 2, "the only scripts are ours"
+
+
+def test_every_answer_is_in_the_page_once(tmp_path: Path) -> None:
+    story = made_up_story(tmp_path)
+    found = every_answer(story.responses, story.prompts, story.values)
+    assert (found["values"], found["of"], len(found["rows"])) == (list(ALPHAS), 40, 40)
+    for (name, text, pictures, different, which), prompt in zip(found["rows"], story.prompts, strict=True):
+        assert (name, text, pictures) == (prompt.id, prompt.text, 1)
+        assert [different[k] for k in which] == [story.responses[value][name] for value in ALPHAS]
+        assert len(different) == len(set(different))
+    (report, *_) = write_report(replace(story, seconds={}), RunFolder(tmp_path))
+    text = report.read_text(encoding="utf-8")
+    data = re.search(r'<script type="application/json" id="answers-data">(.*?)</script>', text, re.DOTALL)
+    assert data is not None
+    assert json.loads(data[1]) == found, "hostile answers end neither the script nor the text"
+
+
+def test_a_page_does_not_grow_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    story = made_up_story(tmp_path)
+    monkeypatch.setattr("adamms.reporting.every_answer.LARGEST", 2000)
+    found = every_answer(story.responses, story.prompts, story.values)
+    assert 0 < len(found["rows"]) < found["of"] == 40
+
+
+def test_warnings_say_what_helps_and_the_winner_how_to_use_it(tmp_path: Path) -> None:
+    story = made_up_story(tmp_path)
+    warning = "no plateau: even the chosen candidate's divergence is 0.90 a prompt, of 1 at most"
+    story = replace(story, selection={**story.selection, "warnings": [warning]}, gpu_hours=1.25)
+    text = " ".join(Page(write_report(story, RunFolder(tmp_path))[0]).text.split())
+    assert "What helps: answers change with every step: ask more prompts" in text
+    assert f"adamms push {tmp_path} OWNER/NAME" in text
+    assert f"adamms serve {tmp_path}" in text
+    assert "AutoModelForImageTextToText" in text
+    assert "GPU hours 1.25" in text
+
+
+@pytest.mark.parametrize("part", ADVICE)
+def test_there_is_advice_on_what_a_choice_is_warned_of(part: str) -> None:
+    said = [inspect.getsource(module) for module in (verdict, planner, goal, selection_module)]
+    assert any(part in text for text in said), f"nobody says {part!r} any more"
 
 
 def test_telling_prompts_speak_for_and_against() -> None:
@@ -126,7 +178,7 @@ def test_a_report_of_nothing_chosen(tmp_path: Path) -> None:
     assert "Nothing was chosen" in text
     assert "Try smaller or other searching.alphas" in text
     assert "The chosen one is framed" not in text
-    assert "% right" not in text
+    assert "% correct" not in text
 
 
 def test_a_report_names_the_coefficient_that_was_searched(tmp_path: Path) -> None:

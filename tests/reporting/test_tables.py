@@ -10,6 +10,7 @@ from rich.console import Console
 from adamms.engines.noise import Noise
 from adamms.judging.judgement import Judgement, judge
 from adamms.reporting.tables import (
+    CHANGES,
     Trust,
     judgement_markdown,
     methods_by_tasks,
@@ -40,7 +41,7 @@ def printed(selection: object) -> str:
 
 def test_a_selection_is_printed_in_plain_words() -> None:
     text = printed(select(made_up_responses()))
-    for column in ("alpha", "either", "change to the next lower", "change to the next higher", "chosen in resamples"):
+    for column in ("alpha", "answers that changed (either)", *CHANGES, "chosen in resamples"):
         assert column in text.splitlines()[0], column
     density = printed(select(made_up_responses(), coefficient="density"))
     assert density.split()[0] == "density"

@@ -17,8 +17,11 @@ from adamms.support.logs import LogConfig, configure_logs
 def as_before() -> Iterator[None]:
     root, ours = logging.getLogger(), logging.getLogger("adamms")
     before = root.handlers[:], ours.level
+    level = root.level
     yield
     root.handlers[:], _ = before
+    root.setLevel(level)
+    logging.captureWarnings(False)
     ours.setLevel(before[1])
 
 
@@ -52,6 +55,14 @@ def test_text_tells_the_same_at_its_end_and_only_from_the_level_on(capsys: pytes
     assert capsys.readouterr().err == "WARNING adamms.some: failed (search pair/ties)\n"
 
 
+def test_other_libraries_are_heard_only_when_they_fail(capsys: pytest.CaptureFixture[str]) -> None:
+    for level, heard in (("warning", ["worse"]), ("info", ["bad", "worse"])):
+        configure_logs(LogConfig(level=level))  # type: ignore[arg-type]
+        logging.getLogger("another.library").warning("bad")
+        logging.getLogger("another.library").error("worse")
+        assert [line.split()[-1] for line in capsys.readouterr().err.splitlines()] == heard
+
+
 def test_an_unknown_level_is_refused() -> None:
-    with pytest.raises(UserError, match=r"log\.level: .*'loud', expected one of .*'debug'"):
+    with pytest.raises(UserError, match=r"log\.level=loud: .*'loud', expected one of .*'debug'"):
         load_settings(MapSettings, None, ["log.level=loud"], {"base": "a", "donor": "b"})

@@ -131,6 +131,10 @@ class Browser:
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         self.driver = Chrome(options=options, service=Service(shutil.which("chromedriver")))
         self.driver.set_page_load_timeout(120)
+        self.laptop()
+
+    def laptop(self) -> None:
+        """The window is as large as a laptop's."""
         screen = {"width": 1366, "height": 768, "deviceScaleFactor": 1, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
 

@@ -35,6 +35,7 @@ def described(
 def write_search(folder: Path, key: str = "key-1", parent: RunFolder | None = None) -> RunFolder:
     """All that a search leaves which has answered, chosen and exported."""
     run = described(folder, key, parent)
+    run.write_settings("adamms search --config pair.yaml", "base: x\n")
     run.set_status(RUNNING)
     for alpha, answers in RESPONSES.items():
         write_candidate(run, alpha, answers)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from adamms.reporting.report import write_report
+from adamms.runs.responses import read_responses
 from adamms.runs.run_folder import RunFolder
 from adamms.tracking.config import TrackingConfig
 from tests.support.searches import ALPHAS, HOSTILE, made_up_story, track_made_up_search
@@ -79,11 +81,56 @@ def test_the_report_in_light_and_dark(browser: Browser, report: Path) -> None:
     assert browser.driver.title == "llava-onevision into qwen2-vl"
 
 
+PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+
+
+def test_the_report_is_complete_on_a_phone(browser: Browser, report: Path) -> None:
+    browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+    try:
+        browser.open(report.as_uri())
+        browser.shows("alpha = 0.3")
+        browser.screenshot("report-phone", whole=True)
+        clipped = """return [...document.querySelectorAll('table.stack td, .answer *, .warning, .prompt, pre, h1, h2')]
+            .filter((part) => part.offsetParent && part.getBoundingClientRect().right > innerWidth + 1)
+            .map((part) => part.textContent.slice(0, 60))"""
+        assert browser.driver.execute_script(clipped) == []
+        assert browser.driver.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+        browser.shows("towards the lower neighbour")
+    finally:
+        browser.laptop()
+
+
+def test_all_answers_are_searched_filtered_and_taken_along(browser: Browser, report: Path, tmp_path: Path) -> None:
+    browser.open(report.as_uri())
+    count = "document.getElementById('count').textContent"
+    assert browser.wait(count) == "40 of 40 prompts"
+    assert browser.driver.execute_script("return document.querySelectorAll('#rows .prompt').length") == 20
+    browser.driver.execute_script("document.getElementById('more').click()")
+    assert browser.driver.execute_script("return document.querySelectorAll('#rows .prompt').length") == 40
+    type_in = "const b = document.getElementById(arguments[0]); b.value = arguments[1];"
+    type_in += "b.dispatchEvent(new Event(arguments[2]))"
+    browser.driver.execute_script(type_in, "words", "picture 17?", "input")
+    assert browser.driver.execute_script(f"return {count}") == "1 of 40 prompts"
+    browser.driver.execute_script(type_in, "words", "", "input")
+    browser.driver.execute_script(type_in, "which", "near", "change")
+    changing = int(browser.driver.execute_script(f"return {count}").split()[0])
+    assert changing == made_up_story(tmp_path).selection["scores"]["0.3"], "either counts the same prompts"
+    where = {"behavior": "allow", "downloadPath": str(tmp_path)}
+    browser.driver.execute_cdp_cmd("Browser.setDownloadBehavior", where)
+    browser.driver.execute_script("document.getElementById('save').click()")
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "answers.jsonl").is_file() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    rows = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+    assert len(rows) == changing * len(ALPHAS)
+    assert read_responses(tmp_path / "answers.jsonl").keys() == set(ALPHAS), "adamms select reads it"
+
+
 def test_a_figure_answers_a_pointer_and_a_keyboard(browser: Browser, report: Path) -> None:
     browser.open((report.parent / "figures" / "divergence.html").as_uri())
     tip = "document.getElementById('tip')"
     browser.driver.execute_script("document.querySelectorAll('.tip')[2].focus()")
-    assert browser.wait(f"{tip}.innerText").startswith("alpha 0.3: either 17")
+    assert browser.wait(f"{tip}.innerText").startswith("alpha 0.3: answers that changed 17")
     browser.screenshot("figure-divergence")
     browser.driver.execute_script("document.activeElement.blur()")
     assert browser.wait(f"getComputedStyle({tip}).visibility") == "hidden"
@@ -137,7 +184,7 @@ def test_report_and_figures_open_on_the_server(browser: Browser, demo: tuple[str
     click(browser, "figures")
     click(browser, "divergence.html")
     browser.wait("document.body.innerText.includes('figures/divergence.html')")
-    frame_shows(browser, "Divergence from the neighbours")
+    frame_shows(browser, "Answers that changed (either)")
     browser.screenshot("mlflow-figure")
     click(browser, "answers.png")
     browser.wait("[...document.images].some((image) => image.naturalWidth > 1000)")

@@ -46,7 +46,16 @@ def test_one_parent_and_a_child_for_every_candidate_once(tmp_path: Path, config:
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert all({"base", "donor"} <= set(run.data.params) for run in children)
     (chosen,) = client.search_runs([experiment], "tags.chosen = 'true'")
-    assert chosen.info.run_name == "alpha 0.5"
+    assert {run.info.run_name for run in children} == {"alpha 0.0", "alpha 0.5 (chosen)", "alpha 1.0"}
+    assert chosen.info.run_name == "alpha 0.5 (chosen)"
+    assert chosen.data.tags["mlflow.source.name"] == "adamms search --config pair.yaml"
+    (model,) = client.get_run(chosen.info.run_id).outputs.model_outputs
+    logged = client.get_logged_model(model.model_id)
+    assert (logged.name, logged.tags["alpha"], logged.source_run_id) == ("alpha 0-5", "0.5", chosen.info.run_id)
+    assert {metric.key: metric.value for metric in logged.metrics}.items() >= {"tokens": 9.0, "either": 2.0}.items()
+    curve = client.get_metric_history(parent.info.run_id, "either_by_alpha")
+    assert [(point.step, point.value) for point in curve] == [(500, 2.0)], "a thousandth of alpha a step"
+    assert len(client.search_logged_models([experiment])) == 3, "one for each candidate, once"
     assert chosen.data.params["alpha"] == "0.5"
     assert chosen.data.metrics["either"] == 2
     assert chosen.data.metrics["generate_seconds"] == 1.5
@@ -56,7 +65,11 @@ def test_one_parent_and_a_child_for_every_candidate_once(tmp_path: Path, config:
     assert parent.data.tags["mlflow.note.content"].startswith("donor into base: **alpha 0.5** was chosen")
     assert "\n- merged in part only" in parent.data.tags["mlflow.note.content"]
     assert {run.data.tags["warning"] for run in runs} == {"merged in part only"}
-    assert {file.path for file in client.list_artifacts(parent.info.run_id)} == {"plan.json", "selection.json"}
+    assert {file.path for file in client.list_artifacts(parent.info.run_id)} == {
+        "plan.json",
+        "selection.json",
+        "settings.yaml",
+    }
     (data,) = parent.inputs.dataset_inputs
     assert (data.dataset.name, json.loads(data.dataset.profile)["num_rows"]) == ("fruit", 3)
     assert all(run.inputs.dataset_inputs == [data] for run in children), "a candidate has the search's prompts"
@@ -217,7 +230,7 @@ def test_another_coefficient_has_its_own_name(tmp_path: Path, config: TrackingCo
     run.write(run.merged / "adamms.json", {"plan": "p", "recipe": {"method": "ties", "alpha": 0.9, "density": 0.5}})
     deliver(run, server)
     (child,) = runs_of(config, "params.density = '0.5'")
-    assert (child.info.run_name, child.data.params["alpha"]) == ("density 0.5", "0.5")
+    assert (child.info.run_name, child.data.params["alpha"]) == ("density 0.5 (chosen)", "0.5")
     (parent,) = runs_of(config, "tags.`adamms.kind` = 'search'")
     assert "**density 0.5** was chosen" in parent.data.tags["mlflow.note.content"]
     assert server.client.get_model_version_by_alias("donor into base", "champion").tags["alpha"] == "0.5"

@@ -31,7 +31,7 @@ def draw_accuracy(story: Story) -> Drawing | None:
         return None
     found = {name: by_value(one["accuracy"]) for name, one in story.judgements.items()}
     chosen = {name: one["chosen"] for name, one in story.judgements.items()}
-    return draw_heatmap(story, "accuracy", "Accuracy on labelled prompts (% right)", found, chosen)
+    return draw_heatmap(story, "accuracy", "Accuracy on labelled prompts (% correct)", found, chosen)
 
 
 def draw_heatmap(

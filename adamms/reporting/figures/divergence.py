@@ -36,8 +36,8 @@ def draw_divergence(story: Story) -> Drawing:
 
 def _divergence(axis: Any, story: Story, drawing: Drawing) -> None:
     scores = {value: score for value, score in story.scores.items() if score is not None}
-    what = "Divergence from the neighbours" if story.by_neighbours else "Score of each candidate, smaller is better"
-    axis.set_title(f"{what} ({story.metric}, {story.selection['prompts']['used']} prompts)")
+    what = f"{story.criterion.title}, smaller is better"
+    axis.set_title(f"{what[0].upper()}{what[1:]} ({story.selection['prompts']['used']} prompts)")
     axis.grid(visible=True, axis="y")
     banded = [value for value in scores if value in story.intervals]
     if banded:
@@ -62,7 +62,7 @@ def _divergence(axis: Any, story: Story, drawing: Drawing) -> None:
     axis.set_ylim(bottom=0)
     axis.margins(x=0.03)
     axis.set_xlim(min(story.scores) - 0.02, max(story.scores) + 0.02)
-    axis.set_ylabel(story.metric)
+    axis.set_ylabel(story.criterion.words or story.metric)
 
 
 def _accuracy(axis: Any, story: Story, drawing: Drawing) -> None:
@@ -73,7 +73,7 @@ def _accuracy(axis: Any, story: Story, drawing: Drawing) -> None:
     best = max(story.accuracy.values())
     for value, accuracy in story.accuracy.items():
         candidate = candidate_label(story.coefficient, value)
-        tip = drawing.tip(f"{candidate}: {accuracy:.1f} % right ({accuracy - best:+.1f} from the best)")
+        tip = drawing.tip(f"{candidate}: {accuracy:.1f} % correct ({accuracy - best:+.1f} from the best)")
         mark = CHOSEN if value == story.chosen else {"marker": "o", "color": GREEN, "markersize": 6}
         axis.plot([value], [accuracy], linestyle="", zorder=3, gid=tip, **mark)
     if story.donor_accuracy is not None:
@@ -82,11 +82,11 @@ def _accuracy(axis: Any, story: Story, drawing: Drawing) -> None:
             "donor alone", (1, story.donor_accuracy), xycoords=("axes fraction", "data"), xytext=(-2, 3),
             textcoords="offset points", fontsize=9, ha="right",
         )  # fmt: skip
-    axis.set_ylabel("% right")
+    axis.set_ylabel("% correct")
 
 
 def _tip(story: Story, value: float, score: float) -> str:
-    lines = [f"{candidate_label(story.coefficient, value)}: {story.metric} {score:g}"]
+    lines = [f"{candidate_label(story.coefficient, value)}: {story.criterion.words or story.metric} {score:g}"]
     if value in story.intervals:
         lines.append("95 % of resampled prompt sets: {:.1f} to {:.1f}".format(*story.intervals[value]))
     if value in story.degenerate:

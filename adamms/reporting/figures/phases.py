@@ -1,9 +1,9 @@
 """Where the time went."""
 
 from adamms.reporting.figures.drawing import Drawing, new_figure, style
-from adamms.reporting.labels import spell_seconds
 from adamms.reporting.palette import BLUE
 from adamms.reporting.story import Story
+from adamms.support.times import spell_seconds
 
 
 def draw_phases(story: Story) -> Drawing | None:

@@ -25,6 +25,10 @@ def edits(left: Sequence[str], right: Sequence[str]) -> Floats:
     return np.array([Levenshtein.normalized_distance(a, b) for a, b in pairs], dtype=np.float64)
 
 
-register(Criterion("either", texts_differ, combine="either"))  # the paper's appendix B and its released code
-register(Criterion("sum", texts_differ, combine="sum"))  # the paper's Algorithm 1
-register(Criterion("edit", edits, combine="sum"))
+register(
+    Criterion("either", texts_differ, combine="either", words="answers that changed")
+)  # the paper's appendix B and its released code
+register(
+    Criterion("sum", texts_differ, combine="sum", words="answers that changed, both sides added")
+)  # the paper's Algorithm 1
+register(Criterion("edit", edits, combine="sum", words="how much of the answers' text changed"))

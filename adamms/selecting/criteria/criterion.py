@@ -42,10 +42,17 @@ class Criterion:
     """Whether it uses how probable base and donor hold a candidate's answers: a search then lets both score them."""
     with_argument: Callable[[str], Criterion] | None = None
     """Makes the criterion that a user means by NAME:ARGUMENT; None where nothing may follow the name."""
+    words: str = ""
+    """What its score is, for people who do not know the name: `answers that changed`."""
 
     def score(self, lower: Floats, higher: Floats) -> Floats:
         """A candidate's score on each prompt, from its differences to the next lower and the next higher candidate."""
         return lower + higher if self.combine == "sum" else np.maximum(lower, higher)
+
+    @property
+    def title(self) -> str:
+        """Above its scores: `answers that changed (either)`."""
+        return f"{self.words} ({self.name})" if self.words else self.name
 
     @property
     def by_neighbours(self) -> bool:
@@ -92,6 +99,7 @@ def get_criterion(name: str) -> Criterion:
             parts=parts,
             asks_donor=any(part.asks_donor for part in parts),
             asks_scores=any(part.asks_scores for part in parts),
+            words="mean of several",
         )
     kind, colon, argument = name.partition(":")
     found = CRITERIA.get(kind)

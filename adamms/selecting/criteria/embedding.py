@@ -39,7 +39,7 @@ def criterion_of(name: str, encode: Encoder) -> Criterion:
         apart[[one == other for one, other in zip(a, b, strict=True)]] = 0.0
         return np.asarray(apart.clip(0.0, 2.0))
 
-    return Criterion(name, difference, combine="sum")
+    return Criterion(name, difference, combine="sum", words="how far the answers' meanings moved")
 
 
 @lru_cache(maxsize=4)

@@ -44,5 +44,6 @@ def differs_from_donor(table: AnswerTable) -> Floats:
     return np.array([meanings_differ(row, table.parents[0]) for row in table.answers])
 
 
-register(Criterion("plurality", meanings_differ, combine="sum", overall=differs_from_most, asks_donor=True))
-register(Criterion("donor", meanings_differ, combine="sum", overall=differs_from_donor, asks_donor=True))
+MOST, DONORS = "answers unlike those of most", "answers unlike the donor's own"
+register(Criterion("plurality", meanings_differ, combine="sum", overall=differs_from_most, asks_donor=True, words=MOST))
+register(Criterion("donor", meanings_differ, combine="sum", overall=differs_from_donor, asks_donor=True, words=DONORS))

@@ -1,0 +1,73 @@
+"""`adamms serve`: a winner behind vLLM's OpenAI-compatible HTTP server, also beside vLLM's rebuild for CPUs."""
+
+import importlib.metadata
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from adamms.commands.push import checkpoint_in
+from adamms.errors import UserError
+
+ON_CPU = "+cpu"
+"""Ends the version by which vLLM knows that it is a build for CPUs."""
+
+
+def serve(place: Path, options: Sequence[str] = (), task: str = "") -> None:
+    """Becomes the server's process; it answers until it is stopped.
+
+    Args:
+        place: the folder of a search, or of a merge.
+        options: of `vllm serve`, which win over what is chosen here.
+        task: of a search with `searching.export=each`, whose winner is meant.
+
+    Raises:
+        UserError: there is no checkpoint, or no vLLM.
+    """
+    folder, _ = checkpoint_in(place, task)
+    if importlib.util.find_spec("vllm") is None:
+        raise UserError(
+            "adamms serve: vLLM is not installed; `pip install 'adamms[vllm]'`, or load it with Transformers"
+        )
+    arguments = [*arguments_for(folder), *options]
+    print(f"vllm serve {' '.join(arguments)}", file=sys.stderr, flush=True)
+    os.execv(sys.executable, [sys.executable, "-m", "adamms.commands.serve", *arguments])
+
+
+def arguments_for(folder: Path) -> list[str]:
+    """What `vllm serve` is started with, so that it computes as the search did: on a CPU in float32."""
+    from adamms.engines.config import EngineConfig
+    from adamms.engines.devices import pick_device
+    from adamms.engines.lengths import model_length
+
+    given = [str(folder), "--served-model-name", folder.name, "--generation-config", "vllm"]
+    given += ["--max-model-len", str(model_length(EngineConfig(), folder))]
+    return given + (["--dtype", "float32", "--enforce-eager"] if pick_device("auto").type == "cpu" else [])
+
+
+def run_vllm() -> None:
+    """`vllm serve` with this process's arguments. Its command line asks for the version of the package `vllm`, which
+    its rebuild for CPUs, of another name, does not have."""
+    known, ours = importlib.metadata.version, version_of_vllm()
+    importlib.metadata.version = lambda name: ours if name == "vllm" else known(name)
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    if ours.endswith(ON_CPU):
+        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+        os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+    from vllm.entrypoints.cli.main import main
+
+    sys.argv = ["vllm", "serve", *sys.argv[1:]]
+    main()
+
+
+def version_of_vllm() -> str:
+    """Of the package, or of its rebuild for CPUs, marked as vLLM itself marks it."""
+    try:
+        return importlib.metadata.version("vllm")
+    except importlib.metadata.PackageNotFoundError:
+        return importlib.metadata.version("vllm-cpu") + ON_CPU
+
+
+if __name__ == "__main__":
+    run_vllm()

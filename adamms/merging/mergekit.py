@@ -1,0 +1,144 @@
+"""mergekit's recipes: what they ask for in our words, and ours in theirs where mergekit can do the same.
+
+mergekit's arithmetic of task vectors is ancestor + lambda * sum(weight * task vector), divided by the sum of weights
+where `normalize` is set; ours is ancestor + scale * ((1 - alpha) * base's + alpha * donor's). So alpha is the donor's
+share of the weights, and scale is lambda, times their sum where nothing is normalised.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from adamms.config import load_yaml
+from adamms.errors import UserError
+from adamms.mapping.plan import MergePlan
+from adamms.merging.recipe import Recipe
+
+NORMALIZES = {"linear": True, "task_arithmetic": False, "ties": True, "dare_linear": False, "dare_ties": False}
+"""Method -> whether mergekit normalises unless it is told; slerp has no weights."""
+SIGNED = ("ties", "dare_ties")
+"""Those whose values are divided by the weights that agree, in our version always."""
+SPARSE = ("ties", "dare_linear", "dare_ties")
+KNOWN = {"merge_method", "models", "base_model", "parameters", "dtype", "out_dtype", "name"}
+HARMLESS = {"int8_mask"}
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A mergekit recipe in our words."""
+
+    base: str
+    donor: str
+    ancestor: str | None
+    method: str
+    alpha: float
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def settings(self) -> dict[str, Any]:
+        """As `MergeSettings` takes them."""
+        found: dict[str, Any] = {"base": self.base, "donor": self.donor}
+        found |= {"ancestor": self.ancestor} if self.ancestor else {}
+        return found | {"merging": {"method": self.method, "options": self.options}}
+
+
+def read_mergekit(path: Path) -> Foreign:
+    """Reads a recipe of two models, the first of which is the base, and perhaps an ancestor.
+
+    Raises:
+        UserError: no such file, or it asks for something that AdaMMS does not do; says what.
+    """
+    found = load_yaml(path)
+    method = str(found.get("merge_method"))
+    if method != "slerp" and method not in NORMALIZES:
+        raise UserError(f"{path}: merge_method={method}: of mergekit's, {', '.join([*NORMALIZES, 'slerp'])} are read")
+    if unknown := sorted(found.keys() - KNOWN):
+        raise UserError(f"{path}: {', '.join(unknown)}: not read; models, base_model and parameters are")
+    rows, root = _models(path, found), found.get("base_model")
+    shared = found.get("parameters") or {}
+    if method == "slerp":
+        return _slerp(path, [name for name, _ in rows], root, shared)
+    needs_ancestor = method != "linear"
+    if needs_ancestor:
+        if not isinstance(root, str):
+            raise UserError(f"{path}: base_model: {method} needs the model that both grew from")
+        rows = [row for row in rows if row[0] != root]
+    if len(rows) != 2:
+        raise UserError(f"{path}: {len(rows)} models are merged; AdaMMS merges two, the donor into the base")
+    (base, ours), (donor, theirs) = rows
+    weights = [_number(path, "weight", {**shared, **given}, 1.0) for given in (ours, theirs)]
+    total = sum(weights)
+    if min(weights) < 0 or total <= 0:
+        raise UserError(f"{path}: weight: {weights[0]:g} and {weights[1]:g}; expected none below 0, and one above")
+    normalizes = bool(shared.get("normalize", NORMALIZES[method]))
+    scale = _number(path, "lambda", shared, 1.0) * (1.0 if normalizes else total)
+    if method in SIGNED and not normalizes:
+        raise UserError(f"{path}: {method} without `normalize: true` is not the method of its paper; set it")
+    options: dict[str, Any] = {} if scale == 1 else {"scale": scale}
+    if method == "linear" and options:
+        raise UserError(f"{path}: the weights of linear have to add up to 1, or `normalize: true` be set")
+    if method in SPARSE:
+        densities = {_number(path, "density", {**shared, **given}, 1.0) for given in (ours, theirs)}
+        if len(densities) > 1:
+            raise UserError(f"{path}: density: both models have one here; give them the same")
+        options["density"] = densities.pop()
+    options |= {"trim_over": "tensor"} if method == "ties" else {}
+    return Foreign(base, donor, str(root) if needs_ancestor else None, method, weights[1] / total, options)
+
+
+def _slerp(path: Path, names: list[str], root: Any, shared: Mapping[str, Any]) -> Foreign:
+    both = list(dict.fromkeys([*([root] if isinstance(root, str) else []), *names]))
+    if len(both) != 2:
+        raise UserError(f"{path}: slerp: expected two models, base_model among them")
+    return Foreign(both[0], both[1], None, "slerp", _number(path, "t", shared, None))
+
+
+def _models(path: Path, found: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Each model with its own parameters."""
+    rows = found.get("models")
+    if not isinstance(rows, list) or not all(
+        isinstance(row, dict) and isinstance(row.get("model"), str) for row in rows
+    ):
+        raise UserError(f"{path}: models: expected a list of them, each with `model` (a folder or a Hub id)")
+    return [(row["model"], row.get("parameters") or {}) for row in rows]
+
+
+def _number(path: Path, name: str, given: Mapping[str, Any], default: float | None) -> float:
+    value = given.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UserError(
+            f"{path}: {name}={value}: expected one number; values by layer or by part of the model are not read"
+        )
+    return float(value)
+
+
+def to_mergekit(plan: MergePlan, recipe: Recipe) -> dict[str, Any] | None:
+    """The same merge as a recipe of mergekit; None where it cannot do it: other methods, and models whose tensors do
+    not all merge with those of the same name, as those of two architectures."""
+    method, alpha = recipe.method, recipe.alpha
+    if not _same_names(plan) or (method not in NORMALIZES and method != "slerp"):
+        return None
+    options = recipe.to_dict()
+    if options.get("trim_over", "tensor") != "tensor":
+        return None
+    base, donor = plan.base.location, plan.donor.location
+    if method == "slerp":
+        return {"merge_method": method, "base_model": base, "models": [{"model": base}, {"model": donor}]} | {
+            "parameters": {"t": alpha}
+        }
+    sparse = {"density": options["density"]} if "density" in options else {}
+    weights = {base: 1 - alpha, donor: alpha}
+    rows = [{"model": name, "parameters": {"weight": weight, **sparse}} for name, weight in weights.items()]
+    found: dict[str, Any] = {"merge_method": method, "models": rows, "parameters": {"normalize": True}}
+    if plan.ancestor is not None and method != "linear":
+        found |= {"base_model": plan.ancestor.location}
+        found["parameters"] |= {"lambda": options.get("scale", 1.0)}
+    return found
+
+
+def _same_names(plan: MergePlan) -> bool:
+    return all(
+        [(piece.start, piece.stop, piece.donor, piece.donor_start) for piece in tensor.pieces]
+        == [(0, tensor.rows, tensor.name, 0)]
+        for tensor in plan.tensors
+    )

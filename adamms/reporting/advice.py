@@ -1,0 +1,61 @@
+"""What to do after a warning, or where a choice is not sure: the next command, in words."""
+
+import shlex
+from collections.abc import Iterator
+
+ADVICE = {
+    "no plateau": "answers change with every step: ask more prompts (prompts.n), look between the candidates "
+    "(searching.refine=[0.05]), or merge otherwise (merging.method=ties with --ancestor, which needs the common "
+    "ancestor); judge by labels before you use it (adamms evaluate)",
+    "may lie beyond it": "give alphas beyond that end (searching.alphas=[...]), or let it go on there "
+    "(searching.extend=true); in another run_dir",
+    "own weights": "keep that parent as it is, or ask prompts that need both",
+    "not evenly spaced": "give evenly spaced alphas, or compare only neighbours with equal steps",
+    "left out": "run the same command again: what is missing is asked for; a candidate that keeps failing says why in "
+    "the log",
+    "same answers": "ask prompts that the two parents answer differently, allow longer answers (engine.max_tokens), or "
+    "try larger alphas",
+    "stopped by": "run the same command again with a larger budget: it goes on where it stopped",
+    "merged in part": "the unmerged tensors are the base's own; a donor of the same language model merges whole",
+    "cannot be told apart": "any of them does; more prompts (prompts.n) would tell them apart, which matters only if "
+    "labels show that they differ",
+    "too few prompts": "ask at least 50 prompts (prompts.n); a hundred are usual",
+    "nothing can be chosen": "try smaller or other searching.alphas; where every candidate repeats itself or answers "
+    "nothing, the donor weighs too much or the two do not belong together",
+}
+"""A part of a warning, or of a verdict -> what helps."""
+
+
+def advice(text: str) -> str:
+    """What to do about a warning or a verdict; empty where nothing has to be done."""
+    return next((helps for part, helps in ADVICE.items() if part in text), "")
+
+
+def next_steps(merged: str, run_dir: str, images: bool) -> Iterator[tuple[str, str]]:
+    """Title and command of everything that one does with a winner.
+
+    Args:
+        merged: the checkpoint's folder.
+        run_dir: the search's.
+        images: whether its prompts have pictures.
+    """
+    content = '[{"type": "image", "url": "picture.jpg"}, ' if images else "["
+    content += '{"type": "text", "text": "What is this?"}]'
+    kind = "AutoModelForImageTextToText" if images else "AutoModelForCausalLM"
+    loader = "AutoProcessor" if images else "AutoTokenizer"
+    yield (
+        "Load it with Transformers",
+        f"""from transformers import {kind}, {loader}
+
+folder = {merged!r}
+processor = {loader}.from_pretrained(folder)
+model = {kind}.from_pretrained(folder, dtype="auto", device_map="auto")
+messages = [{{"role": "user", "content": {content}}}]
+inputs = processor.apply_chat_template(
+    messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+).to(model.device)
+answer = model.generate(**inputs, max_new_tokens=64, do_sample=False)
+print(processor.decode(answer[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))""",
+    )
+    yield "Serve it (an OpenAI-compatible server on port 8000)", f"adamms serve {shlex.quote(run_dir)}"
+    yield "Publish it on the Hub (private unless you say --public)", f"adamms push {shlex.quote(run_dir)} OWNER/NAME"

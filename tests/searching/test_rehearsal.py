@@ -1,0 +1,64 @@
+"""A dry run: it says what a search would do, starts nothing and writes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from adamms.checkpoint import open_checkpoint
+from adamms.checkpoint.checkpoint import total_bytes
+from adamms.commands.settings import SearchSettings
+from adamms.config import load_settings
+from adamms.searching.rehearsal import GPUS, Rehearsal, guess_time, lines_of, rehearse
+from tests.support.tiny_models import TinyPair
+
+
+@pytest.fixture(scope="module")
+def found(tiny_pair: TinyPair, prompt_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Rehearsal:
+    folder = tmp_path_factory.mktemp("dry") / "run"
+    given = {"base": str(tiny_pair.base), "donor": str(tiny_pair.donor), "run_dir": str(folder)}
+    given |= {"prompts": {"path": str(prompt_file)}, "engine": {"kind": "transformers", "max_tokens": 4}}  # type: ignore[dict-item]
+    rehearsal = rehearse(load_settings(SearchSettings, None, [], given))
+    assert not folder.exists(), "nothing was written"
+    return rehearsal
+
+
+def test_a_dry_run_says_what_would_be_done(found: Rehearsal, tiny_pair: TinyPair) -> None:
+    text = "\n".join(f"{title} {said}" for title, said in lines_of(found))
+    for part in (
+        f"reads base {tiny_pair.base}",
+        "84 answers (7 values of alpha x 12 prompts); at most 336 tokens",
+        "engine transformers, 1 of CPU",
+        "GB of memory, each engine",
+        "1 checkpoint, ",
+        "nothing was started, and nothing written",
+    ):
+        assert part in text, part
+    assert "trouble" not in text
+    assert found.written == total_bytes(open_checkpoint(str(tiny_pair.base)).tensors.values())
+
+
+def test_time_grows_with_what_is_asked_and_gpus_cost(found: Rehearsal) -> None:
+    slow = guess_time(found, tokens=1000)
+    assert guess_time(found, tokens=2000).total > slow.total
+    assert slow.gpu_hours == 0
+    on_gpu = replace(found, device=GPUS["H100"])
+    held = guess_time(on_gpu, tokens=1000)
+    assert held.gpus == 1
+    assert held.gpu_hours == pytest.approx((held.total - held.seconds["exporting"]) / 3600)
+    nothing_left = guess_time(replace(found, stored=found.asked), tokens=1000)
+    assert nothing_left.seconds["answering"] == 0
+    assert not nothing_left.measured
+
+
+def test_what_was_measured_in_the_folder_counts(found: Rehearsal) -> None:
+    run = found.study.run
+    run.write(run.candidates / "0.1.json", {"generate_seconds": 30.0, "answers": 12})
+    try:
+        guess = guess_time(found, tokens=1000)
+    finally:
+        (run.candidates / "0.1.json").unlink()
+    assert guess.measured
+    assert guess.seconds["answering"] == pytest.approx(84 * 2.5)
