@@ -35,8 +35,10 @@ Overrides = Annotated[
 ]
 _BASE = typer.Argument(metavar="BASE", help="Folder, Hub id[@revision] or MODEL+ADAPTER; its architecture is kept")
 _DONOR = typer.Argument(metavar="DONOR", help="Folder, Hub id[@revision] or MODEL+ADAPTER; merged into the base")
-Base, Donor = Annotated[str, _BASE], Annotated[str, _DONOR]
-BaseOrNone, DonorOrNone = Annotated[str | None, _BASE], Annotated[str | None, _DONOR]
+Base = Annotated[str, _BASE]
+Donor = Annotated[str, _DONOR]
+BaseOrNone = Annotated[str | None, _BASE]
+DonorOrNone = Annotated[str | None, _DONOR]
 Config = Annotated[Path | None, typer.Option(help="YAML file of settings; `demo` is shipped")]
 Endpoints = Literal["auto", "exclude", "one_sided"]
 AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON")]

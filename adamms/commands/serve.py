@@ -50,7 +50,11 @@ def run_vllm() -> None:
     """`vllm serve` with this process's arguments. Its command line asks for the version of the package `vllm`, which
     its rebuild for CPUs, of another name, does not have."""
     known, ours = importlib.metadata.version, version_of_vllm()
-    importlib.metadata.version = lambda name: ours if name == "vllm" else known(name)
+
+    def version(distribution_name: str) -> str:
+        return ours if distribution_name == "vllm" else known(distribution_name)
+
+    importlib.metadata.version = version
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     if ours.endswith(ON_CPU):
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")

@@ -89,7 +89,8 @@ class RoutedForCausalLM(nn.Module, SupportsMultiModal, SupportsMRoPE):  # type: 
         super().__init__()
         config = vllm_config.model_config.hf_config
         self.config = config
-        with self._mark_tower_model(vllm_config, "image", targets=self.towers):
+        mark: Any = self._mark_tower_model
+        with mark(vllm_config, "image", targets=self.towers):
             self.model = self.decoder(vllm_config)
         self.lm_head = ParallelLMHead(config.vocab_size, config.hidden_size)
         self.logits_processor = LogitsProcessor(config.vocab_size)
