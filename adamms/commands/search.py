@@ -13,7 +13,8 @@ from adamms.searching.budget import Budget
 from adamms.searching.description import search_name, search_parameters, settings_text
 from adamms.searching.events import Ended, Events, Listener, Reported
 from adamms.searching.listeners import ProgressBars, count_in_ray, log_lines
-from adamms.searching.search import Found, Search, prepare, run_search
+from adamms.searching.preparing import Search, prepare
+from adamms.searching.search import Found, run_search
 from adamms.searching.warm_engines import WarmEngines
 from adamms.support.ray_session import warn_if_temporary
 from adamms.tracking import Tracking

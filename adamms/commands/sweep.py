@@ -16,8 +16,9 @@ from adamms.runs.run_folder import RunFolder
 from adamms.searching.budget import Budget
 from adamms.searching.description import settings_text
 from adamms.searching.events import Events
+from adamms.searching.preparing import Search
 from adamms.searching.rehearsal import lines_of, rehearse
-from adamms.searching.search import Found, Search
+from adamms.searching.search import Found
 from adamms.searching.warm_engines import WarmEngines
 from adamms.support.ray_session import ray_session, warn_if_temporary
 from adamms.sweeping.cells import cells_of, is_finished, mark_finished, prepare_cells

@@ -26,7 +26,7 @@ from adamms.runs.ownership import must_give_way
 from adamms.searching.coefficient import SearchedCoefficient
 from adamms.searching.config import StudySettings
 from adamms.searching.goal import ChoiceRule
-from adamms.searching.search import check_places, same_search
+from adamms.searching.preparing import check_places, same_search
 from adamms.searching.study import Study
 from adamms.support.files import expanded, is_folder
 from adamms.support.progress import doing

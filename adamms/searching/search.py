@@ -1,87 +1,30 @@
-"""One search, from checked settings to checkpoints: what a command does once and a sweep many times."""
+"""One search, from its checked settings to checkpoints: what a command does once and a sweep many times."""
 
-import hashlib
-import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from adamms.engines.lengths import fitting_prompts
 from adamms.engines.noise import Noise
 from adamms.merging.companions import was_merged_as
-from adamms.merging.staging import check_output
-from adamms.merging.to_disk import check_apart, merge_to_disk
-from adamms.prompts.labels import Labelled, load_labelled
-from adamms.prompts.prompt import Prompt
-from adamms.prompts.tasks import Tasks, all_prompts, load_tasks
-from adamms.runs.answers import Answers
+from adamms.merging.to_disk import merge_to_disk
+from adamms.prompts.labels import Labelled
 from adamms.runs.costs import Costs
-from adamms.runs.ownership import REFINE, must_give_way
 from adamms.runs.run_folder import RunFolder
 from adamms.searching.answering import Answering, answer_as_donor
 from adamms.searching.budget import UNLIMITED, Budget
 from adamms.searching.candidates import CandidateBook
-from adamms.searching.coefficient import SearchedCoefficient
-from adamms.searching.config import StudySettings
 from adamms.searching.events import Began, Doing, Events, Exported, Listener, Selected
-from adamms.searching.goal import ChoiceRule, Goal, answers_without_saving, goals_of, in_turn
+from adamms.searching.goal import Goal, answers_without_saving, goals_of, in_turn
 from adamms.searching.outcome import Outcome, Saved, reach
-from adamms.searching.parents import Scoring
+from adamms.searching.preparing import Search
 from adamms.searching.scores import candidate_scores
-from adamms.searching.study import ITSELF, Study
+from adamms.searching.study import ITSELF
 from adamms.searching.warm_engines import WarmEngines
-from adamms.selecting.criteria import get_criterion
-from adamms.selecting.divergence import endpoints_of
 from adamms.selecting.labels import Marks
-from adamms.support.progress import doing
 
 ENGINES = "starting engines"
-LABELLED = "labelled"
-"""Folder of the answers to labelled prompts."""
-
-
-@dataclass(frozen=True)
-class Search:
-    """A search that was checked: everything the user can mend has been found, no engine was started.
-
-    Attributes:
-        values: of the coefficient, to begin with.
-        donor: the donor as a study of its own, and its answers, where the criterion asks it.
-        labelled: a few labelled prompts, and where the candidates' answers to them are stored.
-        scoring: what lets base and donor score the candidates' answers, where the criterion asks for that.
-        same: what makes it this search and no other (`same_search`).
-    """
-
-    study: Study
-    values: list[float]
-    rule: ChoiceRule
-    tasks: Tasks
-    answers: Answers
-    donor: tuple[Study, Answers] | None
-    scoring: Scoring | None
-    labelled: tuple[Labelled, Answers] | None
-    costs: Costs
-    same: dict[str, Any]
-
-    @property
-    def key(self) -> str:
-        """Identifies it among all that ever went to one dashboard; further rounds of it have the same."""
-        same = {name: value for name, value in self.same.items() if name != REFINE}
-        text = json.dumps([str(self.run.folder.resolve()), len(self.run.earlier()), same], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-    @property
-    def prompts(self) -> list[Prompt]:
-        """Of all tasks."""
-        return all_prompts(self.tasks)
-
-    @property
-    def run(self) -> RunFolder:
-        """Where its results go."""
-        return self.study.run
 
 
 @dataclass(frozen=True)
@@ -91,96 +34,6 @@ class Found:
     outcome: Outcome
     checkpoints: list[Path]
     run: RunFolder
-
-
-def prepare(settings: StudySettings, force: bool = False) -> Search:
-    """Reads prompts and headers, and checks all settings.
-
-    Args:
-        force: sets aside what another search left in `run_dir`.
-
-    Raises:
-        UserError: the first thing to mend.
-    """
-    values = SearchedCoefficient.of(settings.merging, settings.searching).check(settings.searching.alphas)
-    rule = ChoiceRule.of(settings.searching, values, in_blocks=Budget(settings.budget).limited)
-    with doing("reading the prompts"):
-        tasks = load_tasks(settings.prompts)
-    started = time.perf_counter()
-    with doing("opening the models and planning the merge"):
-        study = Study.of(settings)
-    mapping = time.perf_counter() - started
-    on_error, donor = settings.prompts.on_error, None
-    with doing("measuring the prompts with the base's processor"):
-        tasks = {name: fitting_prompts(prompts, study.engine, on_error) for name, prompts in tasks.items()}
-    if rule.criterion.asks_donor:
-        donor = study.of_donor(), study.of_donor().answers("donor", force)
-        who = f"donor {settings.donor}: "
-        tasks = {name: fitting_prompts(prompts, donor[0].engine, on_error, who) for name, prompts in tasks.items()}
-    scoring, tasks = Scoring.of(study, tasks, force) if rule.criterion.asks_scores else (None, tasks)
-    labelled = with_answers(study, force) if settings.searching.labels else None
-    check_places(study, list(tasks))
-    answers, run = study.answers(force=force), study.run
-    same = same_search(study, values, tasks, labelled[0] if labelled else None)
-    others = must_give_way(run, same, force)
-    moved = donor is not None and donor[1].check_owner([ITSELF], all_prompts(tasks))
-    if answers.check_owner(values, all_prompts(tasks)) or moved or others:
-        run.set_aside()
-    costs = Costs(run.costs)
-    costs.add("mapping", mapping)
-    return Search(study, values, rule, tasks, answers, donor, scoring, labelled, costs, same)
-
-
-def with_answers(study: Study, force: bool) -> tuple[Labelled, Answers]:
-    """The labelled prompts of `searching.labels`, those that fit, and the store of the answers to them.
-
-    Raises:
-        UserError: the file cannot be used, or answers of another search to these prompts are stored.
-    """
-    settings = study.settings
-    found, answers = load_labelled(settings.searching.labels, settings.prompts), study.answers(LABELLED, force)
-    fitting = fitting_prompts(found.prompts, study.engine, settings.prompts.on_error, "searching.labels: ")
-    answers.check_owner([], fitting)
-    return replace(found, prompts=fitting), answers
-
-
-def same_search(
-    study: Study, values: Sequence[float], tasks: Tasks, labelled: Labelled | None = None
-) -> dict[str, Any]:
-    """What makes a search this one: all that answers depend on but the engine, which they know themselves, and all
-    that the choice does. Not: what it may cost, how work is shared out, who is told, where models and prompts lie."""
-    searching, prompts = study.settings.searching, study.settings.prompts
-    names = ["metric", "stop", "export", "extend"] + (["block", "confidence"] if searching.stop != "never" else [])
-    found = {
-        "command": "search",
-        **study.asked(),
-        **{f"prompts of {name}" if name else "prompts": _digest_of(asked) for name, asked in tasks.items()},
-        "prompts.seed": prompts.seed,
-        "searching.coefficient": study.coefficient.name,
-        "searching.alphas": list(values),
-        REFINE: list(searching.refine),
-        "searching.endpoints": endpoints_of(
-            get_criterion(searching.metric), searching.endpoints, labels=labelled is not None
-        ),
-        **({"searching.labels": _digest_of(labelled.prompts, labelled.labels)} if labelled else {}),
-        **{f"searching.{name}": getattr(searching, name) for name in names},
-    }
-    as_stored: dict[str, Any] = json.loads(json.dumps(found))
-    return as_stored
-
-
-def _digest_of(prompts: Sequence[Prompt], labels: Mapping[str, str] | None = None) -> str:
-    rows = (f"{prompt.id!r} {prompt.digest} {labels[prompt.id] if labels else ''}" for prompt in prompts)
-    text = "".join(sorted(f"{row.rstrip()}\n" for row in rows))
-    return f"{len(prompts)} ({hashlib.sha256(text.encode()).hexdigest()[:12]})"
-
-
-def check_places(study: Study, tasks: Sequence[str]) -> None:
-    """Raises UserError where the winners could not be written, or would replace what AdaMMS did not write."""
-    each = study.settings.searching.export == "each" and len(tasks) > 1
-    for folder in [study.run.merged / task for task in tasks] if each else [study.run.merged]:
-        check_output(folder, force=True)
-        check_apart(folder, [model for model in study.pair[1:] if model is not None])
 
 
 def run_search(

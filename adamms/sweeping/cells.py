@@ -13,7 +13,7 @@ from adamms.errors import UserError
 from adamms.merging.companions import was_merged_as
 from adamms.runs.lock import locked
 from adamms.searching.config import StudySettings
-from adamms.searching.search import Search, prepare
+from adamms.searching.preparing import Search, prepare
 from adamms.sweeping.config import StudiesSettings
 
 LOG = logging.getLogger(__name__)

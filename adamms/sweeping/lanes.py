@@ -8,7 +8,8 @@ from queue import SimpleQueue
 from adamms.engines.config import EngineConfig
 from adamms.errors import UserError
 from adamms.searching.budget import Budget
-from adamms.searching.search import Found, Search
+from adamms.searching.preparing import Search
+from adamms.searching.search import Found
 from adamms.searching.warm_engines import WarmEngines
 from adamms.support.ray_session import RayConfig
 from adamms.sweeping.schedule import SweepSchedule

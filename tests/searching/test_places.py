@@ -10,7 +10,7 @@ import pytest
 from adamms.commands.settings import SearchSettings
 from adamms.config import load_settings
 from adamms.errors import UserError
-from adamms.searching.search import check_places
+from adamms.searching.preparing import check_places
 from adamms.searching.study import Study
 from tests.support.tiny_models import TinyPair
 

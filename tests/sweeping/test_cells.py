@@ -11,7 +11,7 @@ from adamms.config import load_settings
 from adamms.errors import UserError
 from adamms.merging.to_disk import merge_to_disk
 from adamms.searching.config import StudySettings
-from adamms.searching.search import prepare
+from adamms.searching.preparing import prepare
 from adamms.sweeping.cells import cells_of, is_finished, mark_finished
 from tests.support.tiny_models import TinyPair
 
