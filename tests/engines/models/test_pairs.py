@@ -4,7 +4,11 @@ their file says, merged in vLLM, exported, and the exported folder loaded again.
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import huggingface_hub.constants
@@ -25,8 +29,10 @@ from adamms.merging.to_disk import merge_to_disk
 from tests.engines.models.test_authors import PROMPTS
 from tests.engines.vllm.test_engine import start
 from tests.support import authors
+from tests.support.tiny_models import write_prompts
 
-CONF = Path(__file__).parents[3] / "conf" / "pairs"
+ROOT = Path(__file__).parents[3]
+CONF = ROOT / "conf" / "pairs"
 PAIRS = [
     "llava-1.5_into_cogvlm",
     "mplug-owl2_into_cogvlm",
@@ -46,9 +52,13 @@ KINDS = {
 
 @pytest.fixture
 def vicuna(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tokenizer that CogVLM's data file names, as the Hub's client has it on the disk."""
-    cache = tmp_path / "hub"
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
+    """The tokenizer that CogVLM's data file names can be had."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    write_vicuna(tmp_path / "hub")
+
+
+def write_vicuna(cache: Path) -> None:
+    """That tokenizer as the Hub's client has it on the disk."""
     commit, model = "a" * 40, cache / "models--lmsys--vicuna-7b-v1.5"
     authors.write_tokenizer(model / "snapshots" / commit)
     (model / "refs").mkdir()
@@ -109,3 +119,23 @@ def test_cambrian_is_refused_before_an_engine_starts(tmp_path: Path) -> None:
     spec = EngineSpec(plan_merge(model, model, settings.mapping), settings.engine)
     with pytest.raises(UserError, match="no engine loads this base: AdaMMS has no code for its four vision towers"):
         fitting_prompts(PROMPTS, spec)
+
+
+@pytest.mark.slow
+def test_a_search_by_a_ready_file_as_it_stands(tmp_path: Path) -> None:
+    """All of it by its command, in processes of their own: donor LLaVA-1.5, base CogVLM, whose tokenizer is fetched."""
+    base, donor = published("cogvlm", tmp_path / "base", 0), published("llava", tmp_path / "donor", 1)
+    write_vicuna(tmp_path / "hub")
+    prompts, run_dir = write_prompts(tmp_path / "prompts.jsonl", PROMPTS[:4]), tmp_path / "run"
+    told = [f"base={base}", f"donor={donor}", f"prompts.path={prompts}", f"run_dir={run_dir}", *SMALL]
+    told += ["searching.alphas=[0,0.2,0.4,0.6]", f"tracking.uri=sqlite:///{tmp_path}/mlflow.db"]
+    script = [sys.executable, "pipelines/search.py", "--config", str(CONF / "llava-1.5_into_cogvlm.yaml"), *told]
+    environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    ended = subprocess.run(script, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=550, check=False)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    assert "has no tokenizer; its family's is used, lmsys/vicuna-7b-v1.5@main" in ended.stderr
+    chosen = json.loads((run_dir / "selection.json").read_text())["alpha"]
+    assert chosen in (0.2, 0.4)
+    merged = open_checkpoint(str(run_dir / "merged"))
+    assert merged.tensors.keys() == open_checkpoint(str(base)).tensors.keys()
+    assert merged.config == open_checkpoint(str(base)).config
