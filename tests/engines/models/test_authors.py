@@ -124,6 +124,7 @@ def one_token() -> Any:
     return SamplingParams(temperature=0.0, max_tokens=1)
 
 
+@pytest.mark.slow
 def test_in_chunks_that_cut_images(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vllm_engine, "DRAFT_CHUNK", 3 if pair.name == "mplug-owl2" else 5)
     assert_as_theirs(start(pair.spec()).generate(PROMPTS), reference(pair.name))

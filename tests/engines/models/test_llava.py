@@ -27,6 +27,7 @@ from tests.support import authors
 from tests.support.pictures import picture
 
 NAMES = ["llava", "llava-inside", "sharegpt4v", "yi-vl"]
+SLOW = dict.fromkeys(["llava-inside", "sharegpt4v"], pytest.mark.slow)
 
 
 def wide(encoded: bytes) -> bytes:
@@ -41,7 +42,7 @@ PROMPTS = [
 """Pictures that are no squares."""
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=[pytest.param(name, marks=SLOW.get(name, ())) for name in NAMES])
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     root = tmp_path_factory.mktemp(request.param)
     write = authors.AUTHORS[request.param]

@@ -75,7 +75,7 @@ def published(kind: str, folder: Path, seed: int) -> Path:
 
 
 @pytest.mark.usefixtures("vicuna")
-@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("name", [PAIRS[0], *(pytest.param(name, marks=pytest.mark.slow) for name in PAIRS[1:])])
 def test_a_ready_pair(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = CONF / f"{name}.yaml"
     named = load_settings(SearchSettings, file, [])
