@@ -1,6 +1,8 @@
-"""How far bfloat16 is from float32, here and in the authors' own code: prints the table of docs/models.md.
+"""How far bfloat16 is from float32, here and in the authors' own code: prints a table.
 
     python -m tests.engines.models.references.compare_bfloat16
+
+The authors' answers in bfloat16 have to be made first (see the other scripts).
 
 Compared are log-probabilities of the tokens that both answered, up to the first that differs.
 """
