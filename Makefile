@@ -42,7 +42,7 @@ docs: setup ## the pages of docs/ as a site in build/site, without a network
 	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict --quiet
 
 tutorial: setup ## executes docs/tutorial.ipynb anew: some minutes
-	cd docs && ../$(BIN)/jupyter nbconvert --to notebook --execute --inplace tutorial.ipynb && rm -rf runs
+	$(BIN)/python -m tests.docs.tutorial
 
 clean: ## remove the environment and everything that runs left
 	rm -rf $(VENV) runs mlruns mlartifacts mlflow.db

@@ -69,7 +69,8 @@ def items_of(run: RunFolder, stored: GrowingStore) -> list[Item]:
         return []
     with run.understood():
         contents = _Contents(run, about, stored)
-        items = [*contents.of_run(), *chain.from_iterable(map(contents.of_candidate, contents.values))]
+        candidates = chain.from_iterable(map(contents.of_candidate, contents.values))
+        items = [*contents.of_run(), *candidates, *contents.winners()]  # a winner is one of the candidates' models
         status = run.read(run.status)
         if status is None:
             return items
@@ -114,7 +115,6 @@ class _Contents:
         if self._rows is not None:
             rows = self._rows
             yield Item("", "table", "ranking.json", rows, table=lambda: to_table(rows))
-        yield from self._winners()
 
     def of_candidate(self, value: str) -> Iterator[Item]:
         """Items of one candidate's run."""
@@ -226,7 +226,7 @@ class _Contents:
         means = {"accuracy": mean(known.values())} if known and len(known) == len(found) else {}
         return means | {f"{task}/accuracy": accuracy for task, accuracy in known.items() if task}
 
-    def _winners(self) -> Iterator[Item]:
+    def winners(self) -> Iterator[Item]:
         """A registered model for each checkpoint that this search has chosen and written."""
         named = (self._run.read(self._run.tracking / TARGET) or {}).get("model") or self._name
         for task, one in {"": self._selection, **self._selection.get("tasks", {})}.items():
