@@ -7,12 +7,13 @@ dark, print), and everything that was given a tip says it when pointed at, tappe
 from __future__ import annotations
 
 import html
+import importlib
 import io
 import re
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,8 @@ def style() -> Iterator[None]:
     """Within the block, matplotlib draws as our figures look; the searches of a sweep wait for each other here."""
     import matplotlib as mpl
 
+    with suppress(ImportError):  # matplotlib looks into it, half imported by another thread or not
+        importlib.import_module("IPython")
     with _ONE_AT_A_TIME, mpl.rc_context(STYLE), warnings.catch_warnings():
         # A model may answer in letters that no font here has: the figure has boxes, the report the letters.
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
