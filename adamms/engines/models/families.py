@@ -158,8 +158,17 @@ def llava_files(model: Checkpoint, numbers: LanguageModelNumbers) -> Files:
 
 
 def tower_folder(model: Checkpoint, weights: bool) -> Path:
-    """The local folder of the vision tower that a config names: inside the checkpoint's, or fetched."""
+    """The local folder of the vision tower that a config names: inside the checkpoint's, elsewhere, or from the Hub.
+
+    Raises:
+        UserError: it names a server: whoever wrote the config does not choose whom this machine asks.
+    """
     name = str(model.config.get("mm_vision_tower") or model.config["vision_tower"])
+    if "://" in name:
+        raise UserError(
+            f"{model.folder}/config.json: names the vision tower {name}, an address, which is not followed; fetch it, "
+            "and name its folder or its Hub id there"
+        )
     inside = model.folder / name
     if not Path(name).is_absolute() and ".." not in Path(name).parts and inside.is_dir():
         return inside

@@ -16,7 +16,9 @@ from safetensors.torch import load_file
 pytest.importorskip("vllm")
 
 from adamms.checkpoint import open_checkpoint
+from adamms.engines.models.families import tower_folder
 from adamms.engines.vllm.engine import VllmEngine
+from adamms.errors import UserError
 from adamms.mapping import PlannedPair
 from adamms.merging.recipe import Recipe
 from adamms.merging.to_disk import merge_to_disk
@@ -151,3 +153,11 @@ def test_a_prompt_is_put_as_their_code_puts_it(pair: Pair, engine: VllmEngine) -
         system = "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, "
         system += "detailed, and polite answers to the user's questions."
         assert text == f"{system} USER: <image>\nWhat is this? 0 ASSISTANT:"
+
+
+def test_a_tower_on_some_server_is_not_fetched(tmp_path: Path) -> None:
+    folder = authors.AUTHORS["llava"](tmp_path / "base")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "mm_vision_tower": "http://127.0.0.1:9/clip"}))
+    with pytest.raises(UserError, match="names the vision tower http://127.0.0.1:9/clip, an address, which is not"):
+        tower_folder(open_checkpoint(str(folder)), weights=True)
