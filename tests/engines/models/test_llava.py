@@ -159,5 +159,5 @@ def test_a_tower_on_some_server_is_not_fetched(tmp_path: Path) -> None:
     folder = authors.AUTHORS["llava"](tmp_path / "base")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "mm_vision_tower": "http://127.0.0.1:9/clip"}))
-    with pytest.raises(UserError, match="names the vision tower http://127.0.0.1:9/clip, an address, which is not"):
+    with pytest.raises(UserError, match=r"names the vision tower http://127.0.0.1:9/clip, an address, which is not"):
         tower_folder(open_checkpoint(str(folder)), weights=True)
