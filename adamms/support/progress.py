@@ -13,7 +13,7 @@ from adamms.support.times import spell_seconds
 
 STDERR = Console(stderr=True)
 PATIENCE = 0.7
-"""Seconds after which a person should be told what takes so long."""
+"""Seconds after which a person at a terminal should be told what takes so long."""
 FIRST_LINE, LATER_LINES = 5.0, 30.0
 """Where no terminal shows a bar: after how many seconds a line says how far the work is, and how often then."""
 
@@ -21,7 +21,8 @@ FIRST_LINE, LATER_LINES = 5.0, 30.0
 @contextmanager
 def doing(what: str) -> Iterator[None]:
     """Says on stderr what is done in the block, if that takes so long that somebody might wonder."""
-    timer = threading.Timer(PATIENCE, STDERR.print, [f"{what} ..."], {"highlight": False, "markup": False})
+    patience = PATIENCE if STDERR.is_terminal else FIRST_LINE
+    timer = threading.Timer(patience, STDERR.print, [f"{what} ..."], {"highlight": False, "markup": False})
     timer.daemon = True
     timer.start()
     try:

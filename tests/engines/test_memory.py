@@ -107,7 +107,7 @@ def test_an_engine_is_checked_against_its_gpu_before_it_is_loaded(
         monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=total))
         return check_before_loading(engine.memory, pair[0], EngineConfig(), torch.device("cuda"))
 
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="adamms"):
         assert 0 < check(140 * GB) <= 1
     assert "weights 14.2" in caplog.text
     for total in (16 * GB, GB):

@@ -137,7 +137,7 @@ def test_what_is_asked_to_be_kept_is_a_warning_wherever_the_result_is_shown(
     card = (output / "README.md").read_text()
     assert f"- **Warning:** {warning}" in card
     share = 1 - WIDTH * 24 / sum(info.elements for info in whole.tensors.values())
-    assert f"| merged | 40 of 41 tensors merge ({share:.1%} of the language model's parameters) |" in card
+    assert f"40 of 41 tensors merge ({share:.1%} of the language model's parameters); plan {plan.fingerprint}" in card
     assert "merged in part only" in (output / "adamms.json").read_text()
 
 

@@ -69,7 +69,7 @@ def test_the_same_bits_as_from_what_peft_saves_merged(method: str, adapted: Adap
 def test_the_card_and_the_record_name_every_part(adapted: Adapted, tmp_path: Path) -> None:
     output = adapted.merge(tmp_path / "out", Recipe("linear", 0.4))
     _, metadata, text = (output / "README.md").read_text().split("---\n", 2)
-    assert yaml.safe_load(metadata)["base_model"] == ["base", "base-lora", "donor", "donor-lora"]
+    assert "base_model" not in yaml.safe_load(metadata), "the Hub knows no folders of this machine"
     assert "# base+base-lora merged with donor+donor-lora" in text
     record = json.loads((output / "adamms.json").read_text())
     assert record["base"]["location"] == adapted.base

@@ -27,6 +27,11 @@ def merge(models, *arguments, **environment):
     return adamms("merge", models.base.folder, models.donor.folder, *arguments, **environment)
 
 
+def told(ended: subprocess.CompletedProcess[str]) -> list[str]:
+    """The lines on stderr but those that say what takes long, on a busy machine."""
+    return [line for line in ended.stderr.splitlines() if not line.endswith(" ...")]
+
+
 def test_every_method_by_the_command(models: Models, tmp_path):
     ended = merge(
         models,
@@ -34,7 +39,7 @@ def test_every_method_by_the_command(models: Models, tmp_path):
         *("merging.options.density=0.3", "merging.options.trim_over=tensor", "merging.max_shard_size=20KB"),
     )
     assert (ended.returncode, ended.stdout) == (0, f"{tmp_path / 'out'}\n"), ended.stderr
-    assert ended.stderr == f"{models.plan().summary}\n"
+    assert told(ended) == [models.plan().summary]
     recipe = json.loads((tmp_path / "out" / "adamms.json").read_text())["recipe"]
     assert recipe == {"method": "ties", "alpha": 0.4, "density": 0.3, "scale": 1.0, "trim_over": "tensor"}
 
@@ -49,7 +54,7 @@ def test_every_method_by_the_command(models: Models, tmp_path):
         (("--alpha", "0.3", "--method", "mean"), "known are breadcrumbs"),
         (("--alpha", "0.3", "merging.options.density=0.3"), "linear has no coefficient density"),
         (("--alpha", "0.3", "merging.options.alpha=0.3"), "merging.options.alpha: linear has no coefficient alpha"),
-        (("--alpha", "0.3", "merging.density=0.3"), "merging.density: is now called merging.options.density"),
+        (("--alpha", "0.3", "merging.density=0.3"), "merging.density=0.3: is now called merging.options.density"),
         (("--alpha", "0.3", "merging.max_shard_size=big"), "expected a size such as 5GB"),
     ],
 )
@@ -57,7 +62,7 @@ def test_what_the_user_can_mend(arguments, words, models, tmp_path):
     ended = merge(models, *arguments, "--output", tmp_path / "out")
     assert ended.returncode == 2
     assert words in ended.stderr
-    assert len(ended.stderr.splitlines()) == 1
+    assert len(told(ended)) == 1
     assert not list(tmp_path.iterdir())
 
 

@@ -183,11 +183,11 @@ def test_companion_files(models, tmp_path):
 
     metadata = yaml.safe_load(card.split("---")[1])
     assert metadata == {
-        "base_model": ["base", "donor"],
-        "base_model_relation": "merge",
         "library_name": "transformers",
-        "tags": ["merge", "adamms"],
-        "license": "apache-2.0",
+        "pipeline_tag": "text-generation",
+        "tags": ["merge", "model-merging", "adamms"],
+        "license": "other",
+        "license_name": "apache-2.0 and unknown",
     }
     assert "| density | 0.2 |" in card
     assert "own card" not in card

@@ -13,10 +13,10 @@ from adamms.support.times import spell_seconds
 def test_a_slow_step_is_named_and_a_quick_one_is_not(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(progress, "PATIENCE", 0.05)
+    monkeypatch.setattr(progress, "FIRST_LINE", 0.05)  # of what is no terminal
     with progress.doing("opening the models"):
         time.sleep(0.4)
-    monkeypatch.setattr(progress, "PATIENCE", 60)
+    monkeypatch.setattr(progress, "FIRST_LINE", 60)
     with progress.doing("a quick step"):
         pass
     assert capfd.readouterr().err == "opening the models ...\n"
