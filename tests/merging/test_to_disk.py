@@ -189,7 +189,7 @@ def test_companion_files(models, tmp_path):
         "license": "other",
         "license_name": "apache-2.0 and unknown",
     }
-    assert "| density | 0.2 |" in card
+    assert "density: 0.2" in card
     assert "own card" not in card
     record = json.loads((output / "adamms.json").read_text())
     assert record["recipe"] == Recipe("ties", 0.3).to_dict()
