@@ -372,6 +372,7 @@ def test_a_few_labels_narrow_the_choice(
     assert "belongs to another search (searching.labels was 6 (" in capsys.readouterr().err
 
 
+@pytest.mark.slow  # two engines after each other, three times
 def test_the_donor_is_asked_where_the_metric_wants_it(
     searched: Path, tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     local_ray: None, capsys: pytest.CaptureFixture[str],
