@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 ADVICE = {
     "no plateau": "answers change with every step: ask more prompts (prompts.n), look between the candidates "
-    "(searching.refine=[0.05]), or merge otherwise (merging.method=ties with --ancestor, which needs the common "
-    "ancestor); judge by labels before you use it (adamms evaluate)",
+    "(searching.refine=[0.05]), or merge otherwise (merging.method=ties ancestor=MODEL, the language model "
+    "that both grew from); judge by labels before you use it (adamms evaluate)",
     "may lie beyond it": "give alphas beyond that end (searching.alphas=[...]), or let it go on there "
     "(searching.extend=true); in another run_dir",
     "own weights": "keep that parent as it is, or ask prompts that need both",

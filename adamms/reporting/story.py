@@ -37,7 +37,7 @@ class Story:
         tokens: generated, by candidate.
         judgements: what `evaluation.json` holds, where labels exist: task -> judgement; the only task has no name.
         peaks: the most that was held at once: name -> value.
-        merged: the folder of the checkpoint; empty where there is none.
+        merged: the folder of the checkpoint, below `run_dir` as it was given; empty where there is none.
         gpu_hours: GPUs times the hours that engines held them; 0 on a CPU.
     """
 
@@ -78,7 +78,7 @@ class Story:
             gpu_hours=read_costs(run.costs, "totals").get("gpu_hours", 0.0),
             tokens=tokens,
             judgements=read_judgements(run),
-            merged=str(run.merged.resolve()) if chose and run.merged.is_dir() else "",
+            merged=str(run.merged) if chose and run.merged.is_dir() else "",
         )
 
     @property
