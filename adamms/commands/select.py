@@ -27,7 +27,7 @@ def select(
 
     Args:
         responses: a JSONL file, a folder of them, or the folder of a search.
-        metric, endpoints: as in `searching`; None: those of the search, else `either` and `exclude`.
+        metric, endpoints: as in `searching`; None: those of the search, else `either` and `auto`.
         bootstrap: how many resamples of the prompts tell how sure it is; 0: none.
         task: of a search over several, whose ids begin with TASK/.
         donor: the donor's own answers, for criteria that look at them; a search keeps them.

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from adamms.prompts.labels import is_right
 from adamms.runs.responses import Responses
 from adamms.runs.values import format_value
 
@@ -37,7 +38,7 @@ class Judgement:
 
 def accuracy(answers: Mapping[str, str], labels: Mapping[str, str]) -> float:
     """Percentage of labelled prompts answered exactly (surrounding space aside)."""
-    right = sum(answers[i].strip() == label.strip() for i, label in labels.items())
+    right = sum(is_right(answers[i], label) for i, label in labels.items())
     return 100 * right / len(labels)
 
 

@@ -21,8 +21,13 @@ class Labelled:
     labels: Mapping[str, str]
 
     def right(self, answers: Mapping[str, str]) -> list[bool]:
-        """Which of the prompts are answered exactly, surrounding space aside."""
-        return [answers[prompt.id].strip() == self.labels[prompt.id].strip() for prompt in self.prompts]
+        """Which of the prompts are answered right."""
+        return [is_right(answers[prompt.id], self.labels[prompt.id]) for prompt in self.prompts]
+
+
+def is_right(answer: str, label: str) -> bool:
+    """Whether an answer is exactly the right one, surrounding space aside."""
+    return answer.strip() == label.strip()
 
 
 def load_labelled(path: str, config: PromptsConfig) -> Labelled:

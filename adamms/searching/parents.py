@@ -53,7 +53,7 @@ class Scoring:
         try:
             fitting = {n: fitting_prompts(asked, studies["donor"].engine, how, who) for n, asked in tasks.items()}
         except UserError as error:
-            return cls(parents, _cannot(first_line(error))), tasks
+            return cls(parents, _cannot("donor", first_line(error))), tasks
         return cls(parents), fitting
 
     def by(
@@ -115,7 +115,7 @@ class ParentScores:
             self._events.say(Doing, what=f"the {parent} scores {len(missing)} answers")
         answering.answer(work)
         if answering.book.errors:
-            raise self._give_up(answering.book.errors[ITSELF])
+            raise self._give_up(parent, answering.book.errors[ITSELF])
         self.books.append(answering.book)
         return scores_of(answering.book.answers_at(ITSELF, given).items())
 
@@ -131,12 +131,12 @@ class ParentScores:
         try:
             self._engines.pool.identity()
         except (UserError, RuntimeError) as error:
-            raise self._give_up(first_line(error)) from None
+            raise self._give_up("donor", first_line(error)) from None
 
-    def _give_up(self, reason: str) -> NoScores:
-        self._missing = _cannot(reason)
+    def _give_up(self, parent: str, reason: str) -> NoScores:
+        self._missing = _cannot(parent, reason)
         return NoScores(self._missing)
 
 
-def _cannot(reason: str) -> str:
-    return f"the donor cannot score answers ({reason})"
+def _cannot(parent: str, reason: str) -> str:
+    return f"the {parent} cannot score answers ({reason})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -46,12 +46,12 @@ class Contest:
         """Compare the candidates; arguments and errors are those of `select`."""
         table = AnswerTable.of(responses, parents)
         criterion = get_criterion(criterion) if isinstance(criterion, str) else criterion
-        alone = cls.of(responses, criterion, endpoints, prompts, limits, parents) if marks else None
-        endpoints = endpoints_of(criterion, endpoints, labels=bool(marks))
-        divergence = divergence_of(table, criterion, endpoints)
-        marks = {value: marks[value] for value in table.values} if marks else {}
-        degeneracy = degeneracy_of(table, prompts, limits)
-        return cls(table, divergence, degeneracy, marks, alone)
+        alone = cls(table, divergence_of(table, criterion, endpoints), degeneracy_of(table, prompts, limits), {})
+        if not marks:
+            return alone
+        ends = endpoints_of(criterion, endpoints, labels=True)
+        marks = {value: marks[value] for value in table.values}
+        return replace(alone, divergence=divergence_of(table, criterion, ends), marks=marks, without_labels=alone)
 
     @cached_property
     def excluded(self) -> dict[float, str]:

@@ -47,6 +47,11 @@ class Pair:
     base: Path
     donor: Path
 
+    @classmethod
+    def write(cls, name: str, root: Path) -> Pair:
+        write = authors.AUTHORS[name]
+        return cls(name, write(root / "base"), write(root / "donor", seed=1))
+
     def spec(self, **config: Any) -> EngineSpec:
         plan = plan_merge(open_checkpoint(str(self.base)), open_checkpoint(str(self.donor)), MappingConfig())
         settings = {"kind": "vllm", "max_tokens": authors.TOKENS, "max_model_len": 768, "kv_cache_gb": 0.02, **config}
@@ -55,9 +60,7 @@ class Pair:
 
 @pytest.fixture(scope="module", params=NAMES)
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
-    root = tmp_path_factory.mktemp(request.param)
-    write = authors.AUTHORS[request.param]
-    return Pair(request.param, write(root / "base"), write(root / "donor", seed=1))
+    return Pair.write(request.param, tmp_path_factory.mktemp(request.param))
 
 
 @pytest.fixture(scope="module")

@@ -46,9 +46,7 @@ PROMPTS = [
 
 @pytest.fixture(scope="module", params=[pytest.param(name, marks=SLOW.get(name, ())) for name in NAMES])
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
-    root = tmp_path_factory.mktemp(request.param)
-    write = authors.AUTHORS[request.param]
-    return Pair(request.param, write(root / "base"), write(root / "donor", seed=1))
+    return Pair.write(request.param, tmp_path_factory.mktemp(request.param))
 
 
 @pytest.fixture(scope="module")

@@ -7,15 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from vllm.distributed import get_tensor_model_parallel_world_size
-from vllm.model_executor.layers.activation import SiluAndMul, get_act_fn
+from vllm.model_executor.layers.activation import SiluAndMul
 from vllm.model_executor.layers.attention import MMEncoderAttention
 from vllm.model_executor.layers.linear import (
-    ColumnParallelLinear,
     MergedColumnParallelLinear,
     QKVParallelLinear,
     ReplicatedLinear,
     RowParallelLinear,
 )
+
+from adamms.engines.models.towers import VisionMlp
 
 
 class Vision(nn.Module):
@@ -95,18 +96,6 @@ class VisionAttention(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         qkv, _ = self.query_key_value(hidden)
         output: Tensor = self.dense(self.attn(*qkv.chunk(3, dim=-1)))[0]
-        return output
-
-
-class VisionMlp(nn.Module):
-    def __init__(self, width: int, inner: int, activation: str) -> None:
-        super().__init__()
-        self.fc1 = ColumnParallelLinear(width, inner, bias=True)
-        self.activation = get_act_fn(activation)
-        self.fc2 = RowParallelLinear(inner, width, bias=True)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        output: Tensor = self.fc2(self.activation(self.fc1(hidden)[0]))[0]
         return output
 
 

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from vllm.distributed import get_tensor_model_parallel_world_size
-from vllm.model_executor.layers.activation import get_act_fn
 from vllm.model_executor.layers.attention import MMEncoderAttention
 from vllm.model_executor.layers.linear import ColumnParallelLinear, RowParallelLinear
+
+from adamms.engines.models.towers import VisionMlp
 
 
 class VisionModel(nn.Module):
@@ -81,18 +82,6 @@ class VisionAttention(nn.Module):
         whole = self.query_key_value(hidden)[0].unflatten(-1, (self.heads, 3, self.head))
         q, k, v = (part.flatten(-2) for part in whole.unbind(-2))
         output: Tensor = self.dense(self.attn(q, k, v))[0]
-        return output
-
-
-class VisionMlp(nn.Module):
-    def __init__(self, width: int, inner: int, activation: str) -> None:
-        super().__init__()
-        self.fc1 = ColumnParallelLinear(width, inner, bias=True)
-        self.activation = get_act_fn(activation)
-        self.fc2 = RowParallelLinear(inner, width, bias=True)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        output: Tensor = self.fc2(self.activation(self.fc1(hidden)[0]))[0]
         return output
 
 
