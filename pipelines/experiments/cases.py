@@ -3,10 +3,11 @@
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from adamms.engines.noise import Noise, noise_floor
+from adamms.errors import UserError
 from adamms.prompts.config import PromptsConfig
 from adamms.prompts.labels import read_labels
 from adamms.prompts.prompt import Prompt, load_prompts
@@ -14,9 +15,13 @@ from adamms.prompts.tasks import all_prompts
 from adamms.runs.responses import Responses
 from adamms.searching.answering import answer_all, answer_by_baselines, answer_by_donor
 from adamms.searching.config import StudySettings
+from adamms.searching.events import Events
+from adamms.searching.parents import Scoring
 from adamms.searching.study import Study
 from adamms.searching.warm_engines import WarmEngines
-from pipelines.experiments.settings import ReproduceSettings
+from adamms.selecting.criteria import get_criterion
+from pipelines.experiments.settings import CasesSettings
+from pipelines.experiments.tiny.recipes import RECIPES
 
 
 @dataclass(frozen=True)
@@ -24,15 +29,18 @@ class Case:
     """One task of one pair.
 
     Attributes:
+        pair: what the pair is called: its recipe and seed.
         questions: prompt id -> text, of the unlabelled prompts.
         responses: the candidates' answers to the unlabelled prompts, which choices are made by.
         donor: the donor's own.
-        labels: prompt id -> answer, of the labelled prompts.
-        judged: the candidates' answers to the labelled prompts.
+        labels: prompt id -> answer, of the labelled prompts that choices are judged by.
+        judged: the candidates' answers to those.
         judged_donor, judged_baselines: the donor's own, and those of other methods.
+        spare: prompt id -> answer, of further labelled prompts, which a search may be told.
+        answered: the candidates' answers to those.
     """
 
-    seed: int
+    pair: str
     task: str
     questions: Mapping[str, str]
     responses: Responses
@@ -40,25 +48,41 @@ class Case:
     labels: Mapping[str, str]
     judged: Responses
     judged_donor: Mapping[str, str]
-    judged_baselines: Mapping[str, Mapping[str, str]]
+    judged_baselines: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    spare: Mapping[str, str] = field(default_factory=dict)
+    answered: Responses = field(default_factory=dict)
 
 
-def make_pair(folder: Path, seed: int) -> Path:
-    """The pair of one seed, trained unless it stands there: in a process of its own, so that nothing that happened here
-    can change its numbers."""
-    pair = folder / f"pair-{seed}"
+def make_pair(folder: Path, name: str) -> Path:
+    """A pair in a folder of that name, trained unless it stands there: in a process of its own, so that nothing that
+    happened here can change its numbers.
+
+    Args:
+        name: its recipe and seed, such as complementary-1.
+
+    Raises:
+        UserError: there is no such recipe, or no seed.
+    """
+    pair, (recipe, _, seed) = folder / name, name.rpartition("-")
+    if recipe not in RECIPES or not seed.isdecimal():
+        raise UserError(f"pairs: {name}: expected a recipe ({', '.join(RECIPES)}) and a seed, such as complementary-1")
     if not (pair / "labelled").is_dir():  # written last
-        training = [sys.executable, "-m", "pipelines.experiments.tiny_pair"]
-        subprocess.run([*training, "--output", str(pair), "--seed", str(seed)], check=True)
+        training = [sys.executable, "-m", "pipelines.experiments.tiny_pair", "--recipe", recipe]
+        subprocess.run([*training, "--output", str(pair), "--seed", seed], check=True)
     return pair
 
 
-def answer_cases(settings: ReproduceSettings, pair: Path, seed: int) -> Iterator[Case]:
-    """Every task of one pair. The tasks share engines, and answers are stored, so that they are given only once."""
+def answer_cases(settings: CasesSettings, pair: Path, criteria: Sequence[str] = (), spare: int = 0) -> Iterator[Case]:
+    """Every task of one pair. The tasks share engines, and answers are stored, so that they are given only once.
+
+    Args:
+        criteria: that will choose; where one asks for it, base and donor score the candidates' answers.
+        spare: how many labelled prompts of each task are set apart (`Case.spare`).
+    """
     study, asked = study_of(settings, pair), _asked(settings, pair)
     labelled = {
         task: load_prompts(PromptsConfig(path=str(pair / "labelled" / f"{task}.jsonl"), n=settings.labelled))
-        for task in settings.tasks
+        for task in asked
     }
     prompts, judging = all_prompts(asked), all_prompts(labelled)  # ids name the task
     values = study.coefficient.check(study.settings.searching.alphas)
@@ -67,23 +91,30 @@ def answer_cases(settings: ReproduceSettings, pair: Path, seed: int) -> Iterator
         responses = answer_all(study, engines, values, prompts, "responses").responses(values, prompts)
         judged = answer_all(study, engines, values, judging, "judged").responses(values, judging)
         baselines = answer_by_baselines({name: study.of_method(name) for name in methods}, engines, judging)
+        if any(get_criterion(name).asks_scores for name in criteria):
+            scoring, _ = Scoring.of(study, asked, force=True)
+            responses = scoring.by(engines, prompts, Events((), study.run), lambda: None)(responses)
         donor = answer_by_donor(study, engines, prompts, "donor")
         judged_donor = answer_by_donor(study, engines, judging, "judged-donor")
-    for task in settings.tasks:
+    for task, questions in asked.items():
+        few, rest = labelled[task][:spare], labelled[task][spare:]
+        labels = read_labels(pair / "labelled" / f"{task}.jsonl", labelled[task])
         yield Case(
-            seed=seed,
+            pair=pair.name,
             task=task,
-            questions={prompt.id: prompt.text for prompt in asked[task]},
-            responses={alpha: _only(answers, asked[task]) for alpha, answers in responses.items()},
-            donor=_only(donor, asked[task]),
-            labels=read_labels(pair / "labelled" / f"{task}.jsonl", labelled[task]),
-            judged={alpha: _only(answers, labelled[task]) for alpha, answers in judged.items()},
-            judged_donor=_only(judged_donor, labelled[task]),
-            judged_baselines={name: _only(answers, labelled[task]) for name, answers in baselines.items()},
+            questions={prompt.id: prompt.text for prompt in questions},
+            responses=_of(responses, questions),
+            donor=_only(donor, questions),
+            labels=_only(labels, rest),
+            judged=_of(judged, rest),
+            judged_donor=_only(judged_donor, rest),
+            judged_baselines={name: _only(answers, rest) for name, answers in baselines.items()},
+            spare=_only(labels, few),
+            answered=_of(judged, few),
         )
 
 
-def noise_of(settings: ReproduceSettings, pair: Path, chosen: Mapping[str, float]) -> dict[str, Noise]:
+def noise_of(settings: CasesSettings, pair: Path, chosen: Mapping[str, float]) -> dict[str, Noise]:
     """task -> how many answers of its chosen candidate differ by chance (chosen: task -> alpha)."""
     study, asked = study_of(settings, pair), _asked(settings, pair)
     with WarmEngines(settings.ray) as engines:
@@ -94,7 +125,7 @@ def noise_of(settings: ReproduceSettings, pair: Path, chosen: Mapping[str, float
         }
 
 
-def study_of(settings: ReproduceSettings, pair: Path) -> Study:
+def study_of(settings: CasesSettings, pair: Path) -> Study:
     """The study of one pair's folder."""
     ancestor = pair / "ancestor"
     one = StudySettings(
@@ -109,10 +140,15 @@ def study_of(settings: ReproduceSettings, pair: Path) -> Study:
     return Study.of(one)
 
 
-def _asked(settings: ReproduceSettings, pair: Path) -> dict[str, list[Prompt]]:
+def _asked(settings: CasesSettings, pair: Path) -> dict[str, list[Prompt]]:
     """All unlabelled prompts, by task."""
-    files = {task: pair / "prompts" / f"{task}.jsonl" for task in settings.tasks}
-    return {task: load_prompts(PromptsConfig(path=str(file), n=10**6)) for task, file in files.items()}
+    tasks = settings.tasks or sorted(file.stem for file in (pair / "prompts").glob("*.jsonl"))
+    files = {task: pair / "prompts" / f"{task}.jsonl" for task in tasks}
+    return {task: load_prompts(PromptsConfig(path=str(file), n=sys.maxsize)) for task, file in files.items()}
+
+
+def _of(responses: Responses, prompts: Sequence[Prompt]) -> Responses:
+    return {value: _only(answers, prompts) for value, answers in responses.items()}
 
 
 def _only(answers: Mapping[str, str], prompts: Sequence[Prompt]) -> dict[str, str]:

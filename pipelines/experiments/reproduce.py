@@ -15,8 +15,10 @@ from adamms.reporting.tables import Trust, judgement_markdown, methods_markdown
 from adamms.selecting.selection import Selection
 from adamms.support.ray_session import ray_session
 from pipelines.experiments.cases import answer_cases, make_pair, noise_of
-from pipelines.experiments.criteria import selection_of
+from pipelines.experiments.choices import selection_of
 from pipelines.experiments.settings import ReproduceSettings
+
+RESAMPLES = 1000
 
 
 def run(settings: ReproduceSettings, force: bool) -> None:
@@ -24,9 +26,11 @@ def run(settings: ReproduceSettings, force: bool) -> None:
     trust: dict[tuple[int, str], Trust] = {}
     with ray_session(settings.ray.address):
         for seed in settings.seeds:
-            pair = make_pair(Path(settings.folder), seed)
-            cases = list(answer_cases(settings, pair, seed))
-            selections = {case.task: selection_of(case, settings.searching.metric) for case in cases}
+            pair = make_pair(Path(settings.folder), f"complementary-{seed}")
+            cases = list(answer_cases(settings, pair, [settings.searching.metric]))
+            selections = {
+                case.task: selection_of(case, settings.searching.metric, bootstrap=RESAMPLES) for case in cases
+            }
             alphas = {task: chosen_alpha(selection, task) for task, selection in selections.items()}
             noise = noise_of(settings, pair, alphas)
             for case in cases:

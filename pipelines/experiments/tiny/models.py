@@ -20,10 +20,17 @@ ANCESTOR_ROWS = BASE_ROWS = 544
 DONOR_ROWS = 528
 """Rows of the embeddings: padded, as with the real pair (152064, 152064, 152000)."""
 
-_WIDTH = 128
 _VISION_WIDTH = 64
 _PICTURE = 32
 """Both processors scale a picture to this side, which makes four cells of 16 pixels, one for each place."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """Of the language model; the vision towers have one size."""
+
+    width: int = 128
+    layers: int = 4
 
 
 @dataclass(frozen=True)
@@ -60,8 +67,8 @@ class Member:
         save_file(renamed, weights, metadata={"format": "pt"})
 
 
-def new_ancestor(tokenizer: hf.Qwen2Tokenizer) -> Member:
-    config = hf.Qwen2Config(vocab_size=ANCESTOR_ROWS, **_language_settings(tokenizer))
+def new_ancestor(tokenizer: hf.Qwen2Tokenizer, size: Size) -> Member:
+    config = hf.Qwen2Config(vocab_size=ANCESTOR_ROWS, **_language_settings(tokenizer, size))
     return _member(hf.Qwen2ForCausalLM(config), tokenizer)
 
 
@@ -76,7 +83,8 @@ def new_base(ancestor: Member) -> Member:
         tokenizer=tokenizer,
         chat_template=tokenizer.chat_template,
     )
-    language = _language_settings(tokenizer)
+    width = _size_of(ancestor).width
+    language = _language_settings(tokenizer, _size_of(ancestor))
     language["rope_parameters"] = {**language["rope_parameters"], "mrope_section": [2, 7, 7]}
     config = hf.Qwen2VLConfig(
         text_config={"vocab_size": BASE_ROWS, **language},
@@ -85,7 +93,7 @@ def new_base(ancestor: Member) -> Member:
             "embed_dim": _VISION_WIDTH,
             "num_heads": 2,
             "mlp_ratio": 2,
-            "hidden_size": _WIDTH,
+            "hidden_size": width,
             "patch_size": 8,
             "temporal_patch_size": 2,
             "spatial_merge_size": 2,
@@ -112,7 +120,11 @@ def new_donor(ancestor: Member) -> Member:
         chat_template=tokenizer.chat_template,
     )
     config = hf.LlavaOnevisionConfig(
-        text_config={"model_type": "qwen2", "vocab_size": DONOR_ROWS, **_language_settings(tokenizer)},
+        text_config={
+            "model_type": "qwen2",
+            "vocab_size": DONOR_ROWS,
+            **_language_settings(tokenizer, _size_of(ancestor)),
+        },
         vision_config={
             "model_type": "siglip_vision_model",
             "image_size": _PICTURE,
@@ -134,11 +146,15 @@ def new_donor(ancestor: Member) -> Member:
     return _graft(ancestor, _member(model, processor))
 
 
-def _language_settings(tokenizer: hf.Qwen2Tokenizer) -> dict[str, Any]:
+def _size_of(member: Member) -> Size:
+    return Size(member.model.config.hidden_size, member.model.config.num_hidden_layers)
+
+
+def _language_settings(tokenizer: hf.Qwen2Tokenizer, size: Size) -> dict[str, Any]:
     return {
-        "hidden_size": _WIDTH,
-        "intermediate_size": 2 * _WIDTH,
-        "num_hidden_layers": 4,
+        "hidden_size": size.width,
+        "intermediate_size": 2 * size.width,
+        "num_hidden_layers": size.layers,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
         "rms_norm_eps": 1e-6,

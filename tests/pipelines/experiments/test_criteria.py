@@ -1,7 +1,11 @@
-"""Criteria are compared by the accuracy of what they choose, and warnings by the failures they mark."""
+"""Ways of choosing are compared by the accuracy of what they choose, and warnings by the failures they mark."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 import pytest
@@ -11,49 +15,113 @@ from adamms.judging.judgement import Judgement, judge
 from adamms.prompts.prompt import Prompt
 from adamms.reporting.tables import methods_by_tasks, methods_markdown
 from pipelines.experiments.cases import Case
-from pipelines.experiments.criteria import regrets_markdown, regrets_of, selection_of
+from pipelines.experiments.choices import INNER, judge_case, selection_of
+from pipelines.experiments.criteria import read_results
+from pipelines.experiments.mixtures import mixtures_of
+from pipelines.experiments.regrets import Mean, gain, pairs_markdown, regret, regrets_markdown, warnings_markdown
+from pipelines.experiments.settings import CriteriaSettings
 from tests.support.simulated import drifting
 
 ALPHAS = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
 RIGHT = {0.0: 0, 0.1: 2, 0.2: 6, 0.3: 10, 0.4: 7, 0.5: 3, 0.6: 1}  # of ten
+SETTINGS = CriteriaSettings(criteria=("either", "sum", "plurality"), few=(6,), draws=3)
 
 
-def a_case(best: float, seed: int = 0) -> Case:
+def labelled(name: str) -> dict[float, dict[str, str]]:
+    return {a: {f"{name}{n}": "right" if n < right else "wrong" for n in range(10)} for a, right in RIGHT.items()}
+
+
+def a_case(best: float, seed: int = 0, task: str = "task") -> Case:
     told = drifting(best, seed)
-    prompts = [Prompt(f"p{n}", f"question {n}?") for n in range(60)]
+    prompts = [Prompt(f"{task}-p{n}", f"question {n}?") for n in range(60)]
     return Case(
-        seed=seed,
-        task="task",
+        pair=f"recipe-{seed}",
+        task=task,
         questions={prompt.id: prompt.text for prompt in prompts},
         responses={alpha: {p.id: told(alpha, p) for p in prompts} for alpha in ALPHAS},
         donor={p.id: told(1.0, p) for p in prompts},
-        labels={f"l{n}": "right" for n in range(10)},
-        judged={
-            alpha: {f"l{n}": "right" if n < right else "wrong" for n in range(10)} for alpha, right in RIGHT.items()
-        },
-        judged_donor={f"l{n}": "wrong" for n in range(10)},
-        judged_baselines={"ties": {f"l{n}": "right" if n < 4 else "wrong" for n in range(10)}},
+        labels={f"{task}-l{n}": "right" for n in range(10)},
+        judged=labelled(f"{task}-l"),
+        judged_donor={f"{task}-l{n}": "wrong" for n in range(10)},
+        judged_baselines={"ties": {f"{task}-l{n}": "right" if n < 4 else "wrong" for n in range(10)}},
+        spare={f"{task}-s{n}": "right" for n in range(10)},
+        answered=labelled(f"{task}-s"),
     )
 
 
-def test_regret_is_counted_over_all_cases() -> None:
+def test_regret_is_how_far_a_choice_is_behind_the_best_candidate() -> None:
     cases = [a_case(0.3), a_case(0.3, 1), a_case(0.5, 2)]
-    chosen = [selection_of(case, "either").chosen for case in cases]
-    assert chosen == [0.3, 0.3, 0.5]
-    found = regrets_of(cases, ["either", "sum", "plurality"])
-    best = "(best by labels that is no end point)"
-    assert set(found) == {"either", "sum", "plurality", best, *(f"always {alpha:g}" for alpha in ALPHAS)}
-    assert found[best].regret == 0
-    either = found["either"]
-    assert (either.cases, either.close, either.worst, either.against) == (3, 2, 70.0, (0.0, 0.0))
-    assert either.regret == pytest.approx(70 / 3)
-    assert either.warned + either.missed == 1
-    assert found["always 0.3"].regret == 0
-    # pairs (seeds) 0, 1 and 2 with one task each: regret 0, 0 and 70 of `either` against 30 of always 0.4
-    assert found["always 0.4"].against == pytest.approx((30 - 70 / 3, 70 / 3), abs=1e-9)
-    rows = regrets_markdown(found).splitlines()
-    assert rows[2].startswith("| always 0.3 | 0.00 |")
-    assert len(rows) == 2 + len(found)
+    assert [selection_of(case, "either").chosen for case in cases] == [0.3, 0.3, 0.5]
+    judged = [judge_case(case, SETTINGS, mixed=False) for case in cases]
+    assert [one.choices["either"].regret for one in judged] == [0, 0, 70]
+    assert [one.choices["always 0.4"].regret for one in judged] == [30, 30, 30]
+    assert [one.choices[INNER].regret for one in judged] == [0, 0, 0]
+    assert judged[0].accuracy["0.2"] == 60
+    assert judged[0].donor == 0
+    assert regret(judged, "either").value == pytest.approx(70 / 3)
+    # pairs 0, 1 and 2 with one task each
+    assert regret(judged, "either").error == pytest.approx(stdev([0, 0, 70]) / 3**0.5)
+    found = gain(judged, "always 0.4", "either")
+    assert (found.value, found.error) == pytest.approx((mean([-30, -30, 40]), stdev([-30, -30, 40]) / 3**0.5))
+
+
+def test_tasks_of_one_pair_count_as_one() -> None:
+    judged = [
+        judge_case(a_case(0.3, seed, task), SETTINGS, mixed=False) for seed, task in [(1, "a"), (1, "b"), (2, "a")]
+    ]
+    numbers = {("recipe-1", "a"): 1.0, ("recipe-1", "b"): 3.0, ("recipe-2", "a"): 8.0}
+    assert Mean.over(judged, lambda case: numbers[case.pair, case.task]) == Mean(5.0, stdev([2, 8]) / 2**0.5)
+    assert Mean.over(judged[:2], lambda case: numbers[case.pair, case.task]) == Mean(2.0, 0.0)
+
+
+def test_a_few_labels_choose_alone_and_before_a_criterion() -> None:
+    case = a_case(0.5)
+    judged = judge_case(case, SETTINGS, mixed=False)
+    # six of ten labelled prompts always tell 0.3 (ten right) from 0.5 (three right), which `either` alone takes
+    assert judged.choices["either"].regret == 70
+    assert judged.choices["6 labels, then either"].regret < 40
+    assert judged.choices["6 labels alone"].regret <= 30
+    assert set(case.spare).isdisjoint(case.labels)
+
+
+def test_a_mixture_has_prompts_of_all_its_tasks_and_all_their_labels() -> None:
+    cases = [a_case(0.3, 0, task) for task in "abcdef"]
+    found = list(mixtures_of(cases, 8))
+    assert found == list(mixtures_of(cases, 8))
+    assert len({tuple(case.questions) for case in found}) == 8
+    for case in found:
+        tasks = {name.partition("-")[0] for name in case.questions}
+        assert 4 <= len(tasks) <= 6
+        assert len(case.questions) == 60
+        assert set(case.responses[0.3]) == set(case.donor) == set(case.questions)
+        assert (
+            len(case.labels) == 10 * len(tasks) == len(case.judged[0.0]) == len(case.spare) == len(case.answered[0.0])
+        )
+    shares = [sum(name.startswith(task) for name in found[0].questions) for task in "abcdef"]
+    assert max(shares) - min(filter(None, shares)) <= 2
+
+
+def test_every_way_stands_in_one_table(tmp_path: Path) -> None:
+    judged = [
+        judge_case(a_case(best, seed), SETTINGS, mixed=seed == 1) for seed, best in [(0, 0.3), (1, 0.3), (2, 0.5)]
+    ]
+    file = tmp_path / "pair.json"
+    file.write_text(json.dumps([asdict(one) for one in judged]))
+    assert read_results(file) == judged
+    rows = regrets_markdown(judged, "either").splitlines()
+    assert (
+        rows[0] == "| chosen by | recipe | all, narrow | all, mixed | against either, narrow | against either, mixed |"
+    )
+    first = [row for row in rows if row.startswith("| either |")]
+    assert first == ["| either | 35.00 / 0.00 | 35.00 ± 35.00 | 0.00 ± 0.00 | 0.00 ± 0.00 | 0.00 ± 0.00 |"]
+    assert len(rows) == 2 + len(judged[0].choices)
+    assert "| recipe-2 | 0.0 | 100.0 | 0.0 |" in pairs_markdown(judged)
+    said = [False, True, True]
+    told = [
+        replace(one, choices={"either": replace(one.choices["either"], warned=warned)})
+        for one, warned in zip(judged, said, strict=True)
+    ]
+    assert "| either | 2 of 3 | 1 of 1 | 1 of 2 |" in warnings_markdown(told, ["either"])
 
 
 @pytest.mark.parametrize("criterion", ["either~0.5", "nothing"])
@@ -62,7 +130,7 @@ def test_what_is_no_criterion_is_refused(criterion: str) -> None:
         selection_of(a_case(0.3), criterion)
 
 
-def judged(chosen: float, **changed: Any) -> Judgement:
+def judged_at(chosen: float, **changed: Any) -> Judgement:
     case = a_case(0.3)
     return judge(
         chosen, {}, case.judged, case.labels, case.judged_donor, changed.get("baselines", case.judged_baselines)
@@ -70,7 +138,7 @@ def judged(chosen: float, **changed: Any) -> Judgement:
 
 
 def test_methods_stand_in_one_table_with_their_sum() -> None:
-    judgements = {(1, "a"): judged(0.2), (2, "a"): judged(0.3), (1, "b"): judged(0.4)}
+    judgements = {(1, "a"): judged_at(0.2), (2, "a"): judged_at(0.3), (1, "b"): judged_at(0.4)}
     rows = methods_by_tasks(judgements)
     assert list(rows) == ["base", "donor", "ties", "AdaMMS", "oracle"]
     assert rows["AdaMMS"] == {"a": 80.0, "b": 70.0}

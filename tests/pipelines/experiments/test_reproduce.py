@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 PAIR = ROOT / "adamms" / "demo" / "pair"
 TASKS = ["row-french", "position-plain"]
+ALPHAS = "searching.alphas=[0,0.2,0.4,0.6]"
 pytestmark = pytest.mark.slow
 
 
@@ -28,7 +30,7 @@ def run(script: str, *arguments: str) -> str:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pair that need not be trained, with a few unlabelled prompts."""
     folder = tmp_path_factory.mktemp("reproduce")
-    pair = folder / "pair-1"
+    pair = folder / "complementary-1"
     shutil.copytree(PAIR, pair)
     run("tiny_pair", "--output", str(pair), "--seed", "1", "--labelled")
     for task in TASKS:
@@ -38,8 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def settings(folder: Path, config: str) -> list[str]:
-    own = ["--config", f"conf/{config}.yaml", f"folder={folder}", "seeds=[1]", f"tasks=[{','.join(TASKS)}]"]
-    return [*own, "labelled=10", "baselines=[ties]", "searching.alphas=[0,0.2,0.4,0.6]"]
+    return ["--config", f"conf/{config}.yaml", f"folder={folder}", f"tasks=[{','.join(TASKS)}]", "labelled=10", ALPHAS]
 
 
 def cells(line: str) -> list[str]:
@@ -47,7 +48,7 @@ def cells(line: str) -> list[str]:
 
 
 def test_every_choice_stands_beside_labels_confidence_and_noise(folder: Path) -> None:
-    run("reproduce", *settings(folder, "reproduce"))
+    run("reproduce", *settings(folder, "reproduce"), "seeds=[1]", "baselines=[ties]")
     lines = (folder / "table.md").read_text().splitlines()
     header, rows = cells(lines[0]), [dict(zip(cells(lines[0]), cells(line), strict=True)) for line in lines[2:4]]
     assert header[-2:] == ["confidence", "noise"]
@@ -62,10 +63,15 @@ def test_every_choice_stands_beside_labels_confidence_and_noise(folder: Path) ->
 
 
 def test_criteria_are_compared_on_the_same_answers(folder: Path) -> None:
-    run("criteria", *settings(folder, "criteria"), "criteria=[either,logprob+donor]")
-    lines = (folder / "criteria.md").read_text().splitlines()
-    found = {cells(line)[0]: cells(line) for line in lines[2:]}
-    assert {"either", "logprob+donor", "always 0.2"} < found.keys()
-    assert found["either"][3].endswith(" of 2")
-    best = float(found["(best by labels that is no end point)"][1])
-    assert best <= min(float(found[name][1]) for name in ("either", "logprob+donor", "always 0.2", "always 0.4"))
+    own = ["pairs=[complementary-1]", "mixtures=3", "few=[2]", "spare=4", "draws=2"]
+    criteria = "criteria=[either,logprob+donor,logprob+parents]"
+    shown = run("criteria", *settings(folder, "criteria"), *own, criteria)
+    text = (folder / "results" / "criteria.md").read_text()
+    assert text.strip() in shown
+    found = {cells(line)[0]: cells(line) for line in text.split("\n\n")[1].splitlines()[2:]}
+    assert {"either", "logprob+parents", "always 0.2", "2 labels alone", "2 labels, then either"} < found.keys()
+    narrow = {way: float(row[2].split()[0]) for way, row in found.items()}
+    inner = narrow["(best by labels that is no end point)"]
+    assert inner <= min(narrow[name] for name in ("either", "logprob+donor", "always 0.2", "always 0.4"))
+    rows = json.loads((folder / "results" / "complementary-1.json").read_text())
+    assert [row["mixed"] for row in rows] == [False] * 2 + [True] * 3

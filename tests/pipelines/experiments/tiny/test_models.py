@@ -7,7 +7,7 @@ import torch
 
 from pipelines.experiments.tiny.drawing import draw_picture
 from pipelines.experiments.tiny.examples import Gallery, Reader, pictured_message
-from pipelines.experiments.tiny.models import VOCABULARY, new_ancestor, new_base, new_donor
+from pipelines.experiments.tiny.models import VOCABULARY, Size, new_ancestor, new_base, new_donor
 from pipelines.experiments.tiny.questions import describe, draw_question
 from pipelines.experiments.tiny.tokens import BASE_ONLY, DONOR_ONLY, SHARED, train_tokenizer
 from pipelines.experiments.tiny.training import Schedule, answer_loss, train
@@ -19,7 +19,7 @@ from pipelines.experiments.tiny.world import draw_scene
 def family():
     torch.manual_seed(0)
     rng = random.Random(0)
-    ancestor = new_ancestor(train_tokenizer([describe(draw_scene(rng)) for _ in range(500)], VOCABULARY))
+    ancestor = new_ancestor(train_tokenizer([describe(draw_scene(rng)) for _ in range(500)], VOCABULARY), Size())
     return {"ancestor": ancestor, "base": new_base(ancestor), "donor": new_donor(ancestor)}
 
 
