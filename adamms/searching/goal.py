@@ -134,6 +134,11 @@ class Goal:
         """The final one."""
         return self.rounds[-1].selection
 
+    @property
+    def chooses_next(self) -> bool:
+        """Whether it chooses once it has the answers that it wants, however they are: there are no more prompts."""
+        return self._asked == len(self.prompts)
+
     def wants(self) -> Work:
         """The answers to go on with, whether they are stored or not; nothing when the goal is reached."""
         asked = self.prompts[: self._asked]

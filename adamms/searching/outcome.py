@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from adamms.engines.noise import Noise
-from adamms.searching.answering import Answering
-from adamms.searching.goal import Goal, Round, united
+from adamms.searching.goal import Round
 from adamms.selecting.selection import Selection
 
 
@@ -57,22 +56,6 @@ class Outcome:
         if self.tasks:
             found["tasks"] = {name: _to_json(rounds) for name, rounds in self.tasks.items()}
         return found
-
-
-def reach(goals: Mapping[str, Goal], answering: Answering) -> None:
-    """Has candidates answer what the goals want next, until every goal is reached or the budget is over.
-
-    Raises:
-        BudgetOver: it was over before there was anything to choose by.
-    """
-    while work := united([goal.wants() for goal in goals.values()]):
-        if answering.answer(work):
-            for goal in goals.values():
-                goal.consider(answering.book)
-        else:
-            for goal in goals.values():
-                goal.settle(answering.book, answering.budget.over or "the budget")
-    answering.tell_incomplete()
 
 
 def _to_json(rounds: Sequence[Round]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ differ, and gives the mean log-probability of its tokens.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -56,11 +57,9 @@ class Scoring:
             return cls(parents, _cannot("donor", first_line(error))), tasks
         return cls(parents), fitting
 
-    def by(
-        self, engines: WarmEngines, prompts: Sequence[Prompt], events: Events, before_donor: Callable[[], object]
-    ) -> ParentScores:
+    def by(self, engines: WarmEngines, prompts: Sequence[Prompt], events: Events) -> ParentScores:
         """What scores inside these engines, which are shared with the candidates."""
-        return ParentScores(self.parents, engines, prompts, events, self.missing, before_donor)
+        return ParentScores(self.parents, engines, prompts, events, self.missing)
 
 
 class ParentScores:
@@ -70,6 +69,8 @@ class ParentScores:
         parents: "base" and "donor" -> the parent as a study of its own, and where its scores are stored.
         prompts: all that the candidates were asked.
         missing: why the donor cannot score, where that is known already.
+
+    Attributes:
         before_donor: done once, while the base's engines are still up.
     """
 
@@ -80,10 +81,9 @@ class ParentScores:
         prompts: Sequence[Prompt],
         events: Events,
         missing: str = "",
-        before_donor: Callable[[], object] = lambda: None,
     ) -> None:
         self._parents, self._engines, self._events, self._missing = parents, engines, events, missing
-        self._before_donor = before_donor
+        self.before_donor: Callable[[], object] = lambda: None
         self._prompts = {prompt.id: prompt for prompt in prompts}
         self.books: list[CandidateBook] = []
 
@@ -95,12 +95,22 @@ class ParentScores:
         """
         if self._missing:
             raise NoScores(self._missing)
-        given = list(self._given(responses))
+        given = list(self._given([responses]))
         return with_scores(responses, [self._scores(parent, given) for parent in self._parents])
 
-    def _given(self, responses: Responses) -> Iterator[Prompt]:
+    def score(self, several: Sequence[Responses]) -> None:
+        """Has answers scored that are asked for one by one afterwards: of several lines, in one turn of each parent's
+        engines. Where no engine can run the donor, whoever asks is told."""
+        given = list(self._given(several))
+        if not given or self._missing:
+            return
+        with suppress(NoScores):
+            for parent in self._parents:
+                self._scores(parent, given)
+
+    def _given(self, several: Sequence[Responses]) -> Iterator[Prompt]:
         """Every distinct answer to every prompt, as a prompt that brings it along."""
-        every = (one for answered in responses.values() for one in answered.items())
+        every = (one for responses in several for answered in responses.values() for one in answered.items())
         answers = {(name, str(answer), answer.ended) for name, answer in every if isinstance(answer, Response)}
         for number, (name, text, ended) in enumerate(sorted(answers)):
             yield replace(self._prompts[name], id=scored_id(name, number), given=Given(text, ended))
@@ -125,8 +135,8 @@ class ParentScores:
         Raises:
             NoScores: no engine can run it.
         """
-        self._before_donor()
-        self._before_donor = lambda: None
+        self.before_donor()
+        self.before_donor = lambda: None
         self._engines.serve(donor.engine, lambda what: self._events.say(Doing, what=f"{what} (of the donor)"))
         try:
             self._engines.pool.identity()

@@ -93,7 +93,7 @@ def answer_cases(settings: CasesSettings, pair: Path, criteria: Sequence[str] = 
         baselines = answer_by_baselines({name: study.of_method(name) for name in methods}, engines, judging)
         if any(get_criterion(name).asks_scores for name in criteria):
             scoring, _ = Scoring.of(study, asked, force=True)
-            responses = scoring.by(engines, prompts, Events((), study.run), lambda: None)(responses)
+            responses = scoring.by(engines, prompts, Events((), study.run))(responses)
         donor = answer_by_donor(study, engines, prompts, "donor")
         judged_donor = answer_by_donor(study, engines, judging, "judged-donor")
     for task, questions in asked.items():

@@ -23,7 +23,7 @@ from rich.table import Table
 from adamms.prompts.prompt import Prompt
 from adamms.runs.responses import read_responses
 from adamms.searching.config import SearchingConfig
-from adamms.searching.goal import Rule, answers_without_saving, goals_of
+from adamms.searching.goal import ChoiceRule, answers_without_saving, goals_of
 from tests.support.simulated import Simulated, Told, drifting
 
 ALPHAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
@@ -69,7 +69,7 @@ def stored(folder: Path) -> Iterator[Sample]:
 
 def search(sample: Sample, folder: Path, options: dict[str, object]) -> tuple[float | None, int, int]:
     """The choice, the answers it took, and those it would have taken to ask everything."""
-    rule = Rule.of(config := SearchingConfig(**options), config.alphas)  # type: ignore[arg-type]
+    rule = ChoiceRule.of(config := SearchingConfig(**options), config.alphas)  # type: ignore[arg-type]
     goals = goals_of({"": sample.prompts}, config.alphas, rule)
     simulation = Simulated(folder, sample.prompts, sample.told)
     simulation.reach(goals)

@@ -68,4 +68,16 @@ STRONG = Recipe(
 )
 """Both parents know every task that they are judged by, the base mostly plain ones and the donor mostly styled ones."""
 
-RECIPES = {"complementary": COMPLEMENTARY, "strong": STRONG}
+FORGETFUL = Recipe(
+    Diet(EVERY_KIND, {"plain": 0.56, "caps": 0.14, "french": 0.15, "fruit": 0.15}),
+    Schedule(steps=700, language_rate=2e-3),
+    base=Lessons((58, _PLAIN), (6, _PLAIN), Schedule(steps=300, language_rate=5e-4, vision_rate=1e-3)),
+    donor=Lessons(
+        (26, Diet({"colour": 1.0}, _THIRDS)),
+        (38, Diet(EVERY_KIND, _STYLES)),
+        Schedule(steps=150, language_rate=5e-4, vision_rate=1e-3),
+    ),
+)
+"""The ancestor knows all styles; the base forgets them over its pictures, the donor keeps them, mostly by text."""
+
+RECIPES = {"complementary": COMPLEMENTARY, "strong": STRONG, "forgetful": FORGETFUL}
