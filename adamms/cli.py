@@ -176,8 +176,8 @@ def _rehearse_search(settings: SearchSettings) -> None:
 
     with doing("loading torch and the engines"):
         from adamms.reporting.tables import print_pairs
-        from adamms.searching.rehearsal import lines_of, rehearse
-    print_pairs(lines_of(rehearse(settings)))
+        from adamms.searching.rehearsal import rehearse_search
+    print_pairs(rehearse_search(settings))
 
 
 def _rehearse_sweep(settings: SweepSettings) -> None:
@@ -194,10 +194,12 @@ def _search(settings: SearchSettings, force: bool) -> None:
 
     with doing("loading torch and the engines"):
         from adamms.commands.search import search
-        from adamms.reporting.tables import print_outcome
+        from adamms.reporting.tables import print_methods, print_outcome
         from adamms.tracking import dashboard_of
 
     found = search(settings, force)
+    if settings.searching.methods:
+        print_methods(found.run.read(found.run.selection))
     print_outcome(found.outcome, found.checkpoints, dashboard_of(found.run) if settings.tracking.enabled else [])
     print(f"report:     {found.run.report}")
 

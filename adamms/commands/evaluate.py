@@ -32,6 +32,12 @@ def evaluate(settings: EvaluateSettings) -> dict[str, Judgement]:
     Raises:
         UserError: no finished search is there, labels are missing, or something else that the user can mend.
     """
+    if settings.searching.methods:
+        lines = ", ".join(str(Path(settings.run_dir, RunFolder.METHODS, one)) for one in settings.searching.methods)
+        raise UserError(
+            f"searching.methods: labels judge one method at a time; set searching.methods=[], merging.method and its "
+            f"run_dir ({lines})"
+        )
     run = RunFolder(Path(settings.run_dir))
     check_lmms_eval(settings.lmms_eval, run.merged)
     labelled = settings.labelled.path or settings.labelled.tasks or settings.baselines or not settings.lmms_eval.tasks

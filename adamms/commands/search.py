@@ -1,7 +1,8 @@
 """`adamms search`: find the coefficient for one pair without labels, and export the winner."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from adamms.commands.settings import SearchSettings
@@ -13,6 +14,7 @@ from adamms.searching.budget import Budget
 from adamms.searching.description import search_name, search_parameters, settings_text
 from adamms.searching.events import Ended, Events, Listener, Reported
 from adamms.searching.listeners import ProgressBars, count_in_ray, log_lines
+from adamms.searching.methods import prepare_methods, run_methods
 from adamms.searching.preparing import Search, prepare
 from adamms.searching.search import Found, run_search
 from adamms.searching.warm_engines import WarmEngines
@@ -31,6 +33,8 @@ def search(settings: SearchSettings, force: bool = False, listeners: Iterable[Li
     Raises:
         UserError: something that the user can mend, or nothing could be chosen.
     """
+    if settings.searching.methods:
+        return search_methods(settings, force, listeners)
     with locked(Path(settings.run_dir)):
         found = prepare(settings, force)  # everything the user can mend is found before anything is written
         warn_if_temporary(found.run.folder)
@@ -54,23 +58,71 @@ def carry_out(
         title: what it is called where several run at once.
         sweep: the folder of the sweep that it is part of.
     """
-    run, study = search.run, search.study
-    settings = study.settings
-    sources = {task: settings.prompts.tasks[task] if task else settings.prompts.path for task in search.tasks}
-    params = search_parameters(settings, study.pair.plan)
-    run.describe(search.key, search_name(params), params, sweep, search.same)
-    run.describe_prompts(search.tasks, sources, settings.prompts.seed)
-    run.write_settings(*settings_text(settings))
-    with Tracking(tracking, run) as tracked:
-        everybody: list[Listener] = [log_lines, count_in_ray, ProgressBars(), *listeners, tracked]
-        events = Events(everybody, run, title)
-        with status_of(run, events):
-            found = run_search(search, engines, budget, everybody, title)
-            write_report(Story.of(run, study.pair.plan, search.prompts, search.answers), run)
-            events.say(Reported)
+    with watched(search, tracking, listeners, title, sweep) as everybody:
+        found = run_search(search, engines, budget, everybody, title)
+        report(search, Events(everybody, search.run, title))
     if found.outcome.selection.chosen is None:
         raise UserError(f"searching.alphas: {found.outcome.selection.verdict}; try smaller or other alphas")
     return found
+
+
+def search_methods(settings: SearchSettings, force: bool, listeners: Iterable[Listener] = ()) -> Found:
+    """A search over several merge methods: each has a run folder of its own, and one candidate of all wins.
+
+    Raises:
+        UserError: as `search`.
+    """
+    with ExitStack() as held:
+        held.enter_context(locked(Path(settings.run_dir)))
+        found = prepare_methods(settings, force, held)
+        warn_if_temporary(found.run.folder)
+        budget = Budget(settings.budget)
+        tracking = replace(settings.tracking, uri=settings.tracking.address(found.run.folder))  # one for all lines
+        everybody = {"": held.enter_context(watched(found.whole(next(iter(found.lines))), tracking, listeners))}
+        for method, line in found.lines.items():
+            everybody[method] = held.enter_context(watched(line, tracking, listeners, method, found.run))
+        engines = held.enter_context(WarmEngines(settings.ray, budget))
+        best = run_methods(found, engines, budget, everybody)
+        for search, method in [
+            *((line, method) for method, line in found.lines.items()),
+            (found.whole(best.method), ""),
+        ]:
+            report(search, Events(everybody[method], search.run, method))
+        return Found(best.outcome, [best.checkpoint], found.run)
+
+
+@contextmanager
+def watched(
+    search: Search,
+    tracking: TrackingConfig,
+    listeners: Iterable[Listener],
+    title: str = "",
+    parent: RunFolder | None = None,
+) -> Iterator[list[Listener]]:
+    """Describes a search in its run folder, keeps its status within the block, and gives everybody who listens, the
+    dashboard included."""
+    describe(search, parent)
+    with Tracking(tracking, search.run) as tracked:
+        everybody: list[Listener] = [log_lines, count_in_ray, ProgressBars(), *listeners, tracked]
+        with status_of(search.run, Events(everybody, search.run, title)):
+            yield everybody
+
+
+def describe(search: Search, parent: RunFolder | None = None) -> None:
+    """Leaves in the run folder what the search is, what it asks, and its settings."""
+    run, settings = search.run, search.study.settings
+    asked = settings.prompts
+    sources = {task: asked.tasks[task] if task else asked.path for task in search.tasks}
+    params = search_parameters(settings, search.study.pair.plan)
+    run.describe(search.key, search_name(params), params, parent, search.same)
+    run.describe_prompts(search.tasks, sources, asked.seed)
+    run.write_settings(*settings_text(settings))
+
+
+def report(search: Search, events: Events) -> None:
+    """Writes the report of what a search left in its run folder."""
+    write_report(Story.of(search.run, search.study.pair.plan, search.prompts, search.answers), search.run)
+    events.say(Reported)
 
 
 @contextmanager

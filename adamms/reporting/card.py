@@ -44,9 +44,10 @@ def _how_chosen(selection: Mapping[str, Any], run: RunFolder) -> Iterator[str]:
     title = get_criterion(selection["metric"]).title
     yield "## How it was chosen"
     yield ""
+    method = f" of {selection['method']}" if "method" in selection else ""
     yield (
-        f"Of {len(selection['scores'])} values of {coefficient}, {value} was chosen without labels, from answers to "
-        f"{selection['prompts']['used']} prompts: {selection['verdict']}."
+        f"Of {len(selection['scores'])} values of {coefficient}{method}, {value} was chosen without labels, from "
+        f"answers to {selection['prompts']['used']} prompts: {selection['verdict']}."
     )
     yield from (f"\n- **Warning:** {warning}" for warning in selection["warnings"])
     accuracy = _accuracy(run)

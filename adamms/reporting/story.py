@@ -98,9 +98,16 @@ class Story:
 
     @property
     def method(self) -> str:
-        """The merging method that the settings name; empty where they name none."""
+        """The merging method: the chosen one of several, else that of the settings; empty where they name none."""
+        if "method" in self.selection:
+            return str(self.selection["method"])
         found = yaml.safe_load(self.settings) or {}
         return str(found.get("merging", {}).get("method", ""))
+
+    @property
+    def methods(self) -> dict[str, Any]:
+        """Of a search over several methods, what each of them chose; else none."""
+        return dict(self.selection.get("methods", {}))
 
     @property
     def metric(self) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -99,6 +100,27 @@ def print_outcome(outcome: Outcome, checkpoints: Sequence[Path], dashboard: Sequ
         console.print(f"checkpoint: {checkpoint}")
     for title, line in zip(("dashboard:", "  then open"), dashboard, strict=False):
         console.print(f"{title:11} {mask(line)}", highlight=False)
+
+
+def print_methods(selection: Mapping[str, Any]) -> None:
+    """Of a search over several methods: a row each, and how far the choice among them is supported.
+
+    Args:
+        selection: what `selection.json` holds.
+    """
+    console = wide_console()
+    score = get_criterion(selection["metric"]).title
+    table = new_table(["method", "", "chosen", score, "wins in resamples", " "], ["method", "", " "])
+    for method, one in selection["methods"].items():
+        chosen = method == selection["method"]
+        wins = "" if one["wins"] is None else f"{one['wins']:.0%}"
+        cells = [one["coefficient"], format_value(one["alpha"]), f"{one['score']:g}", wins]
+        table.add_row(
+            method, *cells, "<- chosen" if chosen else one["excluded"] or "", style="bold green" if chosen else None
+        )
+    console.print(table)
+    console.print(selection["verdict"])
+    console.print("")
 
 
 def print_judgements(judgements: Mapping[str, Judgement], coefficient: str, with_methods: bool) -> None:

@@ -23,6 +23,9 @@ RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
 class RunFolder:
     """Reads and writes a run's files; each appears whole or not at all."""
 
+    METHODS = "methods"
+    """Of a search over several merge methods, the folder that has a run folder for each."""
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.plan = folder / "plan.json"

@@ -9,6 +9,7 @@ from adamms.errors import UserError
 from adamms.runs.jsonl import jsonl_files, raise_problems, read_rows
 from adamms.runs.record import Response, ResponseRecord
 from adamms.runs.responses import Responses
+from adamms.runs.run_folder import RunFolder
 
 SCORED = "scored"
 PARENTS = ("base", "donor")
@@ -55,6 +56,8 @@ def read_scores(folder: Path) -> list[Scores]:
         UserError: there are no scores.
     """
     run = folder.parent if folder.name == "responses" else folder
+    if run.parent.name == RunFolder.METHODS and not (run / SCORED).is_dir():
+        run = run.parent.parent  # what base and donor hold of answers is kept once for all methods
     places = [run / SCORED / parent for parent in PARENTS]
     if not all(place.is_dir() for place in places):
         raise UserError(

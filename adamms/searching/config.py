@@ -16,6 +16,11 @@ class SearchingConfig:
     """Which coefficient of `merging.method` is searched: alpha, or another one it has, such as density or scale."""
     alpha: float = 0.5
     """The donor's weight while another coefficient is searched."""
+    methods: tuple[str, ...] = ()
+    """Several merge methods in one search, such as [linear, ties, dare_ties], in place of `merging.method`: each is
+    searched with its own alphas, and one candidate of all wins. `metric` has to be one that can compare them."""
+    grids: dict[str, list[float]] = field(default_factory=dict)
+    """With `methods`: values of a method that is not to take `alphas`, such as {ties: [0.3, 0.5, 0.7]}."""
     refine: tuple[float, ...] = ()
     """Steps of further rounds, each with finer candidates around the best of the one before, such as [0.05, 0.02]."""
     metric: str = "either"

@@ -13,7 +13,11 @@ from adamms.searching.config import StudySettings
 
 
 def search_parameters(settings: StudySettings, plan: MergePlan) -> dict[str, str]:
-    """The settings that one compares searches by: params of a search's MLflow run and of each of its candidates."""
+    """The settings that one compares searches by: params of a search's MLflow run and of each of its candidates.
+
+    Of a search over several methods all of these are named, and no plan, since methods may have different ones.
+    """
+    methods = ", ".join(settings.searching.methods)
     return {
         "base": settings.base,
         "donor": settings.donor,
@@ -21,7 +25,7 @@ def search_parameters(settings: StudySettings, plan: MergePlan) -> dict[str, str
         "donor_revision": _revision(settings.donor, plan.donor),
         "base_architecture": plan.base.architecture,
         "donor_architecture": plan.donor.architecture,
-        "method": settings.merging.method,
+        "method": methods or settings.merging.method,
         "metric": settings.searching.metric,
         "task": ", ".join(settings.prompts.tasks) or short_name(settings.prompts.path),
         "coefficient": settings.searching.coefficient,
@@ -31,7 +35,7 @@ def search_parameters(settings: StudySettings, plan: MergePlan) -> dict[str, str
         "max_tokens": str(settings.engine.max_tokens),
         "prompts": str(settings.prompts.n),
         "seed": str(settings.prompts.seed),
-        "plan": plan.fingerprint,
+        **({} if methods else {"plan": plan.fingerprint}),
         "run_dir": str(Path(settings.run_dir).resolve()),
     }
 

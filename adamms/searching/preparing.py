@@ -72,11 +72,12 @@ class Search:
         return self.study.run
 
 
-def prepare(settings: StudySettings, force: bool = False) -> Search:
+def prepare(settings: StudySettings, force: bool = False, parents: RunFolder | None = None) -> Search:
     """Reads prompts and headers, and checks all settings.
 
     Args:
         force: sets aside what another search left in `run_dir`.
+        parents: where base's and donor's answers and scores are kept, where several searches share them.
 
     Raises:
         UserError: the first thing to mend.
@@ -92,11 +93,12 @@ def prepare(settings: StudySettings, force: bool = False) -> Search:
     on_error, donor = settings.prompts.on_error, None
     with doing("measuring the prompts with the base's processor"):
         tasks = {name: fitting_prompts(prompts, study.engine, on_error) for name, prompts in tasks.items()}
+    of_parents = replace(study, run=parents or study.run)
     if rule.criterion.asks_donor:
-        donor = study.of_donor(), study.of_donor().answers("donor", force)
+        donor = of_parents.of_donor(), of_parents.of_donor().answers("donor", force)
         who = f"donor {settings.donor}: "
         tasks = {name: fitting_prompts(prompts, donor[0].engine, on_error, who) for name, prompts in tasks.items()}
-    scoring, tasks = Scoring.of(study, tasks, force) if rule.criterion.asks_scores else (None, tasks)
+    scoring, tasks = Scoring.of(of_parents, tasks, force) if rule.criterion.asks_scores else (None, tasks)
     labelled = with_answers(study, force) if settings.searching.labels else None
     check_places(study, list(tasks))
     answers, run = study.answers(force=force), study.run

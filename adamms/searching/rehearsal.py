@@ -26,6 +26,7 @@ from adamms.runs.ownership import must_give_way
 from adamms.searching.coefficient import SearchedCoefficient
 from adamms.searching.config import StudySettings
 from adamms.searching.goal import ChoiceRule
+from adamms.searching.methods import settings_of_methods
 from adamms.searching.preparing import check_places, same_search
 from adamms.searching.study import Study
 from adamms.support.files import expanded, is_folder
@@ -115,6 +116,21 @@ class Rehearsal:
     def written(self) -> int:
         """Bytes of all checkpoints."""
         return self.checkpoints * _bytes(self.study.pair.base)
+
+
+def rehearse_search(settings: StudySettings) -> Iterator[tuple[str, str]]:
+    """What a search would do, in words; of one over several methods, what each of them would, one after the other.
+
+    Raises:
+        UserError: the first thing to mend.
+    """
+    if not settings.searching.methods:
+        yield from lines_of(rehearse(settings))
+        return
+    for method, one in settings_of_methods(settings).items():
+        yield method, ""
+        yield from lines_of(rehearse(one))
+    yield "", "one checkpoint is written, of the method that wins"
 
 
 def rehearse(settings: StudySettings) -> Rehearsal:

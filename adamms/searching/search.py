@@ -70,7 +70,8 @@ def split(costs: Costs, books: Sequence[CandidateBook], actors: int) -> None:
         for phase, seconds in zip(("re-merging", "answering"), book.seconds(), strict=True):
             wall = seconds / actors
             costs.add(phase, wall)
-            costs.add(ENGINES, -min(wall, costs.seconds[ENGINES]))
+            if ENGINES in costs.seconds:
+                costs.add(ENGINES, -min(wall, costs.seconds[ENGINES]))
 
 
 def export(search: Search, engines: WarmEngines, outcome: Outcome, events: Events) -> dict[str, Path]:

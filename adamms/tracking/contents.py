@@ -95,7 +95,10 @@ class _Contents:
 
     @property
     def values(self) -> list[str]:
-        """Of all candidates that anything is known of, ascending."""
+        """Of all candidates that anything is known of, ascending; those of a search over several methods belong to the
+        runs of the methods."""
+        if "methods" in self._selection:
+            return []
         judged = (one["accuracy"] for one in self._judged.values())
         tables = self._records, self._scores, self._selection.get("scores", {}), *judged
         return sorted(set(chain.from_iterable(tables)), key=float)
@@ -158,14 +161,16 @@ class _Contents:
         if not self._selection:
             return {"mlflow.note.content": f"{self._name}: under way"} | self._plan_tags
         value, verdict = self._selection["alpha"], self._selection["verdict"]
-        chosen = "nothing" if value is None else f"**{self._coefficient} {format_value(value)}**"
+        of = f"{self._selection['method']}, " if "method" in self._selection else ""
+        chosen = "nothing" if value is None else f"**{of}{self._coefficient} {format_value(value)}**"
         warnings = "".join(f"\n- {one}" for one in [*self._plan_warnings, *self._selection["warnings"]])
         story = "The whole story: `report.html` among the artifacts."
         note = f"{self._name}: {chosen} was chosen. {verdict}.{warnings}\n\n{story}"
         if self._run.is_earlier:
             note += f"\n\nIt gave way to another search; what it found is in `{self._run.folder.resolve()}`."
         tags = {"verdict": verdict, "mlflow.note.content": note} | self._plan_tags
-        return tags if value is None else tags | {"chosen_alpha": format_value(value)}
+        method = {"chosen_method": self._selection["method"]} if "method" in self._selection else {}
+        return tags if value is None else tags | method | {"chosen_alpha": format_value(value)}
 
     @cached_property
     def _plan_warnings(self) -> list[str]:
@@ -211,7 +216,7 @@ class _Contents:
 
     def _curve(self) -> Iterator[Item]:
         """The criterion over the coefficient, as MLflow draws metrics: the step is a thousandth of the coefficient."""
-        if not self._selection:
+        if not self._selection or "methods" in self._selection:
             return
         name, time = f"{self._selection['metric']}_by_{self._coefficient}", _modified(self._run.selection)
         for value, score in sorted(self._selection["scores"].items(), key=lambda one: float(one[0])):
@@ -258,6 +263,8 @@ def _of_selection(selection: Mapping[str, Any]) -> dict[str, float | None]:
     if value is not None:
         found |= {"chosen_alpha": value, f"chosen_{selection['metric']}": selection["scores"][format_value(value)]}
         found["chosen_in_resamples"] = selection["bootstrap"].get(format_value(value))
+    for method, one in selection.get("methods", {}).items():
+        found |= {f"{method}/{selection['metric']}": one["score"], f"{method}/wins": one["wins"]}
     return found
 
 

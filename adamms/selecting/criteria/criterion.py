@@ -40,6 +40,8 @@ class Criterion:
     """Whether it uses the donor's own answers: a search then lets the donor answer the prompts as well."""
     asks_scores: bool = False
     """Whether it uses how probable base and donor hold a candidate's answers: a search then lets both score them."""
+    absolute: bool = False
+    """Whether a candidate's score depends on its own answers (and the parents) alone, not on the other candidates."""
     with_argument: Callable[[str], Criterion] | None = None
     """Makes the criterion that a user means by NAME:ARGUMENT; None where nothing may follow the name."""
     words: str = ""
@@ -63,6 +65,11 @@ class Criterion:
     def scores_ends(self) -> bool:
         """Whether the lowest and the highest candidate have a score as good as any: no neighbour is needed for one."""
         return all(part.scores_ends for part in self.parts) if self.parts else self.overall is not None
+
+    @property
+    def comparable(self) -> bool:
+        """Whether scores of candidates of different methods say which of these is the better one."""
+        return all(part.comparable for part in self.parts) if self.parts else self.absolute
 
     @property
     def largest(self) -> float:

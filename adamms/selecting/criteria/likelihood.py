@@ -71,9 +71,25 @@ def _logprobs(answer: str) -> tuple[float, ...]:
     return answer.logprobs
 
 
-register(Criterion("logprob", meanings_differ, combine="sum", overall=unsureness, words="how unsure of its answers"))
-IMPLAUSIBLE = "how improbable base and donor find its answers"
 register(
-    Criterion("parents", meanings_differ, combine="sum", overall=implausibility, asks_scores=True, words=IMPLAUSIBLE)
+    Criterion(
+        "logprob",
+        meanings_differ,
+        combine="sum",
+        overall=unsureness,
+        absolute=True,
+        words="how unsure of its answers",
+    )
+)
+register(
+    Criterion(
+        "parents",
+        meanings_differ,
+        combine="sum",
+        overall=implausibility,
+        absolute=True,
+        asks_scores=True,
+        words="how improbable base and donor find its answers",
+    )
 )
 register(Criterion("kl", kl_divergences, combine="sum", words="how far the answers' probabilities moved"))

@@ -46,4 +46,14 @@ def differs_from_donor(table: AnswerTable) -> Floats:
 
 MOST, DONORS = "answers unlike those of most", "answers unlike the donor's own"
 register(Criterion("plurality", meanings_differ, combine="sum", overall=differs_from_most, asks_donor=True, words=MOST))
-register(Criterion("donor", meanings_differ, combine="sum", overall=differs_from_donor, asks_donor=True, words=DONORS))
+register(
+    Criterion(
+        "donor",
+        meanings_differ,
+        combine="sum",
+        overall=differs_from_donor,
+        absolute=True,
+        asks_donor=True,
+        words=DONORS,
+    )
+)
