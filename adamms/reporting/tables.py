@@ -74,6 +74,8 @@ def print_selection(selection: Selection, console: Console | None = None) -> Non
         )
     console.print(table)
     console.print(selection.verdict)
+    for sentence in selection.worth:
+        console.print(f"worth:   {sentence}")
     for warning in selection.warnings:
         console.print(f"warning: {warning}")
 

@@ -20,6 +20,7 @@ from adamms.selecting.divergence import Endpoints, endpoints_of
 from adamms.selecting.labels import Marks, accuracies
 from adamms.selecting.resampling import resample
 from adamms.selecting.verdict import verdict_of, warnings_of
+from adamms.selecting.worth import on_base_plateau, worth_of
 
 Scores = dict[float, float | None]
 """Value of the coefficient -> score; None where there is nothing to compare."""
@@ -61,6 +62,8 @@ class Selection:
     """Left out because some candidate has not answered them."""
     verdict: str
     """How far the choice is supported, in words."""
+    worth: tuple[str, ...]
+    """What the choice is worth in points of accuracy, as far as that can be said."""
     warnings: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -84,6 +87,7 @@ class Selection:
             "prompts": {"used": self.prompts_used, "dropped": self.prompts_dropped},
             **({"labels": self._labels()} if self.marks else {}),
             "verdict": self.verdict,
+            "worth": list(self.worth),
             "warnings": list(self.warnings),
         }
 
@@ -150,7 +154,8 @@ def select(
         without_labels=contest.without_labels.chosen if contest.without_labels else None,
         prompts_dropped=contest.table.dropped,
         verdict=verdict_of(contest, resamples, coefficient),
-        warnings=tuple(warnings_of(contest, coefficient)),
+        worth=tuple(worth_of(contest, coefficient)),
+        warnings=(*warnings_of(contest, coefficient), *on_base_plateau(contest, coefficient)),
     )
 
 

@@ -1,6 +1,6 @@
 """What the members of a tiny pair learn: the regimes that choices are judged in."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pipelines.experiments.tiny.examples import Diet
 from pipelines.experiments.tiny.models import Size
@@ -68,16 +68,7 @@ STRONG = Recipe(
 )
 """Both parents know every task that they are judged by, the base mostly plain ones and the donor mostly styled ones."""
 
-FORGETFUL = Recipe(
-    Diet(EVERY_KIND, {"plain": 0.56, "caps": 0.14, "french": 0.15, "fruit": 0.15}),
-    Schedule(steps=700, language_rate=2e-3),
-    base=Lessons((58, _PLAIN), (6, _PLAIN), Schedule(steps=300, language_rate=5e-4, vision_rate=1e-3)),
-    donor=Lessons(
-        (26, Diet({"colour": 1.0}, _THIRDS)),
-        (38, Diet(EVERY_KIND, _STYLES)),
-        Schedule(steps=150, language_rate=5e-4, vision_rate=1e-3),
-    ),
-)
-"""The ancestor knows all styles; the base forgets them over its pictures, the donor keeps them, mostly by text."""
+WIDE = replace(COMPLEMENTARY, size=Size(width=256))
+"""As the first, twice as wide."""
 
-RECIPES = {"complementary": COMPLEMENTARY, "strong": STRONG, "forgetful": FORGETFUL}
+RECIPES = {"complementary": COMPLEMENTARY, "strong": STRONG, "wide": WIDE}

@@ -1,0 +1,88 @@
+"""What a choice is worth, in points of accuracy: as far as answers alone can say, and with a few labels a little more.
+
+Two candidates that answer k of n prompts differently are at most 100 k / n points apart on these prompts, whatever is
+right; which of them is the better one, answers do not tell.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from adamms.runs.values import format_value
+from adamms.selecting.contest import Contest
+from adamms.selecting.criteria.criterion import Floats
+
+SAME, MOVED = 0.05, 0.2
+"""A candidate sits on the base's plateau where it answers at most `SAME` of the prompts unlike the base, and another
+one at least `MOVED`."""
+
+
+def worth_of(contest: Contest, coefficient: str) -> Iterator[str]:
+    """Sentences on the chosen candidate beside the base, and beside the best other one.
+
+    Args:
+        coefficient: what the candidates' values are values of; only with alpha 0 is the base one of them.
+    """
+    winner, table = contest.winner, contest.table
+    if winner is None:
+        return
+    chosen, prompts = f"{coefficient} {format_value(table.values[winner])}", len(table.prompt_ids)
+    second = _runner_up(contest, winner)
+    if second is not None:
+        apart = _differing(table.answers[winner], table.answers[second])
+        yield (
+            f"{chosen} and {format_value(table.values[second])}, the next best, answer {apart} of {prompts} prompts "
+            f"differently: they are at most {100 * apart / prompts:.0f} points apart there"
+        )
+    base = base_row(contest, coefficient)
+    if base is None or base == winner:
+        return
+    changed = _differing(table.answers[winner], table.answers[base])
+    told = f"{changed} of {prompts} answers are not the base's own: {chosen} is at most"
+    yield f"{told} {100 * changed / prompts:.0f} points better or worse there than the base"
+    if contest.marks:
+        gained = np.subtract(contest.marks[table.values[winner]], contest.marks[table.values[base]], dtype=np.float64)
+        yield f"on the {len(gained)} labelled prompts it is {_points(gained)} better than the base"
+    elif changed:
+        how = "searching.labels, adamms evaluate"
+        yield f"whether the changed answers are the better ones, only labels can tell ({how})"
+
+
+def on_base_plateau(contest: Contest, coefficient: str) -> Iterator[str]:
+    """A warning where the chosen candidate answers as the base does, and others do not: a criterion of stability cannot
+    tell the base's own plateau from one that gains something."""
+    winner, table, base = contest.winner, contest.table, base_row(contest, coefficient)
+    if winner is None or base in (None, winner) or not contest.divergence.criterion.by_neighbours:
+        return
+    changed = [_differing(row, table.answers[base or 0]) / len(table.prompt_ids) for row in table.answers]
+    most = int(np.argmax(changed))
+    if changed[winner] <= SAME and changed[most] >= MOVED:
+        yield (
+            f"{coefficient} {format_value(table.values[winner])} sits on the base's plateau: it answers "
+            f"{1 - changed[winner]:.0%} of the prompts as the base does, {format_value(table.values[most])} only "
+            f"{1 - changed[most]:.0%}; if the donor's skill was to come in, look beyond"
+        )
+
+
+def base_row(contest: Contest, coefficient: str) -> int | None:
+    """The row of the candidate that is the base itself; None where there is none."""
+    values = contest.table.values
+    return values.index(0.0) if coefficient == "alpha" and 0.0 in values else None
+
+
+def _runner_up(contest: Contest, winner: int) -> int | None:
+    """The best of the others that can be chosen."""
+    totals = np.where(contest.eligible, contest.totals, np.inf)
+    totals[winner] = np.inf
+    return int(np.argmin(totals)) if np.isfinite(totals).any() else None
+
+
+def _differing(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many answers differ as a judge by exact match sees them."""
+    return sum(a.strip() != b.strip() for a, b in zip(one, other, strict=True))
+
+
+def _points(gained: Floats) -> str:
+    """Mean and standard error of paired differences, in points. [L]"""
+    error = gained.std(ddof=1) / len(gained) ** 0.5 if len(gained) > 1 else 0.0
+    return f"{100 * gained.mean():.0f} points (standard error {100 * error:.0f})"
