@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from adamms.errors import UserError
-from adamms.runs.responses import is_run, of_task, read_responses
+from adamms.runs.responses import Responses, is_run, of_task, read_responses
 from adamms.runs.run_folder import RunFolder
 from adamms.runs.scored import read_scores, with_scores
 from adamms.selecting.criteria import get_criterion
 from adamms.selecting.divergence import Endpoints
+from adamms.selecting.labels import Marks
 from adamms.selecting.selection import Selection
 from adamms.selecting.selection import select as select_from
 
@@ -53,6 +54,7 @@ def select(
         bootstrap=bootstrap,
         prompts=prompts,
         parents=[read_donor(place)] if place and criterion.asks_donor else [],
+        marks=_marks(run, task, answers) if found else None,
     )
 
 
@@ -64,6 +66,16 @@ def _told(run: RunFolder) -> tuple[dict[str, Any], Mapping[str, str] | None]:
         tasks = (run.read(run.prompts) or {}).values()
         texts = {one["id"]: one["prompt"] for task in tasks for one in task["prompts"]}
     return {name: value for name, value in found.items() if value}, texts or None
+
+
+def _marks(run: RunFolder, task: str, answers: Responses) -> Marks | None:
+    """Which of its labelled prompts the candidates of a search answer right; None where it had none, or
+    does not know it of all of them."""
+    with run.understood():
+        selection = run.read(run.selection) or {}
+        told = selection.get("tasks", {}).get(task, selection).get("labels", {}).get("right", {})
+        marks = {float(value): [bool(one) for one in right] for value, right in told.items()}
+    return marks if marks.keys() >= answers.keys() else None
 
 
 def read_donor(path: Path) -> dict[str, str]:

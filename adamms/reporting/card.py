@@ -45,8 +45,9 @@ def _how_chosen(selection: Mapping[str, Any], run: RunFolder) -> Iterator[str]:
     yield "## How it was chosen"
     yield ""
     method = f" of {selection['method']}" if "method" in selection else ""
+    labels = f"with {selection['labels']['prompts']} labels" if "labels" in selection else "without labels"
     yield (
-        f"Of {len(selection['scores'])} values of {coefficient}{method}, {value} was chosen without labels, from "
+        f"Of {len(selection['scores'])} values of {coefficient}{method}, {value} was chosen {labels}, from "
         f"answers to {selection['prompts']['used']} prompts: {selection['verdict']}."
     )
     yield from (f"\n- **Warning:** {warning}" for warning in selection["warnings"])

@@ -96,6 +96,7 @@ class Selection:
             "prompts": len(next(iter(self.marks.values()))),
             "accuracy": _keyed({value: 100 * share for value, share in accuracies(self.marks).items()}),
             "without": self.without_labels,
+            "right": {format_value(value): list(map(int, answered)) for value, answered in self.marks.items()},
         }
 
 

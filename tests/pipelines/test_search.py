@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from adamms.commands.select import select
 from adamms.commands.settings import SearchSettings
 from adamms.config import load_settings
 from adamms.runs.responses import read_responses
@@ -365,6 +366,8 @@ def test_a_few_labels_narrow_the_choice(
     assert saved["alpha"] == 0.6, "an end point, which only labels can choose"
     assert saved["labels"]["without"] == json.loads((searched / "run" / "selection.json").read_text())["alpha"]
     assert "6 labelled prompts (the best candidate has 100 % right) leave alpha" in saved["verdict"]
+    again = select(tmp_path / "run")
+    assert (again.chosen, again.verdict) == (0.6, saved["verdict"]), "a second selection knows the labels, too"
     capsys.readouterr()
     rows[0]["answer"] += " otherwise"
     labels.write_text("".join(json.dumps(row) + "\n" for row in rows))
