@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from adamms.engines.noise import Noise, noise_floor
 from adamms.errors import UserError
@@ -38,6 +39,7 @@ class Case:
         judged_donor, judged_baselines: the donor's own, and those of other methods.
         spare: prompt id -> answer, of further labelled prompts, which a search may be told.
         answered: the candidates' answers to those.
+        others: other merge methods -> their candidates' answers to the unlabelled and to the labelled prompts.
     """
 
     pair: str
@@ -51,6 +53,7 @@ class Case:
     judged_baselines: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     spare: Mapping[str, str] = field(default_factory=dict)
     answered: Responses = field(default_factory=dict)
+    others: Mapping[str, tuple[Responses, Responses]] = field(default_factory=dict)
 
 
 def make_pair(folder: Path, name: str) -> Path:
@@ -72,12 +75,19 @@ def make_pair(folder: Path, name: str) -> Path:
     return pair
 
 
-def answer_cases(settings: CasesSettings, pair: Path, criteria: Sequence[str] = (), spare: int = 0) -> Iterator[Case]:
+def answer_cases(
+    settings: CasesSettings,
+    pair: Path,
+    criteria: Sequence[str] = (),
+    spare: int = 0,
+    methods: Mapping[str, Sequence[float]] = MappingProxyType({}),
+) -> Iterator[Case]:
     """Every task of one pair. The tasks share engines, and answers are stored, so that they are given only once.
 
     Args:
         criteria: that will choose; where one asks for it, base and donor score the candidates' answers.
         spare: how many labelled prompts of each task are set apart (`Case.spare`).
+        methods: other merge methods -> their alphas (`Case.others`).
     """
     study, asked = study_of(settings, pair), _asked(settings, pair)
     labelled = {
@@ -86,14 +96,21 @@ def answer_cases(settings: CasesSettings, pair: Path, criteria: Sequence[str] = 
     }
     prompts, judging = all_prompts(asked), all_prompts(labelled)  # ids name the task
     values = study.coefficient.check(study.settings.searching.alphas)
-    methods = settings.baselines if study.settings.ancestor else ()
+    known = settings.baselines if study.settings.ancestor else ()
     with WarmEngines(settings.ray) as engines:
         responses = answer_all(study, engines, values, prompts, "responses").responses(values, prompts)
         judged = answer_all(study, engines, values, judging, "judged").responses(values, judging)
-        baselines = answer_by_baselines({name: study.of_method(name) for name in methods}, engines, judging)
+        baselines = answer_by_baselines({name: study.of_method(name) for name in known}, engines, judging)
+        others = {
+            name: _of_method(study.of_method(name), engines, alphas, prompts, judging)
+            for name, alphas in methods.items()
+        }
         if any(get_criterion(name).asks_scores for name in criteria):
             scoring, _ = Scoring.of(study, asked, force=True)
-            responses = scoring.by(engines, prompts, Events((), study.run))(responses)
+            scores = scoring.by(engines, prompts, Events((), study.run))
+            scores.score([responses, *(answers for answers, _ in others.values())])
+            responses = scores(responses)
+            others = {name: (scores(answers), right) for name, (answers, right) in others.items()}
         donor = answer_by_donor(study, engines, prompts, "donor")
         judged_donor = answer_by_donor(study, engines, judging, "judged-donor")
     for task, questions in asked.items():
@@ -111,7 +128,20 @@ def answer_cases(settings: CasesSettings, pair: Path, criteria: Sequence[str] = 
             judged_baselines={name: _only(answers, rest) for name, answers in baselines.items()},
             spare=_only(labels, few),
             answered=_of(judged, few),
+            others={name: (_of(own, questions), _of(right, rest)) for name, (own, right) in others.items()},
         )
+
+
+def _of_method(
+    study: Study, engines: WarmEngines, alphas: Sequence[float], prompts: Sequence[Prompt], judging: Sequence[Prompt]
+) -> tuple[Responses, Responses]:
+    """What the candidates of a method answer to the unlabelled and to the labelled prompts."""
+    name = study.coefficient.recipe.method
+    asked = {f"responses-{name}": prompts, f"judged-{name}": judging}
+    one, other = (
+        answer_all(study, engines, alphas, those, kept).responses(alphas, those) for kept, those in asked.items()
+    )
+    return one, other
 
 
 def noise_of(settings: CasesSettings, pair: Path, chosen: Mapping[str, float]) -> dict[str, Noise]:

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean
 
 from adamms.judging.judgement import accuracy
@@ -30,6 +30,18 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Among:
+    """Accuracies, in points: of the candidate that the last criterion chooses among all methods, of the one that it
+    chooses of linear interpolation, and of the best candidates as the labels see them."""
+
+    chosen: float
+    linear_chosen: float
+    best: float
+    linear_best: float
+    method: str
+
+
+@dataclass(frozen=True)
 class Judged:
     """One case, with what was chosen in it.
 
@@ -38,6 +50,7 @@ class Judged:
         accuracy: of every candidate, in points; keys as in `selection.json`.
         donor: the donor's own accuracy.
         choices: way of choosing -> what it came to.
+        methods: what choosing among several merge methods came to; None where only one was tried.
     """
 
     pair: str
@@ -46,6 +59,7 @@ class Judged:
     accuracy: Mapping[str, float]
     donor: float
     choices: Mapping[str, Choice]
+    methods: Among | None = None
 
 
 def judge_case(case: Case, settings: CriteriaSettings, mixed: bool) -> Judged:
@@ -58,7 +72,26 @@ def judge_case(case: Case, settings: CriteriaSettings, mixed: bool) -> Judged:
     found |= {f"{ALWAYS} {alpha:g}": Choice(best - score) for alpha, score in scores.items()}
     found[INNER] = Choice(best - max(list(scores.values())[1:-1]))  # what the paper's rule may choose
     told = {f"{alpha:g}": score for alpha, score in scores.items()}
-    return Judged(case.pair, case.task, mixed, told, accuracy(case.judged_donor, case.labels), found)
+    among = choose_among(case, settings.criteria[-1]) if case.others else None
+    return Judged(case.pair, case.task, mixed, told, accuracy(case.judged_donor, case.labels), found, among)
+
+
+def choose_among(case: Case, criterion: str) -> Among:
+    """What a criterion that can compare methods chooses among the winners of all of them, as a search does
+    (`searching.methods`)."""
+    every = {"linear": (case.responses, case.judged), **case.others}
+    scores = {m: {a: accuracy(one, case.labels) for a, one in judged.items()} for m, (_, judged) in every.items()}
+    found = {m: selection_of(replace(case, responses=own), criterion) for m, (own, _) in every.items()}
+    chosen = {m: one.chosen for m, one in found.items() if one.chosen is not None}
+    totals = {m: found[m].scores[alpha] or 0.0 for m, alpha in chosen.items()}
+    method = min(totals, key=lambda name: totals[name])
+    return Among(
+        chosen=scores[method][chosen[method]],
+        linear_chosen=scores["linear"][chosen.get("linear", min(scores["linear"]))],
+        best=max(max(one.values()) for one in scores.values()),
+        linear_best=max(scores["linear"].values()),
+        method=method,
+    )
 
 
 def selection_of(case: Case, criterion: str, marks: Marks | None = None, bootstrap: int = 0) -> Selection:

@@ -7,17 +7,18 @@ are there from an earlier call are not made again.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from adamms.cli import program
 from adamms.support.files import write_json
 from adamms.support.ray_session import ray_session
 from pipelines.experiments.cases import answer_cases, make_pair
-from pipelines.experiments.choices import Choice, Judged, judge_case
+from pipelines.experiments.choices import Among, Choice, Judged, judge_case
 from pipelines.experiments.mixtures import mixtures_of
-from pipelines.experiments.regrets import pairs_markdown, regrets_markdown, warnings_markdown
+from pipelines.experiments.regrets import methods_markdown, pairs_markdown, regrets_markdown, warnings_markdown
 from pipelines.experiments.settings import CriteriaSettings
 
 
@@ -37,6 +38,7 @@ def run(settings: CriteriaSettings, force: bool) -> None:
             cases += read_results(file)
     first = settings.criteria[0]
     tables = [pairs_markdown(cases), regrets_markdown(cases, first), warnings_markdown(cases, settings.criteria)]
+    tables += [methods_markdown(cases)] if all(case.methods for case in cases) else []
     (results / "criteria.md").write_text("\n".join(tables), encoding="utf-8")
     print("\n".join(tables))
 
@@ -44,7 +46,7 @@ def run(settings: CriteriaSettings, force: bool) -> None:
 def judge_pair(settings: CriteriaSettings, name: str) -> Iterator[Judged]:
     """All tasks of one pair, and mixtures of them; the pair is trained unless it is there."""
     pair = make_pair(Path(settings.folder), name)
-    cases = list(answer_cases(settings, pair, settings.criteria, settings.spare))
+    cases = list(answer_cases(settings, pair, settings.criteria, settings.spare, settings.methods))
     yield from (judge_case(case, settings, mixed=False) for case in cases)
     yield from (judge_case(case, settings, mixed=True) for case in mixtures_of(cases, settings.mixtures))
 
@@ -52,10 +54,12 @@ def judge_pair(settings: CriteriaSettings, name: str) -> Iterator[Judged]:
 def read_results(file: Path) -> list[Judged]:
     """What `judge_pair` has found before."""
     rows = json.loads(file.read_text(encoding="utf-8"))
-    return [
-        Judged(**{**row, "choices": {name: Choice(**choice) for name, choice in row["choices"].items()}})
-        for row in rows
-    ]
+    return [_judged(**row) for row in rows]
+
+
+def _judged(choices: Mapping[str, Any], methods: Mapping[str, Any] | None = None, **row: Any) -> Judged:
+    found = {name: Choice(**choice) for name, choice in choices.items()}
+    return Judged(**row, choices=found, methods=Among(**methods) if methods else None)
 
 
 main = program(CriteriaSettings, run, __doc__)

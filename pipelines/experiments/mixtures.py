@@ -40,6 +40,13 @@ def _mixture(parts: Sequence[Case], name: str, rng: random.Random) -> Case:
         judged_donor=_united(part.judged_donor for part in parts),
         spare=_united(part.spare for part in parts),
         answered=_answers([part.answered for part in parts]),
+        others={
+            name: (
+                _answers([part.others[name][0] for part in parts], drawn),
+                _answers([part.others[name][1] for part in parts]),
+            )
+            for name in parts[0].others
+        },
     )
 
 

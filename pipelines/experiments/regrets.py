@@ -1,5 +1,6 @@
 """The regrets of every way of choosing, over many pairs: narrow tasks and mixtures, by regime."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
@@ -95,6 +96,23 @@ def warnings_markdown(cases: Sequence[Judged], criteria: Sequence[str]) -> str:
         warned, alarms = (sum(one.warned for one in those) for those in (failed, good))
         row = [f"{len(good)} of {len(choices)}", f"{warned} of {len(failed)}", f"{alarms} of {len(good)}"]
         lines.append(markdown_row([name, *row]))
+    return "\n".join(lines) + "\n"
+
+
+def methods_markdown(cases: Sequence[Judged]) -> str:
+    """One row a pair, and the mean: accuracies of what is chosen among all methods and of linear interpolation alone,
+    beside the best candidates as the labels see them; and how often each method is chosen."""
+    header = ["pair", "chosen of all", "chosen of linear", "best of linear", "best of all", "methods chosen"]
+    lines = [markdown_row(header), markdown_row(["---"] + ["---:"] * (len(header) - 2) + ["---"])]
+    pairs = list(dict.fromkeys(case.pair for case in cases))
+    for pair in [*pairs, "mean"]:
+        own = [case.methods for case in cases if case.methods and pair in (case.pair, "mean")]
+        numbers = [
+            mean(getattr(one, name) for one in own) for name in ("chosen", "linear_chosen", "linear_best", "best")
+        ]
+        counts = Counter(one.method for one in own).most_common()
+        told = ", ".join(f"{method} {count}" for method, count in counts)
+        lines.append(markdown_row([pair, *(f"{number:.1f}" for number in numbers), told]))
     return "\n".join(lines) + "\n"
 
 

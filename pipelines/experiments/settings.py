@@ -41,6 +41,8 @@ class CriteriaSettings(CasesSettings):
     """Recipe and seed of each."""
     criteria: tuple[str, ...] = ("either", "logprob+parents")
     """Each is compared with the first."""
+    methods: dict[str, list[float]] = field(default_factory=dict)
+    """Other merge methods to choose among, beside the candidates of linear interpolation -> their alphas."""
     mixtures: int = 30
     """Of each pair: cases that mix questions of several tasks, as benchmarks do."""
     few: tuple[int, ...] = (20,)

@@ -63,7 +63,7 @@ def test_every_choice_stands_beside_labels_confidence_and_noise(folder: Path) ->
 
 
 def test_criteria_are_compared_on_the_same_answers(folder: Path) -> None:
-    own = ["pairs=[complementary-1]", "mixtures=3", "few=[2]", "spare=4", "draws=2"]
+    own = ["pairs=[complementary-1]", "mixtures=3", "few=[2]", "spare=4", "draws=2", "methods={ties:[0.3,0.5,0.7]}"]
     criteria = "criteria=[either,logprob+donor,logprob+parents]"
     shown = run("criteria", *settings(folder, "criteria"), *own, criteria)
     text = (folder / "results" / "criteria.md").read_text()
@@ -74,4 +74,8 @@ def test_criteria_are_compared_on_the_same_answers(folder: Path) -> None:
     inner = narrow["(best by labels that is no end point)"]
     assert inner <= min(narrow[name] for name in ("either", "logprob+donor", "always 0.2", "always 0.4"))
     rows = json.loads((folder / "results" / "complementary-1.json").read_text())
+    for row in rows:
+        assert row["methods"]["best"] >= row["methods"]["linear_best"] == max(row["accuracy"].values())
+        assert row["methods"]["chosen"] <= row["methods"]["best"]
+    assert "| complementary-1 |" in text.split("\n\n")[3]
     assert [row["mixed"] for row in rows] == [False] * 2 + [True] * 3
