@@ -86,7 +86,7 @@ def test_one_candidate_of_all_methods_wins(
     again = selection_of(folder)
     assert (again["method"], again["alpha"]) == (winner, whole["alpha"])
     assert again["scores"] == pytest.approx(whole["scores"], abs=1e-3), "stored log-probabilities are rounded"
-    run(monkeypatch, own | {"searching": own["searching"] | {"methods": ["linear", "slerp"]}}, status=2)
+    run(monkeypatch, own | {"searching": own["searching"] | {"methods": ["linear", "slerp"], "grids": {}}}, status=2)
     assert "belongs to another search (searching.methods was" in capsys.readouterr().err
 
 
