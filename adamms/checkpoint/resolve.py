@@ -70,6 +70,24 @@ def fetch_small_files(location: str) -> Path:
         return _snapshot(location, allow_patterns=SMALL_FILES)
 
 
+def fetch_from_hub(name: str, weights: bool) -> Path:
+    """The local folder of a repository of the Hub, whatever else of this name there may be on this machine.
+
+    Args:
+        weights: False to fetch everything but the weights.
+
+    Raises:
+        UserError: the Hub does not give it.
+    """
+    with fetch_lock(name):
+        return _snapshot(name, allow_patterns=[*SMALL_FILES, *(_weight_patterns(name) if weights else [])])
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a name is an owner's repository, with `@revision` or without, and no path."""
+    return bool(_HUB_ID.fullmatch(name)) and not any(part.startswith(".") for part in name.split("/"))
+
+
 def is_place(location: str) -> bool:
     """Whether there is a folder with files at this path or URL."""
     if not _URL.fullmatch(location):

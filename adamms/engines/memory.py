@@ -13,6 +13,7 @@ from adamms.checkpoint import DTYPES, Checkpoint, open_checkpoint
 from adamms.checkpoint.checkpoint import total_bytes
 from adamms.engines.config import EngineConfig
 from adamms.engines.devices import pick_dtype
+from adamms.engines.models.families import FAMILIES
 from adamms.engines.originals import MOST, share_beside_originals
 from adamms.errors import UserError
 from adamms.mapping.architecture import EMBED_TOKENS, LM_HEAD
@@ -87,7 +88,7 @@ class ModelSizes:
     """What of a base an engine's memory follows from.
 
     Attributes:
-        weights: bytes of all its tensors in the dtype that is computed with.
+        weights: bytes of all its tensors in the dtype that is computed with, a tower in a second repository included.
         width: bytes of one number in that dtype.
         vocabulary: rows of the embeddings.
         head: bytes of the output head, tied or not.
@@ -117,9 +118,11 @@ class ModelSizes:
         own = text_config(base.config).get("max_position_embeddings") or base.config.get("max_position_embeddings")
         donors = {name for tensor in plan.merged for piece in tensor.pieces for name in tensors_of(piece.donor)}
         computed = width((head or plan.tensors[0]).dtype)
+        family = FAMILIES.get((plan.base.architecture, plan.base.layout))
+        beside = family.parameters_beside(base) if family is not None else 0
         return cls(
             numbers=numbers,
-            weights=sum(info.elements * width(info.dtype) for info in base.tensors.values()),
+            weights=sum(info.elements * width(info.dtype) for info in base.tensors.values()) + beside * computed,
             width=computed,
             vocabulary=head.shape[0] if head else 0,
             head=prod(head.shape) * computed if head else 0,

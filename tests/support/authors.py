@@ -67,7 +67,7 @@ ASKED = (
 )
 TOKENS = 12
 ALPHA = 0.4  # of the merge with a donor of the same family that they ask, too
-TOWERS = ("model.vision", "model.visual_abstractor", "model.mm_projector")
+TOWERS = ("model.vision", "model.visual_abstractor", "model.mm_projector", "model.image_newline")
 
 
 def write_merged(folder: Path, base: Path, donor: Path, alpha: float = ALPHA) -> None:
@@ -393,7 +393,7 @@ def clip_shapes() -> Shapes:
 
 def save_clip(folder: Path, seed: int = 7) -> Path:
     """A whole CLIP, of whose text side there is a little; pickled, as OpenAI's is."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps({"model_type": "clip", "vision_config": CLIP_TOWER}))
     tensors = {name: values(name, shape, seed, 1.6) for name, shape in clip_shapes().items()}
     tensors |= {"logit_scale": torch.tensor(1.0), "text_model.final_layer_norm.weight": torch.ones(16)}
@@ -404,7 +404,17 @@ def save_clip(folder: Path, seed: int = 7) -> Path:
     return folder
 
 
-def llava_config(tower: str, kind: str = "llava", norms: bool = False) -> dict[str, Any]:
+def tower_place(folder: Path, tower: str, hub: Path | None) -> Path:
+    """Where a tower lies that a model in this folder names: in it or, if there is a hub, in its client's cache."""
+    if hub is None:
+        return folder / tower
+    commit, repository = "a" * 40, hub / f"models--{tower.replace('/', '--')}"
+    (repository / "refs").mkdir(parents=True, exist_ok=True)
+    (repository / "refs" / "main").write_text(commit)
+    return repository / "snapshots" / commit
+
+
+def llava_config(tower: str, kind: str = "llava", norms: bool = False, inside: bool = False) -> dict[str, Any]:
     """`kind`: model_type."""
     return {
         "architectures": ["Share4VLlamaForCausalLM" if kind == "share4v" else "LlavaLlamaForCausalLM"],
@@ -432,6 +442,7 @@ def llava_config(tower: str, kind: str = "llava", norms: bool = False) -> dict[s
         "tie_word_embeddings": False,
         "torch_dtype": "float16",
         "transformers_version": "4.31.0",
+        "unfreeze_mm_vision_tower": inside,
         "use_cache": True,
         "vocab_size": VOCABULARY,
         **({"rope_theta": 5000000.0} if norms else {}),
@@ -463,14 +474,156 @@ def llava_shapes(config: Mapping[str, Any], inside: bool) -> Shapes:
 
 
 def save_llava(
-    folder: Path, seed: int = 0, kind: str = "llava", norms: bool = False, inside: bool = False, tower: str = ""
+    folder: Path,
+    seed: int = 0,
+    kind: str = "llava",
+    norms: bool = False,
+    inside: bool = False,
+    tower: str = "./clip",
+    hub: Path | None = None,
 ) -> Path:
-    """A LLaVA and, beside its folder or in the folder `vit` within, its CLIP."""
-    place = folder / tower if tower else folder.with_name(f"{folder.name}-clip")
-    save_clip(place)
-    config = llava_config(tower or str(place), kind, norms)
+    """A LLaVA and the CLIP that it names (`tower_place`)."""
+    save_clip(tower_place(folder, tower, hub))
+    config = llava_config(tower, kind, norms, inside)
     write(folder, config, llava_shapes(config, inside), seed)
     write_tokenizer(folder)
+    return folder
+
+
+# ---- LLaVA-OneVision (lmms-lab), and the SigLIP that it sees by
+
+SIGLIP_TOWER = {
+    "hidden_act": "gelu_pytorch_tanh",
+    "hidden_size": 32,
+    "image_size": 32,
+    "intermediate_size": 48,
+    "layer_norm_eps": 1e-6,
+    "model_type": "siglip_vision_model",
+    "num_attention_heads": 2,
+    "num_hidden_layers": 3,
+    "patch_size": 8,
+}
+HALF = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+
+
+def siglip_shapes(whole: bool) -> Shapes:
+    """Of the vision side. `whole`: with the last layer and the pooling, which LLaVA-OneVision drops."""
+    width, inner, patch = SIGLIP_TOWER["hidden_size"], SIGLIP_TOWER["intermediate_size"], SIGLIP_TOWER["patch_size"]
+    norms, linears = ["vision_model.post_layernorm"], {}
+    for i in range(SIGLIP_TOWER["num_hidden_layers"] - (not whole)):
+        layer = f"vision_model.encoder.layers.{i}."
+        norms += [layer + "layer_norm1", layer + "layer_norm2"]
+        linears |= {f"{layer}self_attn.{one}_proj": (width, width) for one in ("q", "k", "v", "out")}
+        linears |= {layer + "mlp.fc1": (inner, width), layer + "mlp.fc2": (width, inner)}
+    shapes = _with_biases(linears, dict.fromkeys(norms, width))
+    shapes["vision_model.embeddings.patch_embedding.weight"] = (width, 3, patch, patch)
+    shapes["vision_model.embeddings.patch_embedding.bias"] = (width,)
+    shapes["vision_model.embeddings.position_embedding.weight"] = (16, width)
+    if whole:
+        head = "vision_model.head."
+        shapes |= {head + "probe": (1, 1, width), head + "attention.in_proj_weight": (3 * width, width)}
+        shapes[head + "attention.in_proj_bias"] = (3 * width,)
+        parts = {head + "attention.out_proj": (width, width), head + "mlp.fc1": (inner, width)}
+        shapes |= _with_biases({**parts, head + "mlp.fc2": (width, inner)}, {head + "layernorm": width})
+    return shapes
+
+
+def save_siglip(folder: Path, seed: int = 7) -> Path:
+    """A whole SigLIP, of whose text side there is a little."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps({"model_type": "siglip", "vision_config": SIGLIP_TOWER}))
+    tensors = {name: values(name, shape, seed, 1.6).contiguous() for name, shape in siglip_shapes(True).items()}
+    tensors |= {"logit_scale": torch.ones(1), "text_model.final_layer_norm.weight": torch.ones(32)}
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    size = {"size": {"height": 32, "width": 32}, "resample": 3, "image_processor_type": "SiglipImageProcessor"}
+    (folder / "preprocessor_config.json").write_text(json.dumps({**size, **HALF, "do_resize": True}))
+    return folder
+
+
+def write_qwen_tokenizer(folder: Path) -> None:
+    """Qwen's kind: every byte a token, and three more."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    tokens = [*special, *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    tokenizer = Tokenizer(models.BPE({token: i for i, token in enumerate(tokens)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in special])
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": special[2], "pad_token": special[0]}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
+def onevision_config(tower: str) -> dict[str, Any]:
+    """As lmms-lab's, with squares of the tiny tower's side."""
+    return {
+        "architectures": ["LlavaQwenForCausalLM"],
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+        "hidden_act": "silu",
+        "hidden_size": 64,
+        "image_aspect_ratio": "anyres_max_9",
+        "image_crop_resolution": None,
+        "image_grid_pinpoints": [[32 * width, 32 * height] for width in range(1, 7) for height in range(1, 7)],
+        "image_split_resolution": None,
+        "initializer_range": 0.02,
+        "intermediate_size": 96,
+        "max_position_embeddings": 2048,
+        "max_window_layers": 2,
+        "mm_hidden_size": SIGLIP_TOWER["hidden_size"],
+        "mm_patch_merge_type": "spatial_unpad",
+        "mm_projector_type": "mlp2x_gelu",
+        "mm_resampler_type": None,
+        "mm_spatial_pool_mode": "bilinear",
+        "mm_tunable_parts": "mm_vision_tower,mm_mlp_adapter,mm_language_model",
+        "mm_use_im_patch_token": False,
+        "mm_use_im_start_end": False,
+        "mm_vision_select_feature": "patch",
+        "mm_vision_select_layer": -2,
+        "mm_vision_tower": tower,
+        "model_type": "llava",
+        "num_attention_heads": 2,
+        "num_hidden_layers": 2,
+        "num_key_value_heads": 1,
+        "rms_norm_eps": 1e-6,
+        "rope_scaling": None,
+        "rope_theta": 1000000.0,
+        "sliding_window": 2048,
+        "tie_word_embeddings": False,
+        "torch_dtype": "bfloat16",
+        "transformers_version": "4.40.0.dev0",
+        "use_cache": True,
+        "use_mm_proj": True,
+        "use_sliding_window": False,
+        "vision_tower_pretrained": None,
+        "vocab_size": VOCABULARY,
+    }
+
+
+def onevision_shapes(config: Mapping[str, Any], inside: bool) -> Shapes:
+    """`inside`: whether the vision tower is among the weights, as it is where it was trained, too."""
+    shapes = llava_shapes(config, inside=False)
+    for i in range(config["num_hidden_layers"]):
+        names = [f"model.layers.{i}.self_attn.{one}_proj" for one in "qkv"]
+        shapes |= {f"{name}.bias": shapes[f"{name}.weight"][:1] for name in names}
+    shapes["model.image_newline"] = (config["hidden_size"],)
+    if inside:
+        shapes |= {f"model.vision_tower.vision_tower.{name}": shape for name, shape in siglip_shapes(False).items()}
+    return shapes
+
+
+def save_onevision(
+    folder: Path, seed: int = 0, inside: bool = True, tower: str = "./siglip", hub: Path | None = None
+) -> Path:
+    """A LLaVA-OneVision and the SigLIP that it names (`tower_place`)."""
+    save_siglip(tower_place(folder, tower, hub))
+    config = onevision_config(tower)
+    write(folder, config, onevision_shapes(config, inside), seed)
+    write_qwen_tokenizer(folder)
     return folder
 
 
@@ -481,5 +634,7 @@ AUTHORS: dict[str, Callable[..., Path]] = {
     "llava": save_llava,
     "llava-inside": partial(save_llava, inside=True),
     "sharegpt4v": partial(save_llava, kind="share4v"),
+    "onevision": save_onevision,
+    "onevision-frozen": partial(save_onevision, inside=False),
     "yi-vl": partial(save_llava, norms=True, tower="./vit/clip-of-yi-vl"),
 }

@@ -15,3 +15,12 @@ def picture(i: int, j: int = 0, side: int = 40) -> bytes:
     out = io.BytesIO()
     Image.fromarray(pixels).resize((side, side), Image.Resampling.NEAREST).save(out, "PNG")
     return out.getvalue()
+
+
+def wide(encoded: bytes) -> bytes:
+    """The same, stretched to 50 x 36 and smoothed."""
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.open(io.BytesIO(encoded)).resize((50, 36)).save(out, "PNG")
+    return out.getvalue()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from adamms.checkpoint import Checkpoint, open_checkpoint
-from adamms.checkpoint.json_file import read_json
-from adamms.checkpoint.resolve import fetch_small_files
+from adamms.checkpoint import Checkpoint
+from adamms.engines.models.files import Files, as_text
+from adamms.engines.models.llava.files import llava_files
+from adamms.engines.models.onevision.files import onevision_files
+from adamms.engines.models.vision_tower import tower_parameters
 from adamms.errors import UserError
 from adamms.mapping.numbers import LanguageModelNumbers
 from adamms.mapping.plan import ModelIdentity
@@ -42,21 +42,6 @@ _OWL_ABSTRACTOR = {
     "encoder_hidden_size": 1024,
     "grid_size": 32,
 }
-_LLAMA = (
-    "vocab_size",
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "hidden_act",
-    "max_position_embeddings",
-    "bos_token_id",
-    "eos_token_id",
-    "pad_token_id",
-    "attention_bias",
-    "mlp_bias",
-)
-Files = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -66,10 +51,12 @@ class Family:
     Attributes:
         files: name -> text of the files that take the place of a checkpoint's own.
         eager: each batch is sent several ways, which the graphs of a GPU cannot.
+        parameters_beside: how many numbers of a model are in no file of its checkpoint.
     """
 
     files: Callable[[Checkpoint, LanguageModelNumbers], Files]
     eager: bool = False
+    parameters_beside: Callable[[Checkpoint], int] = lambda model: 0
 
 
 def cogvlm_files(model: Checkpoint, numbers: LanguageModelNumbers) -> Files:
@@ -84,9 +71,9 @@ def cogvlm_files(model: Checkpoint, numbers: LanguageModelNumbers) -> Files:
     }
     size = {"height": vision["image_size"], "width": vision["image_size"]}
     return {
-        "config.json": _text(config),
-        "preprocessor_config.json": _text({**CLIP, "size": size, "do_center_crop": False, "resample": 3}),
-        "processor_config.json": _text({"processor_class": "CogVLMProcessor", "image_tokens": side * side + 2}),
+        "config.json": as_text(config),
+        "preprocessor_config.json": as_text({**CLIP, "size": size, "do_center_crop": False, "resample": 3}),
+        "processor_config.json": as_text({"processor_class": "CogVLMProcessor", "image_tokens": side * side + 2}),
     }
 
 
@@ -102,77 +89,10 @@ def mplug_owl2_files(model: Checkpoint, numbers: LanguageModelNumbers) -> Files:
     side, tokens = tower["image_size"], abstractor["num_learnable_queries"] + 1
     size = {"size": {"shortest_edge": side}, "crop_size": {"height": side, "width": side}, "resample": 3}
     return {
-        "config.json": _text(config),
-        "preprocessor_config.json": _text({**CLIP, **size}),
-        "processor_config.json": _text({"processor_class": "MplugOwl2Processor", "image_tokens": tokens}),
+        "config.json": as_text(config),
+        "preprocessor_config.json": as_text({**CLIP, **size}),
+        "processor_config.json": as_text({"processor_class": "MplugOwl2Processor", "image_tokens": tokens}),
     }
-
-
-def llava_files(model: Checkpoint, numbers: LanguageModelNumbers) -> Files:
-    """LLaVA-1.5's, ShareGPT4V's and Yi-VL's in the layout of LLaVA's own code.
-
-    The vision tower is the checkpoint's own where it has one, else that of the repository which the config names; its
-    sizes and its image processor are always of that repository.
-    """
-    own = model.config
-    inside = any(name.startswith("model.vision_tower.") for name in model.tensors)
-    folder = tower_folder(model, weights=not inside)
-    tower, pixels = (read_json(folder / name) for name in ("config.json", "preprocessor_config.json"))
-    vision = {**tower.get("vision_config", tower), "model_type": "clip_vision_model"}
-    projector, layer = own.get("mm_projector_type", "linear"), own.get("mm_vision_select_layer", -2)
-    if projector not in ("mlp2x_gelu", "mlp2x_gelu_Norm") or own.get("mm_vision_select_feature", "patch") != "patch":
-        raise UserError(
-            f"{model.folder}/config.json: mm_projector_type {projector!r} with the features "
-            f"{own.get('mm_vision_select_feature', 'patch')!r} is none of LLaVA-1.5's and its kin's"
-        )
-    text = {
-        **{key: own[key] for key in _LLAMA if key in own},
-        "model_type": "llama",
-        "architectures": ["LlamaForCausalLM"],
-        "num_key_value_heads": numbers.kv_heads,
-        "head_dim": numbers.head_dim,
-        "rms_norm_eps": numbers.rms_norm_eps,
-        "rope_parameters": {"rope_type": "default", "rope_theta": numbers.rope_theta},
-        "tie_word_embeddings": numbers.tied_embeddings,
-    }
-    config = {
-        "model_type": "original_llava",
-        "architectures": ["OriginalLlavaForConditionalGeneration"],
-        "text_config": text,
-        "vision_config": vision,
-        "vision_feature_layer": layer,
-        "vision_feature_select_strategy": "default",
-        "image_token_index": 0,  # vLLM asks whether it is in the vocabulary, which ours is
-        "tie_word_embeddings": numbers.tied_embeddings,
-        "dtype": own.get("torch_dtype", own.get("dtype")),
-        "tower": "" if inside else str(folder),
-        "projector_norms": projector.endswith("_Norm"),
-    }
-    tokens, pad = (vision["image_size"] // vision["patch_size"]) ** 2, own.get("image_aspect_ratio") == "pad"
-    processor = {"processor_class": "OriginalLlavaProcessor", "image_tokens": tokens, "pad": pad}
-    return {
-        "config.json": _text(config),
-        "preprocessor_config.json": _text(pixels),
-        "processor_config.json": _text(processor),
-    }
-
-
-def tower_folder(model: Checkpoint, weights: bool) -> Path:
-    """The local folder of the vision tower that a config names: inside the checkpoint's, elsewhere, or from the Hub.
-
-    Raises:
-        UserError: it names a server: whoever wrote the config does not choose whom this machine asks.
-    """
-    name = str(model.config.get("mm_vision_tower") or model.config["vision_tower"])
-    if "://" in name:
-        raise UserError(
-            f"{model.folder}/config.json: names the vision tower {name}, an address, which is not followed; fetch it, "
-            "and name its folder or its Hub id there"
-        )
-    inside = model.folder / name
-    if not Path(name).is_absolute() and ".." not in Path(name).parts and inside.is_dir():
-        return inside
-    return open_checkpoint(name).folder if weights else fetch_small_files(name)
 
 
 # by the name of the architecture and the origin of the layout, which every plan has
@@ -180,9 +100,10 @@ FAMILIES: Mapping[tuple[str, str], Family] = {
     ("cogvlm", "THUDM"): Family(cogvlm_files, eager=True),
     ("cogvlm2", "THUDM"): Family(cogvlm_files, eager=True),
     ("mplug-owl2", "MAGAer13"): Family(mplug_owl2_files, eager=True),
-    ("llava", "liuhaotian"): Family(llava_files),
-    ("sharegpt4v", "Lin-Chen"): Family(llava_files),
-    ("yi-vl", "01-ai"): Family(llava_files),
+    ("llava", "liuhaotian"): Family(llava_files, parameters_beside=tower_parameters),
+    ("sharegpt4v", "Lin-Chen"): Family(llava_files, parameters_beside=tower_parameters),
+    ("yi-vl", "01-ai"): Family(llava_files, parameters_beside=tower_parameters),
+    ("llava-onevision", "lmms-lab"): Family(onevision_files, parameters_beside=tower_parameters),
 }
 REFUSED: Mapping[str, str] = {
     "cambrian": "its four vision towers, its spatial vision aggregator and the samplers between its decoder's layers",
@@ -240,7 +161,3 @@ def _section(model: Checkpoint, key: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise TypeError(f"{key} is {type(value).__name__}")
     return value
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value, indent=2) + "\n"

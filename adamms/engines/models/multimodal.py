@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vllm.multimodal.inputs import MultiModalFieldConfig
+from vllm.multimodal.parse import ImageProcessorItems
 from vllm.multimodal.processing import (
     BaseDummyInputsBuilder,
     BaseMultiModalProcessor,
@@ -30,8 +31,8 @@ class DummyImages(BaseDummyInputsBuilder[ImageInfo]):  # type: ignore[misc]
         return ""  # no text stands for an image: see `ImagePrompts.get_dummy_inputs`
 
     def get_dummy_mm_data(self, seq_len: int, mm_counts: Mapping[str, int], mm_options: Any) -> Mapping[str, Any]:
-        side = self.info.get_hf_processor().image_side
-        return {"image": self._get_dummy_images(width=side, height=side, num_images=mm_counts.get("image", 0))}
+        width, height = self.info.get_hf_processor().largest_image
+        return {"image": self._get_dummy_images(width=width, height=height, num_images=mm_counts.get("image", 0))}
 
 
 class ImagePrompts(BaseMultiModalProcessor[ImageInfo]):  # type: ignore[misc]
@@ -43,11 +44,17 @@ class ImagePrompts(BaseMultiModalProcessor[ImageInfo]):  # type: ignore[misc]
         return ProcessorInputs(prompt=tokens, mm_data_items=self.info.parse_mm_data(images, validate=False))
 
     def _get_mm_fields_config(self, hf_inputs: Any, hf_processor_mm_kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-        return {"pixel_values": MultiModalFieldConfig.batched("image")}
+        batched = MultiModalFieldConfig.batched
+        return {"pixel_values": batched("image"), "image_sizes": batched("image", keep_on_cpu=True)}
 
     def _get_prompt_updates(
         self, mm_items: Any, hf_processor_mm_kwargs: Mapping[str, Any], out_mm_kwargs: Any
     ) -> Sequence[PromptUpdate]:
         processor = self.info.get_hf_processor(**hf_processor_mm_kwargs)
         token = processor.image_token_id
-        return [PromptReplacement(modality="image", target=[token], replacement=[token] * processor.image_tokens)]
+
+        def tokens(item: int) -> list[int]:
+            size = mm_items.get_items("image", ImageProcessorItems).get_image_size(item)
+            return [token] * processor.tokens_of(size.width, size.height)
+
+        return [PromptReplacement(modality="image", target=[token], replacement=tokens)]

@@ -12,6 +12,7 @@ def register() -> None:
         "CogVLMForCausalLM": "cogvlm.model",
         "MPLUGOwl2LlamaForCausalLM": "mplug_owl2.model",
         "OriginalLlavaForConditionalGeneration": "llava.model",
+        "OriginalOnevisionForConditionalGeneration": "onevision.model",
     }.items():
         ModelRegistry.register_model(name, f"{PACKAGE}.{module}:{name}")
 
@@ -26,11 +27,14 @@ def register_with_transformers() -> None:
     from adamms.engines.models.llava.processor import OriginalLlavaProcessor
     from adamms.engines.models.mplug_owl2.config import MplugOwl2Config
     from adamms.engines.models.mplug_owl2.processor import MplugOwl2Processor
+    from adamms.engines.models.onevision.config import OriginalOnevisionConfig
+    from adamms.engines.models.onevision.processor import OriginalOnevisionProcessor
 
     for config, processor in (
         (CogVLMConfig, CogVLMProcessor),
         (MplugOwl2Config, MplugOwl2Processor),
         (OriginalLlavaConfig, OriginalLlavaProcessor),
+        (OriginalOnevisionConfig, OriginalOnevisionProcessor),
     ):
         AutoConfig.register(config.model_type, config, exist_ok=True)
         AutoProcessor.register(config, processor, exist_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -12,7 +12,8 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 # What stands for an image among token ids: in the vocabulary, since vLLM looks up log-probabilities of prompts, and
 # never in a text: no UTF-8 has this byte. LLaMA 3's is the one that CogVLM2's own code takes.
-UNWRITABLE = ("<|reserved_special_token_0|>", "<0xFF>")
+# "ÿ" is how Qwen's kind writes that byte.
+UNWRITABLE = ("<|reserved_special_token_0|>", "<0xFF>", "ÿ")
 
 
 class SplitProcessor(ProcessorMixin):  # type: ignore[misc]
@@ -21,12 +22,13 @@ class SplitProcessor(ProcessorMixin):  # type: ignore[misc]
     Attributes:
         valid_images: the most that a prompt may have; None: any number.
         first_tokens: what the tokenizer begins a text with: BOS, or nothing.
-        image_tokens: how many tokens an image becomes.
+        image_tokens: how many tokens an image becomes, or its first view.
         image_token, image_token_id: what stands for it in a template's text, and among token ids.
     """
 
     valid_images: ClassVar[int | None] = None
     image_token: ClassVar[str] = "<|image|>"
+    image_processor_class: ClassVar[Any] = CLIPImageProcessorPil
 
     def __init__(self, image_processor: Any, tokenizer: Any, chat_template: str | None, image_tokens: int) -> None:
         self.image_processor, self.tokenizer, self.chat_template = image_processor, tokenizer, chat_template
@@ -44,7 +46,7 @@ class SplitProcessor(ProcessorMixin):  # type: ignore[misc]
         template = Path(folder, "chat_template.jinja")
         settings = json.loads(Path(folder, "processor_config.json").read_text(encoding="utf-8"))
         return cls(
-            CLIPImageProcessorPil.from_pretrained(folder),
+            cls.image_processor_class.from_pretrained(folder),
             kwargs.get("tokenizer") or AutoTokenizer.from_pretrained(folder, padding_side="left"),
             template.read_text(encoding="utf-8") if template.is_file() else None,
             **{key: value for key, value in settings.items() if key != "processor_class"},
@@ -55,6 +57,15 @@ class SplitProcessor(ProcessorMixin):  # type: ignore[misc]
         """Width and height of the pixels of an image."""
         size = self.image_processor.size
         return int(size["height"] if "height" in size else size["shortest_edge"])
+
+    def tokens_of(self, width: int, height: int) -> int:
+        """How many tokens a picture of this size becomes."""
+        return self.image_tokens
+
+    @property
+    def largest_image(self) -> tuple[int, int]:
+        """Width and height of a picture that becomes as many tokens as any."""
+        return self.image_side, self.image_side
 
     def prompt_tokens(self, text: str) -> list[int]:
         """Token ids of a whole prompt, in which one `image_token_id` stands for each image."""
@@ -75,20 +86,20 @@ class SplitProcessor(ProcessorMixin):  # type: ignore[misc]
             ValueError: more images in a prompt than the model takes.
         """
         data: dict[str, Any] = {}
-        if images is not None:
-            pictures = [self.prepare_image(image) for image in _flat(images)]
+        pictures = [self.prepare_image(image) for image in _flat(images)] if images is not None else []
+        if pictures:
             data |= self.image_processor(pictures, return_tensors="pt")
         if text is not None:
             texts = [text] if isinstance(text, str) else list(text)
             if self.valid_images is not None and any(one.count(self.image_token) > self.valid_images for one in texts):
                 raise ValueError(f"the model takes at most {self.valid_images} image")
-            rows = [self._expanded(self.prompt_tokens(one)) for one in texts]
-            data |= _padded(rows)
+            lengths = (self.tokens_of(*picture.size) for picture in pictures)
+            data |= _padded([self._expanded(self.prompt_tokens(one), lengths) for one in texts])
         return BatchFeature(data, tensor_type=options.get("return_tensors"))
 
-    def _expanded(self, tokens: Sequence[int]) -> list[int]:
-        image = [self.image_token_id] * self.image_tokens
-        return [one for token in tokens for one in (image if token == self.image_token_id else [token])]
+    def _expanded(self, tokens: Sequence[int], lengths: Iterator[int]) -> list[int]:
+        image = self.image_token_id
+        return [one for token in tokens for one in ([image] * next(lengths) if token == image else [token])]
 
 
 def _padded(rows: Sequence[Sequence[int]]) -> dict[str, list[list[int]]]:

@@ -1,161 +1,137 @@
-"""LLaVA and its kin in the layout of LLaVA's own code, against transformers' LLaVA with the same weights renamed."""
+"""LLaVA and its kin in their authors' layouts: what is put to them, and where their vision towers may lie."""
 
 from __future__ import annotations
 
-import io
 import json
+import math
+import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
-from PIL import Image
-from safetensors.torch import load_file
-
-pytest.importorskip("vllm")
 
 from adamms.checkpoint import open_checkpoint
-from adamms.engines.models.families import tower_folder
-from adamms.engines.vllm.engine import VllmEngine
+from adamms.engines.chat import Chat
+from adamms.engines.config import EngineConfig
+from adamms.engines.engine import EngineSpec
+from adamms.engines.loadable import LoadableFolder
+from adamms.engines.memory import ModelSizes
+from adamms.engines.models.vision_tower import tower_folder
 from adamms.errors import UserError
-from adamms.mapping import PlannedPair
-from adamms.merging.recipe import Recipe
-from adamms.merging.to_disk import merge_to_disk
+from adamms.mapping import plan_merge
+from adamms.mapping.config import MappingConfig
 from adamms.prompts.prompt import Prompt
-from tests.engines.models.test_authors import Pair, assert_as_theirs
-from tests.engines.vllm.test_engine import start
 from tests.support import authors
 from tests.support.pictures import picture
 
-NAMES = ["llava", "llava-inside", "sharegpt4v", "yi-vl"]
-SLOW = dict.fromkeys(["llava-inside", "sharegpt4v"], pytest.mark.slow)
+VICUNA = (
+    "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, "
+    "and polite answers to the user's questions."
+)
+QWEN = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n<image>\nWhat?<|im_end|>\n"
+PUT = {
+    "llava": f"{VICUNA} USER: <image>\nWhat? ASSISTANT:",
+    "sharegpt4v": f"{VICUNA} USER: <image>\nWhat? ASSISTANT:",
+    "onevision": f"{QWEN}<|im_start|>assistant\n",
+}
 
 
-def wide(encoded: bytes) -> bytes:
-    out = io.BytesIO()
-    Image.open(io.BytesIO(encoded)).resize((50, 36)).save(out, "PNG")
-    return out.getvalue()
+def spec_of(folder: Path) -> EngineSpec:
+    model = open_checkpoint(str(folder))
+    return EngineSpec(plan_merge(model, model, MappingConfig()), EngineConfig())
 
 
-PROMPTS = [
-    Prompt(str(i), question, (wide(picture(i)),) if image else ()) for i, (question, image) in enumerate(authors.ASKED)
-]
-"""Pictures that are no squares."""
-
-
-@pytest.fixture(scope="module", params=[pytest.param(name, marks=SLOW.get(name, ())) for name in NAMES])
-def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
-    return Pair.write(request.param, tmp_path_factory.mktemp(request.param))
-
-
-@pytest.fixture(scope="module")
-def engine(pair: Pair) -> VllmEngine:
-    return start(pair.spec())
-
-
-class NormedProjector(torch.nn.Sequential):
-    def __init__(self, width: int, hidden: int) -> None:
-        nn = torch.nn
-        first, second = nn.Linear(width, hidden), nn.Linear(hidden, hidden)
-        super().__init__(first, nn.LayerNorm(hidden), nn.GELU(), second, nn.LayerNorm(hidden))
-
-
-def renamed(folder: Path) -> Any:
-    """transformers' LLaVA in float32 with a checkpoint's weights under its names."""
-    from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
-
-    own = json.loads((folder / "config.json").read_text())
-    rope = {"rope_type": "default", "rope_theta": own.get("rope_theta", 10000.0)}
-    sizes = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers")
-    keys = (*sizes, "num_attention_heads", "num_key_value_heads")
-    text = LlamaConfig(**{key: own[key] for key in keys}, rms_norm_eps=1e-5, rope_parameters=rope)
-    config = LlavaConfig(
-        text_config=text.to_dict(),
-        vision_config=CLIPVisionConfig(**authors.CLIP_TOWER).to_dict(),
-        image_token_index=258,
-        vision_feature_layer=-2,
-        tie_word_embeddings=False,
-    )
-    model = LlavaForConditionalGeneration(config)
-    tensors = load_file(folder / "model.safetensors")
-    inside = {name: tensor for name, tensor in tensors.items() if ".vision_tower." in name}
-    if inside:
-        tower = {name.removeprefix("model.vision_tower.vision_tower."): tensor for name, tensor in inside.items()}
-    else:
-        tower = torch.load(folder / own["mm_vision_tower"] / "pytorch_model.bin", weights_only=True)
-    hidden = own["hidden_size"]
-    projector = model.model.multi_modal_projector
-    names = {"0": "linear_1", "2": "linear_2"}
-    if "model.mm_projector.4.weight" in tensors:
-        projector = model.model.multi_modal_projector = NormedProjector(32, hidden)
-        names = {str(i): str(i) for i in range(5)}
-    start_of = "model.mm_projector."
-    parts = {name.removeprefix(start_of): tensor for name, tensor in tensors.items() if name.startswith(start_of)}
-    projector.load_state_dict({f"{names[n[0]]}{n[1:]}": tensor.float() for n, tensor in parts.items()})
-    language = {name: tensor for name, tensor in tensors.items() if not name.startswith(authors.TOWERS)}
-    model.lm_head.weight.data.copy_(language.pop("lm_head.weight"))
-    model.model.language_model.load_state_dict({n.removeprefix("model."): t.float() for n, t in language.items()})
-    short = {name.removeprefix("vision_model."): tensor.float() for name, tensor in tower.items()}
-    state = model.model.vision_tower.state_dict()
-    model.model.vision_tower.load_state_dict({name: short[name.removeprefix("vision_model.")] for name in state})
-    return model.float().eval()
-
-
-def pixels(encoded: bytes) -> torch.Tensor:
-    """[1, 3, 32, 32]: padded to a square with CLIP's mean colour, then resized and normalised."""
-    image = Image.open(io.BytesIO(encoded)).convert("RGB")
-    side = max(image.size)
-    square = Image.new("RGB", (side, side), (122, 116, 104))
-    square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
-    values = np.asarray(square.resize((32, 32), Image.Resampling.BICUBIC), dtype=np.float64) / 255
-    normal = (values - authors.CLIP["image_mean"]) / authors.CLIP["image_std"]
-    return torch.from_numpy(normal).permute(2, 0, 1)[None].float()
-
-
-@torch.no_grad()
-def answers_of(model: Any, engine: VllmEngine) -> list[dict[str, Any]]:
-    found = []
-    for prompt in PROMPTS:
-        ids = engine._chat.inputs([prompt])["input_ids"]
-        images = {"pixel_values": pixels(prompt.images[0])} if prompt.images else {}
-        options = {"do_sample": False, "max_new_tokens": authors.TOKENS, "eos_token_id": 2, "pad_token_id": 0}
-        output = model.generate(input_ids=ids, **images, **options, output_logits=True, return_dict_in_generate=True)
-        tokens = output.sequences[0, ids.shape[1] :].tolist()
-        rows = torch.stack(output.logits)[:, 0].log_softmax(-1)
-        logprobs = [float(row[token]) for row, token in zip(rows, tokens, strict=True)]
-        found.append({"question": prompt.text, "tokens": tokens, "logprobs": logprobs})
-    return found
-
-
-def test_answers_are_those_of_the_weights_renamed(pair: Pair, engine: VllmEngine, tmp_path: Path) -> None:
-    assert_as_theirs(engine.generate(PROMPTS), answers_of(renamed(pair.base), engine))
-    engine.move(Recipe(alpha=authors.ALPHA))
-    authors.write_merged(tmp_path / "theirs", pair.base, pair.donor)
-    merged = answers_of(renamed(tmp_path / "theirs"), engine)
-    assert_as_theirs(engine.generate(PROMPTS), merged)
-    plan = pair.spec().plan
-    models = PlannedPair(plan, open_checkpoint(str(pair.base)), open_checkpoint(str(pair.donor)))
-    merge_to_disk(models, Recipe(alpha=authors.ALPHA), tmp_path / "ours")
-    assert json.loads((tmp_path / "ours/config.json").read_text()) == models.base.config
-    exported = start(Pair(pair.name, tmp_path / "ours", pair.donor).spec())
-    assert_as_theirs(exported.generate(PROMPTS), merged)
-
-
-def test_a_prompt_is_put_as_their_code_puts_it(pair: Pair, engine: VllmEngine) -> None:
-    text = engine._chat.text(PROMPTS[0])
-    if pair.name == "yi-vl":
-        assert text.startswith("This is a chat between an inquisitive human and an AI assistant. Assume")
-        assert text.endswith("礼貌的回答。\n\n### Human: <image>\nWhat is this? 0\n### Assistant:")
-    else:
-        system = "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, "
-        system += "detailed, and polite answers to the user's questions."
-        assert text == f"{system} USER: <image>\nWhat is this? 0 ASSISTANT:"
-
-
-def test_a_tower_on_some_server_is_not_fetched(tmp_path: Path) -> None:
-    folder = authors.AUTHORS["llava"](tmp_path / "base")
+def change(folder: Path, **settings: str) -> None:
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "mm_vision_tower": "http://127.0.0.1:9/clip"}))
-    with pytest.raises(UserError, match=r"names the vision tower http://127.0.0.1:9/clip, an address, which is not"):
+    (folder / "config.json").write_text(json.dumps({**config, **settings}))
+
+
+def processor_of(folder: Path) -> Any:
+    loadable = LoadableFolder(open_checkpoint(str(folder)), spec_of(folder))
+    return Chat(loadable.path).processor
+
+
+@pytest.mark.parametrize("name", PUT)
+def test_a_prompt_is_put_as_their_code_puts_it(name: str, tmp_path: Path) -> None:
+    folder = authors.AUTHORS[name](tmp_path / "base")
+    loadable = LoadableFolder(open_checkpoint(str(folder)), spec_of(folder))
+    assert Chat(loadable.path).text(Prompt("1", "What?", (picture(0),))) == PUT[name]
+
+
+@pytest.mark.parametrize(
+    ("size", "seen"),
+    [
+        ((32, 32), 4 * (4 + 1)),  # one square
+        ((50, 36), 6 * (8 + 1)),  # two by two, with a row of padding at either edge
+        ((150, 20), 2 * (20 + 1)),  # a row of five
+        ((192, 192), 12 * (12 + 1)),  # six by six, scaled down to nine squares' features
+    ],
+)
+def test_onevision_sees_a_picture_whole_and_in_squares(size: tuple[int, int], seen: int, tmp_path: Path) -> None:
+    """A square has 4 x 4 tokens; each row of them ends with a newline."""
+    assert processor_of(authors.save_onevision(tmp_path / "base")).tokens_of(*size) == 16 + seen
+
+
+def test_no_picture_has_more_tokens_than_the_largest(tmp_path: Path) -> None:
+    processor = processor_of(authors.save_onevision(tmp_path / "base"))
+    most = processor.tokens_of(*processor.largest_image)
+    assert most == max(processor.tokens_of(width, height) for width in range(1, 260, 3) for height in range(1, 260, 3))
+
+
+@pytest.mark.parametrize("written", ["(1x1),...,(2x3)", "[[32, 32], [32, 64], [32, 96], [64, 32], [64, 64], [64, 96]]"])
+def test_the_grids_of_onevision_may_be_written_as_text(written: str, tmp_path: Path) -> None:
+    folder = authors.save_onevision(tmp_path / "base")
+    change(folder, image_grid_pinpoints=written)
+    grid = processor_of(folder).image_processor.image_grid_pinpoints
+    assert grid == [[32, 32], [64, 32], [96, 32], [32, 64], [64, 64], [96, 64]]  # [height, width]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("image_aspect_ratio", "anyres"), ("mm_patch_merge_type", "flat"), ("mm_projector_type", "linear")],
+)
+def test_another_way_of_cutting_pictures_is_refused(setting: str, value: str, tmp_path: Path) -> None:
+    folder = authors.save_onevision(tmp_path / "base")
+    change(folder, **{setting: value})
+    with pytest.raises(UserError, match=rf"{setting} '{value}' is not served as LLaVA-OneVision; take one"):
+        processor_of(folder)
+
+
+@pytest.mark.parametrize("name", ["llava", "onevision-frozen"])
+def test_a_tower_in_a_second_repository_counts_in_the_memory_needed(name: str, tmp_path: Path) -> None:
+    folder = authors.AUTHORS[name](tmp_path / "base")
+    spec = spec_of(folder)
+    model = open_checkpoint(str(folder))
+    sizes = ModelSizes.of(spec.plan, model, model, EngineConfig(dtype="float32"), "cpu")
+    shapes = authors.clip_shapes() if name == "llava" else authors.siglip_shapes(whole=True)
+    beside = sum(math.prod(shape) for shape in shapes.values())
+    assert sizes.weights == 4 * (sum(info.elements for info in model.tensors.values()) + beside)
+
+
+def test_a_tower_among_the_weights_is_counted_once(tmp_path: Path) -> None:
+    folder = authors.save_onevision(tmp_path / "base")
+    model = open_checkpoint(str(folder))
+    sizes = ModelSizes.of(spec_of(folder).plan, model, model, EngineConfig(dtype="float32"), "cpu")
+    assert sizes.weights == 4 * sum(info.elements for info in model.tensors.values())
+
+
+@pytest.mark.parametrize(
+    "place", ["http://127.0.0.1:9/clip", "ABSOLUTE", "../elsewhere", "~/clip", "linked", "./nowhere", ".ssh/clip"]
+)
+def test_a_tower_is_looked_for_in_the_checkpoint_and_on_the_hub_only(place: str, tmp_path: Path) -> None:
+    folder = authors.AUTHORS["llava"](tmp_path / "base")
+    authors.save_clip(tmp_path / "elsewhere")
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    place = str(tmp_path / "elsewhere") if place == "ABSOLUTE" else place
+    change(folder, mm_vision_tower=place)
+    with pytest.raises(UserError, match=rf"names the vision tower {re.escape(place)}, which is neither a folder"):
+        tower_folder(open_checkpoint(str(folder)), weights=True)
+
+
+def test_a_folder_of_a_tower_s_name_is_not_taken_for_the_hub_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = authors.AUTHORS["llava"](tmp_path / "base")
+    change(folder, mm_vision_tower="some/clip")
+    authors.save_clip(tmp_path / "some/clip")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="some/clip: no such folder here, and the Hub did not give it"):
         tower_folder(open_checkpoint(str(folder)), weights=True)

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import Tensor, nn
 from vllm.model_executor.layers.activation import get_act_fn
-from vllm.model_executor.model_loader.default_loader import DefaultModelLoader
 from vllm.model_executor.models.llava import LlavaForConditionalGeneration
-from vllm.model_executor.models.utils import WeightsMapper
 from vllm.multimodal import MULTIMODAL_REGISTRY
 
+from adamms.engines.models.llava.layout import OriginalLayout
 from adamms.engines.models.multimodal import DummyImages, ImageInfo, ImagePrompts
-
-TOWER = "second repository."
-_BUFFERS = ("rotary_emb.inv_freq", "embeddings.position_ids")
 
 
 class NormedProjector(nn.Module):
@@ -35,20 +30,7 @@ class NormedProjector(nn.Module):
 
 
 @MULTIMODAL_REGISTRY.register_processor(ImagePrompts, info=ImageInfo, dummy_inputs=DummyImages)
-class OriginalLlavaForConditionalGeneration(LlavaForConditionalGeneration):  # type: ignore[misc]
-    """Reads a vision tower that lies in a second repository from there."""
-
-    _towers: ClassVar[dict[str, str | None]] = {
-        f"{TOWER}vision_model.": "vision_tower.vision_model.",
-        TOWER: None,  # CLIP's text side
-        "model.vision_tower.vision_tower.": "vision_tower.",
-    }
-    _language: ClassVar[dict[str, str | None]] = {
-        "model.image_newline": None,  # of models that cut pictures up, which these are not
-        "lm_head.": "language_model.lm_head.",
-        "model.": "language_model.model.",
-    }
-
+class OriginalLlavaForConditionalGeneration(OriginalLayout, LlavaForConditionalGeneration):  # type: ignore[misc]
     def __init__(self, *, vllm_config: Any, prefix: str = "") -> None:
         super().__init__(vllm_config=vllm_config, prefix=prefix)
         config = vllm_config.model_config.hf_config
@@ -57,13 +39,4 @@ class OriginalLlavaForConditionalGeneration(LlavaForConditionalGeneration):  # t
             names = {"0": "linear_1", "1": "norm_1", "3": "linear_2", "4": "norm_2"}
             hidden = config.text_config.hidden_size
             self.multi_modal_projector = NormedProjector(config.vision_config.hidden_size, hidden)
-        projector = {f"model.mm_projector.{i}.": f"multi_modal_projector.{name}." for i, name in names.items()}
-        self.hf_to_vllm_mapper = WeightsMapper(orig_to_new_prefix={**self._towers, **projector, **self._language})
-        if config.tower:
-            self.secondary_weights = [DefaultModelLoader.Source(config.tower, None, prefix=TOWER)]
-
-    def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> set[str]:
-        """All or some of the checkpoint's tensors, and perhaps the tower's, by their names."""
-        kept = ((name, weight) for name, weight in weights if not name.endswith(_BUFFERS))
-        loaded: set[str] = super().load_weights(kept)
-        return loaded
+        self.read_original(config, names, newline=None)  # which only models have that cut pictures up

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.engines.models.test_authors import NAMES, PROMPTS, Pair, reference
+from tests.engines.models.test_authors import NAMES, Pair, reference
 from tests.engines.vllm.test_engine import start
 from tests.support import authors
 
@@ -40,8 +40,8 @@ def main() -> None:
     for name in NAMES:
         with tempfile.TemporaryDirectory() as folder:
             base = authors.AUTHORS[name](Path(folder, "base"))
-            engine = start(Pair(name, base, base).spec(dtype="bfloat16"))
-            answers = engine.generate(PROMPTS)
+            pair = Pair(name, base, base)
+            answers = start(pair.spec(dtype="bfloat16")).generate(pair.prompts)
         ours = [{"tokens": answer.tokens, "logprobs": answer.logprobs} for answer in answers]
         theirs = json.loads((HERE / f"{name}-bfloat16.json").read_text())["answers"]
         exact = reference(name)
