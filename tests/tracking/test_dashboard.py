@@ -174,7 +174,8 @@ def test_the_run_says_what_was_chosen_and_leads_to_charts_and_report(
     browser.wait("document.querySelectorAll('.js-plotly-plot').length >= 2")
     browser.screenshot("mlflow-charts")
     browser.open(f"{address}/runs/{run}/model-metrics")
-    browser.shows("choice (1)")
+    browser.shows("either_by_alpha")
+    browser.shows("chosen_alpha")
     text = browser.driver.execute_script("return document.body.innerText")
     assert text.index("either_by_alpha") < text.index("chosen_alpha"), "the criterion comes first"
     browser.screenshot("mlflow-metrics")
