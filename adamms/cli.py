@@ -101,6 +101,9 @@ def merge(
     ] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="Load the result and ask it one question first")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing output that AdaMMS wrote")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would read, need and write, and stop")
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Merge DONOR into BASE with one alpha and write a complete checkpoint."""
@@ -123,6 +126,12 @@ def merge(
     given |= {"ancestor": ancestor} if ancestor is not None else {}
     given |= {"merging": {"method": method}} if method is not None else {}
     settings = _load(MergeSettings, None, overrides, given)
+    if dry_run:
+        from adamms.commands.merge import rehearse
+        from adamms.reporting.tables import print_pairs
+
+        print_pairs(rehearse(settings, alpha, output, force))
+        return
     print(run(settings, alpha, output, smoke=smoke, force=force))
 
 
@@ -161,7 +170,7 @@ def settings_command(
         if dry_run:
             if rehearse is None:
                 raise UserError(
-                    "--dry-run: only adamms search and adamms sweep have one; --print-config shows settings"
+                    "--dry-run: only adamms search, sweep and merge have one; --print-config shows settings"
                 )
             rehearse(given)
             return
@@ -330,10 +339,15 @@ def serve(
     run(place, context.args, task)
 
 
-def program(kind: type[Any], run: Callable[[Any, bool], None], text: str) -> Callable[[], None]:
+def program(
+    kind: type[Any],
+    run: Callable[[Any, bool], None],
+    text: str,
+    rehearse: Callable[[Any], None] | None = None,
+) -> Callable[[], None]:
     """A program of its own that takes settings only (`settings_command`); `--help` says the text."""
     entry = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    entry.command(help=text)(settings_command(lambda: kind, run))
+    entry.command(help=text)(settings_command(lambda: kind, run, rehearse))
 
     def main() -> None:
         configure_logs(LogConfig())

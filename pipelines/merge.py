@@ -7,8 +7,9 @@ ray job submit --working-dir . -- python pipelines/merge.py --config FILE alpha=
 from pathlib import Path
 
 from adamms.cli import program
-from adamms.commands.merge import merge
+from adamms.commands.merge import merge, rehearse
 from adamms.commands.settings import MergeJobSettings
+from adamms.reporting.tables import print_pairs
 from adamms.support.ray_session import warn_if_temporary
 
 
@@ -18,7 +19,11 @@ def run(settings: MergeJobSettings, force: bool) -> None:
     print(merge(settings, settings.alpha, output, smoke=settings.smoke, force=force))
 
 
-main = program(MergeJobSettings, run, __doc__)
+def dry_run(settings: MergeJobSettings) -> None:
+    print_pairs(rehearse(settings, settings.alpha, Path(settings.output)))
+
+
+main = program(MergeJobSettings, run, __doc__, dry_run)
 
 if __name__ == "__main__":
     main()

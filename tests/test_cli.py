@@ -51,6 +51,17 @@ def test_merge_equals_an_element_wise_calculation(
         assert (merged[name] != expected).float().mean() < 0.01
 
 
+def test_a_dry_run_of_a_merge_writes_nothing(
+    tiny_pair: TinyPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = "merge", tiny_pair.base, tiny_pair.donor, "--alpha", 0.3, "--output", tmp_path / "merged", "--dry-run"
+    assert command(monkeypatch, *given) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("reads base")
+    assert text.endswith("nothing was started, and nothing written\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_map_tells_everything_as_json(
     tiny_pair: TinyPair, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

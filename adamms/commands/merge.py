@@ -7,11 +7,12 @@ from pathlib import Path
 
 from adamms.engines.models.families import family_of
 from adamms.errors import UserError
-from adamms.mapping import plan_pair
+from adamms.mapping import PlannedPair, plan_pair
 from adamms.merging.config import MergeSettings
 from adamms.merging.recipe import Recipe
+from adamms.merging.rehearsal import NOTHING, Lines, merge_lines
 from adamms.merging.staging import check_output
-from adamms.merging.to_disk import check_ancestor, merge_to_disk
+from adamms.merging.to_disk import check_ancestor, check_apart, merge_to_disk
 from adamms.support.progress import doing
 
 LOG = logging.getLogger(__name__)
@@ -28,13 +29,8 @@ def merge(settings: MergeSettings, alpha: float | None, output: Path, smoke: boo
     Raises:
         UserError: whatever the user can mend of the settings, the models or the disk.
     """
-    recipe = Recipe.of(settings.merging, alpha)
-    if alpha is not None and not recipe.rule.uses_alpha:
-        LOG.warning("%s finds the donor's weight by itself; alpha is not used", recipe.method)
     check_output(output, force)
-    check_ancestor(recipe, settings.ancestor)
-    with doing("opening the models and planning the merge"):
-        pair = plan_pair(settings if recipe.rule.needs_ancestor else replace(settings, ancestor=None))
+    recipe, pair = _planned(settings, alpha)
     print(pair.plan.summary, file=sys.stderr)
     for warning in pair.plan.warnings:
         LOG.warning("%s", warning)
@@ -45,6 +41,37 @@ def merge(settings: MergeSettings, alpha: float | None, output: Path, smoke: boo
         )
     check = _smoke_test if smoke else None
     return merge_to_disk(pair, recipe, output, config=settings.merging, ray=settings.ray, force=force, check=check)
+
+
+def rehearse(settings: MergeSettings, alpha: float | None, output: Path, force: bool = False) -> Lines:
+    """What `merge` would do, in words, and what would stop it; only headers are read, and nothing is written.
+
+    Raises:
+        UserError: what has to be mended before more can be said.
+    """
+    recipe, pair = _planned(settings, alpha, weights=False)
+    yield from merge_lines(pair, recipe, output, settings.merging, settings.ray)
+    try:
+        check_output(output, force)
+        check_apart(output, [model for model in pair[1:] if model is not None])
+    except UserError as error:
+        yield "trouble", str(error)
+    yield NOTHING
+
+
+def _planned(settings: MergeSettings, alpha: float | None, *, weights: bool = True) -> tuple[Recipe, PlannedPair]:
+    """The checked recipe and plan.
+
+    Args:
+        weights: False to fetch of a remote model's weights only headers and samples.
+    """
+    recipe = Recipe.of(settings.merging, alpha)
+    if alpha is not None and not recipe.rule.uses_alpha:
+        LOG.warning("%s finds the donor's weight by itself; alpha is not used", recipe.method)
+    check_ancestor(recipe, settings.ancestor)
+    settings = settings if recipe.rule.needs_ancestor else replace(settings, ancestor=None)
+    with doing("opening the models and planning the merge"):
+        return recipe, plan_pair(settings, weights=weights)
 
 
 def _smoke_test(folder: Path) -> None:

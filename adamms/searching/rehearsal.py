@@ -5,20 +5,17 @@ same folder has answers already, what these took is taken instead.
 """
 
 import os
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 
-from adamms.checkpoint import Checkpoint
-from adamms.checkpoint.checkpoint import total_bytes
 from adamms.engines.chat import Chat
 from adamms.engines.devices import pick_device
 from adamms.engines.memory import GB, MemoryNeed
 from adamms.engines.registry import engine_class, fitting_kind, needed_gpus
 from adamms.errors import UserError
-from adamms.merging.to_disk import size
+from adamms.merging.rehearsal import DISK, NOTHING, Lines, model_bytes, output_lines, pair_lines
 from adamms.prompts.labels import load_labelled
 from adamms.prompts.prompt import Prompt
 from adamms.prompts.tasks import all_prompts, load_tasks
@@ -29,15 +26,12 @@ from adamms.searching.goal import ChoiceRule
 from adamms.searching.methods import settings_of_methods
 from adamms.searching.preparing import check_places, same_search
 from adamms.searching.study import Study
-from adamms.support.files import expanded, is_folder
 from adamms.support.progress import doing
 from adamms.support.system import cores
 from adamms.support.times import spell_seconds
 
 SAMPLE = 8
 """Prompts whose tokens are counted, to guess those of all."""
-DISK = 1e9
-"""Bytes a second that a disk reads or writes."""
 STARTING = {"cpu": 45.0, "cuda": 90.0}
 """Seconds that an engine takes to start, beside reading its weights."""
 
@@ -111,11 +105,6 @@ class Rehearsal:
     def asked(self) -> int:
         """Answers of all candidates, and of the donor where the criterion wants them."""
         return (len(self.values) + self.donor_asked) * len(self.prompts) + len(self.values) * self.labelled
-
-    @property
-    def written(self) -> int:
-        """Bytes of all checkpoints."""
-        return self.checkpoints * _bytes(self.study.pair.base)
 
 
 def rehearse_search(settings: StudySettings) -> Iterator[tuple[str, str]]:
@@ -207,10 +196,10 @@ def guess_time(found: Rehearsal, tokens: float) -> Guess:
     missing, measured = max(found.asked - found.stored, 0), _measured(study)
     each = measured if measured is not None else reading + decoding
     seconds = {
-        "starting engines": STARTING["cpu" if on_cpu else "cuda"] + _bytes(study.pair.base) / DISK,
+        "starting engines": STARTING["cpu" if on_cpu else "cuda"] + model_bytes(study.pair.base) / DISK,
         "re-merging": len(found.values) * 9 * found.need.originals / (USED * device.bandwidth),
         "answering": missing * each / config.actors,
-        "exporting": found.checkpoints * 3 * _bytes(study.pair.base) / DISK,
+        "exporting": found.checkpoints * 3 * model_bytes(study.pair.base) / DISK,
     }
     return Guess(seconds if missing else {**dict.fromkeys(seconds, 0.0), "exporting": seconds["exporting"]},
                  gpus * config.actors, measured is not None)  # fmt: skip
@@ -239,20 +228,10 @@ def _engine(study: Study) -> tuple[str | None, Device]:
     return fitting_kind(study.engine), found
 
 
-def _bytes(model: Checkpoint) -> int:
-    return total_bytes(model.tensors.values())
-
-
-def lines_of(found: Rehearsal) -> Iterator[tuple[str, str]]:
+def lines_of(found: Rehearsal) -> Lines:
     """The rehearsal in words: what is told of, and what."""
     study, settings = found.study, found.study.settings
-    pair = study.pair
-    for title, model in (("base", pair.base), ("donor", pair.donor), ("ancestor", pair.ancestor)):
-        if model is not None:
-            yield f"reads {title}", f"{model.location} ({size(_bytes(model))})"
-    yield "merges", f"{pair.plan.summary}; {settings.merging.method}"
-    for warning in pair.plan.warnings:
-        yield "warning", warning
+    yield from pair_lines(study.pair, settings.merging.method)
     new = max(found.asked - found.stored, 0)
     donor = " and the donor itself" if found.donor_asked else ""
     told = f"{len(found.values)} values of {study.coefficient.name}{donor} x {len(found.prompts)} prompts"
@@ -269,19 +248,14 @@ def lines_of(found: Rehearsal) -> Iterator[tuple[str, str]]:
     yield "memory", f"{found.need.least / GB:.1f} GB {where}, each engine ({found.need}, in GB)"
     if not on_cpu:
         yield "", f"{found.need.originals / GB:.1f} GB more for original weights, there or in host memory"
-    folder = expanded(Path(settings.run_dir)).absolute()
-    home = next(parent for parent in (folder, *folder.parents) if is_folder(parent))
-    free = shutil.disk_usage(home).free
-    yield "writes", f"{folder}: {found.checkpoints} checkpoint{'s' * (found.checkpoints > 1)}, {size(found.written)}"
-    if free < found.written:
-        yield "trouble", f"only {size(free)} are free there"
+    yield from output_lines(Path(settings.run_dir), study.pair.base, found.checkpoints)
     yield from _time_lines(found)
     for trouble in found.trouble:
         yield "trouble", trouble
-    yield "", "nothing was started, and nothing written"
+    yield NOTHING
 
 
-def _time_lines(found: Rehearsal) -> Iterator[tuple[str, str]]:
+def _time_lines(found: Rehearsal) -> Lines:
     guess = found.guess
     how = "from what answers took in this folder" if guess.measured else "a guess from the device's data sheet"
     parts = ", ".join(f"{name} {spell_seconds(value)}" for name, value in guess.seconds.items() if value >= 1)

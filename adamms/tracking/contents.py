@@ -19,12 +19,14 @@ from adamms.reporting.story import noise_floor, read_judgements
 from adamms.runs.run_folder import FINISHED, RUNNING, RunFolder
 from adamms.runs.store import GrowingStore
 from adamms.runs.values import format_value
+from adamms.tracking.view import charts_of, view_key
 
 TARGET = "target.json"
 """In the tracking folder: the server, experiment and registered model that the run was told."""
 THOUSAND = 1000
 EARLIER = "earlier"
-"""What the tag `chosen` says of a search that gave way to another in its folder: one `true` is left."""
+"""What the tag `chosen` says of a search that gave way to another in its folder: one `true` is left. Candidates that
+were not chosen have no such tag."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Item:
 
     Attributes:
         run: a candidate's value as `format_value` writes it; empty for the search or sweep itself.
-        kind: param, metric, tag, dataset, file, table, logged, model or status.
+        kind: param, metric, tag, dataset, file, table, view, note, logged, model or status.
         name: unique within the kind; a file's path in the run folder.
         value: plain data; the item is delivered again when this has changed.
         time: at which a metric was measured, in milliseconds since 1970.
@@ -82,7 +84,7 @@ class _Contents:
     """The files of one run folder, each read once."""
 
     def __init__(self, run: RunFolder, about: Mapping[str, Any], stored: GrowingStore) -> None:
-        self._run, self._name, self._stored = run, about["name"], stored
+        self._run, self._about, self._name, self._stored = run, about, about["name"], stored
         self._params: dict[str, str] = about["params"]
         self._coefficient = self._params.get("coefficient", "alpha")
         self._selection: dict[str, Any] = run.read(run.selection) or {}
@@ -110,6 +112,7 @@ class _Contents:
         yield from _all("", "tag", self._tags() | self._source)
         yield from self._metrics()
         yield from self._curve()
+        yield from self._page()
         yield from (Item("", "dataset", data["name"], data) for data in self._datasets)
         files = [run.report, run.plan, run.selection, run.settings, run.evaluation, run.sweep]
         for file in [*filter(Path.is_file, files), *sorted(run.figures.glob("*"))]:
@@ -130,7 +133,7 @@ class _Contents:
             yield Item(value, "logged", "model", {"name": _as_name(f"{self._coefficient} {value}"), "params": params})
         if record and record["error"] is None:
             times = {name: record[name] for name in ("move_seconds", "generate_seconds") if record[name]}
-            counted = {"prompts": record["answers"], "tokens": record["tokens"], **times, **record["measured"]}
+            counted = {"tokens": record["tokens"], "prompts": record["answers"], **times, **record["measured"]}
             yield from _measured(value, counted, time)
         yield from _measured(value, self._scores.get(value, {}), _modified(self._run.scores))
         yield from _measured(value, self._accuracy(value), _modified(self._run.evaluation))
@@ -159,18 +162,33 @@ class _Contents:
 
     def _tags(self) -> dict[str, str]:
         if not self._selection:
-            return {"mlflow.note.content": f"{self._name}: under way"} | self._plan_tags
+            return self._plan_tags
+        value, tags = self._selection["alpha"], {"verdict": self._selection["verdict"]} | self._plan_tags
+        tags |= {"chosen_method": self._selection["method"]} if "method" in self._selection else {}
+        return tags if value is None else tags | {"chosen_alpha": format_value(value)}
+
+    def _page(self) -> Iterator[Item]:
+        """What MLflow's page of the run says, and the page of charts that it leads to; a search of a sweep has none,
+        since every page of charts makes all pages of its experiment a little slower, nor has one over several methods,
+        whose candidates belong to the methods."""
+        if not self._selection:
+            yield Item("", "note", "note", {"first": f"{self._name}: under way"})
+            return
+        charts, report = None, self._run.report.name if self._run.report.is_file() else ""
+        if self._about["parent"] is None and "methods" not in self._selection:
+            key = self._about["key"]
+            charts = view_key(key)
+            judged = ["accuracy"] if self._judged else []
+            metrics = [_metric_name(self._selection["metric"]), *judged, "tokens"]
+            yield Item("", "view", charts, charts_of(key, self._coefficient, self._curve_name, metrics))
         value, verdict = self._selection["alpha"], self._selection["verdict"]
         of = f"{self._selection['method']}, " if "method" in self._selection else ""
         chosen = "nothing" if value is None else f"**{of}{self._coefficient} {format_value(value)}**"
-        warnings = "".join(f"\n- {one}" for one in [*self._plan_warnings, *self._selection["warnings"]])
-        story = "The whole story: `report.html` among the artifacts."
-        note = f"{self._name}: {chosen} was chosen. {verdict}.{warnings}\n\n{story}"
+        first = f"{self._name}: {chosen} was chosen. {verdict}."
+        rest = "".join(f"\n- {one}" for one in [*self._plan_warnings, *self._selection["warnings"]])
         if self._run.is_earlier:
-            note += f"\n\nIt gave way to another search; what it found is in `{self._run.folder.resolve()}`."
-        tags = {"verdict": verdict, "mlflow.note.content": note} | self._plan_tags
-        method = {"chosen_method": self._selection["method"]} if "method" in self._selection else {}
-        return tags if value is None else tags | method | {"chosen_alpha": format_value(value)}
+            rest += f"\n\nIt gave way to another search; what it found is in `{self._run.folder.resolve()}`."
+        yield Item("", "note", "note", {"first": first, "report": report, "charts": charts, "rest": rest})
 
     @cached_property
     def _plan_warnings(self) -> list[str]:
@@ -182,7 +200,7 @@ class _Contents:
         return {"warning": "; ".join(self._plan_warnings)} if self._plan_warnings else {}
 
     def _candidate_tags(self, value: str, record: Mapping[str, Any]) -> dict[str, str]:
-        tags = {"chosen": "false"} | self._plan_tags
+        tags = dict(self._plan_tags)
         if self._selection:
             tags["mlflow.runName"] = f"{self._coefficient} {value}"
             if self._selection["alpha"] == float(value):
@@ -218,11 +236,16 @@ class _Contents:
         """The criterion over the coefficient, as MLflow draws metrics: the step is a thousandth of the coefficient."""
         if not self._selection or "methods" in self._selection:
             return
-        name, time = f"{self._selection['metric']}_by_{self._coefficient}", _modified(self._run.selection)
+        time = _modified(self._run.selection)
         for value, score in sorted(self._selection["scores"].items(), key=lambda one: float(one[0])):
             if score is not None:
                 step = round(THOUSAND * float(value))
-                yield Item("", "metric", _metric_name(name), float(score), time, step=step)
+                yield Item("", "metric", self._curve_name, float(score), time, step=step)
+
+    @property
+    def _curve_name(self) -> str:
+        """With a section of its own, which MLflow draws above metrics without one."""
+        return _metric_name(f"choice/{self._selection['metric']}_by_{self._coefficient}")
 
     def _accuracy(self, value: str) -> dict[str, float]:
         """`accuracy`, the mean of all tasks, and of named tasks `task/accuracy`."""

@@ -22,6 +22,7 @@ from adamms.support.files import write_json
 from adamms.tracking.contents import Item, items_of
 from adamms.tracking.registry import log_candidate, logged_models, register
 from adamms.tracking.server import Server, Unreachable
+from adamms.tracking.view import TAG, view_address
 
 logger = logging.getLogger(__name__)
 SEARCH_TAG, KIND_TAG = "adamms.search", "adamms.kind"
@@ -130,6 +131,10 @@ class Delivery:
                 client.log_text(run_id, json.dumps({"columns": columns, "data": rows}), first.name)
                 listed = json.dumps([{"path": first.name, "type": "table"}])
                 client.set_tag(run_id, "mlflow.loggedArtifacts", listed)
+            case "view":
+                client.set_experiment_tag(self._server.experiment, TAG + first.name, json.dumps(first.value))
+            case "note":
+                client.set_tag(run_id, "mlflow.note.content", self._note(**first.value)[:LONGEST_TAG])
             case "logged":
                 self._models[first.run] = log_candidate(self._server, self._key, run_id, first.run, **first.value)
             case "model":
@@ -149,6 +154,13 @@ class Delivery:
                 )
                 for item in (item for item in of["tag"] if item.value is None):
                     self._delete_tag(run_id, item.name)
+
+    def _note(self, first: str, report: str = "", charts: str | None = None, rest: str = "") -> str:
+        """A description in Markdown, with links first: MLflow folds the end of a long one."""
+        links = f" [The report]({self.page}/artifacts/{report})" if report else ""
+        if charts:
+            links += f" and [charts of all candidates]({view_address(self._server.experiment, charts)})"
+        return f"{first}{links}{rest}"
 
     def _delete_tag(self, run_id: str, name: str) -> None:
         from mlflow.exceptions import MlflowException

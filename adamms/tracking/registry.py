@@ -45,6 +45,7 @@ def register(
         search: key of the search, and `run` the id of its run in MLflow.
         champion: whether it is the one to take.
     """
+    from mlflow.entities import LoggedModelOutput
     from mlflow.exceptions import MlflowException
 
     client = server.client
@@ -66,6 +67,7 @@ def register(
         model = next((m for m in logged_models(server, search) if winner.items() <= m.tags.items()), None)
         model = model or _external(server, name, run, params, tags)
         client.set_logged_model_tags(model.model_id, {"checkpoint": checkpoint})
+        client.log_outputs(run, [LoggedModelOutput(model.model_id, step=0)])  # the search shows its winner
         source = f"models:/{model.model_id}"
         version = client.create_model_version(
             name, source, run_id=run, tags=tags, model_id=model.model_id, description=place

@@ -16,9 +16,9 @@ import pytest
 
 import adamms
 from adamms.commands import serve as serving
+from adamms.demo import DEFAULT_TASK, PAIR
 from adamms.errors import UserError
 from adamms.runs.responses import read_responses
-from tests.conftest import data_uri
 from tests.tracking.conftest import free_port
 
 
@@ -35,12 +35,12 @@ def test_the_rebuild_for_cpus_is_known_as_such() -> None:
 
 
 @pytest.mark.slow
-def test_a_served_winner_answers_as_in_the_search(tiny_pair: object, tmp_path: Path) -> None:
-    prompts = [{"id": f"p{i}", "prompt": f"What is in picture {i}?", "images": [data_uri((60 * i, 99, 200))]}
-               for i in range(3)]  # fmt: skip
+def test_a_served_winner_answers_as_in_the_search(tmp_path: Path) -> None:
+    lines = (PAIR / "prompts" / f"{DEFAULT_TASK}.jsonl").read_text(encoding="utf-8").splitlines()[:3]
+    prompts = [json.loads(line) for line in lines]
     found = adamms.search(
-        tiny_pair.base,  # type: ignore[attr-defined]
-        tiny_pair.donor,  # type: ignore[attr-defined]
+        str(PAIR / "base"),
+        str(PAIR / "donor"),
         prompts=prompts,
         run_dir=tmp_path / "run",
         searching={"alphas": [0.0, 0.3, 0.6], "noise": 0},

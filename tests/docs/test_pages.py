@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from adamms.mapping.architecture import known_architectures
 from tests.docs import settings_page
+from tests.mapping import table_of_families
+from tests.support import families
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,6 +23,16 @@ def test_the_settings_page_is_as_the_classes_are() -> None:
     assert settings_page.FILE.read_text(encoding="utf-8") == settings_page.page(), (
         "python -m tests.docs.settings_page writes it anew"
     )
+
+
+def test_the_families_page_is_as_the_files_and_transformers_are() -> None:
+    """What became of each family takes minutes to see: tests/mapping/test_all_families.py."""
+    text, again = table_of_families.FILE.read_text(encoding="utf-8"), "python -m tests.mapping.table_of_families"
+    assert text.startswith(table_of_families.introduction()), f"another transformers: {again} writes it anew"
+    assert table_of_families.described() in text, f"{again} writes it anew"
+    listed = re.findall(r"^\| (\S+) \| (?:whole|refused|not built) \|", text, re.MULTILINE)
+    assert listed == [kind for group in families.GROUPS.values() for kind in group]
+    assert f"[{len(known_architectures())} families](docs/families.md)" in (ROOT / "README.md").read_text("utf-8")
 
 
 def test_the_tutorial_was_executed_without_an_error() -> None:

@@ -13,6 +13,7 @@ import transformers
 
 from adamms.errors import UserError
 from adamms.mapping import plan_merge
+from adamms.mapping.architecture import Architecture, known_architectures
 from adamms.mapping.config import MappingConfig
 from tests.support import families as f
 
@@ -67,9 +68,28 @@ def row_of(kind: str, name: str, folder: Path) -> Row:
     return Row(kind, "whole", plan.base.architecture)
 
 
+def introduction() -> str:
+    """How the page begins."""
+    return INTRODUCTION.format(version=transformers.__version__)
+
+
+def described() -> str:
+    """The families that a file describes, also those that transformers does not know."""
+    known = sorted(known_architectures().values(), key=lambda one: one.title.lower())
+    lines = [f"## Described by files\n\n{len(known)} families, each one file of `adamms/mapping/architectures`.\n\n"]
+    lines.append("| family | name | recognised by | names of checkpoints by |\n|---|---|---|---|\n")
+    return "".join([*lines, *map(_described, known)]) + "\n"
+
+
+def _described(one: Architecture) -> str:
+    by = ", ".join(f"`{name}`" for name in (one.model_types or one.architectures))
+    origins = ", ".join(dict.fromkeys(layout.origin for layout in one.layouts))
+    return f"| {one.title} | {one.name} | {by} | {origins} |\n"
+
+
 def table(groups: Mapping[str, Sequence[Row]]) -> str:
     """The page."""
-    lines = [INTRODUCTION.format(version=transformers.__version__)]
+    lines = [introduction(), described()]
     for title, rows in groups.items():
         counts = Counter(row.result for row in rows)
         told = ", ".join(f"{counts[result]} {result}" for result in ("whole", "refused", "not built") if counts[result])

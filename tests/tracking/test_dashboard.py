@@ -158,6 +158,31 @@ def test_the_run_list_shows_searches_and_their_candidates(browser: Browser, demo
     assert f"{1 + len(ALPHAS)} matching runs" in browser.driver.execute_script("return document.body.innerText")
 
 
+def test_the_run_says_what_was_chosen_and_leads_to_charts_and_report(
+    browser: Browser, demo: tuple[str, str, list[Any]]
+) -> None:
+    address, run, _ = demo
+    browser.open(f"{address}/runs/{run}")
+    browser.shows("alpha 0.3 was chosen")
+    browser.screenshot("mlflow-run")
+    link = "return [...document.querySelectorAll('a')].find((one) => one.innerText === {!r}).href"  # opens a new tab
+    charts, report = (browser.driver.execute_script(link.format(t)) for t in ("charts of all candidates", "The report"))
+    browser.open(charts)
+    browser.shows(f"{1 + len(ALPHAS)} matching runs")
+    for text in ("(4)", "either_by_alpha", "alpha vs. either"):  # charts below the fold are drawn when they are seen
+        browser.shows(text)
+    browser.wait("document.querySelectorAll('.js-plotly-plot').length >= 2")
+    browser.screenshot("mlflow-charts")
+    browser.open(f"{address}/runs/{run}/model-metrics")
+    browser.shows("either_by_alpha")
+    browser.shows("chosen_alpha")
+    text = browser.driver.execute_script("return document.body.innerText")
+    assert text.index("either_by_alpha") < text.index("chosen_alpha"), "the criterion comes first"
+    browser.screenshot("mlflow-metrics")
+    browser.open(report)
+    frame_shows(browser, "alpha = 0.3")
+
+
 def test_candidates_are_compared_where_people_look(browser: Browser, demo: tuple[str, str, list[Any]]) -> None:
     root, experiment = demo[0].split("/#/experiments/")
     ids = json.dumps([run.info.run_id for run in demo[2]])

@@ -19,6 +19,7 @@ from adamms.tracking.config import TrackingConfig
 from adamms.tracking.contents import Item
 from adamms.tracking.delivery import Delivery
 from adamms.tracking.server import Server, Unreachable
+from adamms.tracking.view import TAG
 from tests.support.searches import write_candidate, write_choice
 from tests.tracking.searched import RESPONSES, deliver, described, runs_of, write_search
 
@@ -53,7 +54,10 @@ def test_one_parent_and_a_child_for_every_candidate_once(tmp_path: Path, config:
     logged = client.get_logged_model(model.model_id)
     assert (logged.name, logged.tags["alpha"], logged.source_run_id) == ("alpha 0-5", "0.5", chosen.info.run_id)
     assert {metric.key: metric.value for metric in logged.metrics}.items() >= {"tokens": 9.0, "either": 2.0}.items()
-    curve = client.get_metric_history(parent.info.run_id, "either_by_alpha")
+    assert [run.data.tags.get("chosen") for run in children].count(None) == 2, "nothing is said of the others"
+    (output,) = parent.outputs.model_outputs
+    assert output.model_id == model.model_id, "the search's model is its winner"
+    curve = client.get_metric_history(parent.info.run_id, "choice/either_by_alpha")
     assert [(point.step, point.value) for point in curve] == [(500, 2.0)], "a thousandth of alpha a step"
     assert len(client.search_logged_models([experiment])) == 3, "one for each candidate, once"
     assert chosen.data.params["alpha"] == "0.5"
@@ -62,14 +66,17 @@ def test_one_parent_and_a_child_for_every_candidate_once(tmp_path: Path, config:
     assert chosen.data.tags["weights_digest"] == "0" * 16
     assert parent.data.metrics["chosen_alpha"] == 0.5
     assert parent.info.artifact_uri.startswith(str(tmp_path)), "artifacts lie beside the database, wherever we run"
-    assert parent.data.tags["mlflow.note.content"].startswith("donor into base: **alpha 0.5** was chosen")
-    assert "\n- merged in part only" in parent.data.tags["mlflow.note.content"]
+    note = parent.data.tags["mlflow.note.content"]
+    assert note.startswith("donor into base: **alpha 0.5** was chosen")
+    assert "\n- merged in part only" in note
     assert {run.data.tags["warning"] for run in runs} == {"merged in part only"}
     assert {file.path for file in client.list_artifacts(parent.info.run_id)} == {
         "plan.json",
         "selection.json",
         "settings.yaml",
     }
+    (shared,) = (name for name in client.get_experiment(experiment).tags if name.startswith(TAG))
+    assert f"runs?compareRunsMode=CHART&viewStateShareKey={shared.removeprefix(TAG)}" in note
     (data,) = parent.inputs.dataset_inputs
     assert (data.dataset.name, json.loads(data.dataset.profile)["num_rows"]) == ("fruit", 3)
     assert all(run.inputs.dataset_inputs == [data] for run in children), "a candidate has the search's prompts"
