@@ -107,7 +107,7 @@ class Rehearsal:
         return (len(self.values) + self.donor_asked) * len(self.prompts) + len(self.values) * self.labelled
 
 
-def rehearse_search(settings: StudySettings) -> Iterator[tuple[str, str]]:
+def rehearse_search(settings: StudySettings) -> Lines:
     """What a search would do, in words; of one over several methods, what each of them would, one after the other.
 
     Raises:

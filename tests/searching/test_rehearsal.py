@@ -12,7 +12,7 @@ from adamms.checkpoint.checkpoint import total_bytes
 from adamms.commands.settings import SearchSettings
 from adamms.config import load_settings
 from adamms.merging.to_disk import size
-from adamms.searching.rehearsal import GPUS, Rehearsal, guess_time, lines_of, rehearse
+from adamms.searching.rehearsal import GPUS, Rehearsal, guess_time, lines_of, rehearse, rehearse_search
 from tests.support.tiny_models import TinyPair
 
 
@@ -62,3 +62,14 @@ def test_what_was_measured_in_the_folder_counts(found: Rehearsal) -> None:
         (run.candidates / "0.1.json").unlink()
     assert guess.measured
     assert guess.seconds["answering"] == pytest.approx(84 * 2.5)
+
+
+def test_each_method_of_several_is_told_of(tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path) -> None:
+    given = {"base": str(tiny_pair.base), "donor": str(tiny_pair.donor), "ancestor": str(tiny_pair.ancestor)}
+    given |= {"prompts": {"path": str(prompt_file)}, "run_dir": str(tmp_path / "run")}  # type: ignore[dict-item]
+    given |= {"searching": {"methods": ["linear", "ties"], "metric": "logprob", "grids": {"ties": [0.2, 0.4, 0.6]}}}  # type: ignore[dict-item]
+    text = "\n".join(" ".join(line) for line in rehearse_search(load_settings(SearchSettings, None, [], given)))
+    assert text.index("linear") < text.index("(7 values of alpha x 12 prompts)") < text.index("(3 values of alpha x 12")
+    assert "reads ancestor" in text
+    assert text.endswith("one checkpoint is written, of the method that wins")
+    assert not (tmp_path / "run").exists()
