@@ -139,7 +139,7 @@ def test_only_what_is_new_or_changed_is_sent(tmp_path: Path, config: TrackingCon
     assert deliver(run, server) > 20
     assert deliver(run, server) == 0
     run.report.write_text("<p>anew")
-    assert deliver(run, server) == 1
+    assert deliver(run, server) == 2, "the report, and the description that names it"
     run.write(run.scores, {"0.5": {"either": 1.0}})
     assert deliver(run, server) == 1
     (chosen,) = runs_of(config, "tags.chosen = 'true'")
