@@ -23,7 +23,7 @@ from adamms.mapping.config import MappingConfig
 from adamms.merging.recipe import Recipe
 from adamms.merging.to_disk import merge_to_disk
 from adamms.prompts.prompt import Prompt
-from tests.engines.vllm.test_engine import start
+from tests.engines.vllm.test_engine import start, started
 from tests.support import authors
 from tests.support.pictures import picture, wide
 
@@ -161,9 +161,9 @@ def test_drafts(pair: Pair, engine: VllmEngine) -> None:
 
 @pytest.mark.slow
 def test_two_ranks_answer_as_one(pair: Pair) -> None:
-    both = start(pair.spec(tensor_parallel_size=2))
-    assert_as_theirs(both.generate(pair.prompts), reference(pair.name))
-    both.move(Recipe(alpha=authors.ALPHA))
-    assert_as_theirs(both.generate(pair.prompts), reference(pair.name, "merged"))
-    both.move(Recipe(alpha=0.0))
-    assert_as_theirs(both.generate(pair.prompts), reference(pair.name))
+    with started(pair.spec(tensor_parallel_size=2)) as both:
+        assert_as_theirs(both.generate(pair.prompts), reference(pair.name))
+        both.move(Recipe(alpha=authors.ALPHA))
+        assert_as_theirs(both.generate(pair.prompts), reference(pair.name, "merged"))
+        both.move(Recipe(alpha=0.0))
+        assert_as_theirs(both.generate(pair.prompts), reference(pair.name))
