@@ -84,8 +84,8 @@ def write_merged(folder: Path, base: Path, donor: Path, alpha: float = ALPHA) ->
     save_file(ours, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-def write_tokenizer(folder: Path) -> None:
-    """LLaMA's kind: bytes where there is no token, a mark for spaces; three tokens besides."""
+def write_tokenizer(folder: Path, added: tuple[str, ...] = ()) -> None:
+    """LLaMA's kind: bytes where there is no token, a mark for spaces; three tokens besides, and what was added."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, processors
 
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", *LETTERS]
@@ -95,14 +95,15 @@ def write_tokenizer(folder: Path) -> None:
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
     tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
-    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in tokens[:3]])
+    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in (*tokens[:3], *added)])
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     settings = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>"}
     (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "unk_token": "<unk>", "pad_token": "<unk>"}))
 
 
-VOCABULARY = 3 + 256 + 1 + len(LETTERS) + 6  # more rows than tokens, as many checkpoints have
+SPARE = 6
+VOCABULARY = 3 + 256 + 1 + len(LETTERS) + SPARE  # more rows than tokens, as many checkpoints have
 
 
 # ---- CogVLM (THUDM)
@@ -399,19 +400,26 @@ def save_clip(folder: Path, seed: int = 7) -> Path:
     tensors |= {"logit_scale": torch.tensor(1.0), "text_model.final_layer_norm.weight": torch.ones(16)}
     tensors["vision_model.embeddings.position_ids"] = torch.arange(17)[None]
     torch.save(tensors, folder / "pytorch_model.bin")
+    write_clip_processor(folder)
+    return folder
+
+
+def write_clip_processor(folder: Path) -> None:
     size = {"crop_size": 32, "size": 32, "resample": 3, "do_center_crop": True, "do_resize": True}
     (folder / "preprocessor_config.json").write_text(json.dumps({**size, **CLIP, "do_normalize": True}))
-    return folder
 
 
 def tower_place(folder: Path, tower: str, hub: Path | None) -> Path:
     """Where a tower lies that a model in this folder names: in it or, if there is a hub, in its client's cache."""
-    if hub is None:
-        return folder / tower
-    commit, repository = "a" * 40, hub / f"models--{tower.replace('/', '--')}"
-    (repository / "refs").mkdir(parents=True, exist_ok=True)
-    (repository / "refs" / "main").write_text(commit)
-    return repository / "snapshots" / commit
+    return folder / tower if hub is None else cached(hub, tower)
+
+
+def cached(hub: Path, repository: str) -> Path:
+    """The folder of a repository's main branch in the cache of the Hub's client."""
+    commit, folder = "a" * 40, hub / f"models--{repository.replace('/', '--')}"
+    (folder / "refs").mkdir(parents=True, exist_ok=True)
+    (folder / "refs" / "main").write_text(commit)
+    return folder / "snapshots" / commit
 
 
 def llava_config(tower: str, kind: str = "llava", norms: bool = False, inside: bool = False) -> dict[str, Any]:
@@ -449,8 +457,8 @@ def llava_config(tower: str, kind: str = "llava", norms: bool = False, inside: b
     }
 
 
-def llava_shapes(config: Mapping[str, Any], inside: bool) -> Shapes:
-    """`inside`: whether the vision tower is among the weights."""
+def language_shapes(config: Mapping[str, Any], biases: bool = False) -> Shapes:
+    """LLaMA's; with biases Qwen2's."""
     hidden, inner, rows = config["hidden_size"], config["intermediate_size"], config["vocab_size"]
     kv = hidden // config["num_attention_heads"] * config["num_key_value_heads"]
     shapes: Shapes = {"model.embed_tokens.weight": (rows, hidden)}
@@ -459,9 +467,19 @@ def llava_shapes(config: Mapping[str, Any], inside: bool) -> Shapes:
         shapes |= {layer + f"{norm}_layernorm.weight": (hidden,) for norm in ("input", "post_attention")}
         shapes |= {layer + f"self_attn.{one}_proj.weight": (hidden, hidden) for one in "qo"}
         shapes |= {layer + f"self_attn.{one}_proj.weight": (kv, hidden) for one in "kv"}
+        if biases:
+            shapes |= {
+                layer + f"self_attn.{one}_proj.bias": (rows,) for one, rows in zip("qkv", (hidden, kv, kv), strict=True)
+            }
         shapes |= {layer + f"mlp.{one}_proj.weight": (inner, hidden) for one in ("gate", "up")}
         shapes[layer + "mlp.down_proj.weight"] = (hidden, inner)
-    shapes |= {"model.norm.weight": (hidden,), "lm_head.weight": (rows, hidden)}
+    return shapes | {"model.norm.weight": (hidden,), "lm_head.weight": (rows, hidden)}
+
+
+def llava_shapes(config: Mapping[str, Any], inside: bool, biases: bool = False) -> Shapes:
+    """`inside`: whether the vision tower is among the weights."""
+    hidden = config["hidden_size"]
+    shapes = language_shapes(config, biases)
     first, second = {"0": (hidden, config["mm_hidden_size"])}, {"2": (hidden, hidden)}
     norms = {}
     if config["mm_projector_type"].endswith("_Norm"):
@@ -606,10 +624,7 @@ def onevision_config(tower: str) -> dict[str, Any]:
 
 def onevision_shapes(config: Mapping[str, Any], inside: bool) -> Shapes:
     """`inside`: whether the vision tower is among the weights, as it is where it was trained, too."""
-    shapes = llava_shapes(config, inside=False)
-    for i in range(config["num_hidden_layers"]):
-        names = [f"model.layers.{i}.self_attn.{one}_proj" for one in "qkv"]
-        shapes |= {f"{name}.bias": shapes[f"{name}.weight"][:1] for name in names}
+    shapes = llava_shapes(config, inside=False, biases=True)
     shapes["model.image_newline"] = (config["hidden_size"],)
     if inside:
         shapes |= {f"model.vision_tower.vision_tower.{name}": shape for name, shape in siglip_shapes(False).items()}

@@ -102,6 +102,35 @@ def save_qwen2_vl(folder: Path, seed: int = 0, tied: bool = False, size: Size = 
     return _save_random(Qwen2VLForConditionalGeneration, config, processor, folder, seed)
 
 
+def save_qwen2_5_vl(folder: Path, seed: int = 0, size: Size = SMALL) -> Path:
+    """A Qwen2.5-VL."""
+    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
+
+    tokenizer = _tokenizer(BASE_IMAGE)
+    like = qwen2_vl_config(tokenizer, _spread_language(tokenizer, size), {"depth": 1})
+    vision = {
+        "depth": size.vision, "hidden_size": 64, "intermediate_size": 64, "num_heads": 2, "patch_size": 8,
+        "out_hidden_size": size.hidden, "window_size": 32, "fullatt_block_indexes": [0], "temporal_patch_size": 2,
+        "spatial_merge_size": 2,
+    }  # fmt: skip
+    text = {**like.text_config.to_dict(), "model_type": "qwen2_5_vl_text"}
+    ids = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
+    config = Qwen2_5_VLConfig(
+        text_config=text,
+        vision_config=vision,
+        tie_word_embeddings=False,
+        **{one: getattr(like, one) for one in ids},
+    )
+    parts = qwen2_vl_processor(tokenizer, patch_size=8, pixels=(32**2, 64**2))
+    processor = Qwen2_5_VLProcessor(
+        image_processor=parts.image_processor,
+        video_processor=parts.video_processor,
+        tokenizer=tokenizer,
+        chat_template=tokenizer.chat_template,
+    )
+    return _save_random(Qwen2_5_VLForConditionalGeneration, config, processor, folder, seed)
+
+
 def save_llava_onevision(folder: Path, seed: int = 1) -> Path:
     """A LLaVA-OneVision on Qwen2 with SigLIP."""
     from transformers import LlavaOnevisionForConditionalGeneration

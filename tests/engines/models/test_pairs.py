@@ -1,5 +1,5 @@
-"""The ready pairs of the paper whose bases no library loads, on tiny checkpoints in their authors' layout: mapped as
-their file says, merged in vLLM, exported, and the exported folder loaded again."""
+"""Every ready pair, by its file as it stands, on tiny checkpoints in their authors' layouts: mapped, searched in vLLM,
+exported, and the exported folder loaded again."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import huggingface_hub.constants
@@ -26,80 +27,132 @@ from adamms.errors import UserError
 from adamms.mapping import PlannedPair, plan_merge
 from adamms.merging.recipe import Recipe
 from adamms.merging.to_disk import merge_to_disk
+from adamms.runs.responses import read_responses
 from tests.engines.models.test_authors import PROMPTS
 from tests.engines.vllm.test_engine import start
 from tests.support import authors
+from tests.support.published import MAKERS, publish
 from tests.support.tiny_models import write_prompts
 
 ROOT = Path(__file__).parents[3]
 CONF = ROOT / "conf" / "pairs"
-PAIRS = [
-    "llava-1.5_into_cogvlm",
-    "mplug-owl2_into_cogvlm",
-    "sharegpt4v_into_cogvlm",
-    "llava-1.5_into_mplug-owl2",
-    "cogvlm_into_mplug-owl2",
-    "llava-1.5_into_sharegpt4v",
-]
-SMALL = ["engine.kv_cache_gb=0.02", "engine.max_model_len=512", "engine.max_tokens=8", "mapping.ancestry_check=off"]
-KINDS = {
-    "THUDM/cogvlm-chat-hf@main": "cogvlm",
-    "MAGAer13/mplug-owl2-llama2-7b@main": "mplug-owl2",
-    "liuhaotian/llava-v1.5-7b@main": "llava",
-    "Lin-Chen/ShareGPT4V-7B@main": "sharegpt4v",
+REFUSED = "yi-vl_into_cambrian"
+PAIRS = sorted(file.stem for file in CONF.glob("*.yaml") if file.stem != REFUSED)
+SMALL = {
+    "engine": {"kind": "vllm", "kv_cache_gb": 0.02, "max_model_len": 512, "max_tokens": 8},
+    "mapping": {"ancestry_check": "off"},  # they share none
 }
+ALPHAS = [0.0, 0.2, 0.4, 0.6]
 
 
-@pytest.fixture
-def vicuna(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tokenizer that CogVLM's data file names can be had."""
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    write_vicuna(tmp_path / "hub")
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Every repository that a pair names, and what these name, as the Hub's client keeps them."""
+    cache = tmp_path_factory.mktemp("hub")
+    for repository in MAKERS:
+        publish(repository, cache)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
+        yield cache
 
 
-def write_vicuna(cache: Path) -> None:
-    """That tokenizer as the Hub's client has it on the disk."""
-    commit, model = "a" * 40, cache / "models--lmsys--vicuna-7b-v1.5"
-    authors.write_tokenizer(model / "snapshots" / commit)
-    (model / "refs").mkdir()
-    (model / "refs" / "main").write_text(commit)
+def settings_of(name: str) -> SearchSettings:
+    return load_settings(SearchSettings, CONF / f"{name}.yaml", [], {}, SMALL)
 
 
-def published(kind: str, folder: Path, seed: int) -> Path:
-    """As the family's repository has it: CogVLM's is without a tokenizer."""
-    authors.AUTHORS[kind](folder, seed=seed)
-    if kind == "cogvlm":
-        for file in folder.glob("tokenizer*"):
-            file.unlink()
-    return folder
+def spec_of(settings: SearchSettings) -> EngineSpec:
+    plan = plan_merge(open_checkpoint(settings.base), open_checkpoint(settings.donor), settings.mapping)
+    return EngineSpec(plan, settings.engine, settings.mapping.base_architecture)
 
 
-@pytest.mark.usefixtures("vicuna")
-@pytest.mark.parametrize("name", [PAIRS[0], *(pytest.param(name, marks=pytest.mark.slow) for name in PAIRS[1:])])
-def test_a_ready_pair(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    file = CONF / f"{name}.yaml"
-    named = load_settings(SearchSettings, file, [])
-    base = published(KINDS[named.base], tmp_path / "base", 0)
-    donor = published(KINDS[named.donor], tmp_path / "donor", 1)
-    settings = load_settings(SearchSettings, file, [f"base={base}", f"donor={donor}", *SMALL])
-    models = open_checkpoint(str(base)), open_checkpoint(str(donor))
-    spec = EngineSpec(plan_merge(*models, settings.mapping), settings.engine, settings.mapping.base_architecture)
+def of_exported(spec: EngineSpec, folder: Path) -> EngineSpec:
+    """Its base is what was exported."""
+    exported = open_checkpoint(str(folder))
+    identity = dataclasses.replace(spec.plan.base, location=str(folder), digest=exported.digest)
+    return dataclasses.replace(spec, plan=dataclasses.replace(spec.plan, base=identity))
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_ready_pair_step_by_step(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    settings = settings_of("llava-1.5_into_cogvlm")
+    models = open_checkpoint(settings.base), open_checkpoint(settings.donor)
+    spec = spec_of(settings)
     with caplog.at_level(logging.WARNING):
         prompts = fitting_prompts(PROMPTS, spec)
-    told = [message for message in caplog.messages if "its family's is used" in message]
-    assert len(told) == (2 if KINDS[named.base] == "cogvlm" else 1)
-    assert fitting_kind(spec) == "vllm", "although the file does not ask for it, and this may be a CPU"
-
+    assert len([message for message in caplog.messages if "its family's is used" in message]) == 2
     engine = start(spec)
     base_answers = engine.generate(prompts)
     engine.move(Recipe(alpha=0.4))
     merged = engine.generate(prompts)
     assert merged != base_answers
     output = merge_to_disk(PlannedPair(spec.plan, *models), Recipe(alpha=0.4), tmp_path / "merged")
-    exported = open_checkpoint(str(output))
-    identity = dataclasses.replace(spec.plan.base, location=str(output), digest=exported.digest)
-    again = dataclasses.replace(spec, plan=dataclasses.replace(spec.plan, base=identity))
-    assert start(again).generate(prompts) == merged
+    assert start(of_exported(spec, output)).generate(prompts) == merged
+
+
+@pytest.mark.usefixtures("hub")
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_base_of_a_layout_of_ours_is_vllm_s_on_a_cpu_too(name: str) -> None:
+    settings = settings_of(name)
+    spec = spec_of(dataclasses.replace(settings, engine=dataclasses.replace(settings.engine, kind="auto")))
+    ours = settings.base.startswith(("THUDM/", "MAGAer13/", "Lin-Chen/"))
+    assert fitting_kind(spec) == ("vllm" if ours else "transformers")
+
+
+@pytest.fixture(scope="module")
+def swept(hub: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All pairs by one command in processes of their own, whose engines those with one base share."""
+    folder = tmp_path_factory.mktemp("swept")
+    settings = {
+        **SMALL,
+        "sweep": {"pairs": {name: str(CONF / f"{name}.yaml") for name in PAIRS}},
+        "prompts": {"path": str(write_prompts(folder / "prompts.jsonl", PROMPTS[:4]))},
+        "searching": {"alphas": ALPHAS},
+        "tracking": {"uri": f"sqlite:///{folder}/mlflow.db", "system_metrics": False},
+        "run_dir": str(folder / "runs"),
+    }
+    file = folder / "sweep.json"
+    file.write_text(json.dumps(settings))
+    run(hub, "sweep.py", "--config", str(file), seconds=1700)
+    return folder / "runs"
+
+
+def run(hub: Path, *arguments: str, seconds: float) -> str:
+    """A pipeline's standard error."""
+    environment = {**os.environ, "HF_HUB_CACHE": str(hub), "HF_HUB_OFFLINE": "1"}
+    script = [sys.executable, f"pipelines/{arguments[0]}", *arguments[1:]]
+    ended = subprocess.run(
+        script, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=seconds, check=False
+    )
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    return ended.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_ready_pair_is_searched_and_its_winner_answers_as_in_the_search(name: str, swept: Path) -> None:
+    settings, folder = settings_of(name), swept / name / "linear"
+    chosen = json.loads((folder / "selection.json").read_text())["alpha"]
+    assert chosen in ALPHAS[1:-1]
+    base, merged = open_checkpoint(settings.base), open_checkpoint(str(folder / "merged"))
+    assert merged.config == base.config
+    assert {n: t.shape for n, t in merged.tensors.items()} == {n: t.shape for n, t in base.tensors.items()}
+    answers = start(of_exported(spec_of(settings), folder / "merged")).generate(PROMPTS[:4])
+    found = read_responses(folder)
+    assert {answer.prompt_id: answer.text for answer in answers} == found[chosen]
+    assert found[0.0] != found[0.6]
+
+
+@pytest.mark.slow
+def test_a_search_by_the_command_that_a_file_begins_with(hub: Path, tmp_path: Path) -> None:
+    """Donor LLaVA-1.5, base CogVLM, whose tokenizer is fetched; vLLM is taken without being asked for."""
+    prompts, run_dir = write_prompts(tmp_path / "prompts.jsonl", PROMPTS[:4]), tmp_path / "run"
+    told = [f"prompts.path={prompts}", f"run_dir={run_dir}", f"tracking.uri=sqlite:///{tmp_path}/mlflow.db"]
+    told += ["engine.kv_cache_gb=0.02", "engine.max_model_len=512", "engine.max_tokens=8"]
+    told += ["mapping.ancestry_check=off", "searching.alphas=[0,0.2,0.4,0.6]"]
+    said = run(hub, "search.py", "--config", str(CONF / "llava-1.5_into_cogvlm.yaml"), *told, seconds=550)
+    assert "has no tokenizer; its family's is used, lmsys/vicuna-7b-v1.5@main" in said
+    assert json.loads((run_dir / "selection.json").read_text())["alpha"] in (0.2, 0.4)
 
 
 def test_transformers_is_refused_with_a_reason(tmp_path: Path) -> None:
@@ -111,31 +164,13 @@ def test_transformers_is_refused_with_a_reason(tmp_path: Path) -> None:
         engine_class("transformers")(spec)
 
 
-def test_cambrian_is_refused_before_an_engine_starts(tmp_path: Path) -> None:
-    config = {**authors.llava_config("x", "cambrian_llama"), "architectures": ["CambrianLlamaForCausalLM"]}
-    authors.write(tmp_path, config, authors.llava_shapes(config, inside=False), seed=0)
-    model = open_checkpoint(str(tmp_path))
-    settings = load_settings(SearchSettings, CONF / "yi-vl_into_cambrian.yaml", [])
-    spec = EngineSpec(plan_merge(model, model, settings.mapping), settings.engine)
+@pytest.mark.usefixtures("hub")
+def test_cambrian_is_merged_but_refused_before_an_engine_starts(tmp_path: Path) -> None:
+    settings = settings_of(REFUSED)
+    spec = spec_of(settings)
     with pytest.raises(UserError, match="no engine loads this base: AdaMMS has no code for its four vision towers"):
         fitting_prompts(PROMPTS, spec)
-
-
-@pytest.mark.slow
-def test_a_search_by_a_ready_file_as_it_stands(tmp_path: Path) -> None:
-    """All of it by its command, in processes of their own: donor LLaVA-1.5, base CogVLM, whose tokenizer is fetched."""
-    base, donor = published("cogvlm", tmp_path / "base", 0), published("llava", tmp_path / "donor", 1)
-    write_vicuna(tmp_path / "hub")
-    prompts, run_dir = write_prompts(tmp_path / "prompts.jsonl", PROMPTS[:4]), tmp_path / "run"
-    told = [f"base={base}", f"donor={donor}", f"prompts.path={prompts}", f"run_dir={run_dir}", *SMALL]
-    told += ["searching.alphas=[0,0.2,0.4,0.6]", f"tracking.uri=sqlite:///{tmp_path}/mlflow.db"]
-    script = [sys.executable, "pipelines/search.py", "--config", str(CONF / "llava-1.5_into_cogvlm.yaml"), *told]
-    environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
-    ended = subprocess.run(script, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=550, check=False)
-    assert ended.returncode == 0, ended.stderr[-2000:]
-    assert "has no tokenizer; its family's is used, lmsys/vicuna-7b-v1.5@main" in ended.stderr
-    chosen = json.loads((run_dir / "selection.json").read_text())["alpha"]
-    assert chosen in (0.2, 0.4)
-    merged = open_checkpoint(str(run_dir / "merged"))
-    assert merged.tensors.keys() == open_checkpoint(str(base)).tensors.keys()
-    assert merged.config == open_checkpoint(str(base)).config
+    base, donor = open_checkpoint(settings.base), open_checkpoint(settings.donor)
+    output = merge_to_disk(PlannedPair(spec.plan, base, donor), Recipe(alpha=0.1), tmp_path / "merged")
+    merged = open_checkpoint(str(output))
+    assert (merged.tensors.keys(), merged.config) == (base.tensors.keys(), base.config)

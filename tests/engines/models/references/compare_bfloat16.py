@@ -37,7 +37,7 @@ def distance(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     print("| model | ours, bf16 to float32 | theirs, bf16 to float32 | ours to theirs, bf16 |\n|---|---|---|---|")
-    for name in NAMES:
+    for name in ("llava", *NAMES):
         with tempfile.TemporaryDirectory() as folder:
             base = authors.AUTHORS[name](Path(folder, "base"))
             pair = Pair(name, base, base)
