@@ -63,7 +63,7 @@ bench-growth: setup ## time and memory up to 10,000 prompts x 61 candidates x 20
 	$(BIN)/python -m tests.benchmarks.bench_growth --write
 
 bench-merge: setup ## merging on disk against copying and mergekit: 1, 3 and 8 GB pairs (35 GB of disk, half an hour)
-	$(BIN)/python tests/benchmarks/bench_merge.py --write
+	$(BIN)/python -m tests.benchmarks.bench_merge --write
 
 faults: setup ## kill actors, machines, the driver and MLflow, and fill the disk, amid searches: half an hour
 	FAULTS_REPORT=tests/benchmarks/results/faults.md FAULT_ROUNDS=5 $(BIN)/python -m pytest tests/pipelines/test_faults.py -m slow -k through

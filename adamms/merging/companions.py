@@ -21,6 +21,7 @@ from adamms.merging.licences import Licence, combined
 from adamms.merging.mergekit import to_mergekit
 from adamms.merging.recipe import Recipe
 from adamms.merging.statistics import Statistics
+from adamms.merging.usage import loading_code
 from adamms.support.files import is_folder, is_text, write_json, write_whole
 from adamms.version import __version__
 
@@ -198,25 +199,8 @@ def write_mergekit(plan: MergePlan, recipe: Recipe, folder: Path) -> None:
 
 def _usage(base: Checkpoint) -> str:
     """How a model of the base's kind is loaded and served; `MODEL` is where the card lies."""
-    sees = _sees(base)
-    kind = "AutoModelForImageTextToText" if sees else "AutoModelForCausalLM"
-    loader = "AutoProcessor" if sees else "AutoTokenizer"
-    picture = '{"type": "image", "url": "picture.jpg"}, ' if sees else ""
-    remote = ", trust_remote_code=True" if base.config.get("auto_map") else ""
-    return f"""```python
-from transformers import {kind}, {loader}
-
-processor = {loader}.from_pretrained("MODEL"{remote})
-model = {kind}.from_pretrained("MODEL", dtype="auto"{remote})
-messages = [{{"role": "user", "content": [{picture}{{"type": "text", "text": "What is this?"}}]}}]
-inputs = processor.apply_chat_template(
-    messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
-)
-answer = model.generate(**inputs, max_new_tokens=64)
-print(processor.decode(answer[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))
-```
-
-Where vLLM knows the base's architecture: `vllm serve MODEL`."""
+    code = loading_code("MODEL", images=_sees(base), remote_code=bool(base.config.get("auto_map")))
+    return f"```python\n{code}\n```\n\nWhere vLLM knows the base's architecture: `vllm serve MODEL`."
 
 
 def _sees(base: Checkpoint) -> bool:

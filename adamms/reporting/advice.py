@@ -3,6 +3,8 @@
 import shlex
 from collections.abc import Iterator
 
+from adamms.merging.usage import loading_code
+
 ADVICE = {
     "no plateau": "answers change with every step: ask more prompts (prompts.n), look between the candidates "
     "(searching.refine=[0.05]), or merge otherwise (merging.method=ties ancestor=MODEL, the language model "
@@ -41,23 +43,6 @@ def next_steps(merged: str, run_dir: str, images: bool) -> Iterator[tuple[str, s
         run_dir: the search's.
         images: whether its prompts have pictures.
     """
-    content = '[{"type": "image", "url": "picture.jpg"}, ' if images else "["
-    content += '{"type": "text", "text": "What is this?"}]'
-    kind = "AutoModelForImageTextToText" if images else "AutoModelForCausalLM"
-    loader = "AutoProcessor" if images else "AutoTokenizer"
-    yield (
-        "Load it with Transformers",
-        f"""from transformers import {kind}, {loader}
-
-folder = {merged!r}
-processor = {loader}.from_pretrained(folder)
-model = {kind}.from_pretrained(folder, dtype="auto", device_map="auto")
-messages = [{{"role": "user", "content": {content}}}]
-inputs = processor.apply_chat_template(
-    messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
-).to(model.device)
-answer = model.generate(**inputs, max_new_tokens=64, do_sample=False)
-print(processor.decode(answer[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))""",
-    )
+    yield "Load it with Transformers", loading_code(merged, images=images)
     yield "Serve it (an OpenAI-compatible server on port 8000)", f"adamms serve {shlex.quote(run_dir)}"
     yield "Publish it on the Hub (private unless you say --public)", f"adamms push {shlex.quote(run_dir)} OWNER/NAME"

@@ -1,4 +1,5 @@
-"""How fast merging on disk is, and in how much memory: `make bench-merge`, or with sizes: `... bench_merge.py 1 3 8`.
+"""How fast merging on disk is, and in how much memory: `make bench-merge`, or with sizes:
+`python -m tests.benchmarks.bench_merge 1 3 8`.
 
 Contenders, each in a process of its own, one after the other, on the same two checkpoints:
 
@@ -27,10 +28,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.real_mergekit import PACKAGES, mergekit_yaml
+
 ALPHA = 0.3
 BLOCK = 8 << 20
-MERGEKIT = "mergekit==0.1.5"
-MERGEKIT_HOME = Path.home() / ".cache" / "adamms-bench" / "mergekit"
 RESULTS = Path(__file__).parent / "results" / "merge.md"
 VOCABULARY, HIDDEN, FEED_FORWARD, HEADS, KV_HEADS = 32000, 2048, 8192, 16, 4
 
@@ -219,17 +220,13 @@ def _command(name: str, base: Path, donor: Path, output: Path, workers: int) -> 
 
 
 def _mergekit(folder: Path, base: Path, donor: Path, output: Path) -> list[str]:
-    if not (MERGEKIT_HOME / "bin" / "mergekit-yaml").exists():
-        uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
-        subprocess.run([uv, "venv", "--python", sys.executable, str(MERGEKIT_HOME)], check=True)
-        subprocess.run([uv, "pip", "install", "--python", str(MERGEKIT_HOME / "bin/python"), MERGEKIT], check=True)
     recipe = folder / "mergekit.yml"
     recipe.write_text(
         f"merge_method: linear\ndtype: bfloat16\nmodels:\n"
         f"  - {{model: {base.resolve()}, parameters: {{weight: {1 - ALPHA}}}}}\n"
         f"  - {{model: {donor.resolve()}, parameters: {{weight: {ALPHA}}}}}\n"
     )
-    return [str(MERGEKIT_HOME / "bin/mergekit-yaml"), str(recipe), str(output), "--no-copy-tokenizer", "--quiet"]
+    return [str(mergekit_yaml()), str(recipe), str(output), "--no-copy-tokenizer", "--quiet"]
 
 
 def _run(command: list[str]) -> Measured:
@@ -280,7 +277,7 @@ def _machine() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     return (
         f"{time.strftime('%Y-%m-%d')}, {model.partition(': ')[2]}, {os.cpu_count()} cores, {memory:.0f} GB, Linux "
-        f"{platform.release()}, Python {platform.python_version()}, torch {torch.__version__}, {MERGEKIT}; "
+        f"{platform.release()}, Python {platform.python_version()}, torch {torch.__version__}, {PACKAGES[0]}; "
         f"load average {os.getloadavg()[0]:.1f} at the start"
     )
 

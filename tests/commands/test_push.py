@@ -57,7 +57,7 @@ def test_a_winner_is_published_with_all_that_it_needs(run: RunFolder, hub: HubSt
     metadata = yaml.safe_load(card.split("---")[1])
     assert metadata["pipeline_tag"] == "image-text-to-text"
     assert "base_model" not in metadata, "the tiny models are folders, not models of the Hub"
-    for text in ('from_pretrained("me/merged"', "vllm serve me/merged", "0.3 was chosen without labels", "| **0.3** |"):
+    for text in ('place = "me/merged"', "vllm serve me/merged", "0.3 was chosen without labels", "| **0.3** |"):
         assert text in card, text
     assert card.index("## How it was chosen") < card.index("## Licence")
     again = pushed(hub, str(run.folder), "me/merged")

@@ -1,7 +1,9 @@
-"""mergekit's recipes, read and written: against its own formulas, written out here."""
+"""mergekit's recipes, read and written: against its own formulas, written out here, and against mergekit itself."""
 
 from __future__ import annotations
 
+import subprocess
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,12 +11,17 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 
+from adamms.commands.merge import merge
 from adamms.errors import UserError
+from adamms.mapping.config import MappingConfig
+from adamms.merging.config import MergeSettings, MergingConfig
 from adamms.merging.mergekit import Foreign, read_mergekit, to_mergekit
 from adamms.merging.methods.method import Operands
 from adamms.merging.recipe import Recipe
 from tests.merging.conftest import Models
+from tests.support.real_mergekit import mergekit_yaml, run_mergekit
 
 
 def written(tmp_path: Path, recipe: dict[str, Any]) -> Path:
@@ -111,3 +118,58 @@ def test_ours_are_written_where_mergekit_can_do_the_same(models: Models, tmp_pat
         assert Recipe(again.method, again.alpha, **again.options).to_dict() == pytest.approx(recipe.to_dict())
     assert to_mergekit(alike, Recipe("ties", 0.3)) is None, "mergekit trims tensors, not the model"
     assert to_mergekit(alike, Recipe("metagpt")) is None
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders `ancestor`, `base` and `donor` of one Qwen2, in float32, so that rounding hides nothing."""
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    folder = tmp_path_factory.mktemp("grown")
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "vocab_size": 128}
+    config = Qwen2Config(**sizes, num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=False)
+    torch.manual_seed(0)
+    ancestor = Qwen2ForCausalLM(config).float()
+    ancestor.save_pretrained(folder / "ancestor")
+    for name in ("base", "donor"):
+        model = deepcopy(ancestor)
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight.add_(0.005 * torch.randn_like(weight))
+        model.save_pretrained(folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def _mergekit() -> None:
+    try:
+        mergekit_yaml()
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"mergekit is not here, and no registry gives it: {error}")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_mergekit")
+@pytest.mark.parametrize(
+    ("method", "options", "apart"),
+    [
+        ("linear", {}, 0),
+        ("slerp", {}, 0),
+        ("task_arithmetic", {"scale": 0.9}, 0),
+        ("ties", {"density": 0.4, "trim_over": "tensor"}, 2),
+    ],
+)
+def test_mergekit_itself_does_with_our_recipe_what_we_did(
+    grown: Path, tmp_path: Path, method: str, options: dict[str, Any], apart: int
+) -> None:
+    """The real mergekit accepts what we write. Of n values TIES keeps round(density * n) here and int(density * n)
+    there, so that one value of each task vector may be kept by one of the two alone."""
+    given = {name: str(grown / name) for name in ("base", "donor", "ancestor")}
+    mapping, merging = MappingConfig(embeddings="same"), MergingConfig(method=method, options=options)
+    ours = merge(MergeSettings(**given, mapping=mapping, merging=merging), 0.3, tmp_path / "ours")
+    run_mergekit(ours / "mergekit.yml", tmp_path / "theirs")
+    found, expected = (load_file(tmp_path / name / "model.safetensors") for name in ("ours", "theirs"))
+    assert found.keys() == expected.keys()
+    for name, weight in found.items():
+        different = (weight - expected[name]).abs() > 1e-6
+        assert int(different.sum()) <= apart, name
