@@ -65,6 +65,7 @@ ASKED = (
     ("5", True),
     ("What is this? " * 10, True),  # longer than a block of vLLM's prefix cache on a CPU
 )
+COMPARED = "What differs?"  # with two pictures, one of them no square
 TOKENS = 12
 ALPHA = 0.4  # of the merge with a donor of the same family that they ask, too
 TOWERS = ("model.vision", "model.visual_abstractor", "model.mm_projector", "model.image_newline")

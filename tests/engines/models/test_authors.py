@@ -100,6 +100,13 @@ def test_all_prompts_at_once_with_images_and_without(pair: Pair, engine: VllmEng
         assert [token for token in counted if token != processor.image_token_id] == other["text_ids"]
 
 
+@pytest.mark.parametrize("pair", ["yi-vl", "onevision"], indirect=True)
+def test_several_pictures_in_a_prompt(pair: Pair, engine: VllmEngine) -> None:
+    engine.move(Recipe(alpha=0.0))
+    prompt = Prompt("several", authors.COMPARED, (wide(picture(7)), picture(8)))
+    assert_as_theirs(engine.generate([prompt]), reference(pair.name, "several"))
+
+
 def test_merged_as_the_exported_checkpoint_is_in_their_code(pair: Pair, engine: VllmEngine, tmp_path: Path) -> None:
     """There and back is bit-identical, and vision is computed once."""
     engine.move(Recipe(alpha=0.0))

@@ -23,6 +23,7 @@ import io
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -128,25 +129,26 @@ def assert_all_loaded(missing: list[str], unexpected: list[str]) -> None:
 
 
 @torch.no_grad()
-def answer(name: str, model: Any, tokenizer: Any, question: str, image: bytes | None) -> dict[str, Any]:
+def answer(name: str, model: Any, tokenizer: Any, question: str, images: Sequence[bytes]) -> dict[str, Any]:
     """The prompt's token ids, the greedy tokens, and their log-probabilities."""
     theirs = KINDS[name]
     tools = importlib.import_module(f"{theirs.package}.mm_utils")
     talk = importlib.import_module(f"{theirs.package}.conversation").conv_templates[theirs.talk].copy()
     marker = importlib.import_module(f"{theirs.package}.{theirs.constants}").IMAGE_TOKEN_INDEX
-    talk.append_message(talk.roles[0], (f"{theirs.image}\n" if image else "") + question)
+    talk.append_message(talk.roles[0], f"{theirs.image}\n" * len(images) + question)
     talk.append_message(talk.roles[1], None)
     ids = tools.tokenizer_image_token(talk.get_prompt(), tokenizer, marker, return_tensors="pt")[None]
     seen = {}
-    if image:
-        pictures = [Image.open(io.BytesIO(image)).convert("RGB")]
+    if images:
+        pictures = [Image.open(io.BytesIO(image)).convert("RGB") for image in images]
         processor = model.get_vision_tower().image_processor
         if name == "yi-vl":  # where whoever asks does it
-            pictures = [tools.expand2square(pictures[0], tuple(int(255 * mean) for mean in processor.image_mean))]
+            mean = tuple(int(255 * part) for part in processor.image_mean)
+            pictures = [tools.expand2square(one, mean) for one in pictures]
         pixels = tools.process_images(pictures, processor, model.config)
         seen["images"] = [one.to(model.dtype) for one in pixels] if theirs is ONEVISION else pixels.to(model.dtype)
         if theirs in (LLAVA, ONEVISION):
-            seen["image_sizes"] = [pictures[0].size]
+            seen["image_sizes"] = [one.size for one in pictures]
     output = model.generate(
         ids,
         **seen,
@@ -161,7 +163,7 @@ def answer(name: str, model: Any, tokenizer: Any, question: str, image: bytes | 
     rows = torch.stack(output.scores)[:, 0].float().log_softmax(-1)
     return {
         "question": question,
-        "image": bool(image),
+        "images": len(images),
         "text_ids": [int(i) for i in ids[0] if i != marker],
         "tokens": tokens,
         "logprobs": [round(float(row[token]), 6) for row, token in zip(rows, tokens, strict=True)],
@@ -184,9 +186,11 @@ def make(name: str, dtype: str) -> None:
         for kind, folder in (("answers", base), ("merged", merged)):
             model = load(name, folder, getattr(torch, dtype))
             found[kind] = [
-                answer(name, model, tokenizer, question, wide(picture(i)) if image else None)
+                answer(name, model, tokenizer, question, [wide(picture(i))] if image else [])
                 for i, (question, image) in enumerate(authors.ASKED)
             ]
+            if kind == "answers":
+                found["several"] = [answer(name, model, tokenizer, authors.COMPARED, [wide(picture(7)), picture(8)])]
     file = Path(__file__).with_name(f"{name}.json" if dtype == "float32" else f"{name}-{dtype}.json")
     file.write_text(json.dumps(found) + "\n")
     print(file, [len(one["tokens"]) for one in found["answers"]])
