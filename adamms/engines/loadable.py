@@ -12,6 +12,7 @@ from adamms.checkpoint.resolve import fetch_small_files
 from adamms.engines.engine import EngineSpec
 from adamms.engines.models.families import Family, family_of, files_of
 from adamms.engines.models.plugin import register_with_transformers
+from adamms.engines.models.vision_tower import fetch_tower
 from adamms.mapping.architecture import Architecture, known_architectures, named_architecture
 
 TOKENIZER = ("tokenizer.json", "tokenizer.model", "vocab.json")  # one of them is the tokenizer
@@ -33,8 +34,14 @@ class LoadableFolder:
         notes: sentences for the user about what is not the checkpoint's own.
     """
 
-    def __init__(self, model: Checkpoint, spec: EngineSpec) -> None:
-        """Raises UserError where no engine can load the model, or what it needs cannot be fetched."""
+    def __init__(self, model: Checkpoint, spec: EngineSpec, weights: bool = True) -> None:
+        """
+        Args:
+            weights: False to read configs and processors only.
+
+        Raises:
+            UserError: no engine can load the model, or what it needs cannot be fetched.
+        """
         family, architecture = family_of(spec.plan.base), _architecture(spec)
         self.path = model.folder
         self.notes: tuple[str, ...] = ()
@@ -42,6 +49,8 @@ class LoadableFolder:
         texts: dict[str, str] = {}
         if family is not None:
             register_with_transformers()
+            if weights and family.second:
+                fetch_tower(model)
             texts = files_of(family, model, spec.plan.base)
         template, tokenizer = _missing(model.folder, architecture, family)
         if template:

@@ -14,6 +14,7 @@ from adamms.checkpoint.checkpoint import total_bytes
 from adamms.engines.config import EngineConfig
 from adamms.engines.devices import pick_dtype
 from adamms.engines.models.families import FAMILIES
+from adamms.engines.models.vision_tower import tower_parameters
 from adamms.engines.originals import MOST, share_beside_originals
 from adamms.errors import UserError
 from adamms.mapping.architecture import EMBED_TOKENS, LM_HEAD
@@ -119,7 +120,7 @@ class ModelSizes:
         donors = {name for tensor in plan.merged for piece in tensor.pieces for name in tensors_of(piece.donor)}
         computed = width((head or plan.tensors[0]).dtype)
         family = FAMILIES.get((plan.base.architecture, plan.base.layout))
-        beside = family.parameters_beside(base) if family is not None else 0
+        beside = tower_parameters(base) if family is not None and family.second else 0
         return cls(
             numbers=numbers,
             weights=sum(info.elements * width(info.dtype) for info in base.tensors.values()) + beside * computed,

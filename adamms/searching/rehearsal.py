@@ -12,6 +12,7 @@ from statistics import mean
 
 from adamms.engines.chat import Chat
 from adamms.engines.devices import pick_device
+from adamms.engines.loadable import LoadableFolder
 from adamms.engines.memory import GB, MemoryNeed
 from adamms.engines.registry import engine_class, fitting_kind, needed_gpus
 from adamms.errors import UserError
@@ -173,7 +174,8 @@ def prompt_tokens(study: Study, prompts: Sequence[Prompt]) -> float:
     Raises:
         UserError: the base has no processor.
     """
-    chat = Chat(study.pair.base.folder, study.settings.engine.trust_remote_code)
+    loadable = LoadableFolder(study.pair.base, study.engine, weights=False)
+    chat = Chat(loadable.path, study.settings.engine.trust_remote_code)
     step = max(len(prompts) // SAMPLE, 1)
     return mean(float(chat.inputs([prompt])["input_ids"].shape[1]) for prompt in prompts[::step][:SAMPLE])
 

@@ -69,7 +69,7 @@ class Study:
     def asked(self) -> dict[str, Any]:
         """Everything that an answer depends on but the candidate's value, the prompt and the engine."""
         plan, engine = self.pair.plan, self.settings.engine
-        loadable = LoadableFolder(self.pair.base, self.engine)
+        loadable = LoadableFolder(self.pair.base, self.engine, weights=False)
         return {
             "base": plan.base.digest,
             "donor": plan.donor.digest,

@@ -10,7 +10,6 @@ from adamms.checkpoint import Checkpoint
 from adamms.engines.models.files import Files, as_text
 from adamms.engines.models.llava.files import llava_files
 from adamms.engines.models.onevision.files import onevision_files
-from adamms.engines.models.vision_tower import tower_parameters
 from adamms.errors import UserError
 from adamms.mapping.numbers import LanguageModelNumbers
 from adamms.mapping.plan import ModelIdentity
@@ -51,12 +50,12 @@ class Family:
     Attributes:
         files: name -> text of the files that take the place of a checkpoint's own.
         eager: each batch is sent several ways, which the graphs of a GPU cannot.
-        parameters_beside: how many numbers of a model are in no file of its checkpoint.
+        second: whether a part of its weights may lie in a second repository (`vision_tower`).
     """
 
     files: Callable[[Checkpoint, LanguageModelNumbers], Files]
     eager: bool = False
-    parameters_beside: Callable[[Checkpoint], int] = lambda model: 0
+    second: bool = False
 
 
 def cogvlm_files(model: Checkpoint, numbers: LanguageModelNumbers) -> Files:
@@ -100,10 +99,10 @@ FAMILIES: Mapping[tuple[str, str], Family] = {
     ("cogvlm", "THUDM"): Family(cogvlm_files, eager=True),
     ("cogvlm2", "THUDM"): Family(cogvlm_files, eager=True),
     ("mplug-owl2", "MAGAer13"): Family(mplug_owl2_files, eager=True),
-    ("llava", "liuhaotian"): Family(llava_files, parameters_beside=tower_parameters),
-    ("sharegpt4v", "Lin-Chen"): Family(llava_files, parameters_beside=tower_parameters),
-    ("yi-vl", "01-ai"): Family(llava_files, parameters_beside=tower_parameters),
-    ("llava-onevision", "lmms-lab"): Family(onevision_files, parameters_beside=tower_parameters),
+    ("llava", "liuhaotian"): Family(llava_files, second=True),
+    ("sharegpt4v", "Lin-Chen"): Family(llava_files, second=True),
+    ("yi-vl", "01-ai"): Family(llava_files, second=True),
+    ("llava-onevision", "lmms-lab"): Family(onevision_files, second=True),
 }
 REFUSED: Mapping[str, str] = {
     "cambrian": "its four vision towers, its spatial vision aggregator and the samplers between its decoder's layers",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from adamms.checkpoint import Checkpoint
+from adamms.checkpoint import Checkpoint, open_checkpoint
 from adamms.checkpoint.json_file import read_json
 from adamms.checkpoint.resolve import fetch_from_hub, is_hub_id
 from adamms.errors import UserError
@@ -18,11 +18,11 @@ def is_inside(model: Checkpoint) -> bool:
     return any(name.startswith("model.vision_tower.") for name in model.tensors)
 
 
-def tower_folder(model: Checkpoint, weights: bool) -> Path:
+def tower_folder(model: Checkpoint, weights: bool = False) -> Path:
     """The local folder of the vision tower that a config names: within the checkpoint's, or from the Hub.
 
     Args:
-        weights: False to fetch config and image processor only.
+        weights: whether to fetch more than config and image processor.
 
     Raises:
         UserError: it names any other place: whoever wrote the config chooses neither what of this machine is read nor
@@ -41,6 +41,16 @@ def tower_folder(model: Checkpoint, weights: bool) -> Path:
     )
 
 
+def fetch_tower(model: Checkpoint) -> None:
+    """Makes sure that a tower's weights are on this machine.
+
+    Raises:
+        UserError: as `tower_folder`; or it has none.
+    """
+    if not is_inside(model):
+        open_checkpoint(str(tower_folder(model, weights=True)))
+
+
 def tower_config(folder: Path) -> dict[str, Any]:
     """The vision side's, of a tower or of a whole CLIP or SigLIP."""
     whole = read_json(folder / _CONFIG)
@@ -56,7 +66,7 @@ def tower_parameters(model: Checkpoint) -> int:
     import torch
     from transformers import AutoConfig, AutoModel
 
-    settings = tower_config(tower_folder(model, weights=False))
+    settings = tower_config(tower_folder(model))
     config = AutoConfig.for_model(settings.pop("model_type"), **settings)
     with torch.device("meta"):
         tower = AutoModel.from_config(config)

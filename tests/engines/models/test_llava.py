@@ -128,6 +128,14 @@ def test_a_tower_is_looked_for_in_the_checkpoint_and_on_the_hub_only(place: str,
         tower_folder(open_checkpoint(str(folder)), weights=True)
 
 
+def test_a_tower_without_weights_is_told_of_before_an_engine_starts(tmp_path: Path) -> None:
+    folder = authors.AUTHORS["llava"](tmp_path / "base")
+    (folder / "clip" / "pytorch_model.bin").unlink()
+    LoadableFolder(open_checkpoint(str(folder)), spec_of(folder), weights=False)
+    with pytest.raises(UserError, match=r"base/clip: no .*pytorch_model.bin"):
+        LoadableFolder(open_checkpoint(str(folder)), spec_of(folder))
+
+
 def test_a_folder_of_a_tower_s_name_is_not_taken_for_the_hub_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = authors.AUTHORS["llava"](tmp_path / "base")
     change(folder, mm_vision_tower="some/clip")

@@ -3,13 +3,13 @@ exported, and the exported folder loaded again."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import huggingface_hub.constants
@@ -18,16 +18,19 @@ import pytest
 pytest.importorskip("vllm")
 
 from adamms.checkpoint import open_checkpoint
+from adamms.checkpoint.resolve import fetch_from_hub
 from adamms.commands.settings import SearchSettings
 from adamms.config import load_settings
 from adamms.engines.engine import EngineSpec
 from adamms.engines.lengths import fitting_prompts
+from adamms.engines.models import vision_tower
 from adamms.engines.registry import engine_class, fitting_kind
 from adamms.errors import UserError
 from adamms.mapping import PlannedPair, plan_merge
 from adamms.merging.recipe import Recipe
 from adamms.merging.to_disk import merge_to_disk
 from adamms.runs.responses import read_responses
+from adamms.searching.rehearsal import rehearse
 from tests.engines.models.test_authors import PROMPTS
 from tests.engines.vllm.test_engine import start
 from tests.support import authors
@@ -68,8 +71,8 @@ def spec_of(settings: SearchSettings) -> EngineSpec:
 def of_exported(spec: EngineSpec, folder: Path) -> EngineSpec:
     """Its base is what was exported."""
     exported = open_checkpoint(str(folder))
-    identity = dataclasses.replace(spec.plan.base, location=str(folder), digest=exported.digest)
-    return dataclasses.replace(spec, plan=dataclasses.replace(spec.plan, base=identity))
+    identity = replace(spec.plan.base, location=str(folder), digest=exported.digest)
+    return replace(spec, plan=replace(spec.plan, base=identity))
 
 
 @pytest.mark.usefixtures("hub")
@@ -93,9 +96,25 @@ def test_a_ready_pair_step_by_step(tmp_path: Path, caplog: pytest.LogCaptureFixt
 @pytest.mark.parametrize("name", PAIRS)
 def test_a_base_of_a_layout_of_ours_is_vllm_s_on_a_cpu_too(name: str) -> None:
     settings = settings_of(name)
-    spec = spec_of(dataclasses.replace(settings, engine=dataclasses.replace(settings.engine, kind="auto")))
+    spec = spec_of(replace(settings, engine=replace(settings.engine, kind="auto")))
     ours = settings.base.startswith(("THUDM/", "MAGAer13/", "Lin-Chen/"))
     assert fitting_kind(spec) == ("vllm" if ours else "transformers")
+
+
+@pytest.mark.usefixtures("hub")
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_dry_run_needs_no_weights_of_a_second_repository(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch(repository: str, weights: bool) -> Path:
+        assert not weights
+        return fetch_from_hub(repository, weights)
+
+    monkeypatch.setattr(vision_tower, "fetch_from_hub", fetch)
+    prompts = replace(settings_of(name).prompts, path=str(write_prompts(tmp_path / "prompts.jsonl", PROMPTS)))
+    found = rehearse(replace(settings_of(name), prompts=prompts, run_dir=str(tmp_path / "run")))
+    assert (found.kind, found.trouble) == ("vllm", ())
+    assert found.guess.seconds["answering"] > 0
 
 
 @pytest.fixture(scope="module")
@@ -168,8 +187,12 @@ def test_transformers_is_refused_with_a_reason(tmp_path: Path) -> None:
 def test_cambrian_is_merged_but_refused_before_an_engine_starts(tmp_path: Path) -> None:
     settings = settings_of(REFUSED)
     spec = spec_of(settings)
-    with pytest.raises(UserError, match="no engine loads this base: AdaMMS has no code for its four vision towers"):
+    missing = "no engine loads this base: AdaMMS has no code for its four vision towers"
+    with pytest.raises(UserError, match=missing):
         fitting_prompts(PROMPTS, spec)
+    prompts = replace(settings.prompts, path=str(write_prompts(tmp_path / "prompts.jsonl", PROMPTS)))
+    with pytest.raises(UserError, match=missing):
+        rehearse(replace(settings, prompts=prompts, run_dir=str(tmp_path / "run")))
     base, donor = open_checkpoint(settings.base), open_checkpoint(settings.donor)
     output = merge_to_disk(PlannedPair(spec.plan, base, donor), Recipe(alpha=0.1), tmp_path / "merged")
     merged = open_checkpoint(str(output))

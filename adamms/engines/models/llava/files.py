@@ -32,7 +32,7 @@ def llava_files(model: Checkpoint, numbers: LanguageModelNumbers) -> Files:
     """The vision tower is the checkpoint's own where it has one, else that of the repository which the config names;
     its sizes and its image processor are always of that repository."""
     own = model.config
-    folder = tower_folder(model, weights=not is_inside(model))
+    folder = tower_folder(model)
     vision, pixels = tower_config(folder), read_json(folder / "preprocessor_config.json")
     projector, layer = own.get("mm_projector_type", "linear"), own.get("mm_vision_select_layer", -2)
     if projector not in ("mlp2x_gelu", "mlp2x_gelu_Norm") or own.get("mm_vision_select_feature", "patch") != "patch":

@@ -10,7 +10,7 @@ from adamms.checkpoint import Checkpoint
 from adamms.checkpoint.json_file import read_json
 from adamms.engines.models.files import Files, as_text
 from adamms.engines.models.llava.files import common, language_config
-from adamms.engines.models.vision_tower import is_inside, tower_config, tower_folder
+from adamms.engines.models.vision_tower import tower_config, tower_folder
 from adamms.errors import UserError
 from adamms.mapping.numbers import LanguageModelNumbers
 
@@ -25,7 +25,7 @@ _RANGE = re.compile(r"\((\d+)x(\d+)\)")
 def onevision_files(model: Checkpoint, numbers: LanguageModelNumbers) -> Files:
     """As with LLaVA, sizes and pixels are of the tower's repository; the tower is usually among the weights."""
     others = [f"{key} {model.config.get(key)!r}" for key, value in _SERVED.items() if model.config.get(key) != value]
-    folder = tower_folder(model, weights=not is_inside(model))
+    folder = tower_folder(model)
     vision, pixels = tower_config(folder), read_json(folder / "preprocessor_config.json")
     others += [] if vision["model_type"] == "siglip_vision_model" else [f"a tower of {vision['model_type']}"]
     if others:
