@@ -7,8 +7,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from adamms.checkpoint import open_checkpoint
 from adamms.commands.push import checkpoint_in
 from adamms.errors import UserError
+from adamms.mapping.architecture import is_authors_own
+from adamms.mapping.pair import plan_alone
+from adamms.merging.usage import NO_LIBRARY
 
 ON_CPU = "+cpu"
 """Ends the version by which vLLM knows that it is a build for CPUs."""
@@ -23,9 +27,12 @@ def serve(place: Path, options: Sequence[str] = (), task: str = "") -> None:
         task: of a search with `searching.export=each`, whose winner is meant.
 
     Raises:
-        UserError: there is no checkpoint, or no vLLM.
+        UserError: there is no checkpoint, or one that vLLM's server does not read, or no vLLM.
     """
     folder, _ = checkpoint_in(place, task)
+    model = plan_alone(open_checkpoint(str(folder))).base
+    if is_authors_own(model.architecture, model.layout):
+        raise UserError(f"{folder}: {NO_LIBRARY}; load it with its authors' code, as its base is loaded")
     if importlib.util.find_spec("vllm") is None:
         raise UserError(
             "adamms serve: vLLM is not installed; `pip install 'adamms[vllm]'`, or load it with Transformers"

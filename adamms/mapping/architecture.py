@@ -29,11 +29,13 @@ class Layout:
     Attributes:
         model: what stands before `layers.0...`.
         head: what stands before `lm_head.weight`.
+        library: whether transformers or vLLM reads them; else only their authors' code does.
     """
 
     origin: str
     model: str
     head: str
+    library: bool = True
 
 
 @dataclass(frozen=True)
@@ -202,6 +204,12 @@ def recognise(config: Mapping[str, Any], names: Iterable[str]) -> Architecture |
         if fitting:
             return max(fitting, key=lambda a: len(a.when))
     return None
+
+
+def is_authors_own(architecture: str, origin: str) -> bool:
+    """Whether no library reads checkpoints of this origin; the names are those in a `ModelIdentity`."""
+    known = known_architectures().get(architecture)
+    return known is not None and any(one.origin == origin and not one.library for one in known.layouts)
 
 
 def text_defaults() -> Mapping[str, Mapping[str, Any]]:

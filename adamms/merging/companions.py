@@ -16,12 +16,13 @@ from adamms.checkpoint.card import card_metadata
 from adamms.checkpoint.checkpoint import ADAPTER
 from adamms.checkpoint.json_file import read_json
 from adamms.errors import UserError
+from adamms.mapping.architecture import is_authors_own
 from adamms.mapping.plan import MergePlan
 from adamms.merging.licences import Licence, combined
 from adamms.merging.mergekit import to_mergekit
 from adamms.merging.recipe import Recipe
 from adamms.merging.statistics import Statistics
-from adamms.merging.usage import loading_code
+from adamms.merging.usage import NO_LIBRARY, loading_code
 from adamms.support.files import is_folder, is_text, write_json, write_whole
 from adamms.version import __version__
 
@@ -170,7 +171,7 @@ base), whose architecture, vision encoder and processors this model keeps, with
 
 ## How to use it
 
-{_usage(base)}
+{_usage(plan, base)}
 
 ## How it was merged
 
@@ -197,8 +198,10 @@ def write_mergekit(plan: MergePlan, recipe: Recipe, folder: Path) -> None:
         write_whole(folder / "mergekit.yml", yaml.safe_dump(found, sort_keys=False, allow_unicode=True))
 
 
-def _usage(base: Checkpoint) -> str:
+def _usage(plan: MergePlan, base: Checkpoint) -> str:
     """How a model of the base's kind is loaded and served; `MODEL` is where the card lies."""
+    if is_authors_own(plan.base.architecture, plan.base.layout):
+        return f"With the code of the base's authors, which loads it as it loads the base: {NO_LIBRARY}."
     code = loading_code("MODEL", images=_sees(base), remote_code=bool(base.config.get("auto_map")))
     return f"```python\n{code}\n```\n\nWhere vLLM knows the base's architecture: `vllm serve MODEL`."
 

@@ -2,6 +2,8 @@
 
 import json
 
+NO_LIBRARY = "neither Transformers nor vLLM by itself reads this layout"
+
 
 def loading_code(place: str, *, images: bool, remote_code: bool = False) -> str:
     """Python that loads the model at `place`, and asks it one question.

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Iterator
 
-from adamms.merging.usage import loading_code
+from adamms.merging.usage import NO_LIBRARY, loading_code
 
 ADVICE = {
     "no plateau": "answers change with every step: ask more prompts (prompts.n), look between the candidates "
@@ -35,14 +35,18 @@ def advice(text: str) -> str:
     return next((helps for part, helps in ADVICE.items() if part in text), "")
 
 
-def next_steps(merged: str, run_dir: str, images: bool) -> Iterator[tuple[str, str]]:
+def next_steps(merged: str, run_dir: str, images: bool, library: bool = True) -> Iterator[tuple[str, str]]:
     """Title and command of everything that one does with a winner.
 
     Args:
         merged: the checkpoint's folder.
         run_dir: the search's.
         images: whether its prompts have pictures.
+        library: whether Transformers and vLLM read its layout.
     """
-    yield "Load it with Transformers", loading_code(merged, images=images)
-    yield "Serve it (an OpenAI-compatible server on port 8000)", f"adamms serve {shlex.quote(run_dir)}"
+    if library:
+        yield "Load it with Transformers", loading_code(merged, images=images)
+        yield "Serve it (an OpenAI-compatible server on port 8000)", f"adamms serve {shlex.quote(run_dir)}"
+    else:
+        yield f"Load it with its authors' code, as the base is loaded: {NO_LIBRARY}", merged
     yield "Publish it on the Hub (private unless you say --public)", f"adamms push {shlex.quote(run_dir)} OWNER/NAME"

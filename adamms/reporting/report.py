@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from adamms.addresses import short_name
+from adamms.mapping.architecture import is_authors_own
 from adamms.mapping.table import count, kept_reasons
 from adamms.prompts.images import decode_image
 from adamms.reporting.advice import advice, next_steps
@@ -51,6 +52,7 @@ def write_report(story: Story, run: RunFolder) -> list[Path]:
 def render_report(story: Story, drawings: Sequence[Drawing], folder: Path) -> str:
     """The report as HTML; whatever models answered is escaped, and a figure without a place of its own comes last."""
     plan, images = story.plan, any(prompt.images for prompt in story.prompts)
+    library = not is_authors_own(plan.base.architecture, plan.base.layout)
     return render(
         "report.html.jinja",
         base=short_name(plan.base.location),
@@ -66,7 +68,7 @@ def render_report(story: Story, drawings: Sequence[Drawing], folder: Path) -> st
         groups=[(why, list(group)) for why, group in groupby(story.telling, key=lambda one: one.why)],
         changes=CHANGES,
         advice=advice,
-        steps=list(next_steps(story.merged, str(folder), images)) if story.merged else [],
+        steps=list(next_steps(story.merged, str(folder), images, library)) if story.merged else [],
         every=every_answer(story.responses, story.prompts, story.values),
         end_point=END_POINT,
         tints=EQUAL,

@@ -19,16 +19,20 @@ pytest.importorskip("vllm")
 
 from adamms.checkpoint import open_checkpoint
 from adamms.checkpoint.resolve import fetch_from_hub
+from adamms.commands.serve import serve
 from adamms.commands.settings import SearchSettings
 from adamms.config import load_settings
 from adamms.engines.engine import EngineSpec
 from adamms.engines.lengths import fitting_prompts
 from adamms.engines.models import vision_tower
+from adamms.engines.models.families import FAMILIES, REFUSED
 from adamms.engines.registry import engine_class, fitting_kind
 from adamms.errors import UserError
 from adamms.mapping import PlannedPair, plan_merge
+from adamms.mapping.architecture import known_architectures
 from adamms.merging.recipe import Recipe
 from adamms.merging.to_disk import merge_to_disk
+from adamms.merging.usage import NO_LIBRARY
 from adamms.runs.responses import read_responses
 from adamms.searching.rehearsal import rehearse
 from tests.engines.models.test_authors import PROMPTS
@@ -39,8 +43,8 @@ from tests.support.tiny_models import write_prompts
 
 ROOT = Path(__file__).parents[3]
 CONF = ROOT / "conf" / "pairs"
-REFUSED = "yi-vl_into_cambrian"
-PAIRS = sorted(file.stem for file in CONF.glob("*.yaml") if file.stem != REFUSED)
+UNSEARCHED = "yi-vl_into_cambrian"
+PAIRS = sorted(file.stem for file in CONF.glob("*.yaml") if file.stem != UNSEARCHED)
 SMALL = {
     "engine": {"kind": "vllm", "kv_cache_gb": 0.02, "max_model_len": 512, "max_tokens": 8},
     "mapping": {"ancestry_check": "off"},  # they share none
@@ -90,6 +94,9 @@ def test_a_ready_pair_step_by_step(tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert merged != base_answers
     output = merge_to_disk(PlannedPair(spec.plan, *models), Recipe(alpha=0.4), tmp_path / "merged")
     assert start(of_exported(spec, output)).generate(prompts) == merged
+    assert f"as it loads the base: {NO_LIBRARY}" in (output / "README.md").read_text()
+    with pytest.raises(UserError, match=f"merged: {NO_LIBRARY}; load it with its authors' code"):
+        serve(output)
 
 
 @pytest.mark.usefixtures("hub")
@@ -160,6 +167,8 @@ def test_a_ready_pair_is_searched_and_its_winner_answers_as_in_the_search(name: 
     found = read_responses(folder)
     assert {answer.prompt_id: answer.text for answer in answers} == found[chosen]
     assert found[0.0] != found[0.6]
+    ours = FAMILIES.get((spec_of(settings).plan.base.architecture, spec_of(settings).plan.base.layout))
+    assert (NO_LIBRARY in (folder / "report.html").read_text()) is (ours is not None)
 
 
 @pytest.mark.slow
@@ -174,6 +183,12 @@ def test_a_search_by_the_command_that_a_file_begins_with(hub: Path, tmp_path: Pa
     assert json.loads((run_dir / "selection.json").read_text())["alpha"] in (0.2, 0.4)
 
 
+def test_every_layout_that_no_library_reads_is_brought_to_vllm_or_refused() -> None:
+    known = known_architectures()
+    own = {(name, one.origin) for name in known for one in known[name].layouts if not one.library}
+    assert own == {*FAMILIES, *((name, one.origin) for name in REFUSED for one in known[name].layouts)}
+
+
 def test_transformers_is_refused_with_a_reason(tmp_path: Path) -> None:
     base = authors.save_mplug_owl2(tmp_path / "base")
     model = open_checkpoint(str(base))
@@ -185,7 +200,7 @@ def test_transformers_is_refused_with_a_reason(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("hub")
 def test_cambrian_is_merged_but_refused_before_an_engine_starts(tmp_path: Path) -> None:
-    settings = settings_of(REFUSED)
+    settings = settings_of(UNSEARCHED)
     spec = spec_of(settings)
     missing = "no engine loads this base: AdaMMS has no code for its four vision towers"
     with pytest.raises(UserError, match=missing):
