@@ -51,7 +51,10 @@ def settings_text(settings: Any) -> tuple[str, str]:
 
     Secrets in addresses are left out before quotes are put around them.
     """
-    return shlex.join(["python", *map(mask, sys.argv)]), settings_yaml(settings)
+    program, *arguments = sys.argv
+    installed = Path(program).stem == "adamms" or Path(program).parts[-2:] == ("adamms", "__main__.py")
+    typed = ["adamms"] if installed else ["python", mask(program)]
+    return shlex.join([*typed, *map(mask, arguments)]), settings_yaml(settings)
 
 
 def _revision(given: str, model: ModelIdentity) -> str:

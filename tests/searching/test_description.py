@@ -20,6 +20,13 @@ def test_a_password_in_an_address_is_not_for_everybody(monkeypatch: pytest.Monke
     assert settings.count("https://***@host:5000") == 1
 
 
+@pytest.mark.parametrize("program", ["/home/me/.venv/bin/adamms", "/home/me/adamms/__main__.py"])
+def test_the_command_is_as_it_was_typed(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    monkeypatch.setattr(sys, "argv", [program, "search", "--config", "my pair.yaml"])
+    command, _ = settings_text(SearchSettings("base", "donor"))
+    assert command == "adamms search --config 'my pair.yaml'"
+
+
 def test_what_a_search_is_called_and_described_by() -> None:
     settings = SearchSettings("org/base@main", "models/donor/")
     params = search_parameters(settings, made_up_plan())
