@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 __all__ = ["SearchResult", "UserError", "__version__", "evaluate", "merge", "plan", "search", "select", "sweep"]
 
 
+Donor = str | Path | Sequence[str | Path]
+"""A model, or several that are merged into the base at once."""
+
+
 @dataclass(frozen=True)
 class SearchResult:
     """What a search has found.
@@ -50,34 +54,36 @@ class SearchResult:
     outcome: Outcome = field(repr=False)
 
 
-def plan(base: str | Path, donor: str | Path, **settings: Any) -> MergePlan:
+def plan(base: str | Path, donor: Donor, **settings: Any) -> MergePlan:
     """What would merge into what: as `adamms map`."""
     from adamms.commands.map import map_pair
     from adamms.commands.settings import MapSettings
 
-    return map_pair(_settings(MapSettings, settings, base=str(base), donor=str(donor)))
+    return map_pair(_settings(MapSettings, settings, **_models(base, donor)))
 
 
 def merge(
     base: str | Path,
-    donor: str | Path,
+    donor: Donor,
     *,
     output: str | Path,
-    alpha: float | None = None,
+    alpha: float | Sequence[float] | None = None,
     force: bool = False,
     **settings: Any,
 ) -> Path:
-    """Merges with one alpha and writes a complete checkpoint: as `adamms merge`. Gives its folder."""
+    """Merges with one alpha, or one for each of several donors, and writes a complete checkpoint: as `adamms merge`.
+    Gives its folder."""
     from adamms.commands.merge import merge as run
     from adamms.merging.config import MergeSettings
 
-    given = _settings(MergeSettings, settings, base=str(base), donor=str(donor))
-    return run(given, alpha, Path(output), force=force)
+    given = _settings(MergeSettings, settings, **_models(base, donor))
+    weights = tuple(alpha) if isinstance(alpha, Sequence) else alpha
+    return run(given, weights, Path(output), force=force)
 
 
 def search(
     base: str | Path,
-    donor: str | Path,
+    donor: Donor,
     *,
     prompts: str | Path | Sequence[str | Mapping[str, Any]],
     run_dir: str | Path,
@@ -99,7 +105,7 @@ def search(
     from adamms.commands.settings import SearchSettings
 
     path = _stored(prompts, Path(run_dir)) if not isinstance(prompts, str | Path) else str(prompts)
-    own = {"base": str(base), "donor": str(donor), "run_dir": str(run_dir), "prompts": {"path": path, "n": n}}
+    own = {**_models(base, donor), "run_dir": str(run_dir), "prompts": {"path": path, "n": n}}
     found = run(_settings(SearchSettings, settings, **own), force)
     chosen = found.outcome.selection
     assert chosen.chosen is not None, "a search that chooses nothing raises"
@@ -120,7 +126,7 @@ def sweep(pairs: Mapping[str, Any], *, run_dir: str | Path, force: bool = False,
 
 
 def evaluate(
-    base: str | Path, donor: str | Path, *, labelled: str | Path, run_dir: str | Path, **settings: Any
+    base: str | Path, donor: Donor, *, labelled: str | Path, run_dir: str | Path, **settings: Any
 ) -> dict[str, Judgement]:
     """Judges the search in `run_dir` by labelled prompts: as `adamms evaluate`, with the search's other settings.
 
@@ -130,7 +136,7 @@ def evaluate(
     from adamms.commands.evaluate import evaluate as run
     from adamms.commands.settings import EvaluateSettings
 
-    own = {"base": str(base), "donor": str(donor), "run_dir": str(run_dir), "labelled": {"path": str(labelled)}}
+    own = {**_models(base, donor), "run_dir": str(run_dir), "labelled": {"path": str(labelled)}}
     return run(_settings(EvaluateSettings, settings, **own))
 
 
@@ -146,6 +152,12 @@ def _settings(kind: type[Any], given: Mapping[str, Any], **own: Any) -> Any:
 
     quiet = [{"tracking": {"enabled": False}}] if "tracking" in {field.name for field in fields(kind)} else []
     return load_settings(kind, None, [], *quiet, own, given)
+
+
+def _models(base: str | Path, donor: Donor) -> dict[str, Any]:
+    if isinstance(donor, str | Path):
+        return {"base": str(base), "donor": str(donor)}
+    return {"base": str(base), "donors": [str(one) for one in donor]}
 
 
 def _stored(prompts: Sequence[str | Mapping[str, Any]], run_dir: Path) -> str:

@@ -126,7 +126,7 @@ def answer_as_donor(
     answering = Answering(donor, engines, prompts, answers, events, budget)
     complete = answering.answer({ITSELF: prompts})
     if answering.book.errors:
-        raise UserError(f"donor {donor.settings.donor}: {answering.book.errors[ITSELF]}")
+        raise UserError(f"donor {donor.pair.base.location}: {answering.book.errors[ITSELF]}")
     if not complete:
         raise BudgetOver(f"{budget.over}: over before the donor had answered; run it again, its answers are kept")
     return answering.book

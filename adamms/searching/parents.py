@@ -50,7 +50,7 @@ class Scoring:
         parents = {name: (one, one.answers(f"{SCORED}/{name}", force)) for name, one in studies.items()}
         for _, answers in parents.values():
             answers.check_owner([ITSELF], [])
-        how, who = study.settings.prompts.on_error, f"donor {study.settings.donor}: "
+        how, who = study.settings.prompts.on_error, f"donor {study.settings.all_donors[0]}: "
         try:
             fitting = {n: fitting_prompts(asked, studies["donor"].engine, how, who) for n, asked in tasks.items()}
         except UserError as error:

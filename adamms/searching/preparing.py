@@ -96,7 +96,7 @@ def prepare(settings: StudySettings, force: bool = False, parents: RunFolder | N
     of_parents = replace(study, run=parents or study.run)
     if rule.criterion.asks_donor:
         donor = of_parents.of_donor(), of_parents.of_donor().answers("donor", force)
-        who = f"donor {settings.donor}: "
+        who = f"donor {settings.all_donors[0]}: "
         tasks = {name: fitting_prompts(prompts, donor[0].engine, on_error, who) for name, prompts in tasks.items()}
     scoring, tasks = Scoring.of(of_parents, tasks, force) if rule.criterion.asks_scores else (None, tasks)
     labelled = with_answers(study, force) if settings.searching.labels else None
@@ -161,4 +161,4 @@ def check_places(study: Study, tasks: Sequence[str]) -> None:
     each = study.settings.searching.export == "each" and len(tasks) > 1
     for folder in [study.run.merged / task for task in tasks] if each else [study.run.merged]:
         check_output(folder, force=True)
-        check_apart(folder, [model for model in study.pair[1:] if model is not None])
+        check_apart(folder, study.pair.models)

@@ -146,7 +146,9 @@ def rehearse(settings: StudySettings) -> Rehearsal:
     stored = sum(answers.get(value, prompt) is not None for value in values for prompt in prompts)
     kind, device = _engine(study)
     where = "cpu" if device.name == "CPU" else "cuda"
-    need = engine_class(kind or "transformers").memory(*study.pair[:3], settings.engine, where)
+    need = engine_class(kind or "transformers").memory(
+        study.pair.plan, study.pair.base, study.pair.donors, settings.engine, where
+    )
     each = settings.searching.export == "each" and len(tasks) > 1
     found = Rehearsal(
         study=study,

@@ -53,9 +53,9 @@ class Study:
         """
         return self._planned(self.settings, SearchedCoefficient("alpha", Recipe(method, EVEN)))
 
-    def of_donor(self) -> Self:
-        """The donor in its own architecture, nothing merged: for asking it the same prompts."""
-        return self._alone(self.pair.donor, self.settings.mapping.donor_architecture)
+    def of_donor(self, number: int = 0) -> Self:
+        """One of the donors in its own architecture, nothing merged: for asking it the same prompts."""
+        return self._alone(self.pair.donors[number], self.settings.mapping_of(number).donor_architecture)
 
     def of_base(self) -> Self:
         """The base, nothing merged; it is served by the engines of the pair."""
@@ -69,10 +69,11 @@ class Study:
     def asked(self) -> dict[str, Any]:
         """Everything that an answer depends on but the candidate's value, the prompt and the engine."""
         plan, engine = self.pair.plan, self.settings.engine
+        digests = [donor.digest for donor in plan.donors]
         loadable = LoadableFolder(self.pair.base, self.engine)
         return {
             "base": plan.base.digest,
-            "donor": plan.donor.digest,
+            **({"donor": digests[0]} if len(digests) == 1 else {"donors": digests}),
             "ancestor": plan.ancestor.digest if plan.ancestor else None,
             "mapping": plan.fingerprint,
             **{f"merging.{name}": value for name, value in self.coefficient.fixed().items()},
@@ -84,12 +85,13 @@ class Study:
     def _alone(self, model: Checkpoint, architecture: str | None) -> Self:
         plan = plan_alone(model)
         engine = EngineSpec(plan, self.settings.engine, architecture)
-        pair = PlannedPair(plan, model, model, None)
+        pair = PlannedPair(plan, model, (model,), None)
         return replace(self, pair=pair, coefficient=SearchedCoefficient("alpha", Recipe()), engine=engine)
 
     @classmethod
     def _planned(cls, settings: StudySettings, coefficient: SearchedCoefficient, weights: bool = True) -> Self:
         check_ancestor(coefficient.recipe, settings.ancestor)
+        coefficient.recipe.check_donors(len(settings.all_donors))
         needed = settings if coefficient.recipe.rule.needs_ancestor else replace(settings, ancestor=None)
         pair = plan_pair(needed, weights=weights)
         engine = EngineSpec(pair.plan, settings.engine, settings.mapping.base_architecture)

@@ -14,7 +14,7 @@ import torch
 from adamms.engines import live_merge
 from adamms.engines.live_merge import LiveMerge, Ranks
 from adamms.engines.originals import nearby_originals
-from adamms.mapping.plan import MergePlan
+from adamms.mapping.plan import MergePlan, Piece
 from adamms.merging import Originals, Recipe, gather_statistics
 from adamms.merging.methods import METHODS
 from tests.merging.conftest import Models, make_models
@@ -28,13 +28,16 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     return make_models(tmp_path_factory.mktemp("models"), shards=2)
 
 
+def _without_8_rows(piece: Piece) -> Piece:
+    sources = tuple(replace(source, start=8) for source in piece.sources)
+    return replace(piece, start=8, sources=sources, ancestor_start=8)
+
+
 def whole_plan(models: Models) -> MergePlan:
     """Some rows of a matrix stay the base's."""
     plan = models.plan()
     cut = (
-        replace(tensor, pieces=(replace(tensor.pieces[0], start=8, donor_start=8, ancestor_start=8),))
-        if "gate_proj" in tensor.name
-        else tensor
+        replace(tensor, pieces=(_without_8_rows(tensor.pieces[0]),)) if "gate_proj" in tensor.name else tensor
         for tensor in plan.tensors
     )
     return replace(plan, tensors=tuple(cut))
@@ -46,7 +49,7 @@ def test_bits_and_digest_do_not_depend_on_threads_blocks_or_the_live_dtype(
     method: str, dtype: torch.dtype, models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan, recipe = whole_plan(models), Recipe(method, 0.3)
-    checkpoints = Originals(models.base, models.donor, models.ancestor)
+    checkpoints = Originals(models.base, (models.donor,), models.ancestor)
     statistics = gather_statistics(plan, checkpoints, recipe)
     wanted = {tensor.name: merged_tensor(tensor, checkpoints, recipe, statistics) for tensor in plan.tensors}
     digests = set()
@@ -144,8 +147,8 @@ def test_ranks_merge_each_its_own_and_have_the_same(
 
     def merged(ranks: Ranks) -> tuple[str, dict[str, torch.Tensor], set[str]]:
         own = nearby_originals(plan, ranks.own(plan.tensors), CPU)
-        donor = Counting(own.donor)
-        merge = LiveMerge(plan, replace(own, donor=donor), recipe, CPU, ranks)
+        donor = Counting(own.donors[0])
+        merge = LiveMerge(plan, replace(own, donors=(donor,)), recipe, CPU, ranks)
         weights = merge.into(plan.tensors, lambda tensor: torch.empty(prod(tensor.shape), dtype=torch.bfloat16))
         found = {tensor.name: weight for tensor, weight in weights}
         return merge.digest(), found, donor.names

@@ -65,7 +65,7 @@ def test_answers_are_those_of_the_exported_checkpoint(
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     base, donor = open_checkpoint(str(tiny_pair.base)), open_checkpoint(str(tiny_pair.donor))
-    exported = merge_to_disk(PlannedPair(plan, base, donor), Recipe(alpha=alpha), tmp_path / "merged")
+    exported = merge_to_disk(PlannedPair(plan, base, (donor,)), Recipe(alpha=alpha), tmp_path / "merged")
     model = AutoModelForImageTextToText.from_pretrained(exported, dtype=torch.float32)
     processor = AutoProcessor.from_pretrained(exported)
     engine.move(Recipe(alpha=alpha))

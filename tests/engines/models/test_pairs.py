@@ -85,7 +85,7 @@ def test_a_ready_pair_step_by_step(tmp_path: Path, caplog: pytest.LogCaptureFixt
     engine.move(Recipe(alpha=0.4))
     merged = engine.generate(prompts)
     assert merged != base_answers
-    output = merge_to_disk(PlannedPair(spec.plan, *models), Recipe(alpha=0.4), tmp_path / "merged")
+    output = merge_to_disk(PlannedPair(spec.plan, models[0], tuple(models[1:])), Recipe(alpha=0.4), tmp_path / "merged")
     assert start(of_exported(spec, output)).generate(prompts) == merged
 
 
