@@ -5,7 +5,7 @@ same folder has answers already, what these took is taken instead.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
