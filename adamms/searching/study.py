@@ -46,16 +46,23 @@ class Study:
         return cls._planned(settings, SearchedCoefficient.of(settings.merging, settings.searching), weights)
 
     def of_method(self, method: str) -> Self:
-        """The same pair merged by another method with its own defaults, both parents weighing the same.
+        """The same models merged by another method with its own defaults, all parents weighing the same.
 
         Raises:
             UserError: an unknown method, or one that needs the ancestor where none is given.
         """
-        return self._planned(self.settings, SearchedCoefficient("alpha", Recipe(method, EVEN)))
+        count = len(self.pair.donors)
+        even = (1 / (count + 1),) * count if count > 1 else EVEN
+        return self._planned(self.settings, SearchedCoefficient("alpha", Recipe(method, even)))
 
     def of_donor(self, number: int = 0) -> Self:
         """One of the donors in its own architecture, nothing merged: for asking it the same prompts."""
         return self._alone(self.pair.donors[number], self.settings.mapping_of(number).donor_architecture)
+
+    def of_donors(self) -> dict[str, Self]:
+        """Every donor so, by what it is called in a run folder: `donor`, or `donor-1`, `donor-2`, ... of several."""
+        names = [title.replace(" ", "-") for title, _ in self.pair.titled[1:]]
+        return {names[i]: self.of_donor(i) for i in range(len(self.pair.donors))}
 
     def of_base(self) -> Self:
         """The base, nothing merged; it is served by the engines of the pair."""
