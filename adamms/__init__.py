@@ -40,7 +40,9 @@ class SearchResult:
     """What a search has found.
 
     Attributes:
-        alpha: the value that was chosen (of the coefficient that was searched).
+        alpha: the value that was chosen (of the coefficient that was searched); of several donors, the weight of the
+            one that the last line is along.
+        weights: donor -> its weight, of a search over those of several.
         verdict: how far the choice is supported, in words.
         scores: candidate's value -> score; None where it has none.
         checkpoint: the winner's folder.
@@ -52,6 +54,7 @@ class SearchResult:
     scores: Mapping[float, float | None]
     checkpoint: Path
     outcome: Outcome = field(repr=False)
+    weights: Mapping[str, float] = field(default_factory=dict)
 
 
 def plan(base: str | Path, donor: Donor, **settings: Any) -> MergePlan:
@@ -109,7 +112,8 @@ def search(
     found = run(_settings(SearchSettings, settings, **own), force)
     chosen = found.outcome.selection
     assert chosen.chosen is not None, "a search that chooses nothing raises"
-    return SearchResult(chosen.chosen, chosen.verdict, chosen.scores, found.checkpoints[0], found.outcome)
+    weights = (found.run.read(found.run.selection) or {}).get("weights", {})
+    return SearchResult(chosen.chosen, chosen.verdict, chosen.scores, found.checkpoints[0], found.outcome, weights)
 
 
 def sweep(pairs: Mapping[str, Any], *, run_dir: str | Path, force: bool = False, **settings: Any) -> list[RankedSearch]:

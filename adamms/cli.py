@@ -215,11 +215,14 @@ def _search(settings: SearchSettings, force: bool) -> None:
 
     with doing("loading torch and the engines"):
         from adamms.commands.search import search
-        from adamms.reporting.tables import print_methods, print_outcome
+        from adamms.reporting.tables import print_methods, print_outcome, print_weights
+        from adamms.searching.weights import searches_weights
         from adamms.tracking import dashboard_of
 
     found = search(settings, force)
-    if settings.searching.methods:
+    if searches_weights(settings):
+        print_weights(found.run.read(found.run.selection))
+    elif settings.searching.methods:
         print_methods(found.run.read(found.run.selection))
     print_outcome(found.outcome, found.checkpoints, dashboard_of(found.run) if settings.tracking.enabled else [])
     print(f"report:     {found.run.report}")

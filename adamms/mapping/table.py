@@ -32,6 +32,11 @@ class Counts:
     cut: int = 0
     from_donor: Counter[int] = field(default_factory=Counter, compare=False)
 
+    def numbers(self, donors: int) -> list[int]:
+        """A row of the table: tensors, merged, of these from each of several donors, duplicated, cut, kept."""
+        each = [self.from_donor[donor] for donor in range(donors)] if donors > 1 else []
+        return [self.tensors, self.merged, *each, self.duplicated, self.cut, self.tensors - self.merged]
+
 
 def print_plan(plan: MergePlan, console: Console | None = None) -> None:
     """Prints the models, the table of parts, why tensors are kept or unused, and the notes; no reason twice."""
@@ -117,8 +122,7 @@ def _table(plan: MergePlan) -> Table:
     for column in ("tensors", "merge", *(f"donor {i + 1}" for i in donors), "duplicated", "cut", "kept"):
         table.add_column(column, justify="right")
     for part, c in count(plan).items():
-        numbers = (c.tensors, c.merged, *(c.from_donor[i] for i in donors), c.duplicated, c.cut, c.tensors - c.merged)
-        table.add_row(part, *(str(number or "") for number in numbers))
+        table.add_row(part, *(str(number or "") for number in c.numbers(len(plan.donors))))
     return table
 
 

@@ -57,6 +57,7 @@ def render_report(story: Story, drawings: Sequence[Drawing], folder: Path) -> st
         base=short_name(plan.base.location),
         donor=" + ".join(short_name(donor.location) for donor in plan.donors),
         donors=titled(plan.base, plan.donors, None)[1:],
+        labelled="labels" in story.selection,
         story=story,
         plan=plan,
         parts=count(plan),

@@ -26,6 +26,7 @@ def search_parameters(settings: StudySettings, plan: MergePlan) -> dict[str, str
         "base_architecture": plan.base.architecture,
         "donor_architecture": ", ".join(donor.architecture for donor in plan.donors),
         **{f"donor_{number}": donor for number, donor in enumerate(settings.donors, 1)},
+        **_weights(settings),
         "method": methods or settings.merging.method,
         "metric": settings.searching.metric,
         "task": ", ".join(settings.prompts.tasks) or short_name(settings.prompts.path),
@@ -41,11 +42,22 @@ def search_parameters(settings: StudySettings, plan: MergePlan) -> dict[str, str
     }
 
 
+def _weights(settings: StudySettings) -> dict[str, str]:
+    """Along the weight of one of several donors: its number, and the others' weights."""
+    own = settings.searching.donor
+    if not own:
+        return {}
+    given = str(settings.searching.alpha).split(",")
+    others = {f"alpha_{i}": weight.strip() for i, weight in enumerate(given, 1) if i != own}
+    return {"searched_donor": str(own), **others}
+
+
 def search_name(params: dict[str, str]) -> str:
     """`DONOR into BASE, TASK`, by what `search_parameters` gives; several donors as `A + B`."""
     task = f", {params['task']}" if params.get("task") else ""
-    donors = " + ".join(map(short_name, params["donor"].split(", ")))
-    return f"{donors} into {short_name(params['base'])}{task}"
+    donors = list(map(short_name, params["donor"].split(", ")))
+    along = f", along {donors[int(params['searched_donor']) - 1]}" if "searched_donor" in params else ""
+    return f"{' + '.join(donors)} into {short_name(params['base'])}{task}{along}"
 
 
 def settings_text(settings: Any) -> tuple[str, str]:

@@ -26,6 +26,7 @@ from adamms.searching.goal import ChoiceRule
 from adamms.searching.methods import settings_of_methods
 from adamms.searching.preparing import check_places, same_search
 from adamms.searching.study import Study
+from adamms.searching.weights import searches_weights, settings_of_step, walk_of
 from adamms.support.progress import doing
 from adamms.support.system import cores
 from adamms.support.times import spell_seconds
@@ -113,6 +114,9 @@ def rehearse_search(settings: StudySettings) -> Lines:
     Raises:
         UserError: the first thing to mend.
     """
+    if searches_weights(settings):
+        yield from _weights_lines(settings)
+        return
     if not settings.searching.methods:
         yield from lines_of(rehearse(settings))
         return
@@ -120,6 +124,19 @@ def rehearse_search(settings: StudySettings) -> Lines:
         yield method, ""
         yield from lines_of(rehearse(one))
     yield "", "one checkpoint is written, of the method that wins"
+
+
+def _weights_lines(settings: StudySettings) -> Iterator[tuple[str, str]]:
+    """The first line as it would be; how many there are follows from what is chosen on each."""
+    (first, *others), passes = next(iter(walk_of(settings))), settings.searching.passes
+    count = 1 + len(others)
+    yield from lines_of(rehearse(settings_of_step(settings, first)))
+    most = 2 * count - 1 + passes * count
+    candidates = most * (len(first.values) - 1) + 1
+    limit = settings.budget.candidates
+    told = f"{most} such lines at most, along one donor's weight each: {candidates} sets of weights"
+    yield "lines", told + (f", or {limit} (budget.candidates)" if limit and limit < candidates else "")
+    yield "", "one checkpoint is written, of the weights that win"
 
 
 def rehearse(settings: StudySettings) -> Rehearsal:

@@ -12,7 +12,9 @@ import pytest
 from adamms.commands.settings import SearchSettings
 from adamms.config import load_settings
 from adamms.errors import UserError
+from adamms.reporting.card import published_card
 from adamms.runs.responses import read_responses
+from adamms.runs.run_folder import RunFolder
 from adamms.searching.weights import prepare_weights, searches_weights
 from pipelines import search
 from tests.support.tiny_models import TinyPair
@@ -68,7 +70,7 @@ def test_one_set_of_weights_wins(
     assert not any((folder / "lines" / name / "merged").exists() for name in lines)
 
     stored = [json.loads(line) for file in (folder / "lines").rglob("responses/*.jsonl") for line in file.open()]
-    points = {(name, str(row["alpha"])) for name, one in lines.items() for row in [{"alpha": a} for a in one["scores"]]}
+    points = {(name, alpha) for name, one in lines.items() for alpha in one["scores"]}
     assert len(stored) == 8 * len(points), "every line has all answers of its candidates"
     decoded = [json.loads(file.read_text()) for file in (folder / "lines").rglob("candidates/*.json")]
     asked = sum(one["generate_seconds"] > 0 for one in decoded)
@@ -80,6 +82,29 @@ def test_one_set_of_weights_wins(
     assert selection_of(folder) == whole
     report = (folder / "report.html").read_text()
     assert "The weights" in report
+    assert "answers that change without it" in shown.out
+    assert "sets of weights were asked" in shown.out
+    card = published_card(folder / "merged", RunFolder(folder), "me/mine")
+    assert f"| donor | {weights['donor']:.1f} |" in card
+    assert f"{whole['candidates']} sets of weights in all" in card
+
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    (experiment,) = (one for one in client.search_experiments() if one.name != "Default")
+    runs = {one.info.run_id: one for one in client.search_runs([experiment.experiment_id], max_results=200)}
+    (root,) = (one for one in runs.values() if "mlflow.parentRunId" not in one.data.tags)
+    assert {name: root.data.metrics[f"weight/{name}"] for name in weights} == weights
+    way = [point.value for point in client.get_metric_history(root.info.run_id, "path/donor")]
+    assert len(way) == len(whole["path"])
+    below = {
+        one.info.run_id: one for one in runs.values() if one.data.tags.get("mlflow.parentRunId") == root.info.run_id
+    }
+    assert len(below) == len(lines)
+    candidates = [one for one in runs.values() if one.data.tags.get("mlflow.parentRunId") in below]
+    asked = {(one.data.params["alpha_1"], one.data.params["alpha_2"]) for one in candidates}
+    assert len(asked) == whole["candidates"]
+    assert root.data.params["donor_2"] == str(tiny_pair.ancestor)
 
 
 def test_a_line_is_the_search_of_one_donor(
