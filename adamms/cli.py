@@ -216,7 +216,7 @@ def _search(settings: SearchSettings, force: bool) -> None:
     with doing("loading torch and the engines"):
         from adamms.commands.search import search
         from adamms.reporting.tables import print_methods, print_outcome, print_weights
-        from adamms.searching.weights import searches_weights
+        from adamms.searching.weights_settings import searches_weights
         from adamms.tracking import dashboard_of
 
     found = search(settings, force)

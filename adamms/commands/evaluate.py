@@ -18,7 +18,7 @@ from adamms.searching.answering import answer_all, answer_by_baselines, answer_b
 from adamms.searching.coefficient import SearchedCoefficient
 from adamms.searching.study import Study
 from adamms.searching.warm_engines import WarmEngines
-from adamms.searching.weights import searches_weights
+from adamms.searching.weights_settings import searches_weights
 from adamms.tracking import Tracking
 
 LOG = logging.getLogger(__name__)

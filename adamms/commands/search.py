@@ -18,7 +18,9 @@ from adamms.searching.methods import prepare_methods, run_methods
 from adamms.searching.preparing import Search, prepare
 from adamms.searching.search import Found, run_search
 from adamms.searching.warm_engines import WarmEngines
-from adamms.searching.weights import prepare_weights, run_weights, searches_weights
+from adamms.searching.weights import run_weights
+from adamms.searching.weights_search import prepare_weights
+from adamms.searching.weights_settings import searches_weights
 from adamms.support.ray_session import warn_if_temporary
 from adamms.tracking import Tracking
 from adamms.tracking.config import TrackingConfig

@@ -133,6 +133,6 @@ def answer_as_donor(
 
 
 def answer_by_donor(study: Study, engines: WarmEngines, prompts: Sequence[Prompt], stored: str) -> dict[str, str]:
-    """The donor's own answers, for judging a study of it; those of another engine are set aside."""
-    donor = study.of_donor()
+    """The own answers of the donor that is searched, to judge a study of it; those of another engine are set aside."""
+    donor = study.of_donor(study.coefficient.donor or 0)
     return answer_as_donor(donor, donor.answers(stored, force=True), engines, prompts).answers_at(ITSELF)

@@ -19,6 +19,10 @@ class SearchingConfig:
     donor: int = 0
     """With several donors: search the weight of this one (1: the first), while the others keep those of `alpha`.
     0: search the weights of all, one donor after the other."""
+    trials: int = 0
+    """With several donors: begin with so many sets of weights that a Gaussian process proposes (optuna's; `pip install
+    'adamms[surrogate]'`), instead of a line for each donor, and go around the best. 0: none. `metric` has to be one
+    that scores a candidate by its own answers, such as logprob."""
     passes: int = 1
     """With several donors: once all are merged, how many times each one's weight is searched again; it ends early
     where a pass changes nothing."""

@@ -120,10 +120,15 @@ def prepare_along(first: Search, settings: StudySettings, force: bool = False) -
     coefficient = SearchedCoefficient.of(settings.merging, settings.searching)
     values = coefficient.check(settings.searching.alphas)
     rule = ChoiceRule.of(settings.searching, values, first.rule.in_blocks, coefficient.highest)
+    return _owning(replace(placed(first, settings, force), values=values, rule=rule), force)
+
+
+def placed(first: Search, settings: StudySettings, force: bool = False) -> Search:
+    """As `prepare_along`, only to keep answers of single candidates: its folder does not become that of a search."""
+    coefficient = SearchedCoefficient.of(settings.merging, settings.searching)
     study = replace(first.study, settings=settings, coefficient=coefficient, run=RunFolder(Path(settings.run_dir)))
     labelled = (first.labelled[0], study.answers(LABELLED, force)) if first.labelled else None
-    found = replace(first, study=study, values=values, rule=rule, answers=study.answers(force=force), labelled=labelled)
-    return _owning(found, force)
+    return replace(first, study=study, answers=study.answers(force=force), labelled=labelled)
 
 
 def _owning(search: Search, force: bool) -> Search:

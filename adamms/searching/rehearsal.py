@@ -26,7 +26,7 @@ from adamms.searching.goal import ChoiceRule
 from adamms.searching.methods import settings_of_methods
 from adamms.searching.preparing import check_places, same_search
 from adamms.searching.study import Study
-from adamms.searching.weights import searches_weights, settings_of_step, walk_of
+from adamms.searching.weights_settings import searches_weights, settings_of_step, walk_of
 from adamms.support.progress import doing
 from adamms.support.system import cores
 from adamms.support.times import spell_seconds

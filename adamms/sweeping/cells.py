@@ -14,7 +14,7 @@ from adamms.merging.companions import was_merged_as
 from adamms.runs.lock import locked
 from adamms.searching.config import StudySettings
 from adamms.searching.preparing import Search, prepare
-from adamms.searching.weights import searches_weights
+from adamms.searching.weights_settings import searches_weights
 from adamms.sweeping.config import StudiesSettings
 
 LOG = logging.getLogger(__name__)

@@ -129,8 +129,8 @@ def judged(settings: FamilySettings, family: Path, points: set[Weights]) -> dict
     """weights -> accuracy on labelled prompts that no search was told of, the mean of the tasks."""
     prompts, labels = _judging(settings, family)
     by_others: dict[Weights, list[float]] = {}
-    for first, *others in sorted(points):
-        by_others.setdefault(tuple(others), []).append(first)
+    for point in sorted(points):
+        by_others.setdefault(point[1:], []).append(point[0])
     found = {}
     with WarmEngines(settings.ray) as engines:
         for others, values in by_others.items():

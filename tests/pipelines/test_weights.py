@@ -15,7 +15,8 @@ from adamms.errors import UserError
 from adamms.reporting.card import published_card
 from adamms.runs.responses import read_responses
 from adamms.runs.run_folder import RunFolder
-from adamms.searching.weights import prepare_weights, searches_weights
+from adamms.searching.weights_search import prepare_weights
+from adamms.searching.weights_settings import searches_weights
 from pipelines import search
 from tests.support.tiny_models import TinyPair
 
@@ -138,6 +139,26 @@ def test_a_budget_of_candidates_ends_it(
     assert len(selection_of(folder)["path"]) > 2, "it goes on with a larger one"
 
 
+def test_a_surrogate_proposes_where_lines_begin(
+    tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local_ray: None,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    own, folder = given(tiny_pair, prompt_file, tmp_path, metric="logprob", trials=7), tmp_path / "run"
+    run(monkeypatch, own)
+    found = selection_of(folder)
+    capsys.readouterr()
+    tried = [tuple(one["weights"].values()) for one in found["trials"]]
+    assert tried[:3] == [(0.0, 0.0), (0.2, 0.0), (0.0, 0.2)]
+    best = min(found["trials"], key=lambda one: one["score"])["weights"]
+    first = found["path"][0]
+    assert {**best, first["donor"]: 0} == {**dict.fromkeys(best, 0), **first["others"]}, "lines go around the best"
+    assert not (folder / "trials" / "x_0.0" / "search.json").exists()
+    assert found["candidates"] >= len(set(tried)) == len(tried)
+    run(monkeypatch, own)
+    assert "starting engines" not in capsys.readouterr().err, "everything is stored, and proposed again"
+    assert selection_of(folder)["weights"] == found["weights"]
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
@@ -145,6 +166,8 @@ def test_a_budget_of_candidates_ends_it(
         ({"searching": {"export": "each"}}, "with several donors there is one winner"),
         ({"searching": {"alphas": [0, 0.2]}}, "expected 3 weights of a donor or more, from 0 to 1"),
         ({"searching": {"alphas": [0, 0.2, 1.2]}}, "expected 3 weights of a donor or more, from 0 to 1"),
+        ({"searching": {"trials": 9}}, "metric=either cannot score one set of weights by its own answers"),
+        ({"searching": {"trials": -1}}, "searching.trials=-1: expected 0 or more"),
         ({"searching": {"passes": -1}}, "searching.passes=-1: expected 0 or more"),
         ({"searching": {"alpha": "0.3,0.2"}}, "searching.alpha: all donors' weights are searched"),
         ({"merging": {"method": "slerp"}}, "slerp: merges one donor, not 2"),

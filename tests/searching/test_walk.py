@@ -96,6 +96,14 @@ def test_weights_never_exceed_1_and_every_line_begins_where_the_last_one_ended(
     assert len(steps) == len(set(steps))
 
 
+def test_it_goes_around_weights_that_are_given() -> None:
+    walk = Walk("abc", VALUES, passes=1, start=(0.1, 0.4, 0.0))
+    steps = go(walk, to((0.2, 0.4, 0.0)))
+    assert [step.donor for step in steps] == [1, 0, 2], "the largest weight first"
+    assert walk.weights == (0.2, 0.4, 0.0)
+    assert len(go(Walk("abc", VALUES, passes=0, start=(0.1, 0.4, 0.0)), to((0.1, 0.4, 0.0)))) == 3, "one pass at least"
+
+
 def test_two_donors_of_which_one_is_useless_are_searched_as_one() -> None:
     walk = Walk("ab", VALUES, passes=1)
     go(walk, to((0.3, 0.0)))
