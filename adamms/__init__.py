@@ -31,12 +31,18 @@ if TYPE_CHECKING:
 __all__ = ["SearchResult", "UserError", "__version__", "evaluate", "merge", "plan", "search", "select", "sweep"]
 
 
+Donor = str | Path | Sequence[str | Path]
+"""A model, or several that are merged into the base at once."""
+
+
 @dataclass(frozen=True)
 class SearchResult:
     """What a search has found.
 
     Attributes:
-        alpha: the value that was chosen (of the coefficient that was searched).
+        alpha: the value that was chosen (of the coefficient that was searched); of several donors, the weight of the
+            one that the last line is along.
+        weights: donor -> its weight, of a search over those of several.
         verdict: how far the choice is supported, in words.
         scores: candidate's value -> score; None where it has none.
         checkpoint: the winner's folder.
@@ -48,36 +54,39 @@ class SearchResult:
     scores: Mapping[float, float | None]
     checkpoint: Path
     outcome: Outcome = field(repr=False)
+    weights: Mapping[str, float] = field(default_factory=dict)
 
 
-def plan(base: str | Path, donor: str | Path, **settings: Any) -> MergePlan:
+def plan(base: str | Path, donor: Donor, **settings: Any) -> MergePlan:
     """What would merge into what: as `adamms map`."""
     from adamms.commands.map import map_pair
     from adamms.commands.settings import MapSettings
 
-    return map_pair(_settings(MapSettings, settings, base=str(base), donor=str(donor)))
+    return map_pair(_settings(MapSettings, settings, **_models(base, donor)))
 
 
 def merge(
     base: str | Path,
-    donor: str | Path,
+    donor: Donor,
     *,
     output: str | Path,
-    alpha: float | None = None,
+    alpha: float | Sequence[float] | None = None,
     force: bool = False,
     **settings: Any,
 ) -> Path:
-    """Merges with one alpha and writes a complete checkpoint: as `adamms merge`. Gives its folder."""
+    """Merges with one alpha, or one for each of several donors, and writes a complete checkpoint: as `adamms merge`.
+    Gives its folder."""
     from adamms.commands.merge import merge as run
     from adamms.merging.config import MergeSettings
 
-    given = _settings(MergeSettings, settings, base=str(base), donor=str(donor))
-    return run(given, alpha, Path(output), force=force)
+    given = _settings(MergeSettings, settings, **_models(base, donor))
+    weights = tuple(alpha) if isinstance(alpha, Sequence) else alpha
+    return run(given, weights, Path(output), force=force)
 
 
 def search(
     base: str | Path,
-    donor: str | Path,
+    donor: Donor,
     *,
     prompts: str | Path | Sequence[str | Mapping[str, Any]],
     run_dir: str | Path,
@@ -99,11 +108,12 @@ def search(
     from adamms.commands.settings import SearchSettings
 
     path = _stored(prompts, Path(run_dir)) if not isinstance(prompts, str | Path) else str(prompts)
-    own = {"base": str(base), "donor": str(donor), "run_dir": str(run_dir), "prompts": {"path": path, "n": n}}
+    own = {**_models(base, donor), "run_dir": str(run_dir), "prompts": {"path": path, "n": n}}
     found = run(_settings(SearchSettings, settings, **own), force)
     chosen = found.outcome.selection
     assert chosen.chosen is not None, "a search that chooses nothing raises"
-    return SearchResult(chosen.chosen, chosen.verdict, chosen.scores, found.checkpoints[0], found.outcome)
+    weights = (found.run.read(found.run.selection) or {}).get("weights", {})
+    return SearchResult(chosen.chosen, chosen.verdict, chosen.scores, found.checkpoints[0], found.outcome, weights)
 
 
 def sweep(pairs: Mapping[str, Any], *, run_dir: str | Path, force: bool = False, **settings: Any) -> list[RankedSearch]:
@@ -120,7 +130,7 @@ def sweep(pairs: Mapping[str, Any], *, run_dir: str | Path, force: bool = False,
 
 
 def evaluate(
-    base: str | Path, donor: str | Path, *, labelled: str | Path, run_dir: str | Path, **settings: Any
+    base: str | Path, donor: Donor, *, labelled: str | Path, run_dir: str | Path, **settings: Any
 ) -> dict[str, Judgement]:
     """Judges the search in `run_dir` by labelled prompts: as `adamms evaluate`, with the search's other settings.
 
@@ -130,7 +140,7 @@ def evaluate(
     from adamms.commands.evaluate import evaluate as run
     from adamms.commands.settings import EvaluateSettings
 
-    own = {"base": str(base), "donor": str(donor), "run_dir": str(run_dir), "labelled": {"path": str(labelled)}}
+    own = {**_models(base, donor), "run_dir": str(run_dir), "labelled": {"path": str(labelled)}}
     return run(_settings(EvaluateSettings, settings, **own))
 
 
@@ -146,6 +156,12 @@ def _settings(kind: type[Any], given: Mapping[str, Any], **own: Any) -> Any:
 
     quiet = [{"tracking": {"enabled": False}}] if "tracking" in {field.name for field in fields(kind)} else []
     return load_settings(kind, None, [], *quiet, own, given)
+
+
+def _models(base: str | Path, donor: Donor) -> dict[str, Any]:
+    if isinstance(donor, str | Path):
+        return {"base": str(base), "donor": str(donor)}
+    return {"base": str(base), "donors": [str(one) for one in donor]}
 
 
 def _stored(prompts: Sequence[str | Mapping[str, Any]], run_dir: Path) -> str:

@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -36,6 +37,10 @@ Overrides = Annotated[
 _BASE = typer.Argument(metavar="BASE", help="Folder, Hub id[@revision] or MODEL+ADAPTER; its architecture is kept")
 _DONOR = typer.Argument(metavar="DONOR", help="Folder, Hub id[@revision] or MODEL+ADAPTER; merged into the base")
 Base = Annotated[str, _BASE]
+Rest = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[DONOR]... [key=value]...", help="Further donors; settings, e.g. mapping.duplicates=keep"),
+]
 Donor = Annotated[str, _DONOR]
 BaseOrNone = Annotated[str | None, _BASE]
 DonorOrNone = Annotated[str | None, _DONOR]
@@ -67,15 +72,14 @@ def main_options(
 
 
 @app.command("map")
-def map_models(
-    base: Base, donor: Donor, overrides: Overrides = None, as_json: AsJson = False, debug: Debug = False
-) -> None:
+def map_models(base: Base, donor: Donor, rest: Rest = None, as_json: AsJson = False, debug: Debug = False) -> None:
     """Show which donor weights would merge into which base weights, and why the rest is kept."""
     from adamms.commands.map import map_pair
     from adamms.commands.settings import MapSettings
     from adamms.mapping.table import print_plan
 
-    plan = map_pair(_load(MapSettings, None, overrides, {"base": base, "donor": donor}))
+    models, overrides = _models(base, donor, rest)
+    plan = map_pair(_load(MapSettings, None, overrides, models))
     if as_json:
         print(json.dumps(masked(plan.to_dict())))
     else:
@@ -89,9 +93,10 @@ def merge(
     *,
     output: Annotated[Path, typer.Option(help="Folder to write; it appears complete or not at all")],
     alpha: Annotated[
-        float | None, typer.Option(help="The donor's weight, 0 to 1; metagpt and model_stock find it")
+        str | None,
+        typer.Option(help="The donor's weight, 0 to 1, or each donor's: 0.3,0.2; metagpt and model_stock find it"),
     ] = None,
-    overrides: Overrides = None,
+    rest: Rest = None,
     method: Annotated[str | None, typer.Option(help="linear (default), slerp, ties, ...: see merging.method")] = None,
     ancestor: Annotated[
         str | None, typer.Option(help="The language model both grew from: folder or Hub id; for task-vector methods")
@@ -106,23 +111,23 @@ def merge(
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """Merge DONOR into BASE with one alpha and write a complete checkpoint."""
+    """Merge DONOR (or several) into BASE with one alpha each and write a complete checkpoint."""
     from adamms.commands.merge import merge as run
     from adamms.merging.config import MergeSettings
+    from adamms.merging.recipe import parse_alpha
 
     given: dict[str, Any]
+    weights = parse_alpha(alpha)
     if mergekit is not None:
         from adamms.merging.mergekit import read_mergekit
 
-        overrides = [
-            text for text in (base, donor, *(overrides or [])) if text is not None
-        ]  # the names are in the file
+        overrides = [text for text in (base, donor, *(rest or [])) if text is not None]  # the names are in the file
         foreign = read_mergekit(mergekit)
-        given, alpha = foreign.settings(), foreign.alpha if alpha is None else alpha
+        given, weights = foreign.settings(), foreign.alpha if weights is None else weights
     elif base is None or donor is None:
         raise UserError("adamms merge: expected BASE and DONOR, or --mergekit FILE")
     else:
-        given = {"base": base, "donor": donor}
+        given, overrides = _models(base, donor, rest)
     given |= {"ancestor": ancestor} if ancestor is not None else {}
     given |= {"merging": {"method": method}} if method is not None else {}
     settings = _load(MergeSettings, None, overrides, given)
@@ -130,9 +135,16 @@ def merge(
         from adamms.commands.merge import rehearse
         from adamms.reporting.tables import print_pairs
 
-        print_pairs(rehearse(settings, alpha, output, force))
+        print_pairs(rehearse(settings, weights, output, force))
         return
-    print(run(settings, alpha, output, smoke=smoke, force=force))
+    print(run(settings, weights, output, smoke=smoke, force=force))
+
+
+def _models(base: str, donor: str, rest: list[str] | None) -> tuple[dict[str, Any], list[str]]:
+    """The models as settings, and what else was given: of the rest, all before the first key=value are donors."""
+    further = list(takewhile(lambda text: "=" not in text or Path(text).exists(), rest or []))
+    donors = {"donors": [donor, *further]} if further else {"donor": donor}
+    return {"base": base, **donors}, (rest or [])[len(further) :]
 
 
 def settings_command(
@@ -203,11 +215,14 @@ def _search(settings: SearchSettings, force: bool) -> None:
 
     with doing("loading torch and the engines"):
         from adamms.commands.search import search
-        from adamms.reporting.tables import print_methods, print_outcome
+        from adamms.reporting.tables import print_methods, print_outcome, print_weights
+        from adamms.searching.weights_settings import searches_weights
         from adamms.tracking import dashboard_of
 
     found = search(settings, force)
-    if settings.searching.methods:
+    if searches_weights(settings):
+        print_weights(found.run.read(found.run.selection))
+    elif settings.searching.methods:
         print_methods(found.run.read(found.run.selection))
     print_outcome(found.outcome, found.checkpoints, dashboard_of(found.run) if settings.tracking.enabled else [])
     print(f"report:     {found.run.report}")

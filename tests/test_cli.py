@@ -164,6 +164,24 @@ def test_select_goes_by_what_the_search_chose_by(
     assert chosen(monkeypatch, capsys, tmp_path)["alpha"] == 0.2
 
 
+def test_further_donors_follow_the_first(
+    tiny_pair: TinyPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = tiny_pair.base, tiny_pair.donor, tiny_pair.ancestor
+    assert command(monkeypatch, "map", *models, "mapping.embeddings=keep", "--json") == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert [Path(donor["location"]) for donor in plan["donors"]] == [*models[1:]]
+    output = tmp_path / "out"
+    assert command(monkeypatch, "merge", *models, "--alpha", "0.3,0.2", "--output", output) == 0
+    found = load_file(output / "model.safetensors")
+    each = [load_file(folder / "model.safetensors") for folder in models]
+    rows = next(t for t in plan["tensors"] if t["name"].endswith("layers.0.mlp.down_proj.weight"))
+    (piece,) = rows["pieces"]
+    by_donor = {one["donor"]: each[1 + one["donor"]][one["tensor"]] for one in piece["sources"]}
+    wanted = 0.5 * each[0][rows["name"]] + 0.3 * by_donor[0] + 0.2 * by_donor[1]
+    torch.testing.assert_close(found[rows["name"]], wanted.to(found[rows["name"]].dtype), rtol=1e-2, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -173,6 +191,10 @@ def test_select_goes_by_what_the_search_chose_by(
         (["merge", "{base}", "{donor}", "--alpha", "0.5", "--output", "{base}"], "already exists"),
         (["merge", "{base}", "{donor}", "--alpha", "0.5", "--output", "{out}", "x=1"], "x=1: Key 'x' not in"),
         (["merge", "{base}", "{donor}", "--alpha", "0.5", "--output", "{out}", "--method", "magic"], "magic: unknown"),
+        (["merge", "{base}", "{donor}", "--alpha", "0.3;0.2", "--output", "{out}"], "alpha=0.3;0.2: expected"),
+        (["merge", "{base}", "{donor}", "/no/such", "--alpha", "0.3", "--output", "{out}"], "1 weight for 2 donors"),
+        (["merge", "{base}", "{donor}", "/no/such", "--alpha", "0.3,0.8", "--output", "{out}"], "at most 1 together"),
+        (["map", "{base}", "{donor}", "/no/such", "mapping.duplicates=keep"], "/no/such: no such folder"),
         (["select", "/no/such"], "/no/such"),
     ],
 )

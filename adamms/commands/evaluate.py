@@ -18,6 +18,7 @@ from adamms.searching.answering import answer_all, answer_by_baselines, answer_b
 from adamms.searching.coefficient import SearchedCoefficient
 from adamms.searching.study import Study
 from adamms.searching.warm_engines import WarmEngines
+from adamms.searching.weights_settings import searches_weights
 from adamms.tracking import Tracking
 
 LOG = logging.getLogger(__name__)
@@ -37,6 +38,11 @@ def evaluate(settings: EvaluateSettings) -> dict[str, Judgement]:
         raise UserError(
             f"searching.methods: labels judge one method at a time; set searching.methods=[], merging.method and its "
             f"run_dir ({lines})"
+        )
+    if searches_weights(settings):
+        raise UserError(
+            "donors: labels judge one line at a time; name it by searching.donor, searching.alpha and its run_dir "
+            f"({Path(settings.run_dir, RunFolder.LINES)} has them, each with its settings.yaml)"
         )
     run = RunFolder(Path(settings.run_dir))
     check_lmms_eval(settings.lmms_eval, run.merged)

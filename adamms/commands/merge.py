@@ -9,7 +9,7 @@ from adamms.engines.models.families import family_of
 from adamms.errors import UserError
 from adamms.mapping import PlannedPair, plan_pair
 from adamms.merging.config import MergeSettings
-from adamms.merging.recipe import Recipe
+from adamms.merging.recipe import Alpha, Recipe
 from adamms.merging.rehearsal import NOTHING, Lines, merge_lines
 from adamms.merging.staging import check_output
 from adamms.merging.to_disk import check_ancestor, check_apart, merge_to_disk
@@ -18,11 +18,11 @@ from adamms.support.progress import doing
 LOG = logging.getLogger(__name__)
 
 
-def merge(settings: MergeSettings, alpha: float | None, output: Path, smoke: bool = False, force: bool = False) -> Path:
+def merge(settings: MergeSettings, alpha: Alpha | None, output: Path, smoke: bool = False, force: bool = False) -> Path:
     """Opens the models, plans, and writes the merged checkpoint to `output`, which it returns.
 
     Args:
-        alpha: None for a method that finds the donor's weight by itself.
+        alpha: of the donor, or of each of several; None for a method that finds the weights by itself.
         smoke: load the result and ask it one question; it appears only if it answers.
         force: replace an existing `output`.
 
@@ -43,7 +43,7 @@ def merge(settings: MergeSettings, alpha: float | None, output: Path, smoke: boo
     return merge_to_disk(pair, recipe, output, config=settings.merging, ray=settings.ray, force=force, check=check)
 
 
-def rehearse(settings: MergeSettings, alpha: float | None, output: Path, force: bool = False) -> Lines:
+def rehearse(settings: MergeSettings, alpha: Alpha | None, output: Path, force: bool = False) -> Lines:
     """What `merge` would do, in words, and what would stop it; only headers are read, and nothing is written.
 
     Raises:
@@ -53,13 +53,13 @@ def rehearse(settings: MergeSettings, alpha: float | None, output: Path, force: 
     yield from merge_lines(pair, recipe, output, settings.merging, settings.ray)
     try:
         check_output(output, force)
-        check_apart(output, [model for model in pair[1:] if model is not None])
+        check_apart(output, pair.models)
     except UserError as error:
         yield "trouble", str(error)
     yield NOTHING
 
 
-def _planned(settings: MergeSettings, alpha: float | None, *, weights: bool = True) -> tuple[Recipe, PlannedPair]:
+def _planned(settings: MergeSettings, alpha: Alpha | None, *, weights: bool = True) -> tuple[Recipe, PlannedPair]:
     """The checked recipe and plan.
 
     Args:
@@ -68,6 +68,7 @@ def _planned(settings: MergeSettings, alpha: float | None, *, weights: bool = Tr
     recipe = Recipe.of(settings.merging, alpha)
     if alpha is not None and not recipe.rule.uses_alpha:
         LOG.warning("%s finds the donor's weight by itself; alpha is not used", recipe.method)
+    recipe.check_donors(len(settings.all_donors))
     check_ancestor(recipe, settings.ancestor)
     settings = settings if recipe.rule.needs_ancestor else replace(settings, ancestor=None)
     with doing("opening the models and planning the merge"):

@@ -1,6 +1,6 @@
 """`adamms search`: find the coefficient for one pair without labels, and export the winner."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +18,9 @@ from adamms.searching.methods import prepare_methods, run_methods
 from adamms.searching.preparing import Search, prepare
 from adamms.searching.search import Found, run_search
 from adamms.searching.warm_engines import WarmEngines
+from adamms.searching.weights import run_weights
+from adamms.searching.weights_search import prepare_weights
+from adamms.searching.weights_settings import searches_weights
 from adamms.support.ray_session import warn_if_temporary
 from adamms.tracking import Tracking
 from adamms.tracking.config import TrackingConfig
@@ -33,6 +36,8 @@ def search(settings: SearchSettings, force: bool = False, listeners: Iterable[Li
     Raises:
         UserError: something that the user can mend, or nothing could be chosen.
     """
+    if searches_weights(settings):
+        return search_weights(settings, force, listeners)
     if settings.searching.methods:
         return search_methods(settings, force, listeners)
     with locked(Path(settings.run_dir)):
@@ -88,6 +93,34 @@ def search_methods(settings: SearchSettings, force: bool, listeners: Iterable[Li
             (found.whole(best.method), ""),
         ]:
             report(search, Events(everybody[method], search.run, method))
+        return Found(best.outcome, [best.checkpoint], found.run)
+
+
+def search_weights(settings: SearchSettings, force: bool, listeners: Iterable[Listener] = ()) -> Found:
+    """A search over the weights of several donors: each line has a run folder of its own, and one candidate wins.
+
+    Raises:
+        UserError: as `search`.
+    """
+    with ExitStack() as held:
+        held.enter_context(locked(Path(settings.run_dir)))
+        found = prepare_weights(settings, force, held)
+        warn_if_temporary(found.run.folder)
+        budget = Budget(settings.budget)
+        tracking = replace(settings.tracking, uri=settings.tracking.address(found.run.folder))  # one for all lines
+        lines: dict[str, tuple[Search, list[Listener]]] = {}
+
+        def told(line: Search, title: str) -> Sequence[Listener]:
+            parent = found.run if title else None
+            lines[title] = line, held.enter_context(watched(line, tracking, listeners, title, parent))
+            return lines[title][1]
+
+        engines = held.enter_context(WarmEngines(settings.ray, budget))
+        best = run_weights(found, engines, budget, told)
+        _, everybody = lines.pop("")
+        for title, (line, own) in lines.items():
+            report(line, Events(own, line.run, title))
+        report(found.whole(best.line), Events(everybody, found.run))
         return Found(best.outcome, [best.checkpoint], found.run)
 
 

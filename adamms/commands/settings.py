@@ -23,8 +23,8 @@ class MapSettings(PairSettings):
 class MergeJobSettings(MergeSettings):
     """Settings of `pipelines/merge.py`."""
 
-    alpha: float | None = None
-    """The donor's weight, 0 to 1; metagpt and model_stock find it."""
+    alpha: float | str | None = None
+    """The donor's weight, 0 to 1, or that of each of several donors: 0.3,0.2; metagpt and model_stock find it."""
     output: str = "runs/merged"
     """Folder to write; it appears complete or not at all."""
     smoke: bool = False

@@ -17,11 +17,11 @@ class Drafts:
             self._tokens.setdefault(answer.prompt_id, {})[candidate] = answer.tokens
 
     def near(self, unit: Unit) -> dict[str, tuple[int, ...]]:
-        """For each prompt of the unit that some candidate has answered, what the one of the nearest value did; of two
-        equally near, the smaller."""
-        value, drafts = unit.candidate.value, {}
+        """For each prompt of the unit that some candidate has answered, what the nearest one did; of two equally near,
+        the one of the smaller value."""
+        drafts = {}
         for prompt in unit.prompts:
             if answered := self._tokens.get(prompt.id):
-                nearest = min(answered, key=lambda candidate: (abs(candidate.value - value), candidate.value))
+                nearest = min(answered, key=lambda candidate: (unit.candidate.distance(candidate), candidate.value))
                 drafts[prompt.id] = answered[nearest]
         return drafts

@@ -93,7 +93,9 @@ class Engine(ABC):
 
     @staticmethod
     @abstractmethod
-    def memory(plan: MergePlan, base: Checkpoint, donor: Checkpoint, config: EngineConfig, device: str) -> MemoryNeed:
+    def memory(
+        plan: MergePlan, base: Checkpoint, donors: Sequence[Checkpoint], config: EngineConfig, device: str
+    ) -> MemoryNeed:
         """What one engine needs of each of its GPUs or, on 'cpu', of its machine."""
 
     @abstractmethod
@@ -102,7 +104,7 @@ class Engine(ABC):
 
     @abstractmethod
     def adopt(self, plan: MergePlan) -> None:
-        """Goes over to another donor (or other rules) for the same base; what is not merged any more becomes the
+        """Goes over to other donors (or other rules) for the same base; what is not merged any more becomes the
         base's own again with the next move."""
 
     @abstractmethod

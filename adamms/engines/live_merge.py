@@ -64,7 +64,7 @@ class LiveMerge:
     def __init__(
         self, plan: MergePlan, originals: Originals, recipe: Recipe, device: torch.device, ranks: Ranks = ALONE
     ) -> None:
-        self._plan, self._originals, self._recipe, self._device = plan, originals, recipe, device
+        self._plan, self._originals, self._recipe, self._device = recipe.left_of(plan), originals, recipe, device
         self._ranks = ranks
         self._digest = WeightsDigest()
 
@@ -72,9 +72,12 @@ class LiveMerge:
         """Gives each tensor with its merged weight, in order; every rank has to ask for the same ones.
 
         Args:
+            tensors: of the whole plan; of a donor that takes no part in the recipe nothing merges.
             target: gives the flat, contiguous memory for a tensor's weight; of another dtype than the tensor's it is
                 rounded to the tensor's first.
         """
+        left = {tensor.name: tensor for tensor in self._plan.tensors}
+        tensors = [left[tensor.name] for tensor in tensors]
         with self._threads() as run:
             statistics = gather_statistics(self._plan, self._originals, self._recipe, run)
             before: Iterator[tuple[TensorPlan, Tensor]] = iter(())

@@ -1,7 +1,7 @@
 """Whether an engine fits, from headers and settings alone, before anything is loaded."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -19,9 +19,8 @@ from adamms.engines.originals import MOST, share_beside_originals
 from adamms.errors import UserError
 from adamms.mapping.architecture import EMBED_TOKENS, LM_HEAD
 from adamms.mapping.numbers import LanguageModelNumbers, text_config
-from adamms.mapping.plan import MergePlan
+from adamms.mapping.plan import MergePlan, names_from
 from adamms.mapping.planner import numbers_of
-from adamms.mapping.rows import tensors_of
 
 GB = 1 << 30
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "half": 2, "float": 4}
@@ -43,7 +42,7 @@ class MemoryNeed:
         activations: of the largest forward pass, and its logits.
         vision_cache: image embeddings that are kept from one candidate to the next.
         kv_cache_block: of the KV cache, asked for, or such that a whole block of prompts is answered at once.
-        originals: of both models' merged weights; they may lie elsewhere, and on a CPU they are page cache.
+        originals: of all models' merged weights; they may lie elsewhere, and on a CPU they are page cache.
         moving: on a GPU, what a move holds meanwhile outside the engine's share, beside the originals.
         share: of what is free that the engine takes; None: by `share_beside_originals`.
     """
@@ -94,7 +93,7 @@ class ModelSizes:
         vocabulary: rows of the embeddings.
         head: bytes of the output head, tied or not.
         longest: tokens of the longest prompt and answer together.
-        originals: bytes, as stored, of what is merged: the base's tensors and the donor's.
+        originals: bytes, as stored, of what is merged: the base's tensors and the donors'.
     """
 
     numbers: LanguageModelNumbers
@@ -106,7 +105,9 @@ class ModelSizes:
     originals: int
 
     @classmethod
-    def of(cls, plan: MergePlan, base: Checkpoint, donor: Checkpoint, config: EngineConfig, device: str) -> Self:
+    def of(
+        cls, plan: MergePlan, base: Checkpoint, donors: Sequence[Checkpoint], config: EngineConfig, device: str
+    ) -> Self:
         """From headers and configs; the dtype is the one that an engine on this device would compute with."""
         numbers = numbers_of(base, plan.base)
         dtype = pick_dtype(config.dtype, device)
@@ -117,7 +118,6 @@ class ModelSizes:
         embeddings = [tensor for tensor in plan.tensors if tensor.role in (EMBED_TOKENS, LM_HEAD)]
         head = max(embeddings, key=lambda tensor: prod(tensor.shape), default=None)
         own = text_config(base.config).get("max_position_embeddings") or base.config.get("max_position_embeddings")
-        donors = {name for tensor in plan.merged for piece in tensor.pieces for name in tensors_of(piece.donor)}
         computed = width((head or plan.tensors[0]).dtype)
         family = FAMILIES.get((plan.base.architecture, plan.base.layout))
         beside = tower_parameters(base) if family is not None and family.second else 0
@@ -129,7 +129,7 @@ class ModelSizes:
             head=prod(head.shape) * computed if head else 0,
             longest=min(config.max_model_len, own if type(own) is int and own > 0 else config.max_model_len),
             originals=total_bytes(base.tensors[tensor.name] for tensor in plan.merged)
-            + total_bytes(donor.tensors[name] for name in donors),
+            + sum(total_bytes(d.tensors[n] for n in names_from(plan.merged, i)) for i, d in enumerate(donors)),
         )
 
     def kv_cache_token(self, ranks: int = 1) -> int:
@@ -157,8 +157,8 @@ def check_before_loading(
     Raises:
         UserError: it does not fit.
     """
-    base, donor = open_checkpoint(plan.base.location), open_checkpoint(plan.donor.location)
-    need = memory(plan, base, donor, config, device.type)
+    base, *donors = (open_checkpoint(model.location) for model in (plan.base, *plan.donors))
+    need = memory(plan, base, donors, config, device.type)
     on_gpu = device.type == "cuda"
     free = torch.cuda.get_device_properties(device).total_memory if on_gpu else free_host_memory()
     if free is None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from adamms.checkpoint import Checkpoint
 from adamms.checkpoint.checkpoint import total_bytes
-from adamms.mapping.plan import MergePlan, TensorPlan
+from adamms.mapping.plan import MergePlan, TensorPlan, names_from
 from adamms.mapping.rows import tensors_of
 from adamms.mapping.stage import stage
 from adamms.merging import Originals, TensorSource
@@ -34,13 +34,13 @@ def share_beside_originals(total: int, needed: int, originals: int, moving: int)
 def nearby_originals(plan: MergePlan, tensors: Sequence[TensorPlan], device: torch.device) -> Originals:
     """The models of a plan, with what these of its tensors need kept on `device`."""
     pieces = [piece for tensor in tensors for piece in tensor.pieces]
-    donors = (name for piece in pieces for name in tensors_of(piece.donor))
-    origins = (name for piece in pieces if piece.ancestor for name in tensors_of(piece.ancestor))
-    return Originals(
-        nearby(stage(plan.base), (tensor.name for tensor in tensors), device),
-        nearby(stage(plan.donor), donors, device),
-        nearby(stage(plan.ancestor), origins, device) if plan.ancestor else None,
-    )
+    sources = [nearby(stage(plan.base), (tensor.name for tensor in tensors), device)]
+    for number, donor in enumerate(plan.donors):
+        sources.append(nearby(stage(donor), names_from(tensors, number), device))
+    if plan.ancestor is not None:
+        origins = (name for piece in pieces if piece.ancestor for name in tensors_of(piece.ancestor))
+        sources.append(nearby(stage(plan.ancestor), origins, device))
+    return Originals.of(plan, sources)
 
 
 def nearby(checkpoint: Checkpoint, names: Iterable[str], device: torch.device) -> TensorSource:

@@ -46,9 +46,11 @@ class TransformersEngine(Engine):
         return f"transformers does not read {spec.plan.base.location} as its authors publish it; engine.kind=vllm does"
 
     @staticmethod
-    def memory(plan: MergePlan, base: Checkpoint, donor: Checkpoint, config: EngineConfig, device: str) -> MemoryNeed:
+    def memory(
+        plan: MergePlan, base: Checkpoint, donors: Sequence[Checkpoint], config: EngineConfig, device: str
+    ) -> MemoryNeed:
         """See `Engine.memory`: every prompt of a batch is taken to be `PROMPT_TOKENS` long."""
-        sizes = ModelSizes.of(plan, base, donor, config, device)
+        sizes = ModelSizes.of(plan, base, donors, config, device)
         prompt = min(PROMPT_TOKENS, sizes.longest)
         return MemoryNeed(
             runtime=RUNTIME,

@@ -62,13 +62,15 @@ class Ancestry:
 
 
 def compare_ancestry(plan: MergePlan, base: Checkpoint, donor: Checkpoint) -> Ancestry:
-    """Reads samples of the matrices that a plan would merge, from the first, middle and last of its layers."""
+    """Reads samples of the matrices that a plan of one donor would merge, from the first, middle and last of its
+    layers."""
     import torch
 
     def cosine(sample: _Sample) -> float:
         ours = base.read(sample.tensor.name, sample.start, sample.start + sample.length)
-        first = sample.start + (sample.piece.donor_start - sample.piece.start) * sample.tensor.row
-        theirs = read_elements(donor.read, sample.piece.donor, first, first + sample.length)
+        (source,) = sample.piece.sources
+        first = sample.start + (source.start - sample.piece.start) * sample.tensor.row
+        theirs = read_elements(donor.read, source.tensor, first, first + sample.length)
         return float(torch.cosine_similarity(ours.double(), theirs.double(), dim=0, eps=0))
 
     def cosines(samples: Iterable[_Sample]) -> dict[str, float]:

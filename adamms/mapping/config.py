@@ -1,7 +1,9 @@
 """How parameters are mapped, and a pair of models."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
+
+from adamms.errors import UserError
 
 Check = Literal["off", "warn", "error"]
 """What a failed check leads to: nothing (it is not made), a note in the plan, or an error."""
@@ -13,6 +15,8 @@ class MappingConfig:
     """Name of an architecture, or path of a YAML file that describes one, instead of recognising the base."""
     donor_architecture: str | None = None
     """Likewise for the donor."""
+    donor_architectures: tuple[str, ...] = ()
+    """Likewise for each of several donors, in their order; "" where it is to be recognised."""
     ancestor_architecture: str | None = None
     """Likewise for the ancestor."""
     duplicates: Literal["merge", "keep"] = "merge"
@@ -35,12 +39,40 @@ class MappingConfig:
 
 @dataclass(frozen=True)
 class PairSettings:
-    """Two models, and how the parameters that correspond are found."""
+    """A base and what is merged into it, and how the parameters that correspond are found."""
 
     base: str
     """Folder, Hub id[@revision] or URL, or MODEL+ADAPTER (LoRA) of these; its architecture is kept."""
-    donor: str
+    donor: str = ""
     """Likewise; merged into the base. An adapter alone is added to the model that it names."""
+    donors: tuple[str, ...] = ()
+    """In place of `donor`, several: all are merged into the base at once, each with a weight of its own."""
     ancestor: str | None = None
-    """The language model that both grew from: folder or Hub id; methods on task vectors need it."""
+    """The language model that all grew from: folder or Hub id; methods on task vectors need it."""
     mapping: MappingConfig = field(default_factory=MappingConfig)
+
+    def __post_init__(self) -> None:
+        """Raises UserError unless it is clear what is merged."""
+        if bool(self.donor) == bool(self.donors):
+            found = f"donor={self.donor} and donors=[{','.join(self.donors)}]" if self.donor else "donor: none"
+            raise UserError(f"{found}; give one donor, or several as donors=[A,B]")
+        twice = next((donor for donor in self.donors if not donor or self.donors.count(donor) > 1), None)
+        if twice is not None:
+            raise UserError(f"donors: {twice or 'an empty name'} is no further donor; name each once")
+        kinds = self.mapping.donor_architectures
+        if kinds and len(kinds) != len(self.donors):
+            raise UserError(
+                f"mapping.donor_architectures: {len(kinds)} for {len(self.donors)} `donors`; give one each, "
+                '"" where it is to be recognised, and mapping.donor_architecture for a single `donor`'
+            )
+
+    @property
+    def all_donors(self) -> tuple[str, ...]:
+        """The only one, or several."""
+        return self.donors or (self.donor,)
+
+    def mapping_of(self, donor: int) -> MappingConfig:
+        """How one of them is mapped: as all, by its own architecture."""
+        kinds = self.mapping.donor_architectures
+        own = (kinds[donor] or None) if kinds else self.mapping.donor_architecture
+        return replace(self.mapping, donor_architecture=own)

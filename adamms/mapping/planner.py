@@ -3,7 +3,6 @@
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from adamms.checkpoint import Checkpoint
@@ -20,7 +19,7 @@ from adamms.mapping.checks import compare, refuse
 from adamms.mapping.config import MappingConfig
 from adamms.mapping.language_model import DROPPED, EMBEDDINGS, OTHER, PREDICTION, LanguageModelView, Segment
 from adamms.mapping.numbers import LanguageModelNumbers
-from adamms.mapping.plan import MergePlan, ModelIdentity, Piece, TensorPlan
+from adamms.mapping.plan import MergePlan, ModelIdentity, Piece, Source, TensorPlan, joined
 from adamms.mapping.rows import Turned, tensors_of
 from adamms.mapping.structure import NAME as BY_STRUCTURE
 from adamms.mapping.structure import completed, recognise_structure
@@ -39,7 +38,7 @@ NO_COUNTERPART, NO_ORIGIN = "the donor has no counterpart", "the ancestor has no
 def plan_merge(
     base: Checkpoint, donor: Checkpoint, config: MappingConfig, ancestor: Checkpoint | None = None
 ) -> MergePlan:
-    """The plan that merges `donor` into `base`.
+    """The plan that merges one donor into `base`; `combine` makes one plan of several.
 
     Raises:
         UserError: an architecture is not recognised, or the two language models do not correspond; all
@@ -72,10 +71,10 @@ def plan_merge(
     ]
     return MergePlan(
         base=identify(base, views["base"]),
-        donor=identify(donor, views["donor"]),
+        donors=(identify(donor, views["donor"]),),
         ancestor=identify(ancestor, views["ancestor"]) if ancestor else None,
         tensors=tensors,
-        unused=_unused(views["donor"], tensors, planner.embedding_unused),
+        unused=(_unused(views["donor"], tensors, planner.embedding_unused),),
         notes=(*structural, f"embeddings: {vocabularies.reason}", *findings.notes),
         warnings=warnings,
     )
@@ -194,7 +193,7 @@ class _Planner:
             self.unmatched.append(name)
         if NO_ORIGIN in reasons:
             self.without_origin.append(name)
-        return TensorPlan(name, info.dtype, info.shape, role, _join(pieces), "; ".join(reasons), expert)
+        return TensorPlan(name, info.dtype, info.shape, role, joined(pieces), "; ".join(reasons), expert)
 
     def _pieces(self, segment: Segment) -> tuple[list[Piece], str]:
         """The pieces of one segment, or why it (or some of it) has none."""
@@ -258,8 +257,7 @@ class _Planner:
             Piece(
                 start=segment.start + run.start,
                 stop=segment.start + run.start + run.length,
-                donor=source.tensor,
-                donor_start=source.start + run.donor_start,
+                sources=(Source(source.tensor, source.start + run.donor_start),),
                 ancestor=origin.tensor if origin else None,
                 ancestor_start=origin.start + run.ancestor_start if origin else 0,
             )
@@ -317,8 +315,7 @@ def _overlay(segment: Segment, sources: Sequence[Segment], origins: Sequence[Seg
         yield Piece(
             start=segment.start + begin - first,
             stop=segment.start + end - first,
-            donor=donor.tensor,
-            donor_start=donor.start + begin - donor.canonical_start,
+            sources=(Source(donor.tensor, donor.start + begin - donor.canonical_start),),
             ancestor=origin.tensor if origin else None,
             ancestor_start=origin.start + begin - origin.canonical_start if origin else 0,
         )
@@ -328,34 +325,13 @@ def _at(segments: Sequence[Segment], row: int) -> Segment | None:
     return next((s for s in segments if s.canonical_start <= row < s.canonical_start + s.stop - s.start), None)
 
 
-def _join(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
-    """Adjacent pieces that continue one another, as one."""
-    joined: list[Piece] = []
-    for piece in pieces:
-        if joined and _continues(joined[-1], piece):
-            joined[-1] = replace(joined[-1], stop=piece.stop)
-        else:
-            joined.append(piece)
-    return tuple(joined)
-
-
-def _continues(first: Piece, second: Piece) -> bool:
-    length = first.stop - first.start
-    return (
-        second.start == first.stop
-        and (second.donor, second.donor_start) == (first.donor, first.donor_start + length)
-        and second.ancestor == first.ancestor
-        and (first.ancestor is None or second.ancestor_start == first.ancestor_start + length)
-    )
-
-
 def _role(canonical: str) -> str:
     """A canonical name without its layer number."""
     return canonical.split(".", 2)[2] if canonical.startswith("layers.") else canonical
 
 
 def _unused(view: LanguageModelView, tensors: Sequence[TensorPlan], embedding_reason: str) -> dict[str, str]:
-    used = {name for tensor in tensors for piece in tensor.pieces for name in tensors_of(piece.donor)}
+    used = {name for t in tensors for p in t.pieces for source in p.sources for name in tensors_of(source.tensor)}
     reasons = dict.fromkeys(view.segments, "its weights have no place in the base")
     for name, segments in view.segments.items():
         if segments[0].canonical in EMBEDDINGS:

@@ -2,7 +2,8 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 
 from rich.console import Console
 from rich.padding import Padding
@@ -10,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from adamms.addresses import mask
-from adamms.mapping.plan import MergePlan, TensorPlan
+from adamms.mapping.plan import MergePlan, TensorPlan, titled
 from adamms.mapping.planner import OWN
 from adamms.mapping.rows import Turned
 
@@ -22,28 +23,34 @@ class Counts:
     Attributes:
         duplicated: merged from a donor tensor that another expert of the base is merged from, too.
         cut: merged in part, or from a part of a donor tensor: fused matrices, padded vocabularies.
+        from_donor: how many of those that merge each donor merges into.
     """
 
     tensors: int = 0
     merged: int = 0
     duplicated: int = 0
     cut: int = 0
+    from_donor: Counter[int] = field(default_factory=Counter, compare=False)
+
+    def numbers(self, donors: int) -> list[int]:
+        """A row of the table: tensors, merged, of these from each of several donors, duplicated, cut, kept."""
+        each = [self.from_donor[donor] for donor in range(donors)] if donors > 1 else []
+        return [self.tensors, self.merged, *each, self.duplicated, self.cut, self.tensors - self.merged]
 
 
 def print_plan(plan: MergePlan, console: Console | None = None) -> None:
     """Prints the models, the table of parts, why tensors are kept or unused, and the notes; no reason twice."""
     console = console or Console()
-    for title, model in (("base", plan.base), ("donor", plan.donor), ("ancestor", plan.ancestor)):
-        if model is not None:
-            text = f"{title:9}{mask(model.location)}  ({model.architecture}, names of {model.layout})"
-            console.print(Text(text), soft_wrap=True)
+    for title, model in titled(plan.base, plan.donors, plan.ancestor):
+        text = f"{title:9}{mask(model.location)}  ({model.architecture}, names of {model.layout})"
+        console.print(Text(text), soft_wrap=True)
     console.print()
     console.print(_table(plan))
     printed: dict[str, str] = {}
     for title, reasons in (
         ("kept", [(_part(tensor), tensor.reason) for tensor in plan.tensors if not tensor.merges]),
         ("kept in part", [(_part(tensor), tensor.reason) for tensor in plan.merged if tensor.reason]),
-        ("unused in the donor", [("", reason) for reason in plan.unused.values()]),
+        *zip(_unused_titles(plan), ([("", why) for why in unused.values()] for unused in plan.unused), strict=True),
     ):
         _print_lines(console, title, _reason_lines(reasons, printed))
     _print_lines(console, "warnings", [mask(warning) for warning in plan.warnings])
@@ -61,22 +68,33 @@ def count(plan: MergePlan) -> dict[str, Counts]:
         found.tensors += 1
         if tensor.merges:
             found.merged += 1
-            found.duplicated += any(len(experts[piece.donor]) > 1 for piece in tensor.pieces)
-            found.cut += not _whole(tensor) or any(len(intervals[piece.donor]) > 1 for piece in tensor.pieces)
+            origins = set(chain.from_iterable(piece.origin for piece in tensor.pieces))
+            found.duplicated += any(len(experts[origin]) > 1 for origin in origins)
+            found.cut += not _whole(tensor) or any(len(intervals[origin]) > 1 for origin in origins)
+            found.from_donor.update({donor for donor, _ in origins})
     return counts
+
+
+DonorTensor = tuple[int, str | Turned]
 
 
 def _donor_use(
     plan: MergePlan,
-) -> tuple[dict[str | Turned, set[str]], dict[str | Turned, set[tuple[int, int]]]]:
+) -> tuple[dict[DonorTensor, set[str]], dict[DonorTensor, set[tuple[int, int]]]]:
     """By donor tensor: which experts of the base it goes into, and which of its rows are used together."""
-    experts: dict[str | Turned, set[str]] = defaultdict(set)
-    intervals: dict[str | Turned, set[tuple[int, int]]] = defaultdict(set)
+    experts: dict[DonorTensor, set[str]] = defaultdict(set)
+    intervals: dict[DonorTensor, set[tuple[int, int]]] = defaultdict(set)
     for tensor in plan.merged:
         for piece in tensor.pieces:
-            experts[piece.donor].add(tensor.expert)
-            intervals[piece.donor].add((piece.donor_start, piece.stop - piece.start))
+            for source in piece.sources:
+                experts[source.donor, source.tensor].add(tensor.expert)
+                intervals[source.donor, source.tensor].add((source.start, piece.stop - piece.start))
     return experts, intervals
+
+
+def _unused_titles(plan: MergePlan) -> list[str]:
+    many = len(plan.donors) > 1
+    return [f"unused in {f'donor {number}' if many else 'the donor'}" for number in range(1, len(plan.unused) + 1)]
 
 
 def _whole(tensor: TensorPlan) -> bool:
@@ -100,11 +118,11 @@ def _part(tensor: TensorPlan) -> str:
 def _table(plan: MergePlan) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("part")
-    for column in ("tensors", "merge", "duplicated", "cut", "kept"):
+    donors = range(len(plan.donors)) if len(plan.donors) > 1 else ()
+    for column in ("tensors", "merge", *(f"donor {i + 1}" for i in donors), "duplicated", "cut", "kept"):
         table.add_column(column, justify="right")
     for part, c in count(plan).items():
-        numbers = (c.tensors, c.merged, c.duplicated, c.cut, c.tensors - c.merged)
-        table.add_row(part, *(str(number or "") for number in numbers))
+        table.add_row(part, *(str(number or "") for number in c.numbers(len(plan.donors))))
     return table
 
 

@@ -5,7 +5,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ from adamms.checkpoint.card import card_metadata
 from adamms.checkpoint.checkpoint import ADAPTER
 from adamms.checkpoint.json_file import read_json
 from adamms.errors import UserError
+from adamms.mapping import PlannedPair
 from adamms.mapping.architecture import is_authors_own
-from adamms.mapping.plan import MergePlan
+from adamms.mapping.plan import MergePlan, titled
 from adamms.merging.licences import Licence, combined
 from adamms.merging.mergekit import to_mergekit
 from adamms.merging.recipe import Recipe
@@ -93,16 +94,19 @@ def _inner_tower(source: Path) -> Path | None:
     return tower if inner and is_folder(source / tower) else None
 
 
-def write_record(
-    plan: MergePlan, models: Iterable[Checkpoint], recipe: Recipe, statistics: Statistics, folder: Path
-) -> None:
+def write_record(pair: PlannedPair, recipe: Recipe, statistics: Statistics, folder: Path) -> None:
     """Writes `adamms.json`: what was merged how, and by which versions.
 
     Of the statistics only those of the whole model are recorded; single tensors' can be hundreds.
     """
     import torch
 
-    identities = (plan.base, plan.donor, plan.ancestor)
+    plan = pair.plan
+    identities = titled(plan.base, plan.donors, plan.ancestor)
+    models = {
+        title: {**asdict(identity), "revision": _revision(model.folder), **_adapters(model)}
+        for (title, identity), model in zip(identities, pair.models, strict=True)
+    }
     record = {
         "adamms": __version__,
         "torch": torch.__version__,
@@ -110,11 +114,7 @@ def write_record(
         "plan": plan.fingerprint,
         "recipe": recipe.to_dict(),
         "statistics": {"model": statistics.model, "tensors": len(statistics.parts)},
-        **{
-            role: {**asdict(identity), "revision": _revision(model.folder), **_adapters(model)}
-            for role, identity, model in zip(("base", "donor", "ancestor"), identities, models, strict=False)
-            if identity is not None
-        },
+        **models,
         "notes": plan.notes,
         "warnings": plan.warnings,
     }
@@ -152,20 +152,16 @@ def _adapters(model: Checkpoint) -> dict[str, Any]:
     return {"adapters": found} if found else {}
 
 
-def write_model_card(plan: MergePlan, models: Sequence[Checkpoint], recipe: Recipe, folder: Path) -> None:
-    """Writes README.md, with the metadata by which the Hub shows a merge.
-
-    Args:
-        models: the base, the donor, and perhaps the ancestor.
-    """
-    base, donor = models[:2]
-    found = {"base": Licence.of(card_metadata(base.folder)), "donor": Licence.of(card_metadata(donor.folder))}
+def write_model_card(pair: PlannedPair, recipe: Recipe, folder: Path) -> None:
+    """Writes README.md, with the metadata by which the Hub shows a merge."""
+    plan, base, donors = pair.plan, pair.base, pair.donors
+    licences = {who: Licence.of(card_metadata(model.folder)) for who, model in titled(base, donors, None)}
     card = f"""---
-{_metadata(base, donor, combined(*found.values()))}---
+{_metadata(base, donors, combined(*licences.values()))}---
 
-# {_title(base)} merged with {_title(donor)}
+# {_title(base)} merged with {_listed(map(_title, donors))}
 
-The language model of `{_inline(plan.donor.location)}` (the donor) merged into `{_inline(plan.base.location)}` (the
+The language model{"s" if len(donors) > 1 else ""} of {_merged(plan)} merged into `{_inline(plan.base.location)}` (the
 base), whose architecture, vision encoder and processors this model keeps, with
 [AdaMMS](https://arxiv.org/abs/2503.23733) {__version__}.
 
@@ -178,16 +174,39 @@ base), whose architecture, vision encoder and processors this model keeps, with
 ```yaml
 {_recipe_yaml(plan, recipe)}```
 
-alpha is the donor's weight. {plan.summary[:1].upper()}{plan.summary[1:]}; plan {plan.fingerprint}. `{RECORD}` has the
+{_weights_told(donors)} {plan.summary[:1].upper()}{plan.summary[1:]}; plan {plan.fingerprint}. `{RECORD}` has the
 revisions and versions.
 {"".join(f"{chr(10)}- **Warning:** {_inline(warning)}" for warning in plan.warnings)}
 {"".join(f"{chr(10)}- {_inline(note)}" for note in plan.notes)}
 
 ## Licence
 
-The licences of both models apply: {"; ".join(f"{who} {_inline(one.title)}" for who, one in found.items())}.
+The licences of {"both" if len(donors) == 1 else "all"} models apply: {_licences_told(licences)}.
 """
     write_whole(folder / "README.md", card)
+
+
+def _merged(plan: MergePlan) -> str:
+    """Every donor, by its name and what it is called."""
+    return _listed(f"`{_inline(one.location)}` ({_the(who)})" for who, one in titled(plan.base, plan.donors, None)[1:])
+
+
+def _the(title: str) -> str:
+    return "the donor" if title == "donor" else title
+
+
+def _weights_told(donors: Sequence[Checkpoint]) -> str:
+    return "alpha is the donor's weight." if len(donors) == 1 else "alpha has the donors' weights, in their order."
+
+
+def _licences_told(licences: Mapping[str, Licence]) -> str:
+    return "; ".join(f"{who} {_inline(one.title)}" for who, one in licences.items())
+
+
+def _listed(names: Iterable[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def write_mergekit(plan: MergePlan, recipe: Recipe, folder: Path) -> None:
@@ -215,10 +234,13 @@ def _recipe_yaml(plan: MergePlan, recipe: Recipe) -> str:
     import yaml
 
     options = {name: value for name, value in recipe.to_dict().items() if name not in ("method", "alpha")}
-    found: dict[str, Any] = {"base": _inline(plan.base.location), "donor": _inline(plan.donor.location)}
+    donors = [_inline(donor.location) for donor in plan.donors]
+    found: dict[str, Any] = {"base": _inline(plan.base.location)}
+    found |= {"donor": donors[0]} if len(donors) == 1 else {"donors": donors}
     found |= {"ancestor": _inline(plan.ancestor.location)} if plan.ancestor else {}
     found["merging"] = {"method": recipe.method, **({"options": options} if options else {})}
-    found |= {"alpha": recipe.alpha} if recipe.rule.uses_alpha else {}
+    if recipe.rule.uses_alpha:
+        found["alpha"] = recipe.alpha if len(donors) == 1 else ",".join(map(str, recipe.rule.alphas))
     return yaml.safe_dump(found, sort_keys=False, allow_unicode=True)
 
 
@@ -227,11 +249,11 @@ def _inline(text: str) -> str:
     return " ".join(mask(text).split()).replace("`", "'")
 
 
-def _metadata(base: Checkpoint, donor: Checkpoint, licence: Licence) -> str:
+def _metadata(base: Checkpoint, donors: Sequence[Checkpoint], licence: Licence) -> str:
     import yaml
 
     inherited = card_metadata(base.folder)
-    models = [hub_id(part.location) for part in (*base.parts, *donor.parts)]
+    models = [hub_id(part.location) for model in (base, *donors) for part in model.parts]
     metadata = {
         "base_model": list(dict.fromkeys(filter(None, models))),
         "base_model_relation": "merge",

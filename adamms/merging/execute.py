@@ -1,14 +1,15 @@
 """Executing the plan of a tensor: the same functions for files and for live engines, on any device."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Protocol
+from typing import Protocol, Self
 
 from adamms.errors import UserError
-from adamms.mapping.plan import Piece, TensorPlan
+from adamms.mapping.plan import MergePlan, Piece, TensorPlan
 from adamms.mapping.rows import read_elements
 from adamms.merging.methods import Method, Operands
+from adamms.merging.methods.method import DONOR
 from adamms.merging.recipe import Recipe
 from adamms.merging.statistics import Statistics
 from adamms.support.tensor import Tensor
@@ -31,8 +32,18 @@ class Originals:
     """The weights of the models that a plan was made of; all on one device."""
 
     base: TensorSource
-    donor: TensorSource
+    donors: tuple[TensorSource, ...]
     ancestor: TensorSource | None = None
+    digests: tuple[str, ...] = ()
+    """Of the donors, where there are several: what is drawn at random for one depends on it."""
+
+    @classmethod
+    def of(cls, plan: MergePlan, sources: Sequence[TensorSource]) -> Self:
+        """Sources of the plan's models, in the order base, donors, ancestor (if there is one)."""
+        base, *rest = sources
+        count = len(plan.donors)
+        ancestor = rest[count] if len(rest) > count else None
+        return cls(base, tuple(rest[:count]), ancestor, tuple(donor.digest for donor in plan.donors))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +90,7 @@ def merge_cut(cut: Cut, originals: Originals, recipe: Recipe, statistics: Statis
         target.copy_(originals.base.read(cut.tensor.name, cut.start, cut.stop))
         return
     rule = recipe.rule
-    found = statistics.of(cut.tensor.name, cut.piece.donor) if rule.rounds else ()
+    found = statistics.of(cut.tensor.name, cut.piece) if rule.rounds else ()
     for x in _read(cut, originals, rule).cut(cut.step):
         part = target[x.start - cut.start :][: len(x.stored_base)]
         part.copy_(rule.merge(x, found))
@@ -114,14 +125,28 @@ def _read(cut: Cut, originals: Originals, rule: Method) -> Operands:
     """The elements of a cut with their counterparts."""
     tensor, piece = cut.tensor, cut.piece
     assert piece is not None
-    row = tensor.row
-    to_donor, to_ancestor = (piece.donor_start - piece.start) * row, (piece.ancestor_start - piece.start) * row
-    ancestor = None
+    row, ancestor = tensor.row, None
+    to_ancestor = (piece.ancestor_start - piece.start) * row
     if rule.needs_ancestor:
         if originals.ancestor is None or piece.ancestor is None:
             raise UserError(f"{tensor.name!r} has no counterpart in an ancestor; this method needs one: --ancestor")
         first, last = cut.start + to_ancestor, cut.stop + to_ancestor
         ancestor = read_elements(originals.ancestor.read, piece.ancestor, first, last)
     base = originals.base.read(tensor.name, cut.start, cut.stop)
-    donor = read_elements(originals.donor.read, piece.donor, cut.start + to_donor, cut.stop + to_donor)
-    return Operands(tensor.name, cut.start, _row_length(tensor, piece), base, donor, ancestor)
+    found = []
+    for source in piece.sources:
+        to_donor = (source.start - piece.start) * row
+        read = originals.donors[source.donor].read
+        found.append(read_elements(read, source.tensor, cut.start + to_donor, cut.stop + to_donor))
+    donors = tuple(source.donor for source in piece.sources)
+    return Operands(
+        name=tensor.name,
+        start=cut.start,
+        row=_row_length(tensor, piece),
+        stored_base=base,
+        stored_donors=tuple(found),
+        stored_ancestor=ancestor,
+        donors=donors,
+        count=len(originals.donors),
+        keys=tuple(f"{DONOR} {originals.digests[donor]}" for donor in donors) if len(donors) > 1 else (DONOR,),
+    )

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from math import prod
 
-from adamms.mapping.plan import MergePlan, Piece, TensorPlan
-from adamms.mapping.rows import Turned
+from adamms.mapping.plan import MergePlan, Origin, Piece, TensorPlan
 from adamms.merging.execute import Originals, operands
 from adamms.merging.executor import Executor, run_here
 from adamms.merging.methods import Method, Statistic
@@ -15,7 +14,7 @@ from adamms.support.groups import in_groups
 from adamms.support.tensor import Tensor
 
 GROUP_ELEMENTS = 1 << 28
-Part = tuple[TensorPlan, tuple[Piece, ...]]  # the rows of a base tensor that come from one donor tensor
+Part = tuple[TensorPlan, tuple[Piece, ...]]  # the rows of a base tensor that come from the same tensors
 
 
 def gather_statistics(
@@ -31,7 +30,9 @@ def gather_statistics(
         return NONE
     if rule.scope == "tensor":
         found = execute(partial(statistic_of, originals=originals, rule=rule), _grouped(parts))
-        return Statistics(parts={(t.name, pieces[0].donor): one for (t, pieces), one in zip(parts, found, strict=True)})
+        return Statistics(
+            parts={(t.name, pieces[0].origin): one for (t, pieces), one in zip(parts, found, strict=True)}
+        )
     sums: list[Tensor] = []
     for _ in range(rule.rounds):
         function = partial(sum_of, originals=originals, rule=rule, sums=tuple(sums))
@@ -42,10 +43,10 @@ def gather_statistics(
 def parts_of(plan: MergePlan) -> Iterator[Part]:
     """Every part of the plan, in the plan's order."""
     for tensor in plan.tensors:
-        by_donor: dict[str | Turned, list[Piece]] = {}
+        by_origin: dict[Origin, list[Piece]] = {}
         for piece in tensor.pieces if prod(tensor.shape) else ():
-            by_donor.setdefault(piece.donor, []).append(piece)
-        for pieces in by_donor.values():
+            by_origin.setdefault(piece.origin, []).append(piece)
+        for pieces in by_origin.values():
             yield tensor, tuple(pieces)
 
 

@@ -44,16 +44,19 @@ class Licence:
         return {key: value for key, value in found.items() if value} if self.kind != UNKNOWN else {}
 
 
-def combined(base: Licence, donor: Licence) -> Licence:
-    """The one that a merge of two models is under: the same, the stricter one of two that go together, or `other` with
-    both named. Unknown where nothing is known of either."""
-    if base == donor or (base.kind == donor.kind != OTHER and base.title == donor.title):
-        return base
-    kinds = base.kind, donor.kind
-    if all(kind in PERMISSIVE for kind in kinds):
-        return max(base, donor, key=lambda one: PERMISSIVE.index(one.kind))
-    for strict, loose in ((base, donor), (donor, base)):
-        if strict.kind in ADDS_TO_PERMISSIVE and loose.kind in PERMISSIVE:
-            return strict
-    name = " and ".join(dict.fromkeys((base.title, donor.title)))
-    return Licence(OTHER, name, base.link or donor.link)
+def combined(*models: Licence) -> Licence:
+    """The one that a merge of models is under: the same, the strictest one of those that go together, or `other` with
+    all named. Unknown where nothing is known of any."""
+    different: dict[object, Licence] = {}
+    for one in models:
+        different.setdefault(one if one.kind == OTHER else (one.kind, one.title), one)
+    found = list(different.values())
+    strict = [one for one in found if one.kind not in PERMISSIVE]
+    if len(found) == 1:
+        return found[0]
+    if not strict:
+        return max(found, key=lambda one: PERMISSIVE.index(one.kind))
+    if len(strict) == 1 and strict[0].kind in ADDS_TO_PERMISSIVE:
+        return strict[0]
+    name = " and ".join(dict.fromkeys(one.title for one in found))
+    return Licence(OTHER, name, next((one.link for one in found if one.link), ""))

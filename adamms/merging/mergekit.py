@@ -2,7 +2,7 @@
 
 mergekit's arithmetic of task vectors is ancestor + lambda * sum(weight * task vector), divided by the sum of weights
 where `normalize` is set; ours is ancestor + scale * ((1 - alpha) * base's + alpha * donor's). So alpha is the donor's
-share of the weights, and scale is lambda, times their sum where nothing is normalised.
+share of the weights, or each donor's, and scale is lambda, times their sum where nothing is normalised.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,8 @@ from typing import Any
 from adamms.config import load_yaml
 from adamms.errors import UserError
 from adamms.mapping.plan import MergePlan
-from adamms.merging.recipe import Recipe
+from adamms.merging.methods.method import with_rest
+from adamms.merging.recipe import Alpha, Recipe
 
 NORMALIZES = {"linear": True, "task_arithmetic": False, "ties": True, "dare_linear": False, "dare_ties": False}
 """Method -> whether mergekit normalises unless it is told; slerp has no weights."""
@@ -29,21 +30,23 @@ class Foreign:
     """A mergekit recipe in our words."""
 
     base: str
-    donor: str
+    donors: tuple[str, ...]
     ancestor: str | None
     method: str
-    alpha: float
+    alpha: Alpha
     options: dict[str, Any] = field(default_factory=dict)
 
     def settings(self) -> dict[str, Any]:
         """As `MergeSettings` takes them."""
-        found: dict[str, Any] = {"base": self.base, "donor": self.donor}
+        one = len(self.donors) == 1
+        found: dict[str, Any] = {"base": self.base}
+        found |= {"donor": self.donors[0]} if one else {"donors": list(self.donors)}
         found |= {"ancestor": self.ancestor} if self.ancestor else {}
         return found | {"merging": {"method": self.method, "options": self.options}}
 
 
 def read_mergekit(path: Path) -> Foreign:
-    """Reads a recipe of two models, the first of which is the base, and perhaps an ancestor.
+    """Reads a recipe of two models or more, the first of which is the base, and perhaps an ancestor.
 
     Raises:
         UserError: no such file, or it asks for something that AdaMMS does not do; says what.
@@ -63,13 +66,14 @@ def read_mergekit(path: Path) -> Foreign:
         if not isinstance(root, str):
             raise UserError(f"{path}: base_model: {method} needs the model that both grew from")
         rows = [row for row in rows if row[0] != root]
-    if len(rows) != 2:
-        raise UserError(f"{path}: {len(rows)} models are merged; AdaMMS merges two, the donor into the base")
-    (base, ours), (donor, theirs) = rows
-    weights = [_number(path, "weight", {**shared, **given}, 1.0) for given in (ours, theirs)]
+    if len(rows) < 2:
+        raise UserError(f"{path}: {len(rows)} models are merged; expected two or more, the first of them the base")
+    base, *donors = (name for name, _ in rows)
+    weights = [_number(path, "weight", {**shared, **given}, 1.0) for _, given in rows]
     total = sum(weights)
     if min(weights) < 0 or total <= 0:
-        raise UserError(f"{path}: weight: {weights[0]:g} and {weights[1]:g}; expected none below 0, and one above")
+        told = " and ".join(f"{weight:g}" for weight in weights)
+        raise UserError(f"{path}: weight: {told}; expected none below 0, and one above")
     normalizes = bool(shared.get("normalize", NORMALIZES[method]))
     scale = _number(path, "lambda", shared, 1.0) * (1.0 if normalizes else total)
     if method in SIGNED and not normalizes:
@@ -78,19 +82,21 @@ def read_mergekit(path: Path) -> Foreign:
     if method == "linear" and options:
         raise UserError(f"{path}: the weights of linear have to add up to 1, or `normalize: true` be set")
     if method in SPARSE:
-        densities = {_number(path, "density", {**shared, **given}, 1.0) for given in (ours, theirs)}
+        densities = {_number(path, "density", {**shared, **given}, 1.0) for _, given in rows}
         if len(densities) > 1:
-            raise UserError(f"{path}: density: both models have one here; give them the same")
+            raise UserError(f"{path}: density: all models have one here; give them the same")
         options["density"] = densities.pop()
     options |= {"trim_over": "tensor"} if method == "ties" else {}
-    return Foreign(base, donor, str(root) if needs_ancestor else None, method, weights[1] / total, options)
+    alphas = tuple(weight / total for weight in weights[1:])
+    alpha = alphas if len(alphas) > 1 else alphas[0]
+    return Foreign(base, tuple(donors), str(root) if needs_ancestor else None, method, alpha, options)
 
 
 def _slerp(path: Path, names: list[str], root: Any, shared: Mapping[str, Any]) -> Foreign:
     both = list(dict.fromkeys([*([root] if isinstance(root, str) else []), *names]))
     if len(both) != 2:
         raise UserError(f"{path}: slerp: expected two models, base_model among them")
-    return Foreign(both[0], both[1], None, "slerp", _number(path, "t", shared, None))
+    return Foreign(both[0], (both[1],), None, "slerp", _number(path, "t", shared, None))
 
 
 def _models(path: Path, found: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -115,19 +121,19 @@ def _number(path: Path, name: str, given: Mapping[str, Any], default: float | No
 def to_mergekit(plan: MergePlan, recipe: Recipe) -> dict[str, Any] | None:
     """The same merge as a recipe of mergekit; None where it cannot do it: other methods, and models whose tensors do
     not all merge with those of the same name, as those of two architectures."""
-    method, alpha = recipe.method, recipe.alpha
+    method = recipe.method
     if not _same_names(plan) or (method not in NORMALIZES and method != "slerp"):
         return None
     options = recipe.to_dict()
     if options.get("trim_over", "tensor") != "tensor":
         return None
-    base, donor = plan.base.location, plan.donor.location
+    base, *donors = (model.location for model in (plan.base, *plan.donors))
     if method == "slerp":
-        return {"merge_method": method, "base_model": base, "models": [{"model": base}, {"model": donor}]} | {
-            "parameters": {"t": alpha}
+        return {"merge_method": method, "base_model": base, "models": [{"model": base}, {"model": donors[0]}]} | {
+            "parameters": {"t": recipe.alpha}
         }
     sparse = {"density": options["density"]} if "density" in options else {}
-    weights = {base: 1 - alpha, donor: alpha}
+    weights = dict(zip((base, *donors), with_rest(recipe.rule.alphas), strict=True))
     rows = [{"model": name, "parameters": {"weight": weight, **sparse}} for name, weight in weights.items()]
     found: dict[str, Any] = {"merge_method": method, "models": rows, "parameters": {"normalize": True}}
     if plan.ancestor is not None and method != "linear":
@@ -138,7 +144,8 @@ def to_mergekit(plan: MergePlan, recipe: Recipe) -> dict[str, Any] | None:
 
 def _same_names(plan: MergePlan) -> bool:
     return all(
-        [(piece.start, piece.stop, piece.donor, piece.donor_start) for piece in tensor.pieces]
-        == [(0, tensor.rows, tensor.name, 0)]
+        [(piece.start, piece.stop, {(one.tensor, one.start) for one in piece.sources}) for piece in tensor.pieces]
+        == [(0, tensor.rows, {(tensor.name, 0)})]
+        and len(tensor.pieces[0].sources) == len(plan.donors)
         for tensor in plan.tensors
     )

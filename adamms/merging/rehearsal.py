@@ -34,9 +34,8 @@ def model_bytes(model: Checkpoint) -> int:
 
 def pair_lines(pair: PlannedPair, method: str) -> Lines:
     """Which models would be read, and what of them would be merged."""
-    for title, model in (("base", pair.base), ("donor", pair.donor), ("ancestor", pair.ancestor)):
-        if model is not None:
-            yield f"reads {title}", f"{model.location} ({size(model_bytes(model))})"
+    for title, model in pair.titled:
+        yield f"reads {title}", f"{model.location} ({size(model_bytes(model))})"
     yield "merges", f"{pair.plan.summary}; {method}"
     for warning in pair.plan.warnings:
         yield "warning", warning
@@ -69,7 +68,7 @@ def merge_lines(pair: PlannedPair, recipe: Recipe, output: Path, config: Merging
     memory = MEMORY + PER_THREAD * (threads - 1)
     yield "memory", f"{size(round(memory))}{' each' if on_ray else ''}, whatever the models' size (as it was measured)"
     yield from output_lines(output, pair.base)
-    read = sum(model_bytes(model) for model in pair[1:] if isinstance(model, Checkpoint))
+    read = sum(map(model_bytes, pair.models))
     seconds = STARTING + ((1 + rounds) * read + model_bytes(pair.base)) / DISK
     yield "takes", f"about {spell_seconds(seconds)} where a disk of 1 GB/s is what limits; a guess"
 

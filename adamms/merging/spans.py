@@ -187,6 +187,6 @@ def _not_finite(cut: Cut, piece: Piece, values: Tensor, job: Job) -> UserError:
     if not job.base.read(tensor.name, cut.start + first, cut.start + first + 1).isfinite():
         return UserError(f"{where}, as it is not finite in the base {job.base.location}; download that model again")
     return UserError(
-        f"{where}, though the base's is finite; a coefficient is too large, or the donor's {piece.donor} (or the "
-        "ancestor's) is bad there"
+        f"{where}, though the base's is finite; a coefficient is too large, or the donor's "
+        f"{' or '.join(str(source.tensor) for source in piece.sources)} (or the ancestor's) is bad there"
     )

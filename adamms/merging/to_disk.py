@@ -53,9 +53,9 @@ def merge_to_disk(
             none, or merged values are not finite.
     """
     output = expanded(output).absolute()
-    plan, base, donor, ancestor = pair
-    models = [model for model in (base, donor, ancestor) if model is not None]
-    check_ancestor(recipe, ancestor)
+    plan, base, models = pair.plan, pair.base, pair.models
+    check_ancestor(recipe, pair.ancestor)
+    recipe.check_donors(len(pair.donors))
     _check_gpu(config, ray)
     check_apart(output, models)
     remove_stale(output)
@@ -63,13 +63,14 @@ def merge_to_disk(
     try:
         with staged_folder(output, force) as staging, _executor(config, ray) as execute:
             copy_companions(base.folder, staging)
-            shards = lay_out(plan, base, staging, config.max_shard_size)
+            left = recipe.left_of(plan)
+            shards = lay_out(left, base, staging, config.max_shard_size)
             start_files(shards)
-            job = _job(plan, models, recipe, device_of(config), execute)
+            job = _job(left, models, recipe, device_of(config), execute)
             with bytes_bar(title, plan.bytes) as advance:
                 _write(shards, job, execute, config.workers or cores(), advance)
-            write_record(plan, models, recipe, job.statistics, staging)
-            write_model_card(plan, models, recipe, staging)
+            write_record(pair, recipe, job.statistics, staging)
+            write_model_card(pair, recipe, staging)
             write_mergekit(plan, recipe, staging)
             _verify(staging, base)
             if check:
@@ -91,8 +92,9 @@ def check_ancestor(recipe: Recipe, ancestor: Any) -> None:
 
 
 def _job(plan: MergePlan, models: Sequence[Checkpoint], recipe: Recipe, device: str, execute: Executor) -> Job:
-    statistics = gather_statistics(plan, Originals(*(Reader(model, device) for model in models)), recipe, execute)
-    originals = Originals(*(Reader(model, device, last=True) for model in models))
+    read_often = Originals.of(plan, [Reader(model, device) for model in models])
+    statistics = gather_statistics(plan, read_often, recipe, execute)
+    originals = Originals.of(plan, [Reader(model, device, last=True) for model in models])
     return Job(models[0], originals, recipe, statistics, device)
 
 

@@ -46,11 +46,14 @@ def _how_chosen(selection: Mapping[str, Any], run: RunFolder) -> Iterator[str]:
     yield ""
     method = f" of {selection['method']}" if "method" in selection else ""
     labels = f"with {selection['labels']['prompts']} labels" if "labels" in selection else "without labels"
+    of = f" of {selection['donor']}" if "weights" in selection else method
     yield (
-        f"Of {len(selection['scores'])} values of {coefficient}{method}, {value} was chosen {labels}, from "
+        f"Of {len(selection['scores'])} values of {coefficient}{of}, {value} was chosen {labels}, from "
         f"answers to {selection['prompts']['used']} prompts: {selection['verdict']}."
     )
     yield from (f"\n- **Warning:** {warning}" for warning in selection["warnings"])
+    if "weights" in selection:
+        yield from _weights(selection)
     accuracy = _accuracy(run)
     labelled = ["% correct"] if accuracy else []
     yield ""
@@ -63,6 +66,24 @@ def _how_chosen(selection: Mapping[str, Any], run: RunFolder) -> Iterator[str]:
         cells += ["–" if share is None else f"{share:.0%}"]
         yield markdown_row(cells + ([_number(accuracy.get(name))] if accuracy else []))
     yield ""
+
+
+def _weights(selection: Mapping[str, Any]) -> Iterator[str]:
+    """Every donor's weight, and what leaving it out changes."""
+    yield ""
+    yield (
+        f"The donors' weights were searched one after the other, along {len(selection['path'])} lines, "
+        f"{selection['candidates']} sets of weights in all:"
+    )
+    yield ""
+    lost = ["points of accuracy lost without it"] if "labels" in selection else []
+    yield markdown_row(["donor", "weight", "answers that change without it", *lost])
+    yield markdown_row(["---"] * (3 + len(lost)))
+    for name, weight in selection["weights"].items():
+        left = selection["without"].get(name, {})
+        changed = left.get("changed")
+        cells = [name.replace("|", " "), format_value(weight), "–" if changed is None else f"{changed:.0%}"]
+        yield markdown_row(cells + ([_number(left.get("lost"))] if lost else []))
 
 
 def _accuracy(run: RunFolder) -> dict[str, float]:

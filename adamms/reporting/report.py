@@ -10,6 +10,7 @@ from typing import Any
 
 from adamms.addresses import short_name
 from adamms.mapping.architecture import is_authors_own
+from adamms.mapping.plan import titled
 from adamms.mapping.table import count, kept_reasons
 from adamms.prompts.images import decode_image
 from adamms.reporting.advice import advice, next_steps
@@ -56,7 +57,9 @@ def render_report(story: Story, drawings: Sequence[Drawing], folder: Path) -> st
     return render(
         "report.html.jinja",
         base=short_name(plan.base.location),
-        donor=short_name(plan.donor.location),
+        donor=" + ".join(short_name(donor.location) for donor in plan.donors),
+        donors=titled(plan.base, plan.donors, None)[1:],
+        labelled="labels" in story.selection,
         story=story,
         plan=plan,
         parts=count(plan),

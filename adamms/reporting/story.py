@@ -110,6 +110,11 @@ class Story:
         return dict(self.selection.get("methods", {}))
 
     @property
+    def weights(self) -> dict[str, Any]:
+        """Of a search over several donors' weights, that of each; else none. `path` and `without` are there then."""
+        return dict(self.selection.get("weights", {}))
+
+    @property
     def metric(self) -> str:
         """The criterion that the choice was made by."""
         return str(self.selection["metric"])

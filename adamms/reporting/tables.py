@@ -125,6 +125,33 @@ def print_methods(selection: Mapping[str, Any]) -> None:
     console.print("")
 
 
+def print_weights(selection: Mapping[str, Any]) -> None:
+    """Of a search over several donors' weights: a row a donor, and a row for each line on the way there.
+
+    Args:
+        selection: what `selection.json` holds.
+    """
+    console, labels = wide_console(), "labels" in selection
+    lost = ["points lost without it"] if labels else []
+    table = new_table(["donor", "weight", "answers that change without it", *lost], ["donor"])
+    for name, weight in selection["weights"].items():
+        left = selection["without"].get(name, {})
+        changed = left.get("changed")
+        cells = [format_value(weight), "" if changed is None else f"{changed:.0%}"]
+        table.add_row(name, *cells, *([f"{left['lost']:.1f}" if "lost" in left else ""] if labels else []))
+    console.print(table)
+    way = new_table(["searched", "with", "chosen", get_criterion(selection["metric"]).title], ["searched", "with"])
+    for one in selection["path"]:
+        others = ", ".join(f"{name} {format_value(weight)}" for name, weight in one["others"].items())
+        chosen = one["alpha"]
+        score = None if chosen is None else one["scores"][format_value(chosen)]
+        written = "" if chosen is None else format_value(chosen)
+        way.add_row(one["donor"], others, written, "" if score is None else f"{score:g}")
+    console.print(way)
+    console.print(f"{selection['verdict']} ({selection['candidates']} sets of weights were asked)")
+    console.print("")
+
+
 def print_judgements(judgements: Mapping[str, Judgement], coefficient: str, with_methods: bool) -> None:
     """Every task's accuracies, the chosen candidate's marked with *; and methods beside each other where there are
     several tasks or baselines."""

@@ -4,6 +4,7 @@ import hashlib
 import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,12 @@ class Answers:
         self.store.append(records)
         for record in records:
             self._records.setdefault(record.key, record)
+
+    def take_over(self, value: float, prompt: Prompt, record: ResponseRecord) -> None:
+        """Stores an answer that the same models gave at the same weights to another search, under this one's key."""
+        own = replace(record, value=value, prompt_id=prompt.id, key=self.key(value, prompt))
+        self.store.append([own])
+        self._records.setdefault(own.key, own)
 
     def check_owner(self, values: Sequence[float], prompts: Sequence[Prompt]) -> bool:
         """Refuses a folder that holds another study's answers to these prompts, or sets them aside.

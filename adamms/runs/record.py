@@ -115,6 +115,11 @@ class Response(str):
         made.by_parents = None if by_parents is None else tuple(by_parents)
         return made
 
+    def as_stored(self) -> Response:
+        """With log-probabilities as they are written, so that a search that goes on sees what it saw before."""
+        rounded = None if self.logprobs is None else [round(value, LOGPROB_DIGITS) for value in self.logprobs]
+        return Response(str(self), rounded, self.ended, self.by_parents)
+
     @classmethod
     def of(cls, record: ResponseRecord) -> Response:
         """What criteria see of a stored answer."""

@@ -25,6 +25,10 @@ class RunFolder:
 
     METHODS = "methods"
     """Of a search over several merge methods, the folder that has a run folder for each."""
+    LINES = "lines"
+    """Of a search over the weights of several donors, likewise for each line along one of them."""
+    TRIALS = "trials"
+    """Of such a search, the answers of weights that a surrogate proposed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

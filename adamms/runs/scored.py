@@ -12,7 +12,6 @@ from adamms.runs.responses import Responses
 from adamms.runs.run_folder import RunFolder
 
 SCORED = "scored"
-PARENTS = ("base", "donor")
 Scores = dict[tuple[str, str, bool], float]
 """(prompt_id, the answer's text, whether it ended) -> the mean log-probability of the answer's tokens"""
 
@@ -56,10 +55,10 @@ def read_scores(folder: Path) -> list[Scores]:
         UserError: there are no scores.
     """
     run = folder.parent if folder.name == "responses" else folder
-    if run.parent.name == RunFolder.METHODS and not (run / SCORED).is_dir():
-        run = run.parent.parent  # what base and donor hold of answers is kept once for all methods
-    places = [run / SCORED / parent for parent in PARENTS]
-    if not all(place.is_dir() for place in places):
+    if run.parent.name in (RunFolder.METHODS, RunFolder.LINES) and not (run / SCORED).is_dir():
+        run = run.parent.parent  # what base and donor hold of answers is kept once for all lines
+    places = [run / SCORED / "base", *sorted((run / SCORED).glob("donor*"))]
+    if len(places) < 2 or not places[0].is_dir():
         raise UserError(
             f"{run}: holds no scores of base and donor ({SCORED}/), which this metric needs; give the folder of a "
             "search by such a metric, or choose another one"

@@ -126,13 +126,13 @@ def answer_as_donor(
     answering = Answering(donor, engines, prompts, answers, events, budget)
     complete = answering.answer({ITSELF: prompts})
     if answering.book.errors:
-        raise UserError(f"donor {donor.settings.donor}: {answering.book.errors[ITSELF]}")
+        raise UserError(f"donor {donor.pair.base.location}: {answering.book.errors[ITSELF]}")
     if not complete:
         raise BudgetOver(f"{budget.over}: over before the donor had answered; run it again, its answers are kept")
     return answering.book
 
 
 def answer_by_donor(study: Study, engines: WarmEngines, prompts: Sequence[Prompt], stored: str) -> dict[str, str]:
-    """The donor's own answers, for judging a study of it; those of another engine are set aside."""
-    donor = study.of_donor()
+    """The own answers of the donor that is searched, to judge a study of it; those of another engine are set aside."""
+    donor = study.of_donor(study.coefficient.donor or 0)
     return answer_as_donor(donor, donor.answers(stored, force=True), engines, prompts).answers_at(ITSELF)

@@ -23,8 +23,8 @@ class Budget:
     """
 
     def __init__(self, config: BudgetConfig, clock: Callable[[], float] = time.monotonic) -> None:
-        if config.hours < 0 or config.gpu_hours < 0 or not 0 <= config.reserve < 1:
-            raise UserError("budget: hours and gpu_hours are 0 or more, reserve is from 0 to below 1")
+        if min(config.hours, config.gpu_hours, config.candidates) < 0 or not 0 <= config.reserve < 1:
+            raise UserError("budget: hours, gpu_hours and candidates are 0 or more, reserve is from 0 to below 1")
         self.config = config
         self._clock, self._started = clock, clock()
         self._lock = threading.Lock()

@@ -9,7 +9,8 @@ from typing import Self
 from adamms.errors import UserError
 from adamms.merging.candidate import Candidate
 from adamms.merging.config import MergingConfig
-from adamms.merging.recipe import Recipe, coefficients_of
+from adamms.merging.methods.coefficient import ALPHA
+from adamms.merging.recipe import Recipe, coefficients_of, parse_alpha
 from adamms.runs.values import format_value, normalize_value
 from adamms.searching.config import SearchingConfig
 
@@ -19,10 +20,12 @@ FEWEST = 3
 
 @dataclass(frozen=True)
 class SearchedCoefficient:
-    """One recipe of which one coefficient varies: alpha, unless another one is named."""
+    """One recipe of which one coefficient varies: alpha, unless another one is named; of several donors, the alpha of
+    `donor`."""
 
     name: str
     recipe: Recipe
+    donor: int | None = None
 
     @classmethod
     def of(cls, merging: MergingConfig, searching: SearchingConfig) -> Self:
@@ -31,21 +34,38 @@ class SearchedCoefficient:
         Raises:
             UserError: the method has no such coefficient, or it is no number.
         """
-        name, recipe = searching.coefficient, Recipe.of(merging, searching.alpha)
+        name, recipe = searching.coefficient, Recipe.of(merging, parse_alpha(searching.alpha))
         numbers = [own for own in coefficients_of(recipe.method) if type(getattr(recipe.rule, own)) in (int, float)]
         known = ["alpha", *numbers] if recipe.rule.uses_alpha else numbers
         if name not in known:
             has = f"has {', '.join(known)}" if known else "has none to search"
             raise UserError(f"searching.coefficient={name}: {recipe.method} {has}")
-        return cls(name, recipe)
+        count = len(recipe.rule.alphas)
+        if searching.donor and (name != ALPHA or not 0 < searching.donor <= count or count == 1):
+            raise UserError(
+                f"searching.donor={searching.donor}: expected the number of one of several donors, whose alpha is "
+                f'searched; searching.alpha has the weights of {count}, give all of them, such as "0,0.2"'
+            )
+        return cls(name, recipe, searching.donor - 1 if searching.donor else None)
+
+    @property
+    def highest(self) -> float:
+        """The largest value of an alpha: what the weights of other donors leave of 1."""
+        if self.name != ALPHA:
+            return math.inf
+        others = [weight for donor, weight in enumerate(self.recipe.rule.alphas) if donor != self.donor]
+        return normalize_value(1 - math.fsum(others)) if self.donor is not None else 1.0
 
     def candidate(self, value: float) -> Candidate:
         """The candidate of one value."""
-        return Candidate(value, self.recipe.at(value, self.name))
+        return Candidate(value, self.recipe.at(value, self.name, self.donor))
 
     def fixed(self) -> dict[str, object]:
-        """What all candidates have in common."""
-        return {name: value for name, value in self.recipe.to_dict().items() if name != self.name}
+        """What all candidates have in common; of several donors' weights, None in place of the one that varies."""
+        found = {name: value for name, value in self.recipe.to_dict().items() if name != self.name}
+        if self.donor is not None:
+            found[ALPHA] = [None if i == self.donor else own for i, own in enumerate(self.recipe.rule.alphas)]
+        return found
 
     def check(self, values: Sequence[float], fewest: int = FEWEST) -> list[float]:
         """The values in ascending order, each once.
@@ -53,11 +73,13 @@ class SearchedCoefficient:
         Raises:
             UserError: one is out of the coefficient's range, or there are too few.
         """
+        of_alpha = self.name == ALPHA
         outside = [
-            value for value in values if not math.isfinite(value) or (self.name == "alpha" and not 0 <= value <= 1)
+            value for value in values if not math.isfinite(value) or (of_alpha and not 0 <= value <= self.highest)
         ]
         if outside:
-            expected = "outside [0, 1]; alpha weighs the donor, 0 is all base" if self.name == "alpha" else "no numbers"
+            expected = f"outside [0, {self.highest:g}]; alpha weighs the donor, 0 is all base"
+            expected = expected if of_alpha else "no numbers"
             raise UserError(f"searching.alphas: {outside} {expected}")
         found = sorted({normalize_value(value) for value in values})
         if len(found) < fewest:
@@ -89,10 +111,9 @@ def finer(values: Sequence[float], best: float, step: float) -> list[float]:
     return [normalize_value(best + count * step) for count in range(-down, up + 1)]
 
 
-def beyond(values: Sequence[float], best: float | None, coefficient: str) -> float | None:
+def beyond(values: Sequence[float], best: float | None, highest: float) -> float | None:
     """The next value outside the range where the best one is its lowest or highest, a step of that end away; None where
-    it is neither, or where there is nothing beyond: an alpha is 0 to 1, no other coefficient is negative."""
-    highest = 1.0 if coefficient == "alpha" else math.inf
+    it is neither, or where there is nothing beyond: none is negative, or larger than `highest`."""
     if best == values[-1]:
         found = min(normalize_value(2 * values[-1] - values[-2]), highest)
     elif best == values[0]:

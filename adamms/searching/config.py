@@ -14,8 +14,18 @@ class SearchingConfig:
     """The candidates: values of `coefficient`."""
     coefficient: str = "alpha"
     """Which coefficient of `merging.method` is searched: alpha, or another one it has, such as density or scale."""
-    alpha: float = 0.5
-    """The donor's weight while another coefficient is searched."""
+    alpha: float | str = 0.5
+    """The donor's weight while another coefficient is searched; each donor's where there are several: "0.3,0.2"."""
+    donor: int = 0
+    """With several donors: search the weight of this one (1: the first), while the others keep those of `alpha`.
+    0: search the weights of all, one donor after the other."""
+    trials: int = 0
+    """With several donors: begin with so many sets of weights that a Gaussian process proposes (optuna's; `pip install
+    'adamms[surrogate]'`), instead of a line for each donor, and go around the best. 0: none. `metric` has to be one
+    that scores a candidate by its own answers, such as logprob."""
+    passes: int = 1
+    """With several donors: once all are merged, how many times each one's weight is searched again; it ends early
+    where a pass changes nothing."""
     methods: tuple[str, ...] = ()
     """Several merge methods in one search, such as [linear, ties, dare_ties], in place of `merging.method`: each is
     searched with its own alphas, and one candidate of all wins. `metric` has to be one that can compare them."""
@@ -57,6 +67,8 @@ class BudgetConfig:
     """Wall time of this run of the command; 0: no limit."""
     gpu_hours: float = 0.0
     """GPUs times hours that engines hold them; 0: no limit."""
+    candidates: int = 0
+    """Sets of weights that a search over several donors may ask; 0: no limit. It ends before it would ask more."""
     reserve: float = 0.05
     """Share of either that is kept for choosing and writing checkpoints."""
 

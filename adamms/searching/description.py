@@ -20,11 +20,13 @@ def search_parameters(settings: StudySettings, plan: MergePlan) -> dict[str, str
     methods = ", ".join(settings.searching.methods)
     return {
         "base": settings.base,
-        "donor": settings.donor,
+        "donor": ", ".join(settings.all_donors),
         "base_revision": _revision(settings.base, plan.base),
-        "donor_revision": _revision(settings.donor, plan.donor),
+        "donor_revision": ", ".join(map(_revision, settings.all_donors, plan.donors)),
         "base_architecture": plan.base.architecture,
-        "donor_architecture": plan.donor.architecture,
+        "donor_architecture": ", ".join(donor.architecture for donor in plan.donors),
+        **{f"donor_{number}": donor for number, donor in enumerate(settings.donors, 1)},
+        **_weights(settings),
         "method": methods or settings.merging.method,
         "metric": settings.searching.metric,
         "task": ", ".join(settings.prompts.tasks) or short_name(settings.prompts.path),
@@ -40,10 +42,22 @@ def search_parameters(settings: StudySettings, plan: MergePlan) -> dict[str, str
     }
 
 
+def _weights(settings: StudySettings) -> dict[str, str]:
+    """Along the weight of one of several donors: its number, and the others' weights."""
+    own = settings.searching.donor
+    if not own:
+        return {}
+    given = str(settings.searching.alpha).split(",")
+    others = {f"alpha_{i}": weight.strip() for i, weight in enumerate(given, 1) if i != own}
+    return {"searched_donor": str(own), **others}
+
+
 def search_name(params: dict[str, str]) -> str:
-    """`DONOR into BASE, TASK`, by what `search_parameters` gives."""
+    """`DONOR into BASE, TASK`, by what `search_parameters` gives; several donors as `A + B`."""
     task = f", {params['task']}" if params.get("task") else ""
-    return f"{short_name(params['donor'])} into {short_name(params['base'])}{task}"
+    donors = list(map(short_name, params["donor"].split(", ")))
+    along = f", along {donors[int(params['searched_donor']) - 1]}" if "searched_donor" in params else ""
+    return f"{' + '.join(donors)} into {short_name(params['base'])}{task}{along}"
 
 
 def settings_text(settings: Any) -> tuple[str, str]:

@@ -35,6 +35,8 @@ class ChoiceRule:
 
     criterion: Criterion
     config: SearchingConfig
+    highest: float = 1.0
+    """The largest value that candidates may have."""
     in_blocks: bool = False
     """Ask block by block although `searching.stop` is never, so that there is a choice whenever a budget is over."""
     parents: tuple[Mapping[str, str], ...] = ()
@@ -45,7 +47,9 @@ class ChoiceRule:
     """Adds what base and donor hold of the answers, where the criterion asks for it; raises NoScores."""
 
     @classmethod
-    def of(cls, config: SearchingConfig, values: Sequence[float], in_blocks: bool = False) -> Self:
+    def of(
+        cls, config: SearchingConfig, values: Sequence[float], in_blocks: bool = False, highest: float = 1.0
+    ) -> Self:
         """The rule for candidates that begin with these.
 
         Raises:
@@ -63,7 +67,7 @@ class ChoiceRule:
             raise UserError(f"searching.block={config.block}: expected at least 1")
         if not 0 < config.confidence <= 1:
             raise UserError(f"searching.confidence={config.confidence}: expected more than 0, at most 1")
-        return cls(criterion, config, in_blocks or config.stop != "never")
+        return cls(criterion, config, highest, in_blocks or config.stop != "never")
 
     def choose(self, responses: Responses, questions: Mapping[str, str]) -> Selection:
         """The selection from all prompts that were answered."""
@@ -160,7 +164,7 @@ class Goal:
             return
         selection = self._rule.choose(responses, self._questions)
         self.rounds.append(Round(tuple(self._values), self._asked, selection))
-        further = beyond(self._values, selection.chosen, self._rule.config.coefficient) if self._steps else None
+        further = beyond(self._values, selection.chosen, self._rule.highest) if self._steps else None
         if further is not None:
             self._steps -= 1
             self._values = sorted([*self._values, further])

@@ -29,7 +29,7 @@ ENGINES = "starting engines"
 class Line:
     """Asks what a search wants, and chooses when all is there.
 
-    Where the criterion looks at the donor's own answers, the donor answers first.
+    Where the criterion looks at the donors' own answers, these answer first.
 
     Args:
         scores: what lets base and donor score answers, where the criterion asks for that; lines may share it.
@@ -44,9 +44,10 @@ class Line:
         study, rule = search.study, search.rule
         self.search, self.scores, self._events = search, scores, events
         self.books: list[CandidateBook] = []
-        if search.donor is not None:
-            book = answer_as_donor(*search.donor, engines, search.prompts, events, budget)
-            rule, self.books = replace(rule, parents=(book.answers_at(ITSELF),)), [book]
+        for donor, stored in search.donors:
+            book = answer_as_donor(donor, stored, engines, search.prompts, events, budget)
+            rule = replace(rule, parents=(*rule.parents, book.answers_at(ITSELF)))
+            self.books.append(book)
         self._answering = Answering(study, engines, search.prompts, search.answers, events, budget, search.run)
         self.books.append(self._answering.book)
         self._labelled: Answering | None = None
@@ -135,6 +136,11 @@ class Line:
             self._events.say(Doing, what=f"{chosen} is chosen; before it went on, this search had chosen {before}")
         self._events.say(Selected, selection=outcome.selection)
         return outcome
+
+    @property
+    def chosen(self) -> float | None:
+        """The candidate that was chosen for all prompts."""
+        return self._all.selection.chosen
 
     def answers_at(self, value: float) -> dict[str, str]:
         """A candidate's answers to all prompts that its choice was made by."""

@@ -46,15 +46,17 @@ class Scoring:
         Raises:
             UserError: scores of another engine are stored, and `force` is not set.
         """
-        studies = {"base": study.of_base(), "donor": study.of_donor()}
+        studies = {"base": study.of_base(), **study.of_donors()}
         parents = {name: (one, one.answers(f"{SCORED}/{name}", force)) for name, one in studies.items()}
         for _, answers in parents.values():
             answers.check_owner([ITSELF], [])
-        how, who = study.settings.prompts.on_error, f"donor {study.settings.donor}: "
-        try:
-            fitting = {n: fitting_prompts(asked, studies["donor"].engine, how, who) for n, asked in tasks.items()}
-        except UserError as error:
-            return cls(parents, _cannot("donor", first_line(error))), tasks
+        how, fitting = study.settings.prompts.on_error, tasks
+        for name, one in list(studies.items())[1:]:
+            who = f"donor {one.pair.base.location}: "
+            try:
+                fitting = {task: fitting_prompts(asked, one.engine, how, who) for task, asked in fitting.items()}
+            except UserError as error:
+                return cls(parents, _cannot(name, first_line(error))), tasks
         return cls(parents), fitting
 
     def by(self, engines: WarmEngines, prompts: Sequence[Prompt], events: Events) -> ParentScores:
@@ -66,7 +68,7 @@ class ParentScores:
     """Lets base and donor score answers that are not scored yet; the base first, in the warm engines.
 
     Args:
-        parents: "base" and "donor" -> the parent as a study of its own, and where its scores are stored.
+        parents: "base", "donor" -> the parent as a study of its own, and where its scores are stored.
         prompts: all that the candidates were asked.
         missing: why the donor cannot score, where that is known already.
 
@@ -120,8 +122,8 @@ class ParentScores:
         answering = Answering(study, self._engines, given, answers, self._events)
         work = {ITSELF: given}
         if missing := answering.book.missing(work).get(ITSELF):
-            if parent == "donor":
-                self._start_donor(study)
+            if parent != "base":
+                self._start_donor(parent, study)
             self._events.say(Doing, what=f"the {parent} scores {len(missing)} answers")
         answering.answer(work)
         if answering.book.errors:
@@ -129,7 +131,7 @@ class ParentScores:
         self.books.append(answering.book)
         return scores_of(answering.book.answers_at(ITSELF, given).items())
 
-    def _start_donor(self, donor: Study) -> None:
+    def _start_donor(self, parent: str, donor: Study) -> None:
         """The base's engines make room for it.
 
         Raises:
@@ -137,11 +139,11 @@ class ParentScores:
         """
         self.before_donor()
         self.before_donor = lambda: None
-        self._engines.serve(donor.engine, lambda what: self._events.say(Doing, what=f"{what} (of the donor)"))
+        self._engines.serve(donor.engine, lambda what: self._events.say(Doing, what=f"{what} (of the {parent})"))
         try:
             self._engines.pool.identity()
         except (UserError, RuntimeError) as error:
-            raise self._give_up("donor", first_line(error)) from None
+            raise self._give_up(parent, first_line(error)) from None
 
     def _give_up(self, parent: str, reason: str) -> NoScores:
         self._missing = _cannot(parent, reason)

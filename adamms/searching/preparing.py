@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from adamms.engines.lengths import fitting_prompts
@@ -37,7 +38,7 @@ class Search:
 
     Attributes:
         values: of the coefficient, to begin with.
-        donor: the donor as a study of its own, and its answers, where the criterion asks it.
+        donors: each donor as a study of its own, and its answers, where the criterion asks it.
         labelled: a few labelled prompts, and where the candidates' answers to them are stored.
         scoring: what lets base and donor score the candidates' answers, where the criterion asks for that.
         same: what makes it this search and no other (`same_search`).
@@ -48,7 +49,7 @@ class Search:
     rule: ChoiceRule
     tasks: Tasks
     answers: Answers
-    donor: tuple[Study, Answers] | None
+    donors: list[tuple[Study, Answers]]
     scoring: Scoring | None
     labelled: tuple[Labelled, Answers] | None
     costs: Costs
@@ -82,34 +83,67 @@ def prepare(settings: StudySettings, force: bool = False, parents: RunFolder | N
     Raises:
         UserError: the first thing to mend.
     """
-    values = SearchedCoefficient.of(settings.merging, settings.searching).check(settings.searching.alphas)
-    rule = ChoiceRule.of(settings.searching, values, in_blocks=Budget(settings.budget).limited)
+    coefficient = SearchedCoefficient.of(settings.merging, settings.searching)
+    values = coefficient.check(settings.searching.alphas)
+    rule = ChoiceRule.of(settings.searching, values, Budget(settings.budget).limited, coefficient.highest)
     with doing("reading the prompts"):
         tasks = load_tasks(settings.prompts)
     started = time.perf_counter()
     with doing("opening the models and planning the merge"):
         study = Study.of(settings)
     mapping = time.perf_counter() - started
-    on_error, donor = settings.prompts.on_error, None
+    on_error, donors = settings.prompts.on_error, []
     with doing("measuring the prompts with the base's processor"):
         tasks = {name: fitting_prompts(prompts, study.engine, on_error) for name, prompts in tasks.items()}
     of_parents = replace(study, run=parents or study.run)
     if rule.criterion.asks_donor:
-        donor = of_parents.of_donor(), of_parents.of_donor().answers("donor", force)
-        who = f"donor {settings.donor}: "
-        tasks = {name: fitting_prompts(prompts, donor[0].engine, on_error, who) for name, prompts in tasks.items()}
+        donors = [(one, one.answers(name, force)) for name, one in of_parents.of_donors().items()]
+    for donor, _ in donors:
+        who = f"donor {donor.pair.base.location}: "
+        tasks = {name: fitting_prompts(prompts, donor.engine, on_error, who) for name, prompts in tasks.items()}
     scoring, tasks = Scoring.of(of_parents, tasks, force) if rule.criterion.asks_scores else (None, tasks)
     labelled = with_answers(study, force) if settings.searching.labels else None
     check_places(study, list(tasks))
-    answers, run = study.answers(force=force), study.run
-    same = same_search(study, values, tasks, labelled[0] if labelled else None)
+    answers, costs = study.answers(force=force), Costs(study.run.costs)
+    found = _owning(Search(study, values, rule, tasks, answers, donors, scoring, labelled, costs, {}), force)
+    found.costs.add("mapping", mapping)
+    return found
+
+
+def prepare_along(first: Search, settings: StudySettings, force: bool = False) -> Search:
+    """A search of the same models, prompts and parents in another folder, with another alpha searched: what the first
+    one read is not read again.
+
+    Raises:
+        UserError: as `prepare`.
+    """
+    coefficient = SearchedCoefficient.of(settings.merging, settings.searching)
+    values = coefficient.check(settings.searching.alphas)
+    rule = ChoiceRule.of(settings.searching, values, first.rule.in_blocks, coefficient.highest)
+    return _owning(replace(placed(first, settings, force), values=values, rule=rule), force)
+
+
+def placed(first: Search, settings: StudySettings, force: bool = False) -> Search:
+    """As `prepare_along`, only to keep answers of single candidates: its folder does not become that of a search."""
+    coefficient = SearchedCoefficient.of(settings.merging, settings.searching)
+    study = replace(first.study, settings=settings, coefficient=coefficient, run=RunFolder(Path(settings.run_dir)))
+    labelled = (first.labelled[0], study.answers(LABELLED, force)) if first.labelled else None
+    return replace(first, study=study, answers=study.answers(force=force), labelled=labelled)
+
+
+def _owning(search: Search, force: bool) -> Search:
+    """The search as that of its folder; another one's results there are set aside.
+
+    Raises:
+        UserError: there are such, and `force` is not set.
+    """
+    run, prompts, labelled = search.run, search.prompts, search.labelled
+    same = same_search(search.study, search.values, search.tasks, labelled[0] if labelled else None)
     others = must_give_way(run, same, force)
-    moved = donor is not None and donor[1].check_owner([ITSELF], all_prompts(tasks))
-    if answers.check_owner(values, all_prompts(tasks)) or moved or others:
+    moved = [stored.check_owner([ITSELF], prompts) for _, stored in search.donors]
+    if search.answers.check_owner(search.values, prompts) or any(moved) or others:
         run.set_aside()
-    costs = Costs(run.costs)
-    costs.add("mapping", mapping)
-    return Search(study, values, rule, tasks, answers, donor, scoring, labelled, costs, same)
+    return replace(search, costs=Costs(run.costs), same=same)
 
 
 def with_answers(study: Study, force: bool) -> tuple[Labelled, Answers]:
@@ -161,4 +195,4 @@ def check_places(study: Study, tasks: Sequence[str]) -> None:
     each = study.settings.searching.export == "each" and len(tasks) > 1
     for folder in [study.run.merged / task for task in tasks] if each else [study.run.merged]:
         check_output(folder, force=True)
-        check_apart(folder, [model for model in study.pair[1:] if model is not None])
+        check_apart(folder, study.pair.models)

@@ -5,7 +5,7 @@ same folder has answers already, what these took is taken instead.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
@@ -27,6 +27,7 @@ from adamms.searching.goal import ChoiceRule
 from adamms.searching.methods import settings_of_methods
 from adamms.searching.preparing import check_places, same_search
 from adamms.searching.study import Study
+from adamms.searching.weights_settings import searches_weights, settings_of_step, walk_of
 from adamms.support.progress import doing
 from adamms.support.system import cores
 from adamms.support.times import spell_seconds
@@ -114,6 +115,9 @@ def rehearse_search(settings: StudySettings) -> Lines:
     Raises:
         UserError: the first thing to mend.
     """
+    if searches_weights(settings):
+        yield from _weights_lines(settings)
+        return
     if not settings.searching.methods:
         yield from lines_of(rehearse(settings))
         return
@@ -121,6 +125,19 @@ def rehearse_search(settings: StudySettings) -> Lines:
         yield method, ""
         yield from lines_of(rehearse(one))
     yield "", "one checkpoint is written, of the method that wins"
+
+
+def _weights_lines(settings: StudySettings) -> Iterator[tuple[str, str]]:
+    """The first line as it would be; how many there are follows from what is chosen on each."""
+    (first, *others), passes = next(iter(walk_of(settings))), settings.searching.passes
+    count = 1 + len(others)
+    yield from lines_of(rehearse(settings_of_step(settings, first)))
+    most = 2 * count - 1 + passes * count
+    candidates = most * (len(first.values) - 1) + 1
+    limit = settings.budget.candidates
+    told = f"{most} such lines at most, along one donor's weight each: {candidates} sets of weights"
+    yield "lines", told + (f", or {limit} (budget.candidates)" if limit and limit < candidates else "")
+    yield "", "one checkpoint is written, of the weights that win"
 
 
 def rehearse(settings: StudySettings) -> Rehearsal:
@@ -147,7 +164,9 @@ def rehearse(settings: StudySettings) -> Rehearsal:
     stored = sum(answers.get(value, prompt) is not None for value in values for prompt in prompts)
     kind, device = _engine(study)
     where = "cpu" if device.name == "CPU" else "cuda"
-    need = engine_class(kind or "transformers").memory(*study.pair[:3], settings.engine, where)
+    need = engine_class(kind or "transformers").memory(
+        study.pair.plan, study.pair.base, study.pair.donors, settings.engine, where
+    )
     each = settings.searching.export == "each" and len(tasks) > 1
     found = Rehearsal(
         study=study,

@@ -46,16 +46,23 @@ class Study:
         return cls._planned(settings, SearchedCoefficient.of(settings.merging, settings.searching), weights)
 
     def of_method(self, method: str) -> Self:
-        """The same pair merged by another method with its own defaults, both parents weighing the same.
+        """The same models merged by another method with its own defaults, all parents weighing the same.
 
         Raises:
             UserError: an unknown method, or one that needs the ancestor where none is given.
         """
-        return self._planned(self.settings, SearchedCoefficient("alpha", Recipe(method, EVEN)))
+        count = len(self.pair.donors)
+        even = (1 / (count + 1),) * count if count > 1 else EVEN
+        return self._planned(self.settings, SearchedCoefficient("alpha", Recipe(method, even)))
 
-    def of_donor(self) -> Self:
-        """The donor in its own architecture, nothing merged: for asking it the same prompts."""
-        return self._alone(self.pair.donor, self.settings.mapping.donor_architecture)
+    def of_donor(self, number: int = 0) -> Self:
+        """One of the donors in its own architecture, nothing merged: for asking it the same prompts."""
+        return self._alone(self.pair.donors[number], self.settings.mapping_of(number).donor_architecture)
+
+    def of_donors(self) -> dict[str, Self]:
+        """Every donor so, by what it is called in a run folder: `donor`, or `donor-1`, `donor-2`, ... of several."""
+        names = [title.replace(" ", "-") for title, _ in self.pair.titled[1:]]
+        return {names[i]: self.of_donor(i) for i in range(len(self.pair.donors))}
 
     def of_base(self) -> Self:
         """The base, nothing merged; it is served by the engines of the pair."""
@@ -69,10 +76,11 @@ class Study:
     def asked(self) -> dict[str, Any]:
         """Everything that an answer depends on but the candidate's value, the prompt and the engine."""
         plan, engine = self.pair.plan, self.settings.engine
+        digests = [donor.digest for donor in plan.donors]
         loadable = LoadableFolder(self.pair.base, self.engine, weights=False)
         return {
             "base": plan.base.digest,
-            "donor": plan.donor.digest,
+            **({"donor": digests[0]} if len(digests) == 1 else {"donors": digests}),
             "ancestor": plan.ancestor.digest if plan.ancestor else None,
             "mapping": plan.fingerprint,
             **{f"merging.{name}": value for name, value in self.coefficient.fixed().items()},
@@ -84,12 +92,13 @@ class Study:
     def _alone(self, model: Checkpoint, architecture: str | None) -> Self:
         plan = plan_alone(model)
         engine = EngineSpec(plan, self.settings.engine, architecture)
-        pair = PlannedPair(plan, model, model, None)
+        pair = PlannedPair(plan, model, (model,), None)
         return replace(self, pair=pair, coefficient=SearchedCoefficient("alpha", Recipe()), engine=engine)
 
     @classmethod
     def _planned(cls, settings: StudySettings, coefficient: SearchedCoefficient, weights: bool = True) -> Self:
         check_ancestor(coefficient.recipe, settings.ancestor)
+        coefficient.recipe.check_donors(len(settings.all_donors))
         needed = settings if coefficient.recipe.rule.needs_ancestor else replace(settings, ancestor=None)
         pair = plan_pair(needed, weights=weights)
         engine = EngineSpec(pair.plan, settings.engine, settings.mapping.base_architecture)

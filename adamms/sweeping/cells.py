@@ -14,11 +14,12 @@ from adamms.merging.companions import was_merged_as
 from adamms.runs.lock import locked
 from adamms.searching.config import StudySettings
 from adamms.searching.preparing import Search, prepare
+from adamms.searching.weights_settings import searches_weights
 from adamms.sweeping.config import StudiesSettings
 
 LOG = logging.getLogger(__name__)
 SHARED = ("base", "donor", "ancestor", "mapping", "merging", "prompts", "engine", "searching", "budget", "ray")
-OF_PAIR = ("base", "donor", "ancestor", "mapping", "merging", "engine")
+OF_PAIR = ("base", "donor", "donors", "ancestor", "mapping", "merging", "engine")
 """What a pair's own file gives; prompts and the rest are the sweep's."""
 
 
@@ -109,6 +110,9 @@ def _cell(settings: StudiesSettings, pair: str, given: Any, method: str) -> Cell
     shared = {name: every[name] for name in SHARED if every[name] != ""}
     own = {"run_dir": str(Path(settings.run_dir, pair, method)), "merging": {"method": method}}
     try:
-        return Cell(pair, method, load_settings(StudySettings, None, [], shared, dict(given), own))
+        one = load_settings(StudySettings, None, [], shared, dict(given), own)
+        if searches_weights(one):
+            raise UserError("donors: a sweep searches one number; name the donor with searching.donor")
+        return Cell(pair, method, one)
     except UserError as error:
         raise UserError(f"sweep.pairs.{pair}: {error}") from None

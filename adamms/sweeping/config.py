@@ -28,3 +28,6 @@ class StudiesSettings(StudySettings):
     run_dir: str = "runs/sweep"
     """Each study has its folder in it: PAIR/METHOD."""
     sweep: SweepConfig = field(default_factory=SweepConfig)
+
+    def __post_init__(self) -> None:
+        """Every pair says what is merged; here there may be nothing."""

@@ -97,13 +97,17 @@ class _Contents:
 
     @property
     def values(self) -> list[str]:
-        """Of all candidates that anything is known of, ascending; those of a search over several methods belong to the
-        runs of the methods."""
-        if "methods" in self._selection:
+        """Of all candidates that anything is known of, ascending; those of a search of several lines (methods, or
+        donors' weights) belong to the runs of the lines."""
+        if self._has_lines:
             return []
         judged = (one["accuracy"] for one in self._judged.values())
         tables = self._records, self._scores, self._selection.get("scores", {}), *judged
         return sorted(set(chain.from_iterable(tables)), key=float)
+
+    @property
+    def _has_lines(self) -> bool:
+        return "methods" in self._selection or "path" in self._selection
 
     def of_run(self) -> Iterator[Item]:
         """Items of the search or sweep itself, without its status."""
@@ -126,10 +130,10 @@ class _Contents:
         """Items of one candidate's run."""
         record = self._records.get(value, {})
         time = record.get("ended") or _modified(self._run.scores)
-        yield from _all(value, "param", self._known_params | {"alpha": value, self._coefficient: value})
+        yield from _all(value, "param", self._candidate_params(value))
         yield from _all(value, "tag", self._candidate_tags(value, record) | self._source)
         if record.get("answers"):  # before its metrics, which are the model's too
-            params = self._known_params | {"alpha": value, self._coefficient: value}
+            params = self._candidate_params(value)
             yield Item(value, "logged", "model", {"name": _as_name(f"{self._coefficient} {value}"), "params": params})
         if record and record["error"] is None:
             times = {name: record[name] for name in ("move_seconds", "generate_seconds") if record[name]}
@@ -142,6 +146,12 @@ class _Contents:
             yield Item(value, "table", "responses.json", record, table=lambda: self._responses(float(value)))
         if record:
             yield Item(value, "status", "status", {"status": "FAILED" if record["error"] else FINISHED, "ended": time})
+
+    def _candidate_params(self, value: str) -> dict[str, str]:
+        """Of one candidate; along the weight of one donor of several, those of the others are known."""
+        own = self._params.get("searched_donor")
+        donor = {f"alpha_{own}": value} if own else {}
+        return self._known_params | donor | {"alpha": value, self._coefficient: value}
 
     @cached_property
     def _known_params(self) -> dict[str, str]:
@@ -169,13 +179,13 @@ class _Contents:
 
     def _page(self) -> Iterator[Item]:
         """What MLflow's page of the run says, and the page of charts that it leads to; a search of a sweep has none,
-        since every page of charts makes all pages of its experiment a little slower, nor has one over several methods,
-        whose candidates belong to the methods."""
+        since every page of charts makes all pages of its experiment a little slower, nor has one of several lines,
+        whose candidates belong to the lines."""
         if not self._selection:
             yield Item("", "note", "note", {"first": f"{self._name}: under way"})
             return
         charts, report = None, self._run.report.name if self._run.report.is_file() else ""
-        if self._about["parent"] is None and "methods" not in self._selection:
+        if self._about["parent"] is None and not self._has_lines:
             key = self._about["key"]
             charts = view_key(key)
             judged = ["accuracy"] if self._judged else []
@@ -234,13 +244,23 @@ class _Contents:
 
     def _curve(self) -> Iterator[Item]:
         """The criterion over the coefficient, as MLflow draws metrics: the step is a thousandth of the coefficient."""
-        if not self._selection or "methods" in self._selection:
+        if "path" in self._selection:
+            yield from self._path()
+        if not self._selection or self._has_lines:
             return
         time = _modified(self._run.selection)
         for value, score in sorted(self._selection["scores"].items(), key=lambda one: float(one[0])):
             if score is not None:
                 step = round(THOUSAND * float(value))
                 yield Item("", "metric", self._curve_name, float(score), time, step=step)
+
+    def _path(self) -> Iterator[Item]:
+        """The way through weight space: every donor's weight at the end of each line, the lines as steps."""
+        time = _modified(self._run.selection)
+        for step, line in enumerate(self._selection["path"], 1):
+            weights = {**line["others"], line["donor"]: line["alpha"]}
+            for name in self._selection["weights"]:
+                yield Item("", "metric", _metric_name(f"path/{name}"), weights.get(name) or 0.0, time, step=step)
 
     @property
     def _curve_name(self) -> str:
@@ -286,6 +306,9 @@ def _of_selection(selection: Mapping[str, Any]) -> dict[str, float | None]:
     if value is not None:
         found |= {"chosen_alpha": value, f"chosen_{selection['metric']}": selection["scores"][format_value(value)]}
         found["chosen_in_resamples"] = selection["bootstrap"].get(format_value(value))
+    for name, weight in selection.get("weights", {}).items():
+        found |= {f"weight/{name}": weight, f"without/{name}": selection["without"].get(name, {}).get("changed")}
+    found |= {"candidates": selection["candidates"]} if "path" in selection else {}
     for method, one in selection.get("methods", {}).items():
         found |= {f"{method}/{selection['metric']}": one["score"], f"{method}/wins": one["wins"]}
     return found

@@ -34,6 +34,21 @@ class ReproduceSettings(CasesSettings):
 
 
 @dataclass(frozen=True)
+class FamilySettings(CasesSettings):
+    """Settings of the comparison of ways to weigh several donors."""
+
+    seeds: tuple[int, ...] = (1, 2, 3)
+    metrics: tuple[str, ...] = ("logprob", "either")
+    """Each is searched by; the first also beside labels."""
+    prompts: int = 25
+    """Unlabelled ones of each task."""
+    few: int = 6
+    """Labelled prompts of each task that a search with labels is told; `labelled` others judge."""
+    folder: str = "runs/family"
+    """Where families and answers are kept; what is there is not made again."""
+
+
+@dataclass(frozen=True)
 class CriteriaSettings(CasesSettings):
     """Settings of the comparison of criteria."""
 

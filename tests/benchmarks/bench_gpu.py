@@ -89,6 +89,7 @@ def measure_moves(options: argparse.Namespace, folder: Path) -> Rows:
     from adamms.engines.originals import nearby_originals
     from adamms.mapping import plan_merge
     from adamms.mapping.config import MappingConfig
+    from adamms.mapping.plan import names_from
     from adamms.merging.recipe import Recipe
 
     device = torch.device(options.device)
@@ -118,7 +119,7 @@ def measure_moves(options: argparse.Namespace, folder: Path) -> Rows:
     yield "A -> B -> A is bit-identical, and B is not A", "yes" if same else "NO", "yes"
 
     merged = sum(tensor.nbytes for tensor in live.values())
-    sources = {piece.donor for tensor in plan.merged for piece in tensor.pieces}
+    sources = names_from(plan.merged, 0)
     moved = 2 * merged + sum(donor.tensors[name].nbytes for name in sources)  # base and donor read, the result written
     copy()  # its memory is touched for the first time
     copying = 2 * merged / _median(copy, device)
@@ -266,7 +267,7 @@ def _check_engine(task: Mapping[str, Any]) -> dict[str, Any]:
 
     base, donor = open_checkpoint(task["base"]), open_checkpoint(task["donor"])
     plan, config = plan_merge(base, donor, MappingConfig()), EngineConfig(**task["engine"])
-    need = engine_class(config.kind).memory(plan, base, donor, config, config.device)
+    need = engine_class(config.kind).memory(plan, base, (donor,), config, config.device)
     on_gpu = need.originals + need.moving if config.device == "cuda" else 0  # on a CPU originals are page cache
     engine: Any = build(EngineSpec(plan, config))
     prompts = load_prompts(PromptsConfig(path=task["prompts"], n=8))

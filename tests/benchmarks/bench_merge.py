@@ -327,7 +327,7 @@ def _as_adamms(base: Path, donor: Path, output: Path, workers: int) -> None:
 
     begin, cpu = time.perf_counter(), time.process_time()
     ours, theirs = open_checkpoint(str(base)), open_checkpoint(str(donor))
-    pair = PlannedPair(plan_merge(ours, theirs, MappingConfig()), ours, theirs)
+    pair = PlannedPair(plan_merge(ours, theirs, MappingConfig()), ours, (theirs,))
     merge_to_disk(pair, Recipe("linear", ALPHA), output, config=MergingConfig(workers=workers))
     print(time.perf_counter() - begin, time.process_time() - cpu)
 

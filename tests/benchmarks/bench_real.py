@@ -139,7 +139,7 @@ def _measure_moves(task: Mapping[str, Any]) -> None:
 
     move()
     found = {"alone": _median(move)}
-    files = [(base.tensors[t.name], donor.tensors[t.pieces[0].donor], prod(t.shape)) for t in plan.merged]
+    files = [(base.tensors[t.name], donor.tensors[t.pieces[0].sources[0].tensor], prod(t.shape)) for t in plan.merged]
     found["plain"] = _median(lambda: _read_and_write(files))
     busy = subprocess.Popen([sys.executable, "-c", BUSY])
     try:
@@ -149,7 +149,7 @@ def _measure_moves(task: Mapping[str, Any]) -> None:
     engine.generate(_prompts(config.batch_size))
     engine.move(Recipe(alpha=0.5))  # beside what answering keeps
     found["peak"] = engine.take_peak().resident / (1 << 30)
-    found["estimate"] = engine_class(task["kind"]).memory(plan, base, donor, config, "cpu").least / (1 << 30)
+    found["estimate"] = engine_class(task["kind"]).memory(plan, base, (donor,), config, "cpu").least / (1 << 30)
     print(json.dumps(found), flush=True)
     os._exit(0)
 

@@ -93,15 +93,15 @@ def search(spec: EngineSpec, prompts: Sequence[Prompt], actors: int) -> dict[str
 
 def naive_loop(spec: EngineSpec, prompts: Path, n: int, scratch: Path) -> dict[str, Any]:
     """For every alpha: write the checkpoint, start a process with a new engine, load it, answer."""
-    base, donor = open_checkpoint(spec.plan.base.location), open_checkpoint(spec.plan.donor.location)
+    base, donor = open_checkpoint(spec.plan.base.location), open_checkpoint(spec.plan.donors[0].location)
     times = {"total": 0.0, "write": 0.0, "start": 0.0, "generate": 0.0}
     answers: dict[tuple[float, str], tuple[int, ...]] = {}
     for alpha in ALPHAS:
         started = time.perf_counter()
-        folder = merge_to_disk(PlannedPair(spec.plan, base, donor), Recipe(alpha=alpha), scratch / f"naive-{alpha}")
+        folder = merge_to_disk(PlannedPair(spec.plan, base, (donor,)), Recipe(alpha=alpha), scratch / f"naive-{alpha}")
         written = time.perf_counter()
         task = {
-            "base": str(folder), "donor": spec.plan.donor.location, "prompts": str(prompts), "n": n,
+            "base": str(folder), "donor": spec.plan.donors[0].location, "prompts": str(prompts), "n": n,
             "engine": {"max_tokens": spec.config.max_tokens, "max_model_len": 1024, "kv_cache_gb": 0.5},
         }  # fmt: skip
         found = answer_in_a_new_process(task)

@@ -241,7 +241,7 @@ from adamms.commands.settings import MapSettings
 from adamms.config import load_settings
 from adamms.mapping import plan_pair
 settings = load_settings(MapSettings, None, [], {"base": "o/a@v2", "donor": "o/b"})
-plan, base, donor, _ = plan_pair(settings, weights=False)
+plan, base, _, _ = plan_pair(settings, weights=False)
 print(isinstance(base, RemoteCheckpoint), len(plan.merged) == len(plan.tensors), plan.notes[-1])
 if sys.argv[1:] == ["whole"]:
     print(plan_pair(settings).base.weight_files)

@@ -33,9 +33,9 @@ def spec(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> EngineSpec:
 
 def exported(spec: EngineSpec, alpha: float, folder: Path) -> EngineSpec:
     """A spec whose base is the exported candidate."""
-    models = [open_checkpoint(model.location) for model in (spec.plan.base, spec.plan.donor)]
-    merge_to_disk(PlannedPair(spec.plan, *models), Recipe(alpha=alpha), folder)
-    return tiny_spec(folder, spec.plan.donor.location)
+    models = [open_checkpoint(model.location) for model in (spec.plan.base, *spec.plan.donors)]
+    merge_to_disk(PlannedPair(spec.plan, models[0], tuple(models[1:])), Recipe(alpha=alpha), folder)
+    return tiny_spec(folder, spec.plan.donors[0].location)
 
 
 def test_it_stands_at_the_sum_and_moves_from_there(spec: EngineSpec, tiny: Tiny, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from math import prod
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,10 +15,14 @@ import torch
 from adamms.engines import live_merge
 from adamms.engines.live_merge import LiveMerge, Ranks
 from adamms.engines.originals import nearby_originals
-from adamms.mapping.plan import MergePlan
+from adamms.mapping import plan_pair
+from adamms.mapping.config import MappingConfig, PairSettings
+from adamms.mapping.plan import MergePlan, Piece
 from adamms.merging import Originals, Recipe, gather_statistics
 from adamms.merging.methods import METHODS
-from tests.merging.conftest import Models, make_models
+from adamms.merging.to_disk import merge_to_disk
+from tests.merging.conftest import Models, make_models, save_family
+from tests.merging.test_to_disk import weights
 from tests.support.merged import merged_tensor
 
 CPU = torch.device("cpu")
@@ -28,13 +33,16 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     return make_models(tmp_path_factory.mktemp("models"), shards=2)
 
 
+def _without_8_rows(piece: Piece) -> Piece:
+    sources = tuple(replace(source, start=8) for source in piece.sources)
+    return replace(piece, start=8, sources=sources, ancestor_start=8)
+
+
 def whole_plan(models: Models) -> MergePlan:
     """Some rows of a matrix stay the base's."""
     plan = models.plan()
     cut = (
-        replace(tensor, pieces=(replace(tensor.pieces[0], start=8, donor_start=8, ancestor_start=8),))
-        if "gate_proj" in tensor.name
-        else tensor
+        replace(tensor, pieces=(_without_8_rows(tensor.pieces[0]),)) if "gate_proj" in tensor.name else tensor
         for tensor in plan.tensors
     )
     return replace(plan, tensors=tuple(cut))
@@ -46,7 +54,7 @@ def test_bits_and_digest_do_not_depend_on_threads_blocks_or_the_live_dtype(
     method: str, dtype: torch.dtype, models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan, recipe = whole_plan(models), Recipe(method, 0.3)
-    checkpoints = Originals(models.base, models.donor, models.ancestor)
+    checkpoints = Originals(models.base, (models.donor,), models.ancestor)
     statistics = gather_statistics(plan, checkpoints, recipe)
     wanted = {tensor.name: merged_tensor(tensor, checkpoints, recipe, statistics) for tensor in plan.tensors}
     digests = set()
@@ -144,8 +152,8 @@ def test_ranks_merge_each_its_own_and_have_the_same(
 
     def merged(ranks: Ranks) -> tuple[str, dict[str, torch.Tensor], set[str]]:
         own = nearby_originals(plan, ranks.own(plan.tensors), CPU)
-        donor = Counting(own.donor)
-        merge = LiveMerge(plan, replace(own, donor=donor), recipe, CPU, ranks)
+        donor = Counting(own.donors[0])
+        merge = LiveMerge(plan, replace(own, donors=(donor,)), recipe, CPU, ranks)
         weights = merge.into(plan.tensors, lambda tensor: torch.empty(prod(tensor.shape), dtype=torch.bfloat16))
         found = {tensor.name: weight for tensor, weight in weights}
         return merge.digest(), found, donor.names
@@ -177,3 +185,27 @@ def test_an_error_in_a_thread_ends_the_move(models: Models, monkeypatch: pytest.
     merge = LiveMerge(plan, nearby_originals(plan, (), CPU), Recipe(alpha=0.3), CPU)
     with pytest.raises(OSError, match="disk gone"):
         list(merge.into(plan.merged, lambda tensor: torch.empty(prod(tensor.shape), dtype=torch.bfloat16)))
+
+
+def test_several_donors_in_place_are_those_on_disk_and_one_of_weight_0_is_as_if_not_there(tmp_path: Path) -> None:
+    """Whatever stood there before: also rows that only the other donor merges into are the base's own again."""
+    family = save_family(tmp_path)
+    mapping = MappingConfig(embeddings="align")
+    both = plan_pair(PairSettings(family["base"], donors=(family["small"], family["text"]), mapping=mapping))
+    alone = plan_pair(PairSettings(family["base"], donor=family["small"], mapping=mapping))
+
+    def moved(plan: MergePlan, recipe: Recipe, live: dict[str, torch.Tensor]) -> str:
+        merge = LiveMerge(plan, nearby_originals(plan, plan.merged, CPU), recipe, CPU)
+        list(merge.into(plan.merged, lambda tensor: live[tensor.name]))
+        return merge.digest()
+
+    live = {t.name: torch.empty(prod(t.shape), dtype=torch.bfloat16) for t in both.plan.merged}
+    own = {t.name: torch.empty(prod(t.shape), dtype=torch.bfloat16) for t in alone.plan.merged}
+    mixed = moved(both.plan, Recipe(alpha=(0.2, 0.3)), live)
+    written = weights(merge_to_disk(both, Recipe(alpha=(0.2, 0.3)), tmp_path / "out"))
+    assert all(torch.equal(written[name].flatten(), value) for name, value in live.items())
+    digest = moved(both.plan, Recipe(alpha=(0.4, 0.0)), live)
+    assert digest == moved(alone.plan, Recipe(alpha=0.4), own) != mixed
+    for name, value in live.items():
+        assert torch.equal(value, own.get(name, both.base.read(name)))
+    assert moved(both.plan, Recipe(alpha=(0.2, 0.3)), live) == mixed

@@ -37,7 +37,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[MergePlan, Checkpoin
 
 def memory_need(plan: MergePlan, base: Checkpoint, donor: Checkpoint, config: EngineConfig) -> MemoryNeed:
     """Of vLLM on a GPU."""
-    return VllmEngine.memory(plan, base, donor, config, "cuda")
+    return VllmEngine.memory(plan, base, (donor,), config, "cuda")
 
 
 def test_a_7b_pair_on_one_large_gpu(pair: tuple[MergePlan, Checkpoint, Checkpoint]) -> None:
@@ -119,7 +119,8 @@ def test_an_engine_is_checked_against_its_gpu_before_it_is_loaded(
 def test_a_cpu_computes_in_float32_and_keeps_the_originals_in_the_page_cache(
     pair: tuple[MergePlan, Checkpoint, Checkpoint], engine: type[VllmEngine | TransformersEngine]
 ) -> None:
-    full, half = (engine.memory(*pair, EngineConfig(dtype=dtype), "cpu") for dtype in ("auto", "bfloat16"))
+    plan, base, donor = pair
+    full, half = (engine.memory(plan, base, (donor,), EngineConfig(dtype=one), "cpu") for one in ("auto", "bfloat16"))
     assert full.weights == 2 * half.weights == pytest.approx(2 * 15.2e9, rel=0.01)
     assert full.least < full.weights + full.copies + 0.3 * full.originals
     with pytest.raises(UserError, match=r"needs .* GB of memory \(process .*weights 28\.4.*engine\.dtype=bfloat16"):

@@ -44,8 +44,8 @@ def spec(real_pair: tuple[Path, Path]) -> Iterator[EngineSpec]:
 
 def test_memory_is_known_beforehand_and_a_killed_engine_comes_back(spec: EngineSpec) -> None:
     candidates = [Candidate(alpha, Recipe(alpha=alpha)) for alpha in (0.2, 0.3)]
-    base, donor = open_checkpoint(spec.plan.base.location), open_checkpoint(spec.plan.donor.location)
-    need = engine_class("vllm").memory(spec.plan, base, donor, spec.config, "cpu")
+    base, donor = open_checkpoint(spec.plan.base.location), open_checkpoint(spec.plan.donors[0].location)
+    need = engine_class("vllm").memory(spec.plan, base, (donor,), spec.config, "cpu")
     told: list[str] = []
     with InferencePool(spec, 1, told.append) as pool:
         assert pool.identity().dtype == "bfloat16"
@@ -76,7 +76,7 @@ def test_an_engine_that_cannot_start_says_why_in_one_line(spec: EngineSpec, tmp_
     with (
         pytest.raises(RuntimeError, match="no engine starts: ") as error,
         InferencePool(
-            tiny_spec(tmp_path, Path(spec.plan.donor.location), **SETTINGS),
+            tiny_spec(tmp_path, Path(spec.plan.donors[0].location), **SETTINGS),
             1,
             lambda sentence: told.append((time.monotonic() - began, sentence)),
         ) as pool,

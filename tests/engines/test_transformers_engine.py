@@ -10,8 +10,9 @@ from adamms.engines.chat import conversation
 from adamms.engines.config import EngineConfig
 from adamms.engines.engine import EngineSpec
 from adamms.engines.transformers_engine import TransformersEngine
-from adamms.mapping import MergePlan, PlannedPair, plan_merge
-from adamms.mapping.config import MappingConfig
+from adamms.mapping import MergePlan, PlannedPair, plan_merge, plan_pair
+from adamms.mapping.config import MappingConfig, PairSettings
+from adamms.mapping.pair import plan_alone
 from adamms.merging import Recipe
 from adamms.merging.to_disk import merge_to_disk
 from adamms.prompts.config import PromptsConfig
@@ -65,7 +66,7 @@ def test_answers_are_those_of_the_exported_checkpoint(
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     base, donor = open_checkpoint(str(tiny_pair.base)), open_checkpoint(str(tiny_pair.donor))
-    exported = merge_to_disk(PlannedPair(plan, base, donor), Recipe(alpha=alpha), tmp_path / "merged")
+    exported = merge_to_disk(PlannedPair(plan, base, (donor,)), Recipe(alpha=alpha), tmp_path / "merged")
     model = AutoModelForImageTextToText.from_pretrained(exported, dtype=torch.float32)
     processor = AutoProcessor.from_pretrained(exported)
     engine.move(Recipe(alpha=alpha))
@@ -101,6 +102,23 @@ def test_another_donor_takes_over_as_if_the_engine_were_new(
     assert new.generate(prompts) == answers
     engine.adopt(plan)
     assert engine.move(Recipe(alpha=0.2)) == TransformersEngine(EngineSpec(plan, CONFIG)).move(Recipe(alpha=0.2))
+
+
+def test_several_donors_take_over_and_one_of_weight_0_is_as_if_not_there(
+    engine: TransformersEngine, prompts: list[Prompt], plan: MergePlan, tiny_pair: TinyPair, tmp_path: Path
+) -> None:
+    pair = plan_pair(PairSettings(str(tiny_pair.base), donors=(str(tiny_pair.donor), str(tiny_pair.ancestor))))
+    engine.adopt(pair.plan)
+    digest = engine.move(Recipe(alpha=(0.3, 0.4)))
+    answers = engine.generate(prompts)
+    exported = merge_to_disk(pair, Recipe(alpha=(0.3, 0.4)), tmp_path / "merged")
+    new = TransformersEngine(EngineSpec(plan_alone(open_checkpoint(str(exported))), CONFIG))
+    assert new.generate(prompts) == answers
+    alone = engine.move(Recipe(alpha=(0.6, 0.0)))
+    answers = engine.generate(prompts)
+    engine.adopt(plan)
+    assert engine.move(Recipe(alpha=0.6)) == alone != digest
+    assert engine.generate(prompts) == answers
 
 
 def test_log_probabilities_are_those_of_one_look_at_prompt_and_answer(

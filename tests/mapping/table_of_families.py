@@ -60,7 +60,9 @@ def row_of(kind: str, name: str, folder: Path) -> Row:
             plan = plan_merge(checkpoint, checkpoint, MappingConfig(embeddings="same"))
         except UserError as error:
             return Row(kind, "refused", _reason(_line(error).replace(place, "")))
-    whole = {t.name for t in plan.merged if [(p.start, p.stop, p.donor) for p in t.pieces] == [(0, t.rows, t.name)]}
+    whole = {
+        t.name for t in plan.merged if [(p.start, p.stop, p.origin) for p in t.pieces] == [(0, t.rows, ((0, t.name),))]
+    }
     decoder = {name for name in family.decoder if not name.startswith(TOWERS.get(kind, ("\0",)))}
     different = sorted(whole ^ decoder) + sorted({tensor.name for tensor in plan.merged} - whole)
     if different:

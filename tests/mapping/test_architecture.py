@@ -85,7 +85,7 @@ def test_a_held_out_family_needs_no_python(tmp_path: Path) -> None:
         (name, None): (w + ours.get((name, None), ours.get((name, "text")))) / 2 for (name, _), w in theirs.items()
     }
     c.assert_same(c.execute(into_qwen, donor, base, 0.5), c.llama_names()(by_hand, c.GQA))
-    assert "brain.stack.0.down.see.weight" in into_qwen.unused
+    assert "brain.stack.0.down.see.weight" in into_qwen.unused[0]
 
 
 def test_unknown_families_are_recognised_by_structure_and_it_says_so(tmp_path: Path) -> None:

@@ -289,12 +289,11 @@ def test_cogvlm_takes_its_experts_from_llava_as_the_paper_says(tmp_path: Path) -
     size = c.MHA.hidden
     for word in ("language", "vision"):
         pieces = plan[f"model.layers.1.self_attn.{word}_expert_query_key_value.weight"].pieces
-        assert [(p.start, p.stop, p.donor, p.donor_start) for p in pieces] == [
+        assert [(p.start, p.stop, p.sources[0].tensor, p.sources[0].start) for p in pieces] == [
             (i * size, (i + 1) * size, f"model.layers.1.self_attn.{x}_proj.weight", 0) for i, x in enumerate("qkv")
         ]
-        assert (
-            plan[f"model.layers.1.mlp.{word}_mlp.up_proj.weight"].pieces[0].donor == "model.layers.1.mlp.up_proj.weight"
-        )
+        (source,) = plan[f"model.layers.1.mlp.{word}_mlp.up_proj.weight"].pieces[0].sources
+        assert source.tensor == "model.layers.1.mlp.up_proj.weight"
 
 
 def test_cogvlm_and_mplug_owl2_exchange_vision_for_vision(tmp_path: Path) -> None:
@@ -307,7 +306,8 @@ def test_cogvlm_and_mplug_owl2_exchange_vision_for_vision(tmp_path: Path) -> Non
     layer, size = "model.layers.0.", c.MHA.hidden
 
     def donors(plan: dict[str, Any], name: str) -> list[tuple[str, int]]:
-        return [(piece.donor.removeprefix(layer), piece.donor_start) for piece in plan[layer + name].pieces]
+        sources = (source for piece in plan[layer + name].pieces for source in piece.sources)
+        return [(source.tensor.removeprefix(layer), source.start) for source in sources]
 
     assert donors(into_cogvlm, "self_attn.vision_expert_query_key_value.weight") == [
         ("self_attn.q_proj.weight", 0),

@@ -105,16 +105,17 @@ def check_accounting(plan: MergePlan, base: Checkpoint, donor: Checkpoint) -> No
         for piece in tensor.pieces:
             assert covered <= piece.start < piece.stop
             covered = piece.stop
-            assert isinstance(piece.donor, str)
-            source = donor.tensors[piece.donor]
-            assert 0 <= piece.donor_start <= source.shape[0] - (piece.stop - piece.start)
+            (origin,) = piece.sources
+            assert isinstance(origin.tensor, str)
+            source = donor.tensors[origin.tensor]
+            assert 0 <= origin.start <= source.shape[0] - (piece.stop - piece.start)
             assert source.shape[1:] == tensor.shape[1:]
         assert covered <= tensor.shape[0]
         complete = sum(piece.stop - piece.start for piece in tensor.pieces) == tensor.shape[0]
         assert complete or tensor.reason
-    used = {piece.donor for tensor in plan.tensors for piece in tensor.pieces}
-    assert used.isdisjoint(plan.unused)
-    assert used | set(plan.unused) == set(donor.tensors)
+    used = {source.tensor for tensor in plan.tensors for piece in tensor.pieces for source in piece.sources}
+    assert used.isdisjoint(plan.unused[0])
+    assert used | set(plan.unused[0]) == set(donor.tensors)
     assert plan_from_dict(plan.to_dict()) == plan
     assert plan_from_dict(plan.to_dict()).fingerprint == plan.fingerprint
 

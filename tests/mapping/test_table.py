@@ -155,7 +155,7 @@ def test_a_34b_sized_pair_is_planned_by_its_headers_alone(tmp_path: Path, monkey
 
     monkeypatch.setattr(Checkpoint, "read", read)
     plan = plan_merge(base, donor, MappingConfig())
-    assert (plan.base.architecture, plan.donor.architecture) == ("cambrian", "yi-vl")
+    assert (plan.base.architecture, plan.donors[0].architecture) == ("cambrian", "yi-vl")
     assert len(plan.tensors) == 543 + 1200
     assert len(plan.merged) == 543
     assert sum(len(tensor.pieces) for tensor in plan.tensors) == 543

@@ -131,7 +131,7 @@ def test_a_real_class_merges_with_a_text_only_fine_tune(tmp_path: Path, name: st
     plan = plan_merge(first, second, MappingConfig(rope_check="off"))
     assert plan.base.architecture == architecture
     assert "other" not in {tensor.role for tensor in plan.tensors}
-    assert plan.unused == {}
+    assert plan.unused == ({},)
 
     merged = c.execute(plan, first, second, ALPHA)
     c.write_checkpoint(tmp_path / "merged", merged, first.config)

@@ -70,8 +70,8 @@ def test_unequal_vocabularies_are_kept_by_default(tmp_path: Path) -> None:
         model(tmp_path / "a", 1, 20, c.words(17)), model(tmp_path / "b", 2, 20, {**c.words(17), "<image>": 17})
     )
     torch.testing.assert_close(found[EMBED], ours[EMBED])
-    assert plan.unused[EMBED] == plan.unused[HEAD]
-    assert "kept, since the vocabularies differ (17 and 18 tokens, 17 in common)" in plan.unused[HEAD]
+    assert plan.unused[0][EMBED] == plan.unused[0][HEAD]
+    assert "kept, since the vocabularies differ (17 and 18 tokens, 17 in common)" in plan.unused[0][HEAD]
 
 
 def test_align_goes_by_token_and_never_beyond_a_matrix(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_tied_base_takes_the_donors_embeddings(tmp_path: Path, saved: bool) ->
     base = model(tmp_path / "a", 1, 20, c.words(20), tied=True, saved_head=saved)
     found, ours, theirs, plan = merged(base, model(tmp_path / "b", 2, 20, c.words(20)))
     torch.testing.assert_close(found[EMBED], (ours[EMBED] + theirs[EMBED]) / 2)
-    assert plan.unused == {HEAD: "lm_head is embed_tokens in the base"}
+    assert plan.unused == ({HEAD: "lm_head is embed_tokens in the base"},)
     if saved:
         torch.testing.assert_close(found[HEAD], found[EMBED])
 
@@ -153,7 +153,7 @@ def test_the_ancestors_rows_go_by_its_own_vocabulary(tmp_path: Path, tied: bool)
     plan = plan_merge(base, donor, MappingConfig(), ancestor)
     for tensor in (t for t in plan.tensors if t.name in (EMBED, HEAD)):
         (piece,) = tensor.pieces  # neither <image>, which the ancestor does not know, nor `late`, which lies beyond
-        assert (piece.start, piece.stop, piece.donor_start, piece.ancestor_start) == (0, 10, 0, 1)
+        assert (piece.start, piece.stop, piece.sources[0].start, piece.ancestor_start) == (0, 10, 0, 1)
         assert piece.ancestor == (EMBED if tied else tensor.name)
 
 
@@ -169,7 +169,7 @@ def test_two_tokens_of_one_row_are_one_row(tmp_path: Path) -> None:
     donor = model(tmp_path / "b", 2, 20, {"a": 5, "A": 6, "b": 7})
     plan = plan_merge(base, donor, MappingConfig(embeddings="align"))  # type: ignore[arg-type]
     pieces = next(tensor for tensor in plan.tensors if tensor.name == EMBED).pieces
-    assert [(p.start, p.stop, p.donor_start) for p in pieces] == [(3, 4, 5), (4, 5, 7)]
+    assert [(p.start, p.stop, p.sources[0].start) for p in pieces] == [(3, 4, 5), (4, 5, 7)]
 
 
 def test_vocabularies_from_every_kind_of_file(tmp_path: Path) -> None:

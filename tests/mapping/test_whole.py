@@ -65,11 +65,11 @@ def test_experts_merge_whatever_form_each_side_has(tmp_path: Path, base: str, do
     first, second = write(tmp_path / "a", named(ours, base)), write(tmp_path / "b", named(theirs, donor))
     plan = plan_merge(first, second, MappingConfig())
     assert all(tensor.merges for tensor in plan.tensors)
-    assert plan.unused == {}
+    assert plan.unused == ({},)
     if base == donor:
         assert {len(tensor.pieces) for tensor in plan.tensors} == {1}
     check_ancestry(plan, first, second, "error")
-    output = merge_to_disk(PlannedPair(plan, first, second), Recipe(alpha=ALPHA), tmp_path / "out")
+    output = merge_to_disk(PlannedPair(plan, first, (second,)), Recipe(alpha=ALPHA), tmp_path / "out")
     by_hand = {key: (1 - ALPHA) * weight + ALPHA * theirs[key] for key, weight in ours.items()}
     c.assert_same(c.read_all(open_checkpoint(str(output))), named(by_hand, base))
 
@@ -133,7 +133,7 @@ def test_what_is_asked_to_be_kept_is_a_warning_wherever_the_result_is_shown(
     assert warning.startswith("merged in part only, as mapping.unmatched=keep asks: 1 tensors")
     print_plan(plan)
     assert "merged in part only" in " ".join(capsys.readouterr().out.split())
-    output = merge_to_disk(PlannedPair(plan, whole, donor), Recipe(alpha=ALPHA), tmp_path / "out")
+    output = merge_to_disk(PlannedPair(plan, whole, (donor,)), Recipe(alpha=ALPHA), tmp_path / "out")
     card = (output / "README.md").read_text()
     assert f"- **Warning:** {warning}" in card
     share = 1 - WIDTH * 24 / sum(info.elements for info in whole.tensors.values())
@@ -150,7 +150,7 @@ def test_layers_that_predict_further_tokens_are_kept_by_name(tmp_path: Path) -> 
         plan = plan_merge(first, second, MappingConfig())
         assert {tensor.name for tensor in plan.tensors if not tensor.merges} == {*extra} & first.tensors.keys()
         assert all("multi-token prediction" in tensor.reason for tensor in plan.tensors if not tensor.merges)
-        assert plan.unused.keys() == {*extra} & second.tensors.keys()
+        assert plan.unused[0].keys() == {*extra} & second.tensors.keys()
 
 
 def test_a_dense_donor_and_latent_attention_are_named_as_what_they_are(tmp_path: Path) -> None:

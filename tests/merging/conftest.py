@@ -125,3 +125,40 @@ def make_models(
 def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     """bfloat16, the base in two shards."""
     return make_models(tmp_path_factory.mktemp("models"), shards=2)
+
+
+def save_family(folder: Path) -> dict[str, str]:
+    """The folders of a base and of models that may be merged into it together, all grown from one Qwen2.
+
+    Returns:
+        base (Qwen2-VL), onevision and small (LLaVA-OneVision, the latter with another vocabulary), text and ancestor
+        (Qwen2); copy (onevision's); stranger (of another ancestor) and deeper (of another size).
+    """
+    origin = language_model()
+    head = torch.randn(VOCABULARY, 32, generator=torch.Generator().manual_seed(9)) * 0.1
+    eye = {"visual.patch_embed.proj.weight": torch.ones(8, 3, 2, 2), "visual.merger.mlp.0.weight": torch.ones(8)}
+    tower = {"vision_tower.vision_model.embeddings.weight": torch.ones(8, 8), "image_newline": torch.ones(32)}
+
+    def named(weights: dict[str, torch.Tensor], prefix: str, seed: int) -> dict[str, torch.Tensor]:
+        found = {f"{prefix}model.{name}": value for name, value in weights.items()}
+        return {**found, f"{prefix}lm_head.weight": head + seed * 0.001}
+
+    def inside(seed: int) -> dict[str, torch.Tensor]:
+        return named(grown(origin, seed), "language_model.", seed) | tower
+
+    other = {name: value.flip(0) * 1.1 for name, value in origin.items()}
+    models = {
+        "base": ({"model_type": "qwen2_vl"}, named(grown(origin, 1), "", 1) | eye),
+        "onevision": ({"model_type": "llava_onevision"}, inside(2)),
+        "text": ({"model_type": "qwen2"}, named(grown(origin, 3), "", 3)),
+        "small": ({"model_type": "llava_onevision"}, inside(4)),
+        "ancestor": ({"model_type": "qwen2"}, named(origin, "", 0)),
+        "copy": ({"model_type": "llava_onevision"}, inside(2)),
+        "stranger": ({"model_type": "qwen2"}, named(other, "", 5)),
+        "deeper": ({"model_type": "qwen2", "num_hidden_layers": 3}, named(origin, "", 6)),
+    }
+    for name, (config, weights) in models.items():
+        save(folder / name, config, weights, torch.bfloat16)
+    shifted = {f"t{i}": (i + 7) % VOCABULARY for i in range(VOCABULARY - 20)}
+    (folder / "small" / "tokenizer.json").write_text(json.dumps({"model": {"vocab": shifted}}))
+    return {name: str(folder / name) for name in models}

@@ -78,7 +78,7 @@ def test_the_card_and_the_record_name_every_part(adapted: Adapted, tmp_path: Pat
 
 
 def test_what_was_found_is_said(adapted: Adapted, tiny_pair: TinyPair, capsys: pytest.CaptureFixture[str]) -> None:
-    count = len(planned(tiny_pair.base, adapted.donor).donor.tensors)
+    count = len(planned(tiny_pair.base, adapted.donor).donors[0].tensors)
     assert capsys.readouterr().err.splitlines() == [
         f"{adapted.donor}: a LoRA adapter (of {tiny_pair.donor}), added to 14 of {count} tensors of {tiny_pair.donor}"
     ]

@@ -15,6 +15,7 @@ import yaml
 
 from adamms.checkpoint import Checkpoint, open_checkpoint
 from adamms.errors import UserError
+from adamms.mapping import PlannedPair
 from adamms.merging import Recipe
 from adamms.merging.companions import copy_companions, is_ours, read_record, write_model_card
 from tests.merging.conftest import Models
@@ -86,7 +87,8 @@ def test_odd_metadata_of_the_base_breaks_nothing(models: Models, tmp_path: Path,
     output.mkdir()
     (base / "README.md").write_text(f"---\n{metadata}\n---\n# card")
     started = time.process_time()
-    write_model_card(models.plan(), [open_checkpoint(str(base)), models.donor], Recipe("linear", 0.3), output)
+    pair = PlannedPair(models.plan(), open_checkpoint(str(base)), (models.donor,))
+    write_model_card(pair, Recipe("linear", 0.3), output)
     assert time.process_time() - started < 5
     found = yaml.safe_load((output / "README.md").read_text().split("---")[1])
     assert set(found) == {"library_name", "pipeline_tag", "tags"}
@@ -94,8 +96,8 @@ def test_odd_metadata_of_the_base_breaks_nothing(models: Models, tmp_path: Path,
 
 def test_names_cannot_write_into_the_card(models: Models, tmp_path: Path) -> None:
     plan, donor = models.plan(), Checkpoint(models.donor.folder, "models/a\n# Trust me\n`b")
-    plan = replace(plan, donor=replace(plan.donor, location=donor.location), notes=("one\n# Two",))
-    write_model_card(plan, [models.base, donor], Recipe("linear", 0.3), tmp_path)
+    plan = replace(plan, donors=(replace(plan.donors[0], location=donor.location),), notes=("one\n# Two",))
+    write_model_card(PlannedPair(plan, models.base, (donor,)), Recipe("linear", 0.3), tmp_path)
     headings = [line for line in (tmp_path / "README.md").read_text().splitlines() if line.startswith("#")]
     title, *others = headings
     assert title == "# base merged with a # Trust me 'b"
@@ -105,8 +107,9 @@ def test_names_cannot_write_into_the_card(models: Models, tmp_path: Path) -> Non
 def test_secrets_are_in_neither_card_nor_record(models: Models, tmp_path: Path) -> None:
     plan = models.plan()
     place = "https://me:s3cr3t@host/models/donor?token=s3cr3t"
-    plan = replace(plan, donor=replace(plan.donor, location=place), notes=(f"ancestry: {place}",))
-    write_model_card(plan, [models.base, Checkpoint(models.donor.folder, place)], Recipe("linear", 0.3), tmp_path)
+    plan = replace(plan, donors=(replace(plan.donors[0], location=place),), notes=(f"ancestry: {place}",))
+    pair = PlannedPair(plan, models.base, (Checkpoint(models.donor.folder, place),))
+    write_model_card(pair, Recipe("linear", 0.3), tmp_path)
     card = (tmp_path / "README.md").read_text()
     assert "s3cr3t" not in card
     assert "base_model" not in yaml.safe_load(card.split("---")[1]), "the Hub has no such models"

@@ -30,6 +30,15 @@ def test_the_stricter_one_or_both_named(base: str, donor: str, expected: str) ->
             assert found.metadata()["license"] == "other"
 
 
+def test_the_strictest_of_many() -> None:
+    mit, apache, free, gpl = (
+        Licence.of({"license": name}) for name in ("mit", "apache-2.0", "cc-by-nc-4.0", "gpl-3.0")
+    )
+    assert combined(mit, apache, mit) == apache
+    assert combined(mit, apache, free, free) == free
+    assert combined(mit, free, gpl).title == "mit and cc-by-nc-4.0 and gpl-3.0"
+
+
 def test_named_licences_stay_named() -> None:
     qwen = Licence.of({"license": "other", "license_name": "qwen-research", "license_link": "https://x/LICENSE"})
     assert combined(qwen, qwen) == qwen

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from adamms.commands.merge import merge
 from adamms.errors import UserError
+from adamms.mapping import Source
 from adamms.mapping.config import MappingConfig
 from adamms.merging.config import MergeSettings, MergingConfig
 from adamms.merging.mergekit import Foreign, read_mergekit, to_mergekit
@@ -67,10 +68,10 @@ def test_a_recipe_means_what_mergekit_means(
     rest = {} if method == "linear" else {"base_model": "c/root"}
     rows = two({"weight": weights[0]}, {"weight": weights[1]}, merge_method=method, parameters=parameters, **rest)
     found = read_mergekit(written(tmp_path, rows))
-    assert (found.base, found.donor, found.ancestor) == ("a/base", "b/donor", rest.get("base_model"))
+    assert (found.base, found.donors, found.ancestor) == ("a/base", ("b/donor",), rest.get("base_model"))
     generator = torch.Generator().manual_seed(3)
     base, donor, root = (torch.randn(64, generator=generator) for _ in range(3))
-    x = Operands("w", 0, 8, base, donor, root)
+    x = Operands("w", 0, 8, base, (donor,), root)
     rule = Recipe(found.method, found.alpha, **found.options).rule
     statistic = (0.0, 0.0) if method == "ties" else ()  # nothing is trimmed at density 1
     normalize = parameters.get("normalize", method in ("linear", "ties"))
@@ -78,10 +79,33 @@ def test_a_recipe_means_what_mergekit_means(
     torch.testing.assert_close(rule.merge(x, statistic).double(), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_more_than_two_models(models: Models, tmp_path: Path) -> None:
+    names = {"a/base": 1.0, "b/donor": 2.0, "c/other": 1.0}
+    rows = [{"model": name, "parameters": {"weight": weight}} for name, weight in names.items()]
+    rest = {"merge_method": "ties", "base_model": "r/root", "parameters": {"density": 0.5}}
+    found = read_mergekit(written(tmp_path, {"models": rows, **rest}))
+    assert (found.base, found.donors, found.alpha) == ("a/base", ("b/donor", "c/other"), (0.5, 0.25))
+    assert found.settings()["donors"] == ["b/donor", "c/other"]
+    plan = models.plan()
+    both = (*plan.donors, replace(plan.donors[0], location="c/other"))
+    sources = [(Source(t.name, 0, 0), Source(t.name, 0, 1)) for t in plan.merged]
+    tensors = [
+        replace(t, pieces=(replace(t.pieces[0], start=0, stop=t.rows, sources=one),))
+        for t, one in zip(plan.merged, sources, strict=True)
+    ]
+    recipe = Recipe("ties", (0.5, 0.25), density=0.4, trim_over="tensor")
+    again = to_mergekit(replace(plan, donors=both, tensors=tuple(tensors)), recipe)
+    assert again is not None
+    read = read_mergekit(written(tmp_path, again))
+    assert (read.donors, read.alpha) == ((plan.donors[0].location, "c/other"), (0.5, 0.25))
+    half = [replace(t, pieces=(replace(t.pieces[0], sources=t.pieces[0].sources[:1]),)) for t in tensors]
+    assert to_mergekit(replace(plan, donors=both, tensors=tuple(half)), recipe) is None, "a donor is not everywhere"
+
+
 def test_slerp_and_density(tmp_path: Path) -> None:
     rows = {"merge_method": "slerp", "base_model": "a/base", "models": [{"model": "a/base"}, {"model": "b/donor"}]}
     found = read_mergekit(written(tmp_path, {**rows, "parameters": {"t": 0.25}, "dtype": "bfloat16"}))
-    assert found == Foreign("a/base", "b/donor", None, "slerp", 0.25)
+    assert found == Foreign("a/base", ("b/donor",), None, "slerp", 0.25)
     sparse = two({"density": 0.5}, {"density": 0.5}, merge_method="ties", base_model="c/root")
     assert read_mergekit(written(tmp_path, sparse)).options == {"density": 0.5, "trim_over": "tensor"}
 
@@ -108,13 +132,13 @@ def test_ours_are_written_where_mergekit_can_do_the_same(models: Models, tmp_pat
     plan = models.plan()
     assert to_mergekit(plan, Recipe("linear", 0.3)) is None, "two architectures"
     rows = [tensor for tensor in plan.tensors if tensor.merges]
-    named = [replace(t, pieces=tuple(replace(p, donor=t.name) for p in t.pieces)) for t in rows]
+    named = [replace(t, pieces=tuple(replace(p, sources=(Source(t.name, p.start),)) for p in t.pieces)) for t in rows]
     alike = replace(plan, tensors=tuple(named))
     for recipe in (Recipe("linear", 0.3), Recipe("slerp", 0.3), Recipe("ties", 0.3, density=0.4, trim_over="tensor")):
         found = to_mergekit(alike, recipe)
         assert found is not None
         again = read_mergekit(written(tmp_path, found))
-        assert (again.base, again.donor) == (plan.base.location, plan.donor.location)
+        assert (again.base, again.donors) == (plan.base.location, (plan.donors[0].location,))
         assert Recipe(again.method, again.alpha, **again.options).to_dict() == pytest.approx(recipe.to_dict())
     assert to_mergekit(alike, Recipe("ties", 0.3)) is None, "mergekit trims tensors, not the model"
     assert to_mergekit(alike, Recipe("metagpt")) is None

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from adamms.errors import UserError
-from adamms.mapping import MergePlan, ModelIdentity, Piece, TensorPlan
+from adamms.mapping import MergePlan, ModelIdentity, Piece, Source, TensorPlan
 from adamms.mapping.rows import rows_of
 from adamms.merging import Originals, Recipe, gather_statistics
 from adamms.merging.methods import METHODS
@@ -27,7 +27,7 @@ class Memory(dict):
 
 def plan_of(*tensors):
     model = ModelIdentity("m", "a", "l", "d")
-    return MergePlan(model, model, model, tuple(tensors))
+    return MergePlan(model, (model,), model, tuple(tensors))
 
 
 def setting(shape, dtype, kind="random"):
@@ -47,8 +47,14 @@ def setting(shape, dtype, kind="random"):
     if kind == "untouched donor":
         noise[1] = torch.zeros(shape)
     stored = [value.to(DTYPES[dtype]) for value in (a + noise[0], a + noise[1], a)]
-    tensor = TensorPlan(NAME, dtype, tuple(shape), "w", (Piece(0, rows_of(tuple(shape)), NAME, 0, NAME, 0),))
-    return tensor, Originals(*(Memory({NAME: value}) for value in stored))
+    tensor = TensorPlan(NAME, dtype, tuple(shape), "w", (whole_piece(rows_of(tuple(shape)), NAME),))
+    base, donor, ancestor = (Memory({NAME: value}) for value in stored)
+    return tensor, Originals(base, (donor,), ancestor)
+
+
+def whole_piece(rows, name):
+    """All rows of a tensor, of the same name in all models."""
+    return Piece(0, rows, (Source(name, 0),), name, 0)
 
 
 def merged(recipe, tensor, originals):
@@ -57,7 +63,7 @@ def merged(recipe, tensor, originals):
 
 
 def expected(method, alpha, coefficients, originals):
-    b, d, a = (np.asarray(m[NAME].float()) for m in (originals.base, originals.donor, originals.ancestor))
+    b, d, a = (np.asarray(m[NAME].float()) for m in (originals.base, *originals.donors, originals.ancestor))
     c = dict(coefficients)
     match method:
         case "linear" | "slerp":
@@ -129,7 +135,7 @@ def test_chunks_and_pieces_change_nothing(method, coefficients):
     recipe = Recipe(method, 0.3, **coefficients)
     statistics = gather_statistics(plan_of(tensor), originals, recipe)
     whole = merged_tensor(tensor, originals, recipe, statistics).flatten()
-    pieces = tuple(Piece(i, i + 4, NAME, i, NAME, i) for i in range(0, 16, 4))
+    pieces = tuple(Piece(i, i + 4, (Source(NAME, i),), NAME, i) for i in range(0, 16, 4))
     cut = TensorPlan(NAME, "BF16", (16, 12), "w", pieces)
     for plan in (tensor, cut):
         assert torch.equal(merged_tensor(plan, originals, recipe, statistics, chunk=7, block=29).flatten(), whole)
@@ -138,9 +144,9 @@ def test_chunks_and_pieces_change_nothing(method, coefficients):
 @pytest.mark.parametrize("method", METHODS)
 def test_originals_are_not_changed(method):
     tensor, originals = setting((8, 12), "F32")
-    before = [m[NAME].clone() for m in (originals.base, originals.donor, originals.ancestor)]
+    before = [m[NAME].clone() for m in (originals.base, originals.donors[0], originals.ancestor)]
     merged(Recipe(method, 0.3), tensor, originals)
-    after = [m[NAME] for m in (originals.base, originals.donor, originals.ancestor)]
+    after = [m[NAME] for m in (originals.base, originals.donors[0], originals.ancestor)]
     assert all(torch.equal(x, y) for x, y in zip(before, after, strict=True))
 
 
@@ -148,9 +154,9 @@ def test_originals_are_not_changed(method):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_ends_are_the_models_to_the_bit(method, dtype):
     tensor, originals = setting((4, 6), dtype)
-    for values in (originals.base[NAME], originals.donor[NAME]):
+    for values in (originals.base[NAME], originals.donors[0][NAME]):
         values[0, :3] = torch.tensor([-0.0, float("nan"), float("inf")])
-    for alpha, model in ((0.0, originals.base), (1.0, originals.donor)):
+    for alpha, model in ((0.0, originals.base), (1.0, originals.donors[0])):
         found = merged(Recipe(method, alpha), tensor, originals)
         assert torch.equal(found.view(torch.uint8), model[NAME].view(torch.uint8))
 
@@ -170,9 +176,9 @@ def test_equal_weights_stay_to_the_bit_with_linear():
 
 def test_other_dtype_of_the_donor():
     tensor, originals = setting((8, 12), "BF16")
-    originals.donor[NAME] = originals.donor[NAME].to(torch.float16)
+    originals.donors[0][NAME] = originals.donors[0][NAME].to(torch.float16)
     found = merged(Recipe("linear", 1.0), tensor, originals)
-    assert torch.equal(found, originals.donor[NAME].to(torch.bfloat16))
+    assert torch.equal(found, originals.donors[0][NAME].to(torch.bfloat16))
 
 
 def model_setting():
@@ -182,14 +188,14 @@ def model_setting():
     base = Memory({n: v + torch.randn(v.shape, generator=g) * 0.1 for n, v in ancestor.items()})
     donor = Memory({n: v + torch.randn(v.shape, generator=g) * 0.3 for n, v in ancestor.items()})
     donor["a1"], donor["a2"] = donor["a"][:25].clone(), donor.pop("a")[25:].clone()
-    pieces = (Piece(0, 25, "a1", 0, "a", 0), Piece(25, 40, "a2", 0, "a", 25))
+    pieces = (Piece(0, 25, (Source("a1", 0),), "a", 0), Piece(25, 40, (Source("a2", 0),), "a", 25))
     tensors = [
         TensorPlan("a", "F32", (40, 8), "a", pieces),
-        TensorPlan("b", "F32", (30,), "b", (Piece(0, 30, "b", 0, "b", 0),)),
-        TensorPlan("c", "F32", (9, 8), "c", (Piece(0, 9, "c", 0, "c", 0),)),
+        TensorPlan("b", "F32", (30,), "b", (whole_piece(30, "b"),)),
+        TensorPlan("c", "F32", (9, 8), "c", (whole_piece(9, "c"),)),
     ]
     whole = {"a": torch.cat([donor["a1"], donor["a2"]]), "b": donor["b"], "c": donor["c"]}
-    return plan_of(*tensors), Originals(base, donor, ancestor), whole
+    return plan_of(*tensors), Originals(base, (donor,), ancestor), whole
 
 
 def task_vectors(originals, whole):
@@ -214,9 +220,9 @@ def test_metagpt_norms_are_of_the_whole_model():
 def test_a_part_is_what_comes_from_one_donor_tensor():
     plan, originals, _whole = model_setting()
     parts = gather_statistics(plan, originals, Recipe("ties", 0.5, density=0.2, trim_over="tensor")).parts
-    assert list(parts) == [("a", "a1"), ("a", "a2"), ("b", "b"), ("c", "c")]
+    assert list(parts) == [("a", ((0, "a1"),)), ("a", ((0, "a2"),)), ("b", ((0, "b"),)), ("c", ((0, "c"),))]
     ours = reference.tau(np.asarray(originals.base["a"][25:]), np.asarray(originals.ancestor["a"][25:]))
-    assert parts["a", "a2"][0] == reference.kept_from(ours, 0.2)
+    assert parts["a", ((0, "a2"),)][0] == reference.kept_from(ours, 0.2)
 
 
 def test_dare_keeps_the_density_and_another_seed_keeps_others():
@@ -232,4 +238,4 @@ def test_dare_keeps_the_density_and_another_seed_keeps_others():
 def test_a_method_without_its_ancestor_says_so():
     tensor, originals = setting((4, 4), "F32")
     with pytest.raises(UserError, match="--ancestor"):
-        merged(Recipe("ties", 0.3), tensor, Originals(originals.base, originals.donor))
+        merged(Recipe("ties", 0.3), tensor, Originals(originals.base, originals.donors))

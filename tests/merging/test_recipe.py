@@ -107,7 +107,7 @@ def clipped() -> Iterator[type[Method]]:
 def test_a_new_method_merges_with_its_own_coefficients(clipped: type[Method]) -> None:
     tensor, originals = setting((6, 5), "F32")
     recipe = Recipe.of(MergingConfig(method="clipped", options={"reach": 0.01, "scale": "double", "exact": True}), 0.5)
-    base, donor = (source.read(NAME).reshape(6, 5) for source in (originals.base, originals.donor))
+    base, donor = (source.read(NAME).reshape(6, 5) for source in (originals.base, originals.donors[0]))
     wanted = base + (donor - base).clamp(-0.01, 0.01)
     assert torch.equal(merged_tensor(tensor, originals, recipe), wanted)
     assert recipe.at(0.02, "reach").to_dict()["reach"] == 0.02
@@ -119,8 +119,8 @@ def test_a_new_method_does_not_concern_the_others(clipped: type[Method]) -> None
     tensor, originals = setting((6, 5), "F32")
     recipe = Recipe.of(MergingConfig(), 0.25)
     assert recipe == Recipe("linear", 0.25)
-    merged = merged_tensor(tensor, Originals(originals.base, originals.donor), recipe)
-    assert torch.allclose(merged, 0.75 * originals.base.read(NAME).reshape(6, 5) + 0.25 * originals.donor[NAME])  # type: ignore[index]
+    merged = merged_tensor(tensor, Originals(originals.base, originals.donors), recipe)
+    assert torch.allclose(merged, 0.75 * originals.base.read(NAME).reshape(6, 5) + 0.25 * originals.donors[0][NAME])  # type: ignore[index]
     with pytest.raises(UserError, match="linear has no coefficient reach"):
         Recipe("linear", 0.3, reach=0.1)
 

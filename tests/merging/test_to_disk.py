@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 
 def merge(models, output, recipe, config=None, **options):
     ancestor = models.ancestor if recipe.rule.needs_ancestor else None
-    pair = PlannedPair(models.plan(ancestor is not None), models.base, models.donor, ancestor)
+    pair = PlannedPair(models.plan(ancestor is not None), models.base, (models.donor,), ancestor)
     return merge_to_disk(pair, recipe, output, config=config or MergingConfig(workers=2), **options)
 
 
@@ -43,7 +43,7 @@ def weights(folder):
 def in_memory(models, recipe):
     """What an engine does with the same plan, by the same function, from whole tensors."""
     plan = models.plan(recipe.rule.needs_ancestor)
-    originals = Originals(models.base, models.donor, models.ancestor)
+    originals = Originals(models.base, (models.donor,), models.ancestor)
     statistics = gather_statistics(plan, originals, recipe)
     return {tensor.name: merged_tensor(tensor, originals, recipe, statistics) for tensor in plan.tensors}
 
@@ -130,7 +130,7 @@ def test_partly_merged_tensor(tmp_path):
     path.write_text(json.dumps({"model": {"vocab": renamed}}))
     plan = plan_merge(models.base, models.donor, MappingConfig(embeddings="align"))
     recipe = Recipe("linear", 0.5)
-    output = merge_to_disk(PlannedPair(plan, models.base, models.donor), recipe, tmp_path / "out")
+    output = merge_to_disk(PlannedPair(plan, models.base, (models.donor,)), recipe, tmp_path / "out")
     found = weights(output)["model.embed_tokens.weight"]
     ours, theirs = (
         m.read(n).view(60, 32)
@@ -250,7 +250,7 @@ def test_the_output_may_not_be_an_input(models):
 
 def test_an_ancestor_is_asked_for(models, tmp_path):
     with pytest.raises(UserError, match=r"ties works on .*--ancestor"):
-        merge_to_disk(PlannedPair(models.plan(), models.base, models.donor), Recipe("ties", 0.3), tmp_path / "out")
+        merge_to_disk(PlannedPair(models.plan(), models.base, (models.donor,)), Recipe("ties", 0.3), tmp_path / "out")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -123,7 +123,7 @@ def test_searches_with_one_base_share_engines_and_answer_as_they_would_alone(
     enter = warm_engines.InferencePool.__enter__
 
     def counting(pool: Any) -> Any:
-        started.append(pool._spec.plan.donor.location)
+        started.append(pool._spec.plan.donors[0].location)
         return enter(pool)
 
     monkeypatch.setattr(warm_engines.InferencePool, "__enter__", counting)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -94,13 +95,13 @@ def test_a_range_whose_best_is_its_end_is_extended_until_it_is_not(tmp_path: Pat
 
 
 def test_what_lies_beyond_a_range() -> None:
-    assert beyond([0.0, 0.1, 0.3], 0.3, "alpha") == 0.5
-    assert beyond([0.2, 0.3, 0.4], 0.2, "alpha") == 0.1
-    assert beyond([0.05, 0.3, 0.9], 0.9, "alpha") == 1.0
-    assert beyond([0.05, 0.3, 0.9], 0.05, "alpha") == 0.0
-    assert beyond([1.0, 2.0, 3.0], 3.0, "scale") == 4.0
+    assert beyond([0.0, 0.1, 0.3], 0.3, 1.0) == 0.5
+    assert beyond([0.2, 0.3, 0.4], 0.2, 1.0) == 0.1
+    assert beyond([0.05, 0.3, 0.9], 0.9, 1.0) == 1.0
+    assert beyond([0.05, 0.3, 0.9], 0.05, 1.0) == 0.0
+    assert beyond([1.0, 2.0, 3.0], 3.0, math.inf) == 4.0
     for nothing in (0.0, 0.5, 1.0, None):
-        assert beyond([0.0, 0.5, 1.0], nothing, "alpha") is None
+        assert beyond([0.0, 0.5, 1.0], nothing, 1.0) is None
 
 
 def test_the_donor_scores_only_what_is_complete() -> None:

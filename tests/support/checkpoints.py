@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from adamms.checkpoint import Checkpoint
-from adamms.mapping import MergePlan, Piece
+from adamms.mapping import MergePlan, Source
 
 Weights = dict[tuple[str, str | None], Tensor]  # (canonical name, expert)
 Named = dict[str, Tensor]
@@ -292,7 +292,8 @@ def execute(plan: MergePlan, base: Checkpoint, donor: Checkpoint, alpha: float) 
         for piece in tensor.pieces:
             rows = slice(piece.start, piece.stop)
             a = in_rows(ours[tensor.name])[rows].float()
-            b = _donor_rows(piece, theirs)[piece.donor_start : piece.donor_start + len(a)].float()
+            (source,) = piece.sources
+            b = _donor_rows(source, theirs)[source.start : source.start + len(a)].float()
             in_rows(result[tensor.name])[rows] = ((1 - alpha) * a + alpha * b).to(result[tensor.name].dtype)
     return result
 
@@ -302,10 +303,10 @@ def in_rows(tensor: Tensor) -> Tensor:
     return tensor.view(-1, tensor.shape[-1]) if tensor.ndim > 1 else tensor
 
 
-def _donor_rows(piece: Piece, theirs: Named) -> Tensor:
-    if isinstance(piece.donor, str):
-        return in_rows(theirs[piece.donor])
-    return torch.cat([in_rows(theirs[part.tensor])[part.start : part.stop] for part in piece.donor.parts]).T
+def _donor_rows(source: Source, theirs: Named) -> Tensor:
+    if isinstance(source.tensor, str):
+        return in_rows(theirs[source.tensor])
+    return torch.cat([in_rows(theirs[part.tensor])[part.start : part.stop] for part in source.tensor.parts]).T
 
 
 def assert_same(found: Named, expected: Named) -> None:

@@ -30,7 +30,9 @@ class EchoEngine(Engine):
     """Answers with the prompt itself."""
 
     @staticmethod
-    def memory(plan: MergePlan, base: Checkpoint, donor: Checkpoint, config: EngineConfig, device: str) -> MemoryNeed:
+    def memory(
+        plan: MergePlan, base: Checkpoint, donors: Sequence[Checkpoint], config: EngineConfig, device: str
+    ) -> MemoryNeed:
         return MemoryNeed(weights=0, kv_cache_token=0, kv_cache=0, activations=0)
 
     def __init__(self, spec: EngineSpec) -> None:

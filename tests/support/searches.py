@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from adamms.mapping.plan import MergePlan, ModelIdentity, Piece, TensorPlan
+from adamms.mapping.plan import MergePlan, ModelIdentity, Piece, Source, TensorPlan
 from adamms.merging.companions import RECORD
 from adamms.prompts.prompt import Prompt
 from adamms.reporting.report import Story, write_report
@@ -32,11 +32,11 @@ def made_up_plan(donor: str = "models/llava-onevision", base: str = "models/qwen
     """A plan of three tensors."""
     return MergePlan(
         base=ModelIdentity(base, "qwen2-vl", "hf", "b" * 16),
-        donor=ModelIdentity(donor, "llava-onevision", "hf", "d" * 16),
+        donors=(ModelIdentity(donor, "llava-onevision", "hf", "d" * 16),),
         ancestor=None,
         tensors=(
-            TensorPlan("a.q", "BF16", (4, 4), "self_attn.q_proj.weight", (Piece(0, 4, "x.q", 0),)),
-            TensorPlan("a.up", "BF16", (8, 4), "mlp.up_proj.weight", (Piece(0, 8, "x.up", 0),)),
+            TensorPlan("a.q", "BF16", (4, 4), "self_attn.q_proj.weight", (Piece(0, 4, (Source("x.q", 0),)),)),
+            TensorPlan("a.up", "BF16", (8, 4), "mlp.up_proj.weight", (Piece(0, 8, (Source("x.up", 0),)),)),
             TensorPlan(
                 "v.patch", "BF16", (4, 4), "vision", reason="vision encoder: the base keeps its own", outside=True
             ),

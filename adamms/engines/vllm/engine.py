@@ -73,9 +73,11 @@ class VllmEngine(Engine):
         return config.tensor_parallel_size
 
     @staticmethod
-    def memory(plan: MergePlan, base: Checkpoint, donor: Checkpoint, config: EngineConfig, device: str) -> MemoryNeed:
+    def memory(
+        plan: MergePlan, base: Checkpoint, donors: Sequence[Checkpoint], config: EngineConfig, device: str
+    ) -> MemoryNeed:
         """See `Engine.memory`: a close estimate from above for decoders of the LLaMA kind."""
-        ranks, sizes = config.tensor_parallel_size, ModelSizes.of(plan, base, donor, config, device)
+        ranks, sizes = config.tensor_parallel_size, ModelSizes.of(plan, base, donors, config, device)
         per_token, on_cpu = sizes.kv_cache_token(ranks), device == "cpu"
         asked = int((config.kv_cache_gb or (CPU_KV_CACHE_GB if on_cpu else 0)) * GB)
         return MemoryNeed(

@@ -25,9 +25,11 @@ class Breadcrumbs(Trimming):
     scale: float = scale()
 
     def merge(self, x: Operands, statistic: Statistic) -> Tensor:
-        base, donor = x.task_vectors()
-        masked = _between(base, *statistic[:2]), _between(donor, *statistic[2:])
-        return add_to_ancestor(x, weighted_sum(*masked, self.alpha), self.scale)
+        masked = [
+            _between(vector, *statistic[2 * place : 2 * place + 2])
+            for vector, place in zip(x.task_vectors(), x.places, strict=True)
+        ]
+        return add_to_ancestor(x, weighted_sum(masked, self.weights(x)), self.scale)
 
     def ranks(self, total: int) -> tuple[int, int]:
         """Of the largest and the smallest value kept; if nothing is kept, the second is 0."""

@@ -6,6 +6,9 @@ from typing import Any
 
 from adamms.support.numbers import finite
 
+ALPHA = "alpha"
+SUM_DIGITS = 6  # that a sum of weights is compared to
+
 
 @dataclass(frozen=True, slots=True)
 class Coefficient:
@@ -49,7 +52,30 @@ class Coefficient:
 
 def coefficients(method: type[Any]) -> dict[str, Coefficient]:
     """The coefficients of a class of methods by name, alpha first."""
-    return {one.name: Coefficient(one.name, one.default, **one.metadata) for one in fields(method)}
+    kinds = {ALPHA: Weights}
+    return {one.name: kinds.get(one.name, Coefficient)(one.name, one.default, **one.metadata) for one in fields(method)}
+
+
+@dataclass(frozen=True, slots=True)
+class Weights(Coefficient):
+    """The weight of one donor, or of each of several; together at most 1."""
+
+    @property
+    def expected(self) -> str:
+        return "a number from 0 to 1, or one for each of several donors, at most 1 together"
+
+    def accept(self, value: Any) -> float | tuple[float, ...]:
+        """See `Coefficient.accept`; of a list of one the weight itself."""
+        given = value if isinstance(value, list | tuple) else [value]
+        weights = tuple(float(one) for one in given if finite(one) is not None and 0 <= one <= 1)
+        if not weights or len(weights) < len(given) or round(math.fsum(weights), SUM_DIGITS) > 1:
+            raise ValueError(f"expected {self.expected}")
+        return weights if len(weights) > 1 else weights[0]
+
+
+def alpha() -> Any:
+    """The coefficient that every method has."""
+    return field(default=0.0, metadata={"description": "the donor's weight; the base's is 1 - alpha"})
 
 
 def share(default: float, description: str) -> Any:

@@ -16,21 +16,23 @@ from adamms.support.tensor import Tensor
 class DareLinear(Method):
     """Task arithmetic of task vectors of which the `density` is kept at random and divided by it.
 
-    Yu et al., ICML 2024, arXiv 2311.03099 (its drop rate p is 1 - density).
+    Yu et al., ICML 2024, arXiv 2311.03099 (its drop rate p is 1 - density). What is kept of one of several donors
+    depends on that donor's weights, not on the order in which donors are named.
     """
 
     density: float = share(0.5, "share of each task vector that is kept")
     scale: float = scale()
     seed: int = seed()
 
+    many_donors = True
     needs_ancestor = True
 
     def merge(self, x: Operands, statistic: Statistic = ()) -> Tensor:
-        return add_to_ancestor(x, weighted_sum(*self._dropped(x), self.alpha), self.scale)
+        return add_to_ancestor(x, weighted_sum(self._dropped(x), self.weights(x)), self.scale)
 
-    def _dropped(self, x: Operands) -> tuple[Tensor, Tensor]:
-        base, donor = x.task_vectors()
-        return self._drop(base, x, "base"), self._drop(donor, x, "donor")
+    def _dropped(self, x: Operands) -> list[Tensor]:
+        models = zip(x.task_vectors(), ("base", *x.keys), strict=True)
+        return [self._drop(vector, x, model) for vector, model in models]
 
     def _drop(self, vector: Tensor, x: Operands, model: str) -> Tensor:
         if self.density in (0, 1):
@@ -45,4 +47,4 @@ class DareTies(DareLinear):
     """DARE in place of TIES' trimming, then TIES' election of signs (arXiv 2311.03099 with 2306.01708)."""
 
     def merge(self, x: Operands, statistic: Statistic = ()) -> Tensor:
-        return add_to_ancestor(x, elected_mean(*self._dropped(x), self.alpha), self.scale)
+        return add_to_ancestor(x, elected_mean(self._dropped(x), self.weights(x)), self.scale)

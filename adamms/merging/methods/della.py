@@ -28,13 +28,14 @@ class Della(Method):
     scale: float = scale()
     seed: int = seed()
 
+    many_donors = True
     needs_ancestor = True
     whole_rows = True
 
     def merge(self, x: Operands, statistic: Statistic = ()) -> Tensor:
-        base, donor = x.task_vectors()
-        dropped = self._drop(base, x, "base"), self._drop(donor, x, "donor")
-        return add_to_ancestor(x, elected_mean(*dropped, self.alpha), self.scale)
+        models = zip(x.task_vectors(), ("base", *x.keys), strict=True)
+        dropped = [self._drop(vector, x, model) for vector, model in models]
+        return add_to_ancestor(x, elected_mean(dropped, self.weights(x)), self.scale)
 
     def _drop(self, vector: Tensor, x: Operands, model: str) -> Tensor:
         kept = self._probabilities(vector.abs().view(-1, x.row)).flatten()

@@ -1,5 +1,6 @@
 """Linear interpolation."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from adamms.merging.methods.method import Method, Operands, Statistic
@@ -10,19 +11,31 @@ from adamms.support.tensor import Tensor
 @register("linear")
 @dataclass(frozen=True)
 class Linear(Method):
-    """(1 - alpha) * base + alpha * donor: AdaMMS, equation 2 (Du et al., CVPR 2025, arXiv 2503.23733)."""
+    """(1 - alpha) * base + alpha * donor: AdaMMS, equation 2 (Du et al., CVPR 2025, arXiv 2503.23733); of several
+    donors each has its weight, and the base the rest.
+    """
+
+    many_donors = True
 
     def merge(self, x: Operands, statistic: Statistic = ()) -> Tensor:
-        if self.alpha in (0, 1):
-            return x.stored_donor if self.alpha else x.stored_base
-        return interpolate(x.base, x.donor, self.alpha)
+        base, *donors = self.weights(x)
+        stored = [*x.stored_donors, x.stored_base]
+        parts = [(model, weight) for model, weight in zip(stored, (*donors, base), strict=True) if weight]
+        if len(parts) == 1:
+            return parts[0][0]
+        return blend([model.float() for model, _ in parts], [weight for _, weight in parts])
 
 
-def interpolate(base: Tensor, donor: Tensor, alpha: float) -> Tensor:
-    """base + alpha * (donor - base), from the nearer end; overwrites both arguments.
+def blend(models: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """The weighted mean, as the model of the largest weight (the first of them) + weight * (model - it) for each other.
 
-    Three operations, each rounded: `torch.lerp` fuses two of them on some devices, which changes the last bit.
+    Each operation is rounded by itself: `torch.lerp` fuses two of them on some devices, which changes the last bit.
+
+    Args:
+        models: float32, which are left as they are.
+        weights: adding up to 1.
     """
-    if alpha < 0.5:
-        return donor.sub_(base).mul_(alpha).add_(base)
-    return base.sub_(donor).mul_(1 - alpha).add_(donor)
+    nearest = weights.index(max(weights))
+    others = [i for i in range(len(models)) if i != nearest]
+    steps = [models[i].sub(models[nearest]).mul_(weights[i]) for i in others]
+    return sum(steps[1:], start=steps[0]).add_(models[nearest])

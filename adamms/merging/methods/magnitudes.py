@@ -19,9 +19,10 @@ COARSE, FINE = 1 << 15, 1 << 16
 class Trimming(Method):
     """A method that keeps values of each task vector by the rank of their magnitude.
 
-    It merges by the magnitudes at its `ranks` of the base's task vector, then of the donor's.
+    It merges by the magnitudes at its `ranks` of the base's task vector, then of each donor's.
     """
 
+    many_donors = True
     needs_ancestor = True
     rounds = 2
 
@@ -33,14 +34,17 @@ class Trimming(Method):
         import torch
 
         if not sums:
-            return torch.stack([coarse_counts(vector) for vector in x.task_vectors()])
-        return torch.stack(
-            [
-                fine_counts(vector, locate(counts, max(1, rank))[0])
-                for vector, counts in zip(x.task_vectors(), sums[0], strict=True)
-                for rank in self.ranks(int(counts.sum()))
-            ]
-        )
+            return torch.stack(x.of_all([coarse_counts(vector) for vector in x.task_vectors()]))
+        own = [
+            torch.stack(
+                [
+                    fine_counts(vector, locate(sums[0][place], max(1, rank))[0])
+                    for rank in self.ranks(int(sums[0][place].sum()))
+                ]
+            )
+            for vector, place in zip(x.task_vectors(), x.places, strict=True)
+        ]
+        return torch.cat(x.of_all(own))
 
     def conclude(self, sums: Sequence[Tensor]) -> Statistic:
         fine = iter(sums[1])

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from adamms.merging.methods.linear import interpolate
+from adamms.merging.methods.linear import blend
 from adamms.merging.methods.method import Method, Operands, Statistic
 from adamms.merging.methods.registry import register
 from adamms.merging.methods.sums import as_float32, inner_products
@@ -34,11 +34,11 @@ class Slerp(Method):
         return (as_float32(dot / lengths) if lengths > 0 else 1.0,)
 
     def merge(self, x: Operands, statistic: Statistic) -> Tensor:
-        (cosine,) = statistic
-        if self.alpha in (0, 1):
-            return x.stored_donor if self.alpha else x.stored_base
+        (cosine,), (alpha,) = statistic, self.alphas
+        if alpha in (0, 1):
+            return x.stored_donors[0] if alpha else x.stored_base
         if not abs(cosine) <= NEARLY_PARALLEL:
-            return interpolate(x.base, x.donor, self.alpha)
+            return blend([x.donor, x.base], [alpha, 1 - alpha])
         angle = math.acos(cosine)
-        ours, theirs = (math.sin(part * angle) / math.sin(angle) for part in (1 - self.alpha, self.alpha))
+        ours, theirs = (math.sin(part * angle) / math.sin(angle) for part in (1 - alpha, alpha))
         return x.base.mul_(ours).add_(x.donor.mul_(theirs))

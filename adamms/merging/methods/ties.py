@@ -1,5 +1,6 @@
 """TIES: trim, elect a sign, merge what agrees."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from adamms.merging.methods.coefficient import choice, scale, share
@@ -30,25 +31,30 @@ class Ties(Trimming):
         return "model" if self.trim_over == "model" else "tensor"
 
     def merge(self, x: Operands, statistic: Statistic) -> Tensor:
-        base, donor = (
-            vector.masked_fill_(vector.abs() < smallest, 0)
-            for vector, smallest in zip(x.task_vectors(), statistic, strict=True)
-        )
-        return add_to_ancestor(x, elected_mean(base, donor, self.alpha), self.scale)
+        trimmed = [
+            vector.masked_fill_(vector.abs() < statistic[place], 0)
+            for vector, place in zip(x.task_vectors(), x.places, strict=True)
+        ]
+        return add_to_ancestor(x, elected_mean(trimmed, self.weights(x)), self.scale)
 
     def ranks(self, total: int) -> tuple[int]:
         """Of the smallest value kept."""
         return (round(self.density * total),)
 
 
-def elected_mean(base: Tensor, donor: Tensor, alpha: float) -> Tensor:
-    """The weighted mean of those values that have the sign of the weighted sum; 0 where the sum is 0.
+def elected_mean(vectors: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """The weighted mean of those values that have the sign of the weighted sum of all; 0 where the sum is 0.
 
-    A value of 0 has no sign and does not count. The weights are 1 - alpha and alpha.
+    A value of 0 has no sign and does not count.
     """
-    ours, theirs = base.mul(1 - alpha), donor.mul(alpha)
-    elected = (ours + theirs).sign_()
-    base_agrees, donor_agrees = (ours * elected) > 0, (theirs * elected) > 0
-    total = ours.mul_(base_agrees).add_(theirs.mul_(donor_agrees))
-    weight = base_agrees.float().mul_(1 - alpha).add_(donor_agrees.float().mul_(alpha))
+    weighted = [vector.mul(weight) for vector, weight in zip(vectors, weights, strict=True)]
+    elected = _added(weighted).sign_()
+    agreeing = [(one * elected) > 0 for one in weighted]
+    total = _added([one.mul_(agrees) for one, agrees in zip(weighted, agreeing, strict=True)])
+    weight = _added([agrees.float().mul_(own) for agrees, own in zip(agreeing, weights, strict=True)])
     return total.div_(weight).masked_fill_(weight == 0, 0)
+
+
+def _added(terms: Sequence[Tensor]) -> Tensor:
+    """Their sum, in the order given, as a new tensor."""
+    return sum(terms[2:], start=terms[0] + terms[1])

@@ -72,6 +72,11 @@ def new_ancestor(tokenizer: hf.Qwen2Tokenizer, size: Size) -> Member:
     return _member(hf.Qwen2ForCausalLM(config), tokenizer)
 
 
+def new_text_donor(ancestor: Member, size: Size) -> Member:
+    """A language model without vision that goes on from the ancestor."""
+    return _graft(ancestor, new_ancestor(ancestor.tokenizer, size))
+
+
 def new_base(ancestor: Member) -> Member:
     """A Qwen2-VL with the ancestor's language model and an untrained vision tower: four tokens for a picture."""
     tokenizer = extend_tokenizer(ancestor.tokenizer, BASE_ONLY, BASE_TEMPLATE)

@@ -120,7 +120,7 @@ def test_merged_as_the_exported_checkpoint_is_in_their_code(pair: Pair, engine: 
 
     base, donor = open_checkpoint(str(pair.base)), open_checkpoint(str(pair.donor))
     spec = pair.spec()
-    merge_to_disk(PlannedPair(spec.plan, base, donor), Recipe(alpha=authors.ALPHA), tmp_path / "ours")
+    merge_to_disk(PlannedPair(spec.plan, base, (donor,)), Recipe(alpha=authors.ALPHA), tmp_path / "ours")
     authors.write_merged(tmp_path / "theirs", pair.base, pair.donor)
     assert open_checkpoint(str(tmp_path / "ours")).config == base.config
     ours, theirs = (load_file(tmp_path / one / "model.safetensors") for one in ("ours", "theirs"))

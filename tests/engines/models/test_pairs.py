@@ -92,7 +92,7 @@ def test_a_ready_pair_step_by_step(tmp_path: Path, caplog: pytest.LogCaptureFixt
     engine.move(Recipe(alpha=0.4))
     merged = engine.generate(prompts)
     assert merged != base_answers
-    output = merge_to_disk(PlannedPair(spec.plan, *models), Recipe(alpha=0.4), tmp_path / "merged")
+    output = merge_to_disk(PlannedPair(spec.plan, models[0], tuple(models[1:])), Recipe(alpha=0.4), tmp_path / "merged")
     assert start(of_exported(spec, output)).generate(prompts) == merged
     assert f"as it loads the base: {NO_LIBRARY}" in (output / "README.md").read_text()
     with pytest.raises(UserError, match=f"merged: {NO_LIBRARY}; load it with its authors' code"):

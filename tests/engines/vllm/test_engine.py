@@ -77,8 +77,8 @@ def qwen(tiny: Tiny) -> VllmEngine:
 
 def fresh_answers(spec: EngineSpec, alpha: float, folder: Path, prompts: Sequence[Prompt]) -> list[Answer]:
     """What a new engine answers that loaded the exported checkpoint, and never moves."""
-    base, donor = open_checkpoint(spec.plan.base.location), open_checkpoint(spec.plan.donor.location)
-    merge_to_disk(PlannedPair(spec.plan, base, donor), Recipe(alpha=alpha), folder)
+    base, donor = open_checkpoint(spec.plan.base.location), open_checkpoint(spec.plan.donors[0].location)
+    merge_to_disk(PlannedPair(spec.plan, base, (donor,)), Recipe(alpha=alpha), folder)
     digest = open_checkpoint(str(folder)).digest
     exported = dataclasses.replace(spec.plan.base, location=str(folder), digest=digest)
     return start(dataclasses.replace(spec, plan=dataclasses.replace(spec.plan, base=exported))).generate(prompts)

@@ -9,7 +9,7 @@ import torch
 from adamms.checkpoint import open_checkpoint
 from adamms.engines.originals import HeldTensors
 from adamms.engines.vllm.worker import FUSED, names_to_load
-from adamms.mapping.plan import Piece, TensorPlan
+from adamms.mapping.plan import Piece, Source, TensorPlan
 
 LAYER = "model.layers.0."
 NAMES = [
@@ -24,7 +24,7 @@ NAMES = [
 
 
 def plans(*names: str) -> dict[str, TensorPlan]:
-    return {name: TensorPlan(name, "BF16", (1,), "", (Piece(0, 1, name, 0),)) for name in names}
+    return {name: TensorPlan(name, "BF16", (1,), "", (Piece(0, 1, (Source(name, 0),)),)) for name in names}
 
 
 def test_a_fused_module_is_loaded_whole_and_nothing_else_is() -> None:
