@@ -2,17 +2,17 @@
 
 import logging
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from adamms.engines.models.families import family_of
 from adamms.errors import UserError
 from adamms.mapping import PlannedPair, plan_pair
+from adamms.merging.ancestor import with_ancestor
 from adamms.merging.config import MergeSettings
 from adamms.merging.recipe import Alpha, Recipe
 from adamms.merging.rehearsal import NOTHING, Lines, merge_lines
 from adamms.merging.staging import check_output
-from adamms.merging.to_disk import check_ancestor, check_apart, merge_to_disk
+from adamms.merging.to_disk import check_apart, merge_to_disk
 from adamms.support.progress import doing
 
 LOG = logging.getLogger(__name__)
@@ -69,8 +69,7 @@ def _planned(settings: MergeSettings, alpha: Alpha | None, *, weights: bool = Tr
     if alpha is not None and not recipe.rule.uses_alpha:
         LOG.warning("%s finds the donor's weight by itself; alpha is not used", recipe.method)
     recipe.check_donors(len(settings.all_donors))
-    check_ancestor(recipe, settings.ancestor)
-    settings = settings if recipe.rule.needs_ancestor else replace(settings, ancestor=None)
+    settings = with_ancestor(settings, recipe)
     with doing("opening the models and planning the merge"):
         return recipe, plan_pair(settings, weights=weights)
 

@@ -48,7 +48,8 @@ class PairSettings:
     donors: tuple[str, ...] = ()
     """In place of `donor`, several: all are merged into the base at once, each with a weight of its own."""
     ancestor: str | None = None
-    """The language model that all grew from: folder or Hub id; methods on task vectors need it."""
+    """The language model that all grew from: folder or Hub id; methods on task vectors need it. Where it is not given,
+    the one that the cards of all models name as their `base_model`."""
     mapping: MappingConfig = field(default_factory=MappingConfig)
 
     def __post_init__(self) -> None:

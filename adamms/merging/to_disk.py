@@ -86,8 +86,8 @@ def check_ancestor(recipe: Recipe, ancestor: Any) -> None:
     """Raises UserError where the method needs an ancestor and there is none."""
     if recipe.rule.needs_ancestor and ancestor is None:
         raise UserError(
-            f"{recipe.method} works on what fine-tuning added to the common ancestor: "
-            "name that model with --ancestor (or `ancestor` in the config)"
+            f"{recipe.method} works on what fine-tuning added to the common ancestor, which the cards of the models do "
+            "not name: name it with --ancestor (or `ancestor` in the config)"
         )
 
 

@@ -10,8 +10,8 @@ from adamms.engines.engine import EngineSpec
 from adamms.engines.loadable import LoadableFolder
 from adamms.mapping import PlannedPair, plan_pair
 from adamms.mapping.pair import plan_alone
+from adamms.merging.ancestor import with_ancestor
 from adamms.merging.recipe import Recipe
-from adamms.merging.to_disk import check_ancestor
 from adamms.runs.answers import Answers
 from adamms.runs.run_folder import RunFolder
 from adamms.searching.coefficient import SearchedCoefficient
@@ -97,9 +97,7 @@ class Study:
 
     @classmethod
     def _planned(cls, settings: StudySettings, coefficient: SearchedCoefficient, weights: bool = True) -> Self:
-        check_ancestor(coefficient.recipe, settings.ancestor)
         coefficient.recipe.check_donors(len(settings.all_donors))
-        needed = settings if coefficient.recipe.rule.needs_ancestor else replace(settings, ancestor=None)
-        pair = plan_pair(needed, weights=weights)
+        pair = plan_pair(with_ancestor(settings, coefficient.recipe), weights=weights)
         engine = EngineSpec(pair.plan, settings.engine, settings.mapping.base_architecture)
         return cls(settings, pair, coefficient, engine, RunFolder(Path(settings.run_dir)))
