@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import queue
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -88,6 +89,7 @@ def test_what_is_not_merged_is_not_in_the_digest(models: Models) -> None:
 
 def test_torch_itself_is_not_split_over_threads_meanwhile(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its barriers are what made moves slow beside other processes; and only so much is computed ahead."""
+    gc.collect()  # a generator that another test left half-way would give its threads back just now
     monkeypatch.setattr(live_merge, "AHEAD_BYTES", 4000)
     plan, before, seen, given = models.plan(), torch.get_num_threads(), set(), []
     torch.set_num_threads(2)

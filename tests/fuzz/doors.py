@@ -25,7 +25,7 @@ from adamms.checkpoint import Checkpoint, open_checkpoint
 from adamms.checkpoint.safetensors_file import parse_header
 from adamms.cli import app, run_as_command
 from adamms.errors import UserError
-from adamms.mapping import plan_merge
+from adamms.mapping import PlannedPair, plan_merge
 from adamms.mapping.architecture import FOLDER, load_architecture
 from adamms.mapping.config import MappingConfig
 from adamms.mapping.vocabulary import read_vocabulary
@@ -175,8 +175,9 @@ def open_card(case: tuple[list[str], str, str], folder: Path) -> Enter:
     plan.__dict__["notes"] = (note,)
 
     def enter() -> None:
-        models = [Checkpoint(folder / "base"), Checkpoint(folder / "base", place or "x")]
-        write_model_card(plan, models, Recipe(), folder / "out")
+        donor = Checkpoint(folder / "base", place or "x")
+        pair = PlannedPair(plan, Checkpoint(folder / "base"), (donor,))
+        write_model_card(pair, Recipe(), folder / "out")
         written = (folder / "out" / "README.md").read_text("utf-8")
         assert "s3cr3t" not in written
         assert sum(line.startswith("# ") for line in written.splitlines()) == 1, written

@@ -56,6 +56,7 @@ def test_the_criterion_chooses_among_those_that_labels_leave() -> None:
         "prompts": 20,
         "accuracy": {"0.0": 25, "0.1": 30, "0.2": 90, "0.3": 85},
         "without": 0.1,
+        "right": {str(value): list(map(int, right)) for value, right in marks(5, 6, 18, 17).items()},
     }
     assert "labels" not in select(found).to_json()
 
