@@ -102,7 +102,7 @@ def test_a_tower_in_a_second_repository_counts_in_the_memory_needed(name: str, t
     folder = authors.AUTHORS[name](tmp_path / "base")
     spec = spec_of(folder)
     model = open_checkpoint(str(folder))
-    sizes = ModelSizes.of(spec.plan, model, model, EngineConfig(dtype="float32"), "cpu")
+    sizes = ModelSizes.of(spec.plan, model, [model], EngineConfig(dtype="float32"), "cpu")
     shapes = authors.clip_shapes() if name == "llava" else authors.siglip_shapes(whole=True)
     beside = sum(math.prod(shape) for shape in shapes.values())
     assert sizes.weights == 4 * (sum(info.elements for info in model.tensors.values()) + beside)
@@ -111,7 +111,7 @@ def test_a_tower_in_a_second_repository_counts_in_the_memory_needed(name: str, t
 def test_a_tower_among_the_weights_is_counted_once(tmp_path: Path) -> None:
     folder = authors.save_onevision(tmp_path / "base")
     model = open_checkpoint(str(folder))
-    sizes = ModelSizes.of(spec_of(folder).plan, model, model, EngineConfig(dtype="float32"), "cpu")
+    sizes = ModelSizes.of(spec_of(folder).plan, model, [model], EngineConfig(dtype="float32"), "cpu")
     assert sizes.weights == 4 * sum(info.elements for info in model.tensors.values())
 
 

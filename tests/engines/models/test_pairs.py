@@ -209,6 +209,6 @@ def test_cambrian_is_merged_but_refused_before_an_engine_starts(tmp_path: Path) 
     with pytest.raises(UserError, match=missing):
         rehearse(replace(settings, prompts=prompts, run_dir=str(tmp_path / "run")))
     base, donor = open_checkpoint(settings.base), open_checkpoint(settings.donor)
-    output = merge_to_disk(PlannedPair(spec.plan, base, donor), Recipe(alpha=0.1), tmp_path / "merged")
+    output = merge_to_disk(PlannedPair(spec.plan, base, (donor,)), Recipe(alpha=0.1), tmp_path / "merged")
     merged = open_checkpoint(str(output))
     assert (merged.tensors.keys(), merged.config) == (base.tensors.keys(), base.config)
