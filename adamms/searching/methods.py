@@ -230,13 +230,14 @@ def verdict_of(method: str, rows: Mapping[str, Mapping[str, Any]], selection: Se
     """How far the choice of the method is supported, in words."""
     each = {name: f"{name} ({row['coefficient']} {format_value(row['alpha'])})" for name, row in rows.items()}
     if len(rows) == 1:
-        return f"{each[method]} is the only method with a candidate that can be chosen"
+        return f"of the methods, {each[method]} is the only one with a candidate that can be chosen"
     share = f"wins in {100 * (rows[method]['wins'] or 0):.0f} % of resamples of {selection.prompts_used} prompts"
     rivals = [each[name] for name, row in rows.items() if name == method or (row["wins"] or 0) >= RIVAL]
     if len(rivals) > 1:
-        return f"{', '.join(rivals[:-1])} and {rivals[-1]} cannot be told apart: {each[method]} {share}"
+        told = f"{', '.join(rivals[:-1])} and {rivals[-1]} cannot be told apart"
+        return f"of the methods, {told}: {each[method]} {share}"
     others = [each[name] for name in rows if name != method]
-    return f"{each[method]} {share}, against {' and '.join(others)}"
+    return f"of the methods, {each[method]} {share}, against {' and '.join(others)}"
 
 
 def _problems(settings: StudySettings) -> list[str]:
