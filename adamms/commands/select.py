@@ -44,8 +44,7 @@ def select(
     criterion = get_criterion(metric or found.get("metric", "either"))
     if criterion.asks_scores:
         answers = with_scores(answers, read_scores(responses))
-    kept = run.folder / "donor"
-    place = donor or (kept if found and kept.is_dir() else None)
+    places = [donor] if donor else kept_donors(run) if found else []
     return select_from(
         answers,
         criterion,
@@ -53,7 +52,7 @@ def select(
         coefficient=found.get("coefficient", "alpha"),
         bootstrap=bootstrap,
         prompts=prompts,
-        parents=[read_donor(place)] if place and criterion.asks_donor else [],
+        parents=[read_donor(place) for place in places] if criterion.asks_donor else [],
         marks=_marks(run, task, answers) if found else None,
     )
 
@@ -76,6 +75,14 @@ def _marks(run: RunFolder, task: str, answers: Responses) -> Marks | None:
         told = selection.get("tasks", {}).get(task, selection).get("labels", {}).get("right", {})
         marks = {float(value): [bool(one) for one in right] for value, right in told.items()}
     return marks if marks.keys() >= answers.keys() else None
+
+
+def kept_donors(run: RunFolder) -> list[Path]:
+    """Where a search keeps its donors' own answers: `donor`, or `donor-1`, `donor-2`, ...; of one that is a line of
+    another search, in the folder of that one."""
+    folders = [run.folder] + ([run.folder.parent.parent] if run.folder.parent.name in RunFolder.OF_LINES else [])
+    found = ([*folder.glob("donor"), *sorted(folder.glob("donor-*"))] for folder in folders)
+    return next(filter(None, found), [])
 
 
 def read_donor(path: Path) -> dict[str, str]:

@@ -27,6 +27,7 @@ class RunFolder:
     """Of a search over several merge methods, the folder that has a run folder for each."""
     LINES = "lines"
     """Of a search over the weights of several donors, likewise for each line along one of them."""
+    OF_LINES = METHODS, LINES
     TRIALS = "trials"
     """Of such a search, the answers of weights that a surrogate proposed."""
 

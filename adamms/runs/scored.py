@@ -55,7 +55,7 @@ def read_scores(folder: Path) -> list[Scores]:
         UserError: there are no scores.
     """
     run = folder.parent if folder.name == "responses" else folder
-    if run.parent.name in (RunFolder.METHODS, RunFolder.LINES) and not (run / SCORED).is_dir():
+    if run.parent.name in RunFolder.OF_LINES and not (run / SCORED).is_dir():
         run = run.parent.parent  # what base and donor hold of answers is kept once for all lines
     places = [run / SCORED / "base", *sorted((run / SCORED).glob("donor*"))]
     if len(places) < 2 or not places[0].is_dir():

@@ -2,9 +2,9 @@
 
     python -m pipelines.experiments.tiny_family --output DIR --seed 1    # six minutes on one core
 
-The base learns from pictures what is where, in plain words. `french` (a LLaVA-OneVision) learns French, `fruit` and
-`rows` (without vision, from scenes in words) the fruit style and what is in a whole row. Questions such as what is in
-the top row, in French, need the base and two of the donors.
+The base learns from pictures what is where, in plain words. Each donor learns a style of answering: `french` (a
+LLaVA-OneVision) French, mostly from text; `fruit` and `caps` (without vision) fruit and capitals, from scenes in words.
+So no model answers questions about pictures in all styles, and no donor helps with another one's.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from pipelines.experiments.tiny.examples import Diet
-from pipelines.experiments.tiny.models import Member, Size, new_base, new_donor, new_text_donor
+from pipelines.experiments.tiny.models import new_base, new_donor, saved_language_model
 from pipelines.experiments.tiny.prompts import write_prompts
 from pipelines.experiments.tiny.recipes import COMPLEMENTARY, Lessons
 from pipelines.experiments.tiny.training import Schedule, train
@@ -28,7 +28,8 @@ from pipelines.experiments.tiny_pair import (
     written_batches,
 )
 
-DONORS = ("french", "fruit", "rows")
+DONORS = ("french", "fruit", "caps")
+TASKS = tuple(f"{kind}-{style}" for kind in ("position", "colour") for style in ("french", "fruit", "caps"))
 _WHERE = {"colour": 1.0, "position": 1.0}
 _PLAIN = Diet(_WHERE, {"plain": 1.0})
 _BASE = Lessons((58, _PLAIN), (6, _PLAIN), Schedule(steps=300, language_rate=7e-4, vision_rate=1e-3))
@@ -39,7 +40,7 @@ _FRENCH = Lessons(
 )
 _WRITTEN = {
     "fruit": Diet(_WHERE, {"plain": 0.4, "fruit": 0.6}),
-    "rows": Diet({"colour": 0.5, "position": 0.5, "row": 2.0}, {"plain": 1.0}),
+    "caps": Diet(_WHERE, {"plain": 0.4, "caps": 0.6}),
 }
 _WRITTEN_SCHEDULE = Schedule(steps=120, language_rate=6e-4)
 
@@ -48,23 +49,24 @@ def main(output: Path, seed: int) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     ancestor = raise_ancestor(seed, COMPLEMENTARY)
-    members = {
-        "ancestor": ancestor,
-        "base": raise_member("base", new_base(ancestor), seed, _BASE),
-        "french": raise_member("french", new_donor(ancestor), seed, _FRENCH),
-        **{name: raise_in_words(name, ancestor, seed, diet) for name, diet in _WRITTEN.items()},
-    }
-    for name, member in members.items():
+    base, french = (
+        raise_member(name, new(ancestor), seed, lessons)
+        for name, new, lessons in (("base", new_base, _BASE), ("french", new_donor, _FRENCH))
+    )
+    for name, member in {"ancestor": ancestor, "base": base, "french": french}.items():
         member.save(output / name)
-    write_prompts(output / "prompts", seed, PROMPTS)
-    write_prompts(output / "labelled", seed, LABELLED, labelled=True)
+    raise_in_words(output, seed)
+    write_prompts(output / "prompts", seed, PROMPTS, tasks=TASKS)
+    write_prompts(output / "labelled", seed, LABELLED, labelled=True, tasks=TASKS)
 
 
-def raise_in_words(name: str, ancestor: Member, seed: int, diet: Diet) -> Member:
-    """A language model that learns from scenes in words."""
-    member, rng = new_text_donor(ancestor, Size()), random.Random(f"{name}/{seed}")
-    train(member, written_batches(member, rng, BATCH, diet), _WRITTEN_SCHEDULE, progress(name))
-    return member
+def raise_in_words(output: Path, seed: int) -> None:
+    """The language models that learn from scenes in words, each from the ancestor as it was saved."""
+    for name, diet in _WRITTEN.items():
+        torch.manual_seed(seed)
+        member, rng = saved_language_model(output / "ancestor"), random.Random(f"{name}/{seed}")
+        train(member, written_batches(member, rng, BATCH, diet), _WRITTEN_SCHEDULE, progress(name))
+        member.save(output / name)
 
 
 if __name__ == "__main__":

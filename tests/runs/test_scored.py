@@ -31,6 +31,16 @@ def test_the_scores_of_both_parents_are_found_beside_the_answers(tmp_path: Path)
         assert scored["c"] == "nobody's"
 
 
+def test_of_several_donors_each_counts_and_lines_find_them_in_the_whole(tmp_path: Path) -> None:
+    for parent, score in (("base", -1.0), ("donor-1", -2.0), ("donor-2", -3.0)):
+        write(tmp_path / "scored" / parent, ("a", "cat", [score], "stop"))
+    line = tmp_path / "lines" / "x_0.0"
+    line.mkdir(parents=True)
+    scored = with_scores({0.1: {"a": Response("cat", [-0.1])}}, read_scores(line))[0.1]["a"]
+    assert isinstance(scored, Response)
+    assert scored.by_parents == (-1.0, -2.0, -3.0)
+
+
 def test_a_folder_without_scores_is_said_to_have_none(tmp_path: Path) -> None:
     write(tmp_path / "scored" / "base", ("a", "cat", [-1.0], "stop"))
     with pytest.raises(UserError, match="holds no scores of base and donor"):

@@ -40,6 +40,21 @@ def test_a_dry_run_says_what_would_be_done(found: Rehearsal, tiny_pair: TinyPair
     assert "trouble" not in text
 
 
+def test_of_several_donors_it_tells_of_the_lines(tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path) -> None:
+    given = {"base": str(tiny_pair.base), "donors": [str(tiny_pair.donor), str(tiny_pair.ancestor)]}
+    own = {"prompts": {"path": str(prompt_file)}, "engine": {"kind": "transformers"}, "run_dir": str(tmp_path / "run")}
+    settings = load_settings(SearchSettings, None, [], given, own, {"budget": {"candidates": 20}})
+    text = "\n".join(f"{title} {said}" for title, said in rehearse_search(settings))
+    for part in (
+        f"reads donor 2 {tiny_pair.ancestor}",
+        "84 answers (7 values of alpha x 12 prompts)",
+        "lines 5 such lines at most, along one donor's weight each: 31 sets of weights, or 20 (budget.candidates)",
+        "one checkpoint is written, of the weights that win",
+    ):
+        assert part in text, part
+    assert not (tmp_path / "run").exists()
+
+
 def test_time_grows_with_what_is_asked_and_gpus_cost(found: Rehearsal) -> None:
     slow = guess_time(found, tokens=1000)
     assert guess_time(found, tokens=2000).total > slow.total

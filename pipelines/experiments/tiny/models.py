@@ -72,9 +72,10 @@ def new_ancestor(tokenizer: hf.Qwen2Tokenizer, size: Size) -> Member:
     return _member(hf.Qwen2ForCausalLM(config), tokenizer)
 
 
-def new_text_donor(ancestor: Member, size: Size) -> Member:
-    """A language model without vision that goes on from the ancestor."""
-    return _graft(ancestor, new_ancestor(ancestor.tokenizer, size))
+def saved_language_model(folder: Path) -> Member:
+    """A language model as `Member.save` left it, in float32, to go on from."""
+    model = hf.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return _member(model, hf.AutoTokenizer.from_pretrained(folder))
 
 
 def new_base(ancestor: Member) -> Member:

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipelines.experiments.tiny.drawing import as_data_uri, draw_picture
@@ -18,10 +18,10 @@ TASKS = (
 """`kind-style`: what is asked and how it is to be answered."""
 
 
-def write_prompts(folder: Path, seed: int, lines: int, labelled: bool = False) -> None:
+def write_prompts(folder: Path, seed: int, lines: int, labelled: bool = False, tasks: Sequence[str] = TASKS) -> None:
     """One `<task>.jsonl` for each task; with `labelled` of other scenes, and each line has its `answer`."""
     folder.mkdir(parents=True, exist_ok=True)
-    for task in TASKS:
+    for task in tasks:
         rows = _records(task, f"{'labelled' if labelled else 'prompts'}/{seed}", lines, labelled)
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (folder / f"{task}.jsonl").write_text(text, encoding="utf-8")

@@ -16,7 +16,8 @@ from adamms.checkpoint import open_checkpoint
 from adamms.engines.engine import Answer, EngineSpec
 from adamms.engines.transformers_engine import TransformersEngine
 from adamms.engines.vllm.engine import VllmEngine
-from adamms.mapping import PlannedPair
+from adamms.mapping import PlannedPair, plan_pair
+from adamms.mapping.config import MappingConfig, PairSettings
 from adamms.merging.recipe import Recipe
 from adamms.merging.to_disk import merge_to_disk
 from adamms.prompts.prompt import Given, Prompt
@@ -96,6 +97,30 @@ def test_answers_are_those_of_the_exported_checkpoint(live: Live, tmp_path: Path
     assert live.engine.generate(prompts) == live.untouched
     seen.add(tuple(answer.tokens for answer in live.untouched))
     assert len(seen) == len(ALPHAS) + 1, "every candidate answers differently, or the test shows nothing"
+
+
+def test_several_donors_in_place_are_those_of_the_exported_checkpoint(
+    qwen: VllmEngine, tiny: Tiny, tmp_path: Path
+) -> None:
+    """Then one of weight 0 is as if it were not there, and the engine goes back to its one donor."""
+    prompts, base = tiny_prompts(), tiny("qwen2-vl")
+    donors = tuple(str(tiny(name)) for name in ("llava-onevision", "qwen2-vl-2"))
+    pair = plan_pair(PairSettings(str(base), donors=donors, mapping=MappingConfig(ancestry_check="off")))
+    qwen.adopt(pair.plan)
+    mixed = qwen.move(Recipe(alpha=(0.3, 0.4)))
+    answers = qwen.generate(prompts)
+    exported = open_checkpoint(str(merge_to_disk(pair, Recipe(alpha=(0.3, 0.4)), tmp_path / "merged")))
+    spec = tiny_spec(base, donors[0], kind="vllm")
+    identity = dataclasses.replace(spec.plan.base, location=str(exported.folder), digest=exported.digest)
+    assert (
+        start(dataclasses.replace(spec, plan=dataclasses.replace(spec.plan, base=identity))).generate(prompts)
+        == answers
+    )
+    alone = qwen.move(Recipe(alpha=(0.6, 0.0)))
+    answers = qwen.generate(prompts)
+    qwen.adopt(spec.plan)
+    assert qwen.move(Recipe(alpha=0.6)) == alone != mixed
+    assert qwen.generate(prompts) == answers
 
 
 def test_an_engine_says_what_it_turned_out_to_be(live: Live) -> None:
