@@ -97,7 +97,8 @@ def test_every_command_does_what_it_says(installed: Path, tmp_path: Path) -> Non
         own = {"PYTHONPATH": str(installed), "PATH": f"{tmp_path}:{os.environ['PATH']}", "HF_ENDPOINT": hub.address}
         own |= {"HF_TOKEN": hub.token, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0"}
         for number, line in enumerate(runnable()):
-            known = {"BASE": str(pair / "base"), "DONOR": str(pair / "donor"), "OWNER/NAME": "me/merged"}
+            known = {"BASE A B": "BASE DONOR ANCESTOR", "OWNER/NAME": "me/merged"}
+            known |= {name.upper(): str(pair / name) for name in ("base", "donor", "ancestor")}
             known |= {"--output DIR": f"--output out-{number}", "FILE": "recipe.yml", "[--": "--", "]": ""}
             command = line
             for word, meant in known.items():
