@@ -53,7 +53,7 @@ reproduce: setup ## the README's table: several seeds and tasks (trains the pair
 family: setup ## several donors at once: weights without labels, with labels, equal, one donor (trains three families)
 	$(BIN)/python -m pipelines.experiments.family --config conf/family.yaml
 
-criteria: setup ## which unlabelled criterion chooses best, over nine seeds and eleven tasks (trains pairs that are not there)
+criteria: setup ## which way of choosing is best, in two regimes, on narrow tasks and mixtures (trains six pairs: two hours and more)
 	$(BIN)/python -m pipelines.experiments.criteria --config conf/criteria.yaml
 
 bench-early-stop: setup ## what stopping early and refining save, on simulated answers
