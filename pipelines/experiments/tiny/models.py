@@ -53,9 +53,8 @@ class Member:
 
     def parameters(self) -> tuple[list[torch.nn.Parameter], list[torch.nn.Parameter]]:
         """Those of the language model and its head, and those of the vision tower and the projector."""
-        language = [*self.language_model.parameters(), *self.model.lm_head.parameters()]
-        known = set(map(id, language))
-        return language, [parameter for parameter in self.model.parameters() if id(parameter) not in known]
+        language = {id(one): one for one in (*self.language_model.parameters(), *self.model.lm_head.parameters())}
+        return list(language.values()), [one for one in self.model.parameters() if id(one) not in language]
 
     def save(self, folder: Path) -> None:
         """A folder as on the Hub, in bfloat16: weights, configs, tokenizer, processor, chat template."""

