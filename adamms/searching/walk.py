@@ -80,12 +80,20 @@ class Walk:
         self._ended: dict[Step, Ended] = {}
         self._passes = passes
         self.weights: Weights = tuple(start or (0.0,) * len(names))
-        self.last: Step | None = None
         self._steps = self._from_alone() if start is None else self._around(self._by_weight(), max(passes, 1))
 
     def __iter__(self) -> Iterator[list[Step]]:
         """Steps that can be taken at once; what they came to has to be told by `end` before the next are asked for."""
         return self._steps
+
+    @property
+    def last(self) -> Step | None:
+        """The line that the weights are shown on: the last one that chose them, if there is one along a donor that has
+        a weight; None where no line chose anything."""
+        chose = [(step, one.chosen) for step, one in self._ended.items() if one.chosen is not None]
+        through = [(step, value) for step, value in chose if step.at(value) == self.weights]
+        of_weight = [step for step, value in through if value]
+        return next(reversed(of_weight or [step for step, _ in through]), None)
 
     def end(self, step: Step, ended: Ended) -> None:
         """Takes note of what a line came to."""
@@ -128,7 +136,7 @@ class Walk:
         """To what a line chose; where it chose nothing, its donor is left out."""
         chosen = self._ended[step].chosen
         if chosen is not None:
-            self.weights, self.last = step.at(chosen), step
+            self.weights = step.at(chosen)
 
     def step(self, donor: int) -> Step | None:
         """The line along a donor's weight, with the others as they are chosen now; None where these leave too little

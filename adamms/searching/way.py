@@ -25,7 +25,7 @@ from adamms.searching.walk import Ended, Step, Walk, Weights, replaced
 from adamms.searching.warm_engines import WarmEngines
 from adamms.searching.weights_search import WeightsSearch
 from adamms.searching.weights_settings import settings_of_step, walk_of
-from adamms.selecting.labels import accuracies
+from adamms.selecting.labels import accuracies, not_kept
 from adamms.selecting.selection import Selection
 
 Watch = Callable[[Search, str], Sequence[Listener]]
@@ -111,7 +111,9 @@ class Way:
                 self._remember(step, one.values)
             split(self.searches[step].costs, line.books, self.search.settings.engine.actors)
             self.searches[step].costs.save()
-            self.walk.end(step, Ended(outcome.selection.chosen, rank_of(outcome.selection)))
+        selections = [self.outcomes[step].selection for step in lines]
+        for step, selection, rank in zip(lines, selections, ranks_of(selections), strict=True):
+            self.walk.end(step, Ended(selection.chosen, rank))
 
     def _line(self, step: Step, beside: Sequence[Step]) -> Line:
         one = self.searches[step] = self.search.line(step)
@@ -172,10 +174,16 @@ def take_over(known: Search, value: float, one: Search, own: float) -> None:
                 target.take_over(own, prompt, record)
 
 
-def rank_of(selection: Selection) -> tuple[float, ...]:
-    """What lines are ordered by, the less the better: labels first, where there are some, then the criterion."""
-    if selection.chosen is None:
-        return (1.0, 0.0)
-    right = accuracies(selection.marks).get(selection.chosen, 0.0) if selection.marks else 0.0
-    score = selection.scores[selection.chosen]
-    return (-right, float("inf") if score is None else score)
+def ranks_of(selections: Sequence[Selection]) -> list[tuple[float, ...]]:
+    """What lines are ordered by, the less the better: those whose choice labels cannot tell from the best come first,
+    by the criterion; then the others, by labels; last those that chose nothing."""
+    marks = {
+        float(i): one.marks[one.chosen] for i, one in enumerate(selections) if one.chosen is not None and one.marks
+    }
+    behind, right = not_kept(marks) if marks else {}, accuracies(marks)
+    found: list[tuple[float, ...]] = []
+    for i, one in enumerate(selections):
+        score = one.scores[one.chosen] if one.chosen is not None else None
+        place = 2.0 if score is None else float(i in behind)
+        found.append((place, -right[i] if i in behind else 0.0, score or 0.0))
+    return found

@@ -22,7 +22,7 @@ def searches_weights(settings: StudySettings) -> bool:
     """Whether settings ask for the weights of several donors, rather than for one number."""
     searching = settings.searching
     uses_alpha = Recipe(settings.merging.method).rule.uses_alpha
-    return bool(settings.donors) and searching.coefficient == ALPHA and not searching.donor and uses_alpha
+    return len(settings.donors) > 1 and searching.coefficient == ALPHA and not searching.donor and uses_alpha
 
 
 def names_of(settings: StudySettings) -> list[str]:

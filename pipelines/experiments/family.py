@@ -83,7 +83,7 @@ def choices_of(settings: FamilySettings, family: Path) -> dict[str, Choice]:
 
 def searched(settings: FamilySettings, family: Path, metric: str, with_labels: bool = False) -> dict[str, Any]:
     """`selection.json` of a search; one that was carried out is not carried out again."""
-    name = "labels" if with_labels else metric
+    name = f"labels-{metric}" if with_labels else metric
     labels = write_labels(settings, family) if with_labels else ""
     run = search(
         SearchSettings(

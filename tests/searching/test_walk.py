@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import dist, fsum
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from adamms.searching.walk import Ended, Step, Walk
+from adamms.searching.way import ranks_of
+from adamms.selecting.selection import Selection, select
 
 VALUES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 Score = Callable[[Sequence[float]], float]
@@ -38,6 +41,13 @@ def test_donors_come_in_the_order_that_the_criterion_likes() -> None:
     assert [step.weights for step in steps[3:]] == [(0.0, 0.4, 0.0), (0.0, 0.4, 0.2)]
     assert walk.weights == (0.1, 0.4, 0.2)
     assert walk.last == steps[-1]
+
+
+def test_weights_are_shown_on_a_line_of_a_donor_that_has_one() -> None:
+    walk = Walk("ab", VALUES, passes=1)
+    steps = go(walk, to((0.3, 0.0)))
+    assert steps[-1].donor == 1, "the last line is along the donor that is left out"
+    assert walk.last == steps[0]
 
 
 def test_a_pass_goes_around_again_and_ends_where_nothing_changes() -> None:
@@ -108,3 +118,18 @@ def test_two_donors_of_which_one_is_useless_are_searched_as_one() -> None:
     walk = Walk("ab", VALUES, passes=1)
     go(walk, to((0.3, 0.0)))
     assert walk.weights == (0.3, 0.0)
+
+
+def test_labels_order_lines_only_where_they_can_tell_them_apart() -> None:
+    def selection(right: int, score: float) -> Selection:
+        rows = {value: {"p": f"{value}"} for value in (0.0, 0.1, 0.2)}
+        found = select(rows, bootstrap=0)
+        marks = {0.1: [i < right for i in range(20)]}
+        return replace(found, chosen=0.1, scores={0.1: score}, marks=marks)
+
+    lines = [selection(10, 1.0), selection(11, 5.0), selection(2, 0.5), replace(selection(20, 9.0), chosen=None)]
+    ranks = ranks_of(lines[:2])
+    assert ranks[0] < ranks[1], "one label of twenty says nothing, so the criterion decides"
+    assert sorted(range(4), key=ranks_of(lines).__getitem__) == [0, 1, 2, 3]
+    bare = [replace(one, marks={}) for one in lines]
+    assert sorted(range(4), key=ranks_of(bare).__getitem__) == [2, 0, 1, 3]
