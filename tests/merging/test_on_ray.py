@@ -17,13 +17,13 @@ import torch
 from adamms.checkpoint import open_checkpoint
 from adamms.errors import UserError
 from adamms.mapping import plan_pair
-from adamms.mapping.config import PairSettings
+from adamms.mapping.config import MappingConfig, PairSettings
 from adamms.merging import Recipe
 from adamms.merging.config import MergingConfig
 from adamms.merging.on_ray import run_on_ray
 from adamms.merging.to_disk import merge_to_disk
 from adamms.support.ray_session import RayConfig
-from tests.merging.conftest import Models
+from tests.merging.conftest import Models, save_family
 from tests.merging.test_to_disk import assert_same, in_memory, merge, weights
 from tests.support.adapters import write_adapter
 
@@ -51,6 +51,20 @@ def test_the_same_bits_as_in_memory(method, two_nodes, models: Models, tmp_path)
     output = merge(models, tmp_path / "out", recipe, CONFIG)
     assert len(list(output.glob("*.safetensors"))) > 3
     assert_same(weights(output), in_memory(models, recipe))
+
+
+@pytest.mark.parametrize("method", ["linear", "ties", "dare_ties"])
+def test_several_donors_merge_to_the_same_bits(method, two_nodes, tmp_path):
+    family = save_family(tmp_path / "family")
+    models = tuple(family[name] for name in ("onevision", "text", "small"))
+    mapping = MappingConfig(embeddings="align")
+    settings = PairSettings(family["base"], donors=models, ancestor=family["ancestor"], mapping=mapping)
+    pair, recipe = plan_pair(settings), Recipe(method, (0.3, 0.2, 0.1))
+    on_ray, on_threads = (
+        weights(merge_to_disk(pair, recipe, tmp_path / name, config=config))
+        for name, config in {"ray": CONFIG, "threads": MergingConfig()}.items()
+    )
+    assert_same(on_ray, on_threads)
 
 
 def test_models_with_adapters(two_nodes, models: Models, tmp_path):
