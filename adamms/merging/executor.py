@@ -39,7 +39,7 @@ def run_on_threads(workers: int = 0, device: str = "cpu") -> Iterator[Executor]:
     import torch
 
     torch_threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # one thread of torch in each of ours
+    set_torch_threads(1)  # one thread of torch in each of ours
     pool = ThreadPoolExecutor(workers or cores(), "merge", initializer=_use_own_stream, initargs=(device,))
 
     def execute(
@@ -51,7 +51,17 @@ def run_on_threads(workers: int = 0, device: str = "cpu") -> Iterator[Executor]:
         yield execute
     finally:
         pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(torch_threads)
+        set_torch_threads(torch_threads)
+
+
+def set_torch_threads(count: int) -> None:
+    """Into how many threads torch splits one operation, in this thread and in new ones.
+
+    vLLM's CPU worker puts a function that does nothing in the place of `torch.set_num_threads`, for its whole process.
+    """
+    import torch
+
+    torch._C.set_num_threads(count)  # type: ignore[attr-defined]
 
 
 def device_of(config: MergingConfig) -> str:

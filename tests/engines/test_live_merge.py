@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import queue
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from adamms.mapping import plan_pair
 from adamms.mapping.config import MappingConfig, PairSettings
 from adamms.mapping.plan import MergePlan, Piece
 from adamms.merging import Originals, Recipe, gather_statistics
+from adamms.merging.executor import set_torch_threads
 from adamms.merging.methods import METHODS
 from adamms.merging.to_disk import merge_to_disk
 from tests.merging.conftest import Models, make_models, save_family
@@ -89,10 +89,10 @@ def test_what_is_not_merged_is_not_in_the_digest(models: Models) -> None:
 
 def test_torch_itself_is_not_split_over_threads_meanwhile(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its barriers are what made moves slow beside other processes; and only so much is computed ahead."""
-    gc.collect()  # a generator that another test left half-way would give its threads back just now
     monkeypatch.setattr(live_merge, "AHEAD_BYTES", 4000)
     plan, before, seen, given = models.plan(), torch.get_num_threads(), set(), []
-    torch.set_num_threads(2)
+    set_torch_threads(2)
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)  # as vLLM's CPU worker does
     merge_cut = live_merge.merge_cut
 
     def watched(*arguments):
@@ -113,7 +113,7 @@ def test_torch_itself_is_not_split_over_threads_meanwhile(models: Models, monkey
     assert most <= 2 * (4000 + largest) < sum(2 * prod(tensor.shape) for tensor in plan.merged)
     assert seen == {(1, False)}
     assert torch.get_num_threads() == 2
-    torch.set_num_threads(before)
+    set_torch_threads(before)
 
 
 class Wires:

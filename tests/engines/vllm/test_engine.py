@@ -145,10 +145,16 @@ def test_there_and_back_is_bit_identical(live: Live) -> None:
     assert live.engine.take_peak().resident > sum(file.stat().st_size for file in base.glob("*.safetensors"))
 
 
+def forget_images(engine: VllmEngine) -> None:
+    engine._llm.llm_engine.reset_mm_cache()
+    engine._llm.llm_engine.reset_encoder_cache()
+
+
 def test_vision_is_computed_once_and_the_prefix_cache_is_reset(qwen: VllmEngine) -> None:
     # Longer than a block of the prefix cache on a CPU (128 tokens), or keeping it would not show.
     prompts = tiny_prompts(text="What is this? " * 12)
     images = sum(len(prompt.images) for prompt in prompts)
+    forget_images(qwen)
     before = qwen.effort
     qwen.move(Recipe(alpha=0.1))
     first = qwen.generate(prompts)
@@ -159,8 +165,7 @@ def test_vision_is_computed_once_and_the_prefix_cache_is_reset(qwen: VllmEngine)
     assert (qwen.effort - before).encoded_images == 0
     assert first != second
     # With every cache emptied the answers are the same.
-    qwen._llm.llm_engine.reset_mm_cache()
-    qwen._llm.llm_engine.reset_encoder_cache()
+    forget_images(qwen)
     qwen.move(Recipe(alpha=0.6))
     before = qwen.effort
     assert qwen.generate(prompts) == second
