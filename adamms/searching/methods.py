@@ -5,7 +5,6 @@ Every method chooses among its own candidates; then the same criterion, which ha
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -18,7 +17,6 @@ from adamms.merging.methods import METHODS
 from adamms.merging.recipe import OPTIONS, coefficients_of
 from adamms.runs.costs import Costs
 from adamms.runs.lock import locked
-from adamms.runs.ownership import must_give_way
 from adamms.runs.run_folder import RunFolder
 from adamms.runs.values import format_value
 from adamms.searching.budget import Budget
@@ -26,7 +24,7 @@ from adamms.searching.config import StudySettings
 from adamms.searching.events import Began, Doing, Events, Exported, Listener
 from adamms.searching.line import ENGINES, Line, reach
 from adamms.searching.outcome import Outcome
-from adamms.searching.preparing import Search, prepare
+from adamms.searching.preparing import Search, own_whole, prepare, prepare_along
 from adamms.searching.search import export_winner, split
 from adamms.searching.warm_engines import WarmEngines
 from adamms.selecting.criteria import CRITERIA, get_criterion
@@ -116,14 +114,14 @@ def prepare_methods(settings: StudySettings, force: bool, held: ExitStack) -> Me
     """
     run = RunFolder(Path(settings.run_dir))
     lines: dict[str, Search] = {}
+    known: dict[bool, Search] = {}  # the plan of methods that need the ancestor is another one
     for method, one in settings_of_methods(settings).items():
         held.enter_context(locked(Path(one.run_dir)))
-        lines[method] = prepare(one, force, parents=run)
+        alike = known.get(METHODS[method].needs_ancestor)
+        lines[method] = prepare_along(alike, one, force) if alike else prepare(one, force, parents=run)
+        known.setdefault(METHODS[method].needs_ancestor, lines[method])
     same = {"command": "search", "searching.methods": {method: line.same for method, line in lines.items()}}
-    as_stored: dict[str, Any] = json.loads(json.dumps(same))
-    if must_give_way(run, as_stored, force):
-        run.set_aside()
-    return MethodsSearch(settings, lines, run, as_stored)
+    return MethodsSearch(settings, lines, run, own_whole(run, same, force))
 
 
 def run_methods(

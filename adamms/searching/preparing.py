@@ -146,6 +146,21 @@ def _owning(search: Search, force: bool) -> Search:
     return replace(search, costs=Costs(run.costs), same=same)
 
 
+def own_whole(run: RunFolder, same: Mapping[str, Any], force: bool) -> dict[str, Any]:
+    """Takes the folder of a search that has several lines, as `_owning` does a line's.
+
+    Returns:
+        What makes it this search and no other, as it is stored.
+
+    Raises:
+        UserError: another search's results are there, and `force` is not set.
+    """
+    as_stored: dict[str, Any] = json.loads(json.dumps(same))
+    if must_give_way(run, as_stored, force):
+        run.set_aside()
+    return as_stored
+
+
 def with_answers(study: Study, force: bool) -> tuple[Labelled, Answers]:
     """The labelled prompts of `searching.labels`, those that fit, and the store of the answers to them.
 

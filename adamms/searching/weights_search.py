@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,11 +9,10 @@ from typing import Any
 
 from adamms.errors import UserError
 from adamms.runs.lock import locked
-from adamms.runs.ownership import must_give_way
 from adamms.runs.run_folder import RunFolder
 from adamms.runs.values import format_value
 from adamms.searching.config import StudySettings
-from adamms.searching.preparing import Search, prepare, prepare_along
+from adamms.searching.preparing import Search, own_whole, prepare, prepare_along
 from adamms.searching.walk import Step
 from adamms.searching.weights_settings import names_of, problems_of, settings_of_step, walk_of
 
@@ -83,10 +81,7 @@ def prepare_weights(settings: StudySettings, force: bool, held: ExitStack) -> We
         held.enter_context(locked(Path(one.run_dir)))
         known = next(iter(first.values()), None)
         first[step] = prepare_along(known, one, force) if known else prepare(one, force, parents=run)
-    same = {"command": "search", "searching.passes": settings.searching.passes}
+    same: dict[str, Any] = {"command": "search", "searching.passes": settings.searching.passes}
     same |= {"searching.trials": settings.searching.trials} if settings.searching.trials else {}
     same["lines"] = {step.donor: line.same for step, line in first.items()}
-    as_stored: dict[str, Any] = json.loads(json.dumps(same))
-    if must_give_way(run, as_stored, force):
-        run.set_aside()
-    return WeightsSearch(settings, first, run, as_stored, held, force)
+    return WeightsSearch(settings, first, run, own_whole(run, same, force), held, force)

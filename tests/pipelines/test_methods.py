@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from adamms.config import load_settings
 from adamms.errors import UserError
 from adamms.runs.responses import read_responses
 from adamms.searching.methods import settings_of_methods
-from pipelines import search
+from tests.support.in_process import run, selection_of
 from tests.support.tiny_models import TinyPair
 
 METHODS = ["linear", "ties"]
@@ -31,20 +30,6 @@ def given(pair: TinyPair, prompts: Path, folder: Path, **searching: Any) -> dict
         "engine": {"max_tokens": 8, "block_size": 4},
         "tracking": {"uri": f"sqlite:///{folder}/mlflow.db", "system_metrics": False},
     }
-
-
-def run(monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], *more: str, status: int = 0) -> None:
-    file = Path(settings["run_dir"]).with_suffix(".json")
-    file.write_text(json.dumps(settings))
-    monkeypatch.setattr(sys, "argv", ["search", "--config", str(file), *more])
-    with pytest.raises(SystemExit) as ended:
-        search.main()
-    assert (ended.value.code or 0) == status
-
-
-def selection_of(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "selection.json").read_text())
-    return found
 
 
 def test_one_candidate_of_all_methods_wins(
