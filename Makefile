@@ -54,7 +54,7 @@ family: setup ## several donors at once: weights without labels, with labels, eq
 	$(BIN)/python -m pipelines.experiments.family --config conf/family.yaml
 
 real-pair: setup ## a pair from a real language model (SmolLM2, from a Python package): half an hour on two cores
-	$(BIN)/python -m pipelines.experiments.real_pair --output runs/real-1 --seed 1
+	$(BIN)/python -m pipelines.experiments.real_pair --output runs/real-style-1 --seed 1
 
 criteria: setup ## which way of choosing is best, in two regimes, on narrow tasks and mixtures (trains six pairs: two hours and more)
 	$(BIN)/python -m pipelines.experiments.criteria --config conf/criteria.yaml

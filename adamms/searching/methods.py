@@ -121,7 +121,8 @@ def prepare_methods(settings: StudySettings, force: bool, held: ExitStack) -> Me
         lines[method] = prepare_along(alike, one, force) if alike else prepare(one, force, parents=run)
         known.setdefault(METHODS[method].needs_ancestor, lines[method])
     same = {"command": "search", "searching.methods": {method: line.same for method, line in lines.items()}}
-    return MethodsSearch(settings, lines, run, own_whole(run, same, force))
+    whole = replace(next(iter(lines.values())).study, run=run)
+    return MethodsSearch(settings, lines, run, own_whole(whole, same, force))
 
 
 def run_methods(

@@ -146,18 +146,22 @@ def _owning(search: Search, force: bool) -> Search:
     return replace(search, costs=Costs(run.costs), same=same)
 
 
-def own_whole(run: RunFolder, same: Mapping[str, Any], force: bool) -> dict[str, Any]:
+def own_whole(study: Study, same: Mapping[str, Any], force: bool) -> dict[str, Any]:
     """Takes the folder of a search that has several lines, as `_owning` does a line's.
+
+    Args:
+        study: any line's, in the folder of it all.
 
     Returns:
         What makes it this search and no other, as it is stored.
 
     Raises:
-        UserError: another search's results are there, and `force` is not set.
+        UserError: another search's results are there, and `force` is not set; or the winner could not be written.
     """
+    check_places(study, [""])
     as_stored: dict[str, Any] = json.loads(json.dumps(same))
-    if must_give_way(run, as_stored, force):
-        run.set_aside()
+    if must_give_way(study.run, as_stored, force):
+        study.run.set_aside()
     return as_stored
 
 

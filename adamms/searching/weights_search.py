@@ -84,4 +84,5 @@ def prepare_weights(settings: StudySettings, force: bool, held: ExitStack) -> We
     same: dict[str, Any] = {"command": "search", "searching.passes": settings.searching.passes}
     same |= {"searching.trials": settings.searching.trials} if settings.searching.trials else {}
     same["lines"] = {step.donor: line.same for step, line in first.items()}
-    return WeightsSearch(settings, first, run, own_whole(run, same, force), held, force)
+    whole = replace(next(iter(first.values())).study, run=run)
+    return WeightsSearch(settings, first, run, own_whole(whole, same, force), held, force)

@@ -21,11 +21,12 @@ from adamms.searching.parents import Scoring
 from adamms.searching.study import Study
 from adamms.searching.warm_engines import WarmEngines
 from adamms.selecting.criteria import get_criterion
+from pipelines.experiments.real_pair import DONORS
 from pipelines.experiments.settings import CasesSettings
 from pipelines.experiments.tiny.recipes import RECIPES
 
 MAKERS = {name: ("pipelines.experiments.tiny_pair", "--recipe", name) for name in RECIPES} | {
-    "real": ("pipelines.experiments.real_pair",)
+    f"real-{kind}": ("pipelines.experiments.real_pair", "--donor", kind) for kind in DONORS
 }
 """Recipe -> the module that makes a pair by it, and its arguments."""
 

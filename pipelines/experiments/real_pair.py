@@ -1,75 +1,98 @@
-"""Make a pair from a real language model: a LLaVA that answers about pictures, and a donor that learned styles by text.
+"""Make a pair from a real language model: a LLaVA that answers about pictures, and a donor that knows other things.
 
-    python -m pipelines.experiments.real_pair --output DIR --seed 1      # half an hour on two cores
+    python -m pipelines.experiments.real_pair --output DIR --seed 1                  # half an hour on two cores
+    python -m pipelines.experiments.real_pair --output DIR --seed 1 --donor skill    # or both
 
-Both grow from SmolLM2-135M-Instruct. The base learns what is in pictures, in plain words and in sentences. The donor
-reads text only: it learns to answer in capitals, in French and in fruit. What people want who merge a coder, or a model
-that knows another language, into a vision model.
+All grow from SmolLM2-135M-Instruct. The base learns from pictures what has a given colour and what is in a given place,
+in plain words and in sentences. The donors learn
+
+- `style`, a language model that reads text only: to answer in capitals, in French and in fruit. What people want who
+  merge a coder, or a model that knows another language, into a vision model;
+- `skill`, a LLaVA-OneVision with a tower of its own: what is in a row, and how many things there are;
+- `both`, likewise a LLaVA-OneVision: those skills from pictures, those styles from text.
 """
 
 import argparse
+import os
 import random
+import shutil
 from pathlib import Path
 
 import torch
 
 from pipelines.experiments.real.language_model import fetch_language_model, load_language_model
-from pipelines.experiments.real.models import freeze_words, new_llava
-from pipelines.experiments.tiny.examples import Diet, Gallery
+from pipelines.experiments.real.models import freeze_words, new_llava, new_onevision
+from pipelines.experiments.tiny.examples import Diet
 from pipelines.experiments.tiny.models import Member
 from pipelines.experiments.tiny.prompts import write_prompts
+from pipelines.experiments.tiny.recipes import EVERY_KIND, Lessons
 from pipelines.experiments.tiny.training import Schedule, train
-from pipelines.experiments.tiny.vision import align_tower
-from pipelines.experiments.tiny.world import draw_scene
-from pipelines.experiments.tiny_pair import LABELLED, PROMPTS, mixed_batches, progress, written_batches
+from pipelines.experiments.tiny_pair import LABELLED, PROMPTS, progress, raise_member, written_batches
 
-KINDS = {"colour": 1.0, "position": 0.5, "count": 0.5}
-TASKS = ("colour-plain", "position-plain", "count-plain", "colour-caps", "colour-french", "colour-fruit")
-BASE_DIET = Diet(KINDS, {"plain": 0.6, "sentence": 0.4})
-DONOR_DIET = Diet(KINDS, {"plain": 0.3, "caps": 0.2, "french": 0.25, "fruit": 0.25})
-BASE_SCHEDULE = Schedule(steps=160, language_rate=4e-5, vision_rate=2e-4, half=True)
-DONOR_SCHEDULE = Schedule(steps=100, language_rate=5e-5, half=True)
-TOWER_STEPS, TOWER_RATE, SCENES = 400, 2e-3, 3000
-BATCH, WRITTEN = 32, 4
+TASKS = (
+    *("colour-plain", "position-plain", "row-plain", "count-plain"),
+    *("colour-caps", "colour-french", "colour-fruit", "position-french"),
+)
+_SEEN = Diet({"colour": 1.0, "position": 1.0}, {"plain": 0.6, "sentence": 0.4})
+_SKILLS = Diet({"row": 1.0, "count": 1.0}, {"plain": 1.0})
+_STYLES = Diet(EVERY_KIND, {"plain": 0.3, "caps": 0.2, "french": 0.25, "fruit": 0.25})
+_TOWER_STEPS = 400
+BASE = Lessons((28, _SEEN), (4, _SEEN), Schedule(160, 4e-5, vision_rate=2e-4, half=True), _TOWER_STEPS)
+_WITH_PICTURES = Schedule(100, 5e-5, vision_rate=2e-4, half=True)
+DONORS = {
+    "style": Lessons((0, _STYLES), (32, _STYLES), Schedule(100, 5e-5, half=True)),
+    "skill": Lessons((28, _SKILLS), (4, _SKILLS), _WITH_PICTURES, _TOWER_STEPS),
+    "both": Lessons((14, _SKILLS), (18, _STYLES), _WITH_PICTURES, _TOWER_STEPS),
+}
 
 
-def main(output: Path, seed: int, language_model: Path) -> None:
-    """Writes ancestor, base, donor and the prompts of all tasks; the labelled ones last."""
-    torch.manual_seed(seed)
+def main(output: Path, seed: int, kind: str, language_model: Path) -> None:
+    """Writes ancestor, base, donor and the prompts of all tasks; the labelled ones last.
+
+    Args:
+        kind: of the donor, one of `DONORS`. All pairs of a seed in one folder share a base, which is trained once.
+    """
     ancestor = fetch_language_model(language_model)
-    (output / "ancestor").parent.mkdir(parents=True, exist_ok=True)
-    raise_base(ancestor, seed).save(output / "base")
-    raise_donor(ancestor, seed).save(output / "donor")
-    load_language_model(ancestor).save(output / "ancestor")
+    shared = make_base(ancestor, output.parent / f"real-base-{seed}", seed)
+    for name in ("ancestor", "base"):
+        shutil.copytree(shared / name, output / name, copy_function=os.link, dirs_exist_ok=True)
+    torch.manual_seed(seed)
+    raise_donor(ancestor, seed, DONORS[kind]).save(output / "donor")
     write_prompts(output / "prompts", seed, PROMPTS, tasks=TASKS)
     write_prompts(output / "labelled", seed, LABELLED, labelled=True, tasks=TASKS)
 
 
-def raise_base(ancestor: Path, seed: int) -> Member:
-    """Its tower first, then all of it but the embeddings."""
-    rng, base = random.Random(f"base/{seed}"), new_llava(load_language_model(ancestor))
-    freeze_words(base)
-    gallery = Gallery(base, [draw_scene(rng) for _ in range(SCENES)])
-    align_tower(base, gallery, TOWER_STEPS, TOWER_RATE, rng, progress("base's tower"))
-    batches = mixed_batches(base, gallery, rng, (BATCH - WRITTEN, BASE_DIET), (WRITTEN, BASE_DIET))
-    train(base, batches, BASE_SCHEDULE, progress("base"))
-    return base
+def make_base(language_model: Path, folder: Path, seed: int) -> Path:
+    """A folder with `base` and `ancestor`; what stands there is not made again."""
+    if not (folder / "ancestor").is_dir():  # written last
+        torch.manual_seed(seed)
+        base = new_llava(load_language_model(language_model))
+        freeze_words(base)
+        raise_member("base", base, seed, BASE).save(folder / "base")
+        load_language_model(language_model).save(folder / "ancestor")
+    return folder
 
 
-def raise_donor(ancestor: Path, seed: int) -> Member:
-    """A language model that never sees a picture."""
-    rng, donor = random.Random(f"donor/{seed}"), load_language_model(ancestor)
+def raise_donor(language_model: Path, seed: int, lessons: Lessons) -> Member:
+    """A language model where no lesson has pictures, else a LLaVA-OneVision."""
+    donor = load_language_model(language_model)
+    if lessons.pictured[0]:
+        donor = new_onevision(donor)
+        freeze_words(donor)
+        return raise_member("donor", donor, seed, lessons)
     freeze_words(donor)
-    train(donor, written_batches(donor, rng, BATCH, DONOR_DIET), DONOR_SCHEDULE, progress("donor"))
+    batches = written_batches(donor, random.Random(f"donor/{seed}"), *lessons.written)
+    train(donor, batches, lessons.schedule, progress("donor"))
     return donor
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write; the base is trained beside it")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--donor", choices=sorted(DONORS), default="style")
     parser.add_argument(
         "--language-model", type=Path, default=Path("runs/smollm2"), help="folder of it; fetched unless it is there"
     )
     options = parser.parse_args()
-    main(options.output, options.seed, options.language_model)
+    main(options.output, options.seed, options.donor, options.language_model)

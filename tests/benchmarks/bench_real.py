@@ -22,6 +22,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from adamms.engines.devices import pick_dtype
 from adamms.engines.reservation import threads
 from tests.benchmarks.bench_search import answer_in_a_new_process
 from tests.benchmarks.machine import machine
@@ -31,14 +32,14 @@ from tests.support.tiny_models import Prompt, picture, write_prompts
 ROOT = Path(__file__).parents[2]
 RESULTS = Path(__file__).parent / "results" / "real.md"
 ALPHAS = (0.0, 0.2, 0.4, 0.6)
-ENGINE: dict[str, Any] = {"dtype": "bfloat16", "max_tokens": 16, "max_model_len": 1024, "kv_cache_gb": 0.5}
-VARIANTS = {  # what a search does without, to see what it gives
+ENGINE: dict[str, Any] = {"max_tokens": 16, "max_model_len": 1024, "kv_cache_gb": 0.5}
+VARIANTS = {  # what a search does without or besides, to see what it gives
     "all": [],
     "no drafts": ["engine.drafts=false"],
-    "vision features not kept": ["engine.vision_cache_tokens=0"],
     "early stop": ["searching.stop=confident", "searching.block=8"],
-    "two engines": ["engine.actors=2"],
 }
+AT_ONCE = 4  # prompts with an image, answered before memory is measured
+SHARING = ("engine.dtype=bfloat16",)  # so that two engines of half a billion parameters fit into 24 GB
 BLOCK = 4 << 20  # bytes of a plain read
 BUSY = "while True: pass"
 
@@ -48,11 +49,13 @@ def main() -> None:
     if options.moves:
         _measure_moves(json.loads(options.moves))
         return
+    dtype = pick_dtype("auto", "cpu")
     lines = [
         "# Real sizes",
         "",
-        f"`make bench-real`: random pairs of published shapes, bfloat16, vLLM; {len(ALPHAS)} alphas x {options.n} "
-        f"prompts with an image of 448 x 448, at most {ENGINE['max_tokens']} tokens.",
+        f"`make bench-real`: random pairs of published shapes, checkpoints in bfloat16, engines in {dtype} (what "
+        f"`engine.dtype=auto` takes); searches in vLLM, {len(ALPHAS)} alphas x {options.n} prompts with an image of "
+        f"448 x 448, at most {ENGINE['max_tokens']} tokens.",
         "",
         machine(),
     ]
@@ -78,7 +81,8 @@ def _size(size: str, folder: Path, n: int, noise: float) -> list[str]:
     variants = VARIANTS if size == "0.5b" else {"all": []}
     naive = _naive(pair, file, n, folder)
     searches = {name: _search(pair, file, n, folder / f"run {name}", more) for name, more in variants.items()}
-    return lines + _compare(naive, searches)
+    lines += _compare(naive, searches)
+    return lines + ([_sharing(pair, file, folder)] if size == "0.5b" else [])
 
 
 def _prompts(n: int) -> list[Prompt]:
@@ -124,13 +128,15 @@ def _measure_moves(task: Mapping[str, Any]) -> None:
     from adamms.checkpoint import open_checkpoint
     from adamms.engines.config import EngineConfig
     from adamms.engines.engine import EngineSpec
+    from adamms.engines.memory import BYTES
     from adamms.engines.registry import build, engine_class
     from adamms.mapping import plan_merge
     from adamms.mapping.config import MappingConfig
     from adamms.merging.recipe import Recipe
 
     base, donor = open_checkpoint(task["base"]), open_checkpoint(task["donor"])
-    plan, config = plan_merge(base, donor, MappingConfig()), EngineConfig(kind=task["kind"], **ENGINE)
+    plan = plan_merge(base, donor, MappingConfig())
+    config = EngineConfig(kind=task["kind"], batch_size=AT_ONCE, **ENGINE)
     engine = build(EngineSpec(plan, config))
     alphas = iter(range(1, 100))
 
@@ -140,7 +146,8 @@ def _measure_moves(task: Mapping[str, Any]) -> None:
     move()
     found = {"alone": _median(move)}
     files = [(base.tensors[t.name], donor.tensors[t.pieces[0].sources[0].tensor], prod(t.shape)) for t in plan.merged]
-    found["plain"] = _median(lambda: _read_and_write(files))
+    wider = BYTES[engine.identity.dtype] // BYTES["bfloat16"]  # than the checkpoint's bfloat16
+    found["plain"] = _median(lambda: _read_and_write(files, wider))
     busy = subprocess.Popen([sys.executable, "-c", BUSY])
     try:
         found["busy"] = _median(move)
@@ -154,10 +161,14 @@ def _measure_moves(task: Mapping[str, Any]) -> None:
     os._exit(0)
 
 
-def _read_and_write(files: Sequence[tuple[Any, Any, int]]) -> None:
+def _read_and_write(files: Sequence[tuple[Any, Any, int]], wider: int) -> None:
     """Reads both models' weights and writes as much memory as the result takes, with as many threads as there are
-    cores: the least that any move has to do."""
-    result = bytearray(max(base.nbytes for base, _, _ in files))
+    cores: the least that any move has to do.
+
+    Args:
+        wider: bytes of the result for each byte of the checkpoint.
+    """
+    result = bytearray(wider * max(base.nbytes for base, _, _ in files))
 
     def copy(job: tuple[Any, Any, int]) -> None:
         base, donor, start = job
@@ -165,7 +176,8 @@ def _read_and_write(files: Sequence[tuple[Any, Any, int]]) -> None:
         for info in (donor, base):
             with info.path.open("rb", buffering=0) as file:
                 os.preadv(file.fileno(), [memoryview(buffers[info is base])[:size]], info.offset + start)
-        result[start : start + size] = memoryview(buffers[1])[:size]
+        for copied in range(wider):
+            result[wider * start + copied * size : wider * start + (copied + 1) * size] = memoryview(buffers[1])[:size]
 
     buffers = (bytearray(BLOCK), bytearray(BLOCK))
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
@@ -245,12 +257,26 @@ def _compare(naive: Mapping[str, Any], searches: Mapping[str, Mapping[str, Any]]
     pairs = [(a[prompt], b[prompt]) for a, b in itertools.pairwise(answers) for prompt in a]
     alike = sum(a == b for a, b in pairs) / len(pairs)
     lines += ["", f"- neighbouring candidates agree on {100 * alike:.0f} % of the answers"]
-    if "two engines" in searches:
-        one, two = (
-            searches[name]["total"] - searches[name]["seconds"]["starting engines"] for name in ("all", "two engines")
+    if "no drafts" in searches:
+        kept = searches["no drafts"]["seconds"]["answering"]
+        lines.append(
+            f"- kept vision features: without drafts a search answers in {kept:.0f} s, the naive loop, which encodes "
+            f"every picture for every alpha, in {naive['answering']:.0f} s"
         )
-        lines.append(f"- from started engines to the end: one engine {one:.0f} s, two on the same cores {two:.0f} s")
     return lines
+
+
+def _sharing(pair: Sequence[Path], prompts: Path, folder: Path) -> str:
+    """One engine against two that share the machine's cores."""
+    seconds = {}
+    for actors in (1, 2):
+        more = [*SHARING, f"engine.actors={actors}"]
+        found = _search(pair, prompts, AT_ONCE, folder / f"run with actors {actors}", more)
+        seconds[actors] = found["total"] - found["seconds"]["starting engines"]
+    return (
+        f"- from started engines to the end, {AT_ONCE} prompts, {' '.join(SHARING)}: one engine {seconds[1]:.0f} s, "
+        f"two on the same cores {seconds[2]:.0f} s"
+    )
 
 
 def _timed(command: Sequence[str], expected: tuple[int, ...] = (0,)) -> tuple[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from adamms.commands.settings import SearchSettings
 from adamms.config import load_settings
 from adamms.errors import UserError
 from adamms.runs.responses import read_responses
-from adamms.searching.methods import settings_of_methods
+from adamms.searching.methods import prepare_methods, settings_of_methods
 from tests.support.in_process import run, selection_of
 from tests.support.tiny_models import TinyPair
 
@@ -128,6 +129,17 @@ def test_what_does_not_go_together_is_said(changed: dict[str, Any], said: str) -
     loaded = load_settings(SearchSettings, None, [], settings, changed)
     with pytest.raises(UserError, match=said):
         settings_of_methods(loaded)
+
+
+def test_a_place_that_the_winner_cannot_have_is_found_before_anything_is_answered(
+    tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path
+) -> None:
+    foreign = tmp_path / "run" / "merged" / "notes.txt"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text("mine")
+    loaded = load_settings(SearchSettings, None, [], given(tiny_pair, prompt_file, tmp_path))
+    with pytest.raises(UserError, match="merged: holds what AdaMMS did not write"), ExitStack() as held:
+        prepare_methods(loaded, False, held)
 
 
 def test_options_go_to_the_methods_that_have_them() -> None:

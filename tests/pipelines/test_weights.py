@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -161,11 +162,20 @@ def test_a_surrogate_proposes_where_lines_begin(
 def test_what_does_not_go_together_is_said(
     tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path, changed: dict[str, Any], said: str
 ) -> None:
-    from contextlib import ExitStack
-
     loaded = load_settings(SearchSettings, None, [], given(tiny_pair, prompt_file, tmp_path), changed)
     assert searches_weights(loaded)
     with pytest.raises(UserError, match=said), ExitStack() as held:
+        prepare_weights(loaded, False, held)
+
+
+def test_a_place_that_the_winner_cannot_have_is_found_before_anything_is_answered(
+    tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path
+) -> None:
+    foreign = tmp_path / "run" / "merged" / "notes.txt"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text("mine")
+    loaded = load_settings(SearchSettings, None, [], given(tiny_pair, prompt_file, tmp_path))
+    with pytest.raises(UserError, match="merged: holds what AdaMMS did not write"), ExitStack() as held:
         prepare_weights(loaded, False, held)
 
 

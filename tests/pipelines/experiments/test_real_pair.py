@@ -15,36 +15,56 @@ from adamms.mapping.architecture import EMBED_TOKENS, LM_HEAD
 from adamms.mapping.config import PairSettings
 from adamms.prompts.config import PromptsConfig
 from adamms.prompts.labels import load_labelled
-from pipelines.experiments import real_pair
+from pipelines.experiments import real_pair, tiny_pair
 from pipelines.experiments.real.language_model import fetch_language_model
 from pipelines.experiments.tiny.models import VOCABULARY, Size, new_ancestor
 from pipelines.experiments.tiny.questions import describe
+from pipelines.experiments.tiny.recipes import Lessons
 from pipelines.experiments.tiny.tokens import train_tokenizer
 from pipelines.experiments.tiny.world import draw_scene
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Kind of the donor -> its pair, after two steps."""
     folder, rng = tmp_path_factory.mktemp("real"), random.Random(0)
     torch.manual_seed(0)
     tokenizer = train_tokenizer([describe(draw_scene(rng)) for _ in range(300)], VOCABULARY)
     new_ancestor(tokenizer, Size(layers=2)).save(folder / "language-model")
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("BASE_SCHEDULE", "DONOR_SCHEDULE"):
-            patch.setattr(real_pair, name, replace(getattr(real_pair, name), steps=2))
-        patch.setattr(real_pair, "TOWER_STEPS", 2)
-        patch.setattr(real_pair, "SCENES", 20)
-        real_pair.main(folder / "pair", 1, folder / "language-model")
-    return folder / "pair"
+        patch.setattr(real_pair, "BASE", short(real_pair.BASE))
+        patch.setattr(real_pair, "DONORS", {kind: short(lessons) for kind, lessons in real_pair.DONORS.items()})
+        patch.setattr(tiny_pair, "SCENES_IN_GALLERY", 20)
+        for kind in real_pair.DONORS:
+            real_pair.main(folder / f"real-{kind}-1", 1, kind, folder / "language-model")
+    return {kind: folder / f"real-{kind}-1" for kind in real_pair.DONORS}
 
 
-def test_base_and_donor_grow_from_the_language_model(pair: Path) -> None:
-    models = {name: str(pair / name) for name in ("base", "donor", "ancestor")}
+@pytest.fixture(scope="module")
+def pair(pairs: dict[str, Path]) -> Path:
+    return pairs["style"]
+
+
+def short(lessons: Lessons) -> Lessons:
+    return replace(lessons, schedule=replace(lessons.schedule, steps=2), tower_steps=2)
+
+
+ARCHITECTURES = {"style": "qwen2", "skill": "llava-onevision", "both": "llava-onevision"}
+
+
+@pytest.mark.parametrize(("kind", "architecture"), ARCHITECTURES.items())
+def test_base_and_donor_grow_from_the_language_model(pairs: dict[str, Path], kind: str, architecture: str) -> None:
+    models = {name: str(pairs[kind] / name) for name in ("base", "donor", "ancestor")}
     plan = plan_pair(PairSettings(**models)).plan
     kept = {tensor.role for tensor in plan.tensors if not tensor.outside and not tensor.merges}
     assert kept == {EMBED_TOKENS, LM_HEAD}, "which neither has changed"
     assert plan.base.architecture == "llava"
-    assert [donor.architecture for donor in plan.donors] != ["llava"]
+    assert [donor.architecture for donor in plan.donors] == [architecture]
+
+
+def test_pairs_of_one_seed_share_a_base(pairs: dict[str, Path]) -> None:
+    files = [pair / "base" / "model.safetensors" for pair in pairs.values()]
+    assert len({file.stat().st_ino for file in files}) == 1
 
 
 def test_words_are_those_of_the_language_model(pair: Path) -> None:
