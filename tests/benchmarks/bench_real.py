@@ -104,8 +104,9 @@ def _merge(pair: Sequence[Path], output: Path) -> str:
 def _moves(pair: Sequence[Path]) -> list[str]:
     lines = [
         "",
-        "| engine | move alone s | beside a busy core s | ratio | read + write s | ratio | peak GB | estimate GB |",
-        "|---|---|---|---|---|---|---|---|",
+        "| engine | move alone s | beside a busy core s | ratio | read + write s | ratio | peak GB | estimate GB "
+        "| peak while loading GB |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for kind in ("transformers", "vllm"):
         task = json.dumps({"base": str(pair[0]), "donor": str(pair[1]), "kind": kind})
@@ -118,7 +119,7 @@ def _moves(pair: Sequence[Path]) -> list[str]:
         alone, busy, plain = (found[name] for name in ("alone", "busy", "plain"))
         lines.append(
             f"| {kind} | {alone:.2f} | {busy:.2f} | {busy / alone:.1f} | {plain:.2f} | {alone / plain:.1f} | "
-            f"{found['peak']:.1f} | {found['estimate']:.1f} |"
+            f"{found['peak']:.1f} | {found['estimate']:.1f} | {found['loading']:.1f} |"
         )
     return lines
 
@@ -138,13 +139,14 @@ def _measure_moves(task: Mapping[str, Any]) -> None:
     plan = plan_merge(base, donor, MappingConfig())
     config = EngineConfig(kind=task["kind"], batch_size=AT_ONCE, **ENGINE)
     engine = build(EngineSpec(plan, config))
+    loading = engine.take_peak().resident  # with the checkpoint's pages, which the system may drop
     alphas = iter(range(1, 100))
 
     def move() -> None:
         engine.move(Recipe(alpha=next(alphas) / 100))
 
     move()
-    found = {"alone": _median(move)}
+    found = {"alone": _median(move), "loading": loading / (1 << 30)}
     files = [(base.tensors[t.name], donor.tensors[t.pieces[0].sources[0].tensor], prod(t.shape)) for t in plan.merged]
     wider = BYTES[engine.identity.dtype] // BYTES["bfloat16"]  # than the checkpoint's bfloat16
     found["plain"] = _median(lambda: _read_and_write(files, wider))
