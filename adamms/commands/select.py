@@ -50,6 +50,7 @@ def select(
         criterion,
         endpoints or found.get("endpoints", "auto"),
         coefficient=found.get("coefficient", "alpha"),
+        with_base=_with_base(run) if found else True,
         bootstrap=bootstrap,
         prompts=prompts,
         parents=[read_donor(place) for place in places] if criterion.asks_donor else [],
@@ -65,6 +66,12 @@ def _told(run: RunFolder) -> tuple[dict[str, Any], Mapping[str, str] | None]:
         tasks = (run.read(run.prompts) or {}).values()
         texts = {one["id"]: one["prompt"] for task in tasks for one in task["prompts"]}
     return {name: value for name, value in found.items() if value}, texts or None
+
+
+def _with_base(run: RunFolder) -> bool:
+    """Whether the candidate of 0 is the base itself in a search."""
+    with run.understood():
+        return bool((run.read(run.selection) or {}).get("with_base", True))
 
 
 def _marks(run: RunFolder, task: str, answers: Responses) -> Marks | None:

@@ -6,7 +6,8 @@ A Qwen2-VL base and a LLaVA-OneVision donor of a million weights each, grown fro
 from pathlib import Path
 
 PAIR = Path(__file__).parent / "pair"
-"""Folders `base`, `donor`, `ancestor`, and `prompts` with an unlabelled JSONL file a task: what seed 1 gives."""
+"""Folders `base`, `donor`, `ancestor`, and `prompts` with an unlabelled JSONL file a task: what seed 1 gives. Besides,
+`benchmark.jsonl`: questions of several tasks, which the demo asks; and `labels.jsonl`: a few others, with answers."""
 
 DEFAULT_TASK = "row-french"
-"""The task that the demo searches a coefficient for."""
+"""One of the tasks, which needs what either parent knows."""

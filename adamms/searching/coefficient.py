@@ -56,6 +56,12 @@ class SearchedCoefficient:
         others = [weight for donor, weight in enumerate(self.recipe.rule.alphas) if donor != self.donor]
         return normalize_value(1 - math.fsum(others)) if self.donor is not None else 1.0
 
+    @property
+    def with_base(self) -> bool:
+        """Whether the candidate of 0 is the base itself."""
+        others = (weight for donor, weight in enumerate(self.recipe.rule.alphas) if donor != (self.donor or 0))
+        return self.name == ALPHA and self.recipe.rule.leaves_base and not any(others)
+
     def candidate(self, value: float) -> Candidate:
         """The candidate of one value."""
         return Candidate(value, self.recipe.at(value, self.name, self.donor))

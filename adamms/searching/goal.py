@@ -37,6 +37,8 @@ class ChoiceRule:
     config: SearchingConfig
     highest: float = 1.0
     """The largest value that candidates may have."""
+    with_base: bool = True
+    """The candidate of 0 is the base itself."""
     in_blocks: bool = False
     """Ask block by block although `searching.stop` is never, so that there is a choice whenever a budget is over."""
     parents: tuple[Mapping[str, str], ...] = ()
@@ -48,7 +50,12 @@ class ChoiceRule:
 
     @classmethod
     def of(
-        cls, config: SearchingConfig, values: Sequence[float], in_blocks: bool = False, highest: float = 1.0
+        cls,
+        config: SearchingConfig,
+        values: Sequence[float],
+        in_blocks: bool = False,
+        highest: float = 1.0,
+        with_base: bool = True,
     ) -> Self:
         """The rule for candidates that begin with these.
 
@@ -67,7 +74,7 @@ class ChoiceRule:
             raise UserError(f"searching.block={config.block}: expected at least 1")
         if not 0 < config.confidence <= 1:
             raise UserError(f"searching.confidence={config.confidence}: expected more than 0, at most 1")
-        return cls(criterion, config, highest, in_blocks or config.stop != "never")
+        return cls(criterion, config, highest, with_base, in_blocks or config.stop != "never")
 
     def choose(self, responses: Responses, questions: Mapping[str, str]) -> Selection:
         """The selection from all prompts that were answered."""
@@ -78,7 +85,16 @@ class ChoiceRule:
         except NoScores as missing:
             criterion = without_scores(criterion)
             told = f"{missing}, so the choice is by {criterion.name} instead of {self.criterion.name}"
-        found = select(responses, criterion, ends, coefficient=name, prompts=questions, parents=parents, marks=marks)
+        found = select(
+            responses,
+            criterion,
+            ends,
+            coefficient=name,
+            with_base=self.with_base,
+            prompts=questions,
+            parents=parents,
+            marks=marks,
+        )
         return replace(found, warnings=(*found.warnings, told)) if told else found
 
     def scored(self, responses: Responses) -> Responses:

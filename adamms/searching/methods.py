@@ -6,7 +6,7 @@ Every method chooses among its own candidates; then the same criterion, which ha
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +29,7 @@ from adamms.searching.search import export_winner, split
 from adamms.searching.warm_engines import WarmEngines
 from adamms.selecting.criteria import CRITERIA, get_criterion
 from adamms.selecting.selection import Selection
+from adamms.selecting.worth import beside_base
 
 RIVAL = 0.1
 """A method is a rival of the chosen one where it wins in this share of the resamples."""
@@ -159,6 +160,7 @@ def run_methods(
     method = methods[int(selection.chosen or 0)]  # a place: 0 is one, too
     value = outcomes[method].selection.chosen
     assert value is not None, "only such methods take part"
+    outcomes[method] = outcomes[method].with_worth(worth_beside_base(lines, method, value))
     search.run.write(search.run.selection, to_json(outcomes, method, selection, methods))
     search.run.write(search.run.plan, search.lines[method].study.pair.plan.to_dict())
     with costs.phase("exporting"):
@@ -203,6 +205,20 @@ def choose_method(lines: Mapping[str, Line], outcomes: Mapping[str, Outcome]) ->
     if found.chosen is None:
         raise UserError(f"searching.methods: {found.verdict}; try other methods or alphas")
     return found, methods
+
+
+def worth_beside_base(lines: Mapping[str, Line], method: str, value: float) -> Iterator[str]:
+    """What the winner is worth beside the base, where its own method has no candidate that is the base but another one
+    has."""
+    has_base = [m for m, line in lines.items() if line.rule.with_base and 0.0 in line.search.values]
+    if not has_base or method in has_base:
+        return
+    places = [(lines[method], value), (lines[has_base[0]], 0.0)]
+    answers = [line.answers_at(at) for line, at in places]
+    common = sorted(answers[0].keys() & answers[1].keys())
+    marks = [found[at] for line, at in places if (found := line.rule.marks([at]))]
+    name = f"{method} ({lines[method].search.study.coefficient.name} {format_value(value)})"
+    yield from beside_base(name, *([own[prompt] for prompt in common] for own in answers), marks=marks)
 
 
 def to_json(

@@ -1,8 +1,8 @@
 """What a search has found: a choice for each task and one for all, and how many answers that took."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from adamms.engines.noise import Noise
 from adamms.searching.goal import Round
@@ -45,6 +45,12 @@ class Outcome:
     def selections(self) -> dict[str, Selection]:
         """Each task's choice, by name; "" is the one for all."""
         return {"": self.selection} | {name: rounds[-1].selection for name, rounds in self.tasks.items()}
+
+    def with_worth(self, sentences: Iterable[str]) -> Self:
+        """With more on what the choice for all prompts is worth."""
+        last = self.rounds[-1]
+        selection = replace(last.selection, worth=(*last.selection.worth, *sentences))
+        return replace(self, rounds=(*self.rounds[:-1], replace(last, selection=selection)))
 
     def to_json(self) -> dict[str, Any]:
         """`selection.json`: the choice for all as `Selection.to_json` writes it, `effort`, `noise` where it was

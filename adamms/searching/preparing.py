@@ -85,7 +85,9 @@ def prepare(settings: StudySettings, force: bool = False, parents: RunFolder | N
     """
     coefficient = SearchedCoefficient.of(settings.merging, settings.searching)
     values = coefficient.check(settings.searching.alphas)
-    rule = ChoiceRule.of(settings.searching, values, Budget(settings.budget).limited, coefficient.highest)
+    rule = ChoiceRule.of(
+        settings.searching, values, Budget(settings.budget).limited, coefficient.highest, coefficient.with_base
+    )
     with doing("reading the prompts"):
         tasks = load_tasks(settings.prompts)
     started = time.perf_counter()
@@ -119,7 +121,7 @@ def prepare_along(first: Search, settings: StudySettings, force: bool = False) -
     """
     coefficient = SearchedCoefficient.of(settings.merging, settings.searching)
     values = coefficient.check(settings.searching.alphas)
-    rule = ChoiceRule.of(settings.searching, values, first.rule.in_blocks, coefficient.highest)
+    rule = ChoiceRule.of(settings.searching, values, first.rule.in_blocks, coefficient.highest, coefficient.with_base)
     return _owning(replace(placed(first, settings, force), values=values, rule=rule), force)
 
 

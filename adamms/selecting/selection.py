@@ -20,7 +20,9 @@ from adamms.selecting.divergence import Endpoints, endpoints_of
 from adamms.selecting.labels import Marks, accuracies
 from adamms.selecting.resampling import resample
 from adamms.selecting.verdict import verdict_of, warnings_of
-from adamms.selecting.worth import on_base_plateau, worth_of
+from adamms.selecting.worth import base_row, on_base_plateau, worth_of
+
+ALPHA = "alpha"
 
 Scores = dict[float, float | None]
 """Value of the coefficient -> score; None where there is nothing to compare."""
@@ -35,6 +37,8 @@ class Selection:
 
     coefficient: str
     """Which coefficient was searched: alpha, or another one of the merging method, such as density."""
+    with_base: bool
+    """The candidate of alpha 0 is the base itself."""
     chosen: float | None
     """The chosen value; None when every candidate that could be chosen is degenerate."""
     criterion: str
@@ -73,6 +77,7 @@ class Selection:
         """
         return {
             "coefficient": self.coefficient,
+            "with_base": self.with_base,
             "alpha": self.chosen,
             "metric": self.criterion,
             "endpoints": str(self.endpoints),
@@ -105,7 +110,8 @@ def select(
     criterion: str | Criterion = "either",
     endpoints: Endpoints = "auto",
     *,
-    coefficient: str = "alpha",
+    coefficient: str = ALPHA,
+    with_base: bool = True,
     bootstrap: int = 1000,
     seed: int = 0,
     prompts: Mapping[str, str] | None = None,
@@ -121,6 +127,7 @@ def select(
         criterion: what is minimised; a criterion or its name.
         endpoints: whether the lowest and the highest candidate can be chosen (`divergence.Endpoints`).
         coefficient: what the values are values of; named in the verdict and the warnings.
+        with_base: the candidate of alpha 0 is the base itself.
         bootstrap: how often prompts are resampled; 0 for not at all.
         seed: of the resamples.
         prompts: prompt id -> text; lets the guard see answers that repeat their prompt.
@@ -135,11 +142,13 @@ def select(
         raise UserError(f"bootstrap: {bootstrap} is negative; 0 is none")
     contest = Contest.of(responses, criterion, endpoints, prompts, limits, parents, marks)
     values, divergence, eligible = contest.table.values, contest.divergence, contest.eligible
+    base = base_row(contest) if coefficient == ALPHA and with_base else None
     resamples = resample(divergence.score, divergence.both, eligible, bootstrap, seed) if bootstrap else None
     scored = [(row, values[row]) for row in np.flatnonzero(divergence.scored)]
     shares = list(map(float, resamples.shares())) if resamples and contest.winner is not None else []
     return Selection(
         coefficient=coefficient,
+        with_base=with_base,
         chosen=contest.chosen,
         criterion=divergence.criterion.name,
         endpoints=endpoints_of(divergence.criterion, endpoints, labels=bool(marks)),
@@ -155,8 +164,8 @@ def select(
         without_labels=contest.without_labels.chosen if contest.without_labels else None,
         prompts_dropped=contest.table.dropped,
         verdict=verdict_of(contest, resamples, coefficient),
-        worth=tuple(worth_of(contest, coefficient)),
-        warnings=(*warnings_of(contest, coefficient), *on_base_plateau(contest, coefficient)),
+        worth=tuple(worth_of(contest, coefficient, base)),
+        warnings=(*warnings_of(contest, coefficient), *on_base_plateau(contest, coefficient, base)),
     )
 
 

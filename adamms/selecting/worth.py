@@ -17,11 +17,12 @@ SAME, MOVED = 0.05, 0.2
 one at least `MOVED`."""
 
 
-def worth_of(contest: Contest, coefficient: str) -> Iterator[str]:
+def worth_of(contest: Contest, coefficient: str, base: int | None) -> Iterator[str]:
     """Sentences on the chosen candidate beside the base, and beside the best other one.
 
     Args:
-        coefficient: what the candidates' values are values of; only with alpha 0 is the base one of them.
+        coefficient: what the candidates' values are values of.
+        base: the row of the base itself, where it is a candidate.
     """
     winner, table = contest.winner, contest.table
     if winner is None:
@@ -34,24 +35,37 @@ def worth_of(contest: Contest, coefficient: str) -> Iterator[str]:
             f"{chosen} and {format_value(table.values[second])}, the next best, answer {apart} of {prompts} prompts "
             f"differently: they are at most {100 * apart / prompts:.0f} points apart there"
         )
-    base = base_row(contest, coefficient)
     if base is None or base == winner:
         return
-    changed = _differing(table.answers[winner], table.answers[base])
+    marks = [contest.marks[table.values[row]] for row in (winner, base)] if contest.marks else []
+    yield from beside_base(chosen, table.answers[winner], table.answers[base], marks)
+
+
+def beside_base(
+    chosen: str, answers: Sequence[str], base: Sequence[str], marks: Sequence[Sequence[bool]]
+) -> Iterator[str]:
+    """Sentences on the chosen candidate beside the base.
+
+    Args:
+        chosen: what the candidate is called.
+        answers, base: its answers and the base's, to the same prompts.
+        marks: which labelled prompts it answers right, and which the base does; empty without labels.
+    """
+    changed, prompts = _differing(answers, base), len(answers)
     told = f"{changed} of {prompts} answers are not the base's own: {chosen} is at most"
     yield f"{told} {100 * changed / prompts:.0f} points better or worse there than the base"
-    if contest.marks:
-        gained = np.subtract(contest.marks[table.values[winner]], contest.marks[table.values[base]], dtype=np.float64)
+    if marks:
+        gained = np.subtract(*marks, dtype=np.float64)
         yield f"on the {len(gained)} labelled prompts it is {_points(gained)} better than the base"
     elif changed:
         how = "searching.labels, adamms evaluate"
         yield f"whether the changed answers are the better ones, only labels can tell ({how})"
 
 
-def on_base_plateau(contest: Contest, coefficient: str) -> Iterator[str]:
+def on_base_plateau(contest: Contest, coefficient: str, base: int | None) -> Iterator[str]:
     """A warning where the chosen candidate answers as the base does, and others do not: a criterion of stability cannot
     tell the base's own plateau from one that gains something."""
-    winner, table, base = contest.winner, contest.table, base_row(contest, coefficient)
+    winner, table = contest.winner, contest.table
     if winner is None or base in (None, winner) or not contest.divergence.criterion.by_neighbours:
         return
     changed = [_differing(row, table.answers[base or 0]) / len(table.prompt_ids) for row in table.answers]
@@ -64,10 +78,10 @@ def on_base_plateau(contest: Contest, coefficient: str) -> Iterator[str]:
         )
 
 
-def base_row(contest: Contest, coefficient: str) -> int | None:
-    """The row of the candidate that is the base itself; None where there is none."""
+def base_row(contest: Contest) -> int | None:
+    """The row of the candidate of 0; None where there is none."""
     values = contest.table.values
-    return values.index(0.0) if coefficient == "alpha" and 0.0 in values else None
+    return values.index(0.0) if 0.0 in values else None
 
 
 def _runner_up(contest: Contest, winner: int) -> int | None:

@@ -19,7 +19,7 @@ import torch
 
 from pipelines.experiments.tiny.examples import Diet, Gallery, Reader, Tensors
 from pipelines.experiments.tiny.models import VOCABULARY, Member, new_ancestor, new_base, new_donor
-from pipelines.experiments.tiny.prompts import write_prompts
+from pipelines.experiments.tiny.prompts import write_benchmark, write_prompts
 from pipelines.experiments.tiny.questions import STYLES, describe
 from pipelines.experiments.tiny.recipes import EVERY_KIND, RECIPES, Lessons, Recipe
 from pipelines.experiments.tiny.tokens import train_tokenizer
@@ -30,7 +30,7 @@ from pipelines.experiments.tiny.world import draw_scene
 BATCH = 64
 SCENES_IN_GALLERY = 3000
 TOWER_RATE = 2e-3
-PROMPTS, LABELLED = 100, 300
+PROMPTS, LABELLED, FEW = 100, 300, 50
 
 
 def main(output: Path, seed: int, recipe: Recipe) -> None:
@@ -42,6 +42,8 @@ def main(output: Path, seed: int, recipe: Recipe) -> None:
     for name, member in {"ancestor": ancestor, "base": base, "donor": donor}.items():
         member.save(output / name)
     write_prompts(output / "prompts", seed, PROMPTS)
+    write_benchmark(output / "benchmark.jsonl", seed, PROMPTS)
+    write_benchmark(output / "labels.jsonl", seed, FEW, "few")
     write_prompts(output / "labelled", seed, LABELLED, labelled=True)
 
 
@@ -114,5 +116,6 @@ if __name__ == "__main__":
     options = parser.parse_args()
     if options.labelled:
         write_prompts(options.output / "labelled", options.seed, LABELLED, labelled=True)
+        write_benchmark(options.output / "benchmark-labelled.jsonl", options.seed, LABELLED, "labelled")
     else:
         main(options.output, options.seed, RECIPES[options.recipe])

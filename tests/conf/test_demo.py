@@ -7,7 +7,7 @@ from pathlib import Path
 
 from adamms.commands.settings import SearchSettings
 from adamms.config import load_settings
-from adamms.demo import DEFAULT_TASK, PAIR
+from adamms.demo import PAIR
 from adamms.mapping import plan_pair
 from adamms.prompts.config import PromptsConfig
 from adamms.prompts.prompt import load_prompts
@@ -16,11 +16,15 @@ from pipelines.experiments.settings import ReproduceSettings
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_demo_maps_the_shipped_pair_and_asks_its_default_task() -> None:
+def test_the_demo_maps_the_shipped_pair_and_asks_its_benchmark() -> None:
     settings = load_settings(SearchSettings, ROOT / "conf" / "demo.yaml", [])
     assert (ROOT / settings.base, ROOT / settings.donor) == (PAIR / "base", PAIR / "donor")
-    assert Path(settings.prompts.path).stem == DEFAULT_TASK
-    plan = plan_pair(replace(settings, base=str(PAIR / "base"), donor=str(PAIR / "donor"))).plan
+    assert (ROOT / settings.prompts.path, ROOT / settings.searching.labels) == (
+        PAIR / "benchmark.jsonl",
+        PAIR / "labels.jsonl",
+    )
+    models = {name: str(PAIR / name) for name in ("base", "donor", "ancestor")}
+    plan = plan_pair(replace(settings, **models)).plan
     assert len(plan.merged) == 4 * 12 + 1  # every weight of four layers, and the last norm
     assert len(load_prompts(replace(settings.prompts, path=str(ROOT / settings.prompts.path)))) == 100
 

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, Auto
 from adamms.demo import DEFAULT_TASK, PAIR
 from pipelines.experiments.tiny.drawing import from_data_uri
 from pipelines.experiments.tiny.examples import pictured_message
-from pipelines.experiments.tiny.prompts import TASKS, write_prompts
+from pipelines.experiments.tiny.prompts import BENCHMARK, TASKS, write_prompts
 
 
 def answers(folder, records):
@@ -69,11 +69,30 @@ def test_tensors_are_named_as_on_the_hub():
     } <= names("donor")
 
 
+def records_of(file):
+    return [json.loads(line) for line in file.open(encoding="utf-8")]
+
+
 def test_every_task_ships_with_unlabelled_prompts_only():
-    assert {path.name for path in PAIR.iterdir()} == {"ancestor", "base", "donor", "prompts"}
+    files = {"benchmark.jsonl", "labels.jsonl"}
+    assert {path.name for path in PAIR.iterdir()} == {"ancestor", "base", "donor", "prompts", *files}
     assert {path.stem for path in (PAIR / "prompts").iterdir()} == set(TASKS)
     assert DEFAULT_TASK in TASKS
-    for path in (PAIR / "prompts").iterdir():
-        records = [json.loads(line) for line in path.open(encoding="utf-8")]
+    for path in [*(PAIR / "prompts").iterdir(), PAIR / "benchmark.jsonl"]:
+        records = records_of(path)
         assert len(records) == 100
         assert all(set(record) == {"id", "prompt", "images"} for record in records)
+
+
+def test_the_benchmark_mixes_what_either_parent_is_good_at():
+    asked, labelled = records_of(PAIR / "benchmark.jsonl"), records_of(PAIR / "labels.jsonl")
+    tasks = [record["id"].rpartition("-")[0] for record in asked]
+    assert {task: tasks.count(task) for task in tasks} == BENCHMARK
+    assert len(labelled) == 50
+    assert all(record["answer"] for record in labelled)
+    assert not {record["images"][0] for record in asked} & {record["images"][0] for record in labelled}
+    for member, task in (("base", "position-plain"), ("donor", "colour-fruit"), ("donor", "colour-french")):
+        known = [record for record in labelled if record["id"].startswith(task)]
+        given = answers(PAIR / member, known)
+        right = sum(answer == record["answer"] for answer, record in zip(given, known, strict=True))
+        assert right / len(known) >= 0.5

@@ -10,13 +10,13 @@ import pytest
 
 from adamms.runs.responses import read_responses
 from tests.pipelines.test_search import SEARCH, run
+from tests.support.shipped_pair import ONE_TASK
 
 FAIR = ["engine.dtype=float32", "engine.kv_cache_gb=0.5", "engine.max_model_len=1024", "prompts.n=50"]
 
 
 def search(kind: str, folder: Path) -> tuple[dict[str, Any], Any]:
-    done = run([*SEARCH, "--config", "conf/demo.yaml", f"engine.kind={kind}", f"run_dir={folder}", *FAIR,
-                "tracking.enabled=false"])  # fmt: skip
+    done = run([*SEARCH, *ONE_TASK, f"engine.kind={kind}", f"run_dir={folder}", *FAIR, "tracking.enabled=false"])
     assert done.returncode == 0, done.stderr
     return json.loads((folder / "selection.json").read_text()), read_responses(folder / "responses")
 

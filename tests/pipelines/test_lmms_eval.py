@@ -13,6 +13,7 @@ import mlflow
 import pytest
 
 from adamms.judging.lmms_eval import LmmsEvalConfig, run_lmms_eval
+from tests.support.shipped_pair import ONE_TASK
 
 ROOT = Path(__file__).parents[2]
 PAIR = ROOT / "adamms" / "demo" / "pair"
@@ -95,7 +96,7 @@ def answers(output: Path) -> list[str]:
 
 
 def test_the_winner_is_evaluated_without_labels(lmms_eval: LmmsEvalConfig, tmp_path: Path) -> None:
-    own = ["--config", "conf/demo.yaml", f"run_dir={tmp_path / 'run'}", "prompts.n=4", "searching.alphas=[0,0.3,0.6]"]
+    own = [*ONE_TASK, f"run_dir={tmp_path / 'run'}", "prompts.n=4", "searching.alphas=[0,0.3,0.6]"]
     own += [f"tracking.uri=sqlite:///{tmp_path}/mlflow.db", "tracking.system_metrics=false", "searching.noise=0"]
     for pipeline, more in (("search", []), ("evaluate", arguments(lmms_eval))):
         command = [sys.executable, f"pipelines/{pipeline}.py", *own, *more]

@@ -1,4 +1,4 @@
-"""The demo search against a server as a team has it: PostgreSQL, and artifacts kept by the server."""
+"""A search for the shipped pair against a server as a team has it: PostgreSQL, and artifacts kept by the server."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.shipped_pair import ONE_TASK
 from tests.tracking.conftest import ROOT, Browser
 
 pytestmark = pytest.mark.slow
 
 
 def run_pipeline(name: str, folder: Path, uri: str, *settings: str) -> str:
-    command = [sys.executable, str(ROOT / "pipelines" / name), "--config", str(ROOT / "conf" / "demo.yaml")]
+    command = [sys.executable, str(ROOT / "pipelines" / name), *ONE_TASK]
     command += [f"run_dir={folder}", f"tracking.uri={uri}", "engine.kind=transformers", *settings]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_raylet_start_wait_time_s": "240"}
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=500, check=False)
@@ -23,7 +24,7 @@ def run_pipeline(name: str, folder: Path, uri: str, *settings: str) -> str:
     return done.stdout
 
 
-def test_the_demo_search_on_a_team_s_server(postgresql_server: str, browser: Browser, tmp_path: Path) -> None:
+def test_a_search_on_a_team_s_server(postgresql_server: str, browser: Browser, tmp_path: Path) -> None:
     import mlflow
 
     run_dir = tmp_path / "run"

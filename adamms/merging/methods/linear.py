@@ -17,6 +17,10 @@ class Linear(Method):
 
     many_donors = True
 
+    @property
+    def leaves_base(self) -> bool:
+        return True
+
     def merge(self, x: Operands, statistic: Statistic = ()) -> Tensor:
         base, *donors = self.weights(x)
         stored = [*x.stored_donors, x.stored_base]

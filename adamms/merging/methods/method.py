@@ -113,6 +113,11 @@ class Method:
     rounds: ClassVar[int] = 0
 
     @property
+    def leaves_base(self) -> bool:
+        """Whether alpha 0 gives the base itself."""
+        return False
+
+    @property
     def alphas(self) -> tuple[float, ...]:
         """The weight of each donor."""
         return self.alpha if isinstance(self.alpha, tuple) else (self.alpha,)

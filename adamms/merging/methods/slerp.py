@@ -24,6 +24,10 @@ class Slerp(Method):
 
     rounds = 1
 
+    @property
+    def leaves_base(self) -> bool:
+        return True
+
     def measure(self, x: Operands, sums: Sequence[Tensor]) -> Tensor:
         base, donor = x.base, x.donor
         return inner_products((base, donor), (base, base), (donor, donor))

@@ -26,6 +26,10 @@ class TaskArithmetic(Method):
     many_donors = True
     needs_ancestor = True
 
+    @property
+    def leaves_base(self) -> bool:
+        return self.scale == 1
+
     def merge(self, x: Operands, statistic: Statistic = ()) -> Tensor:
         return add_to_ancestor(x, weighted_sum(x.task_vectors(), self.weights(x)), self.scale)
 

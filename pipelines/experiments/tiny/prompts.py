@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pipelines.experiments.tiny.drawing import as_data_uri, draw_picture
@@ -18,13 +18,32 @@ TASKS = (
 """`kind-style`: what is asked and how it is to be answered."""
 
 
+BENCHMARK = {"position-plain": 60, "colour-french": 20, "colour-fruit": 20}
+"""Of a hundred questions that are asked together, how many of each task: the base is good at the first of them, the
+donor at the others."""
+
+
+def write_benchmark(file: Path, seed: int, lines: int, stream: str = "prompts") -> None:
+    """Questions of several tasks in one file, in the shares of `BENCHMARK`.
+
+    Args:
+        stream: what scenes they are about; of any but `prompts` each line has its `answer`.
+    """
+    shares, labelled = {task: share * lines // 100 for task, share in BENCHMARK.items()}, stream != "prompts"
+    rows = [row for task, count in shares.items() for row in _records(task, f"{stream}/{seed}", count, labelled)]
+    file.write_text(_lines(rows), encoding="utf-8")
+
+
 def write_prompts(folder: Path, seed: int, lines: int, labelled: bool = False, tasks: Sequence[str] = TASKS) -> None:
     """One `<task>.jsonl` for each task; with `labelled` of other scenes, and each line has its `answer`."""
     folder.mkdir(parents=True, exist_ok=True)
     for task in tasks:
         rows = _records(task, f"{'labelled' if labelled else 'prompts'}/{seed}", lines, labelled)
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        (folder / f"{task}.jsonl").write_text(text, encoding="utf-8")
+        (folder / f"{task}.jsonl").write_text(_lines(rows), encoding="utf-8")
+
+
+def _lines(rows: Iterable[dict[str, object]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def _records(task: str, stream: str, lines: int, labelled: bool) -> Iterator[dict[str, object]]:
