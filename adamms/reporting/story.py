@@ -146,8 +146,8 @@ class Story:
         return by_value(self.selection["intervals"])
 
     @cached_property
-    def degenerate(self) -> dict[float, str]:
-        """Value -> why it could not be chosen, for those that are degenerate."""
+    def left_out(self) -> dict[float, str]:
+        """Value -> why it could not be chosen, for those that are degenerate or behind by the labels."""
         excluded = by_value(self.selection["excluded"])
         return {value: why for value, why in excluded.items() if not why.startswith("end point")}
 

@@ -239,3 +239,12 @@ def test_a_method_without_its_ancestor_says_so():
     tensor, originals = setting((4, 4), "F32")
     with pytest.raises(UserError, match="--ancestor"):
         merged(Recipe("ties", 0.3), tensor, Originals(originals.base, originals.donors))
+
+
+@pytest.mark.parametrize("method", sorted(name for name, rule in METHODS.items() if rule.uses_alpha))
+def test_a_method_says_whether_alpha_0_leaves_the_base(method):
+    tensor, originals = setting((8, 16), "F32")
+    recipe = Recipe(method, 0.0)
+    found = merged(recipe, tensor, originals).reshape(-1)
+    left = torch.allclose(found.float(), originals.base[NAME].reshape(-1), atol=1e-6)
+    assert left == recipe.rule.leaves_base

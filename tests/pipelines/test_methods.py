@@ -111,6 +111,8 @@ def test_a_few_labels_choose_among_methods_too(
     found = selection_of(tmp_path / "labelled")
     assert (found["method"], found["alpha"]) == (other, alpha)
     assert "labels: " in found["methods"][whole["method"]]["excluded"]
+    of_base = [sentence for sentence in found["worth"] if "better than the base" in sentence]
+    assert len(of_base) == 1, "which is a candidate of linear interpolation alone"
 
 
 @pytest.mark.parametrize(

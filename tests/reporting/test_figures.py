@@ -103,6 +103,17 @@ def test_a_candidate_that_cannot_be_chosen_is_named_in_the_legend_once() -> None
     assert "degenerate" not in DRAWINGS[0].svg()
 
 
+def test_a_candidate_that_is_behind_by_the_labels_is_not_called_degenerate() -> None:
+    excluded = {0.1: "labels: 58 % right, the best 64 %", 0.3: "one answer; labels: 50 % right, the best 64 %"}
+    svg = draw_divergence(story(selection={"excluded": excluded})).svg()
+    assert svg.count("behind by the labels") == svg.count("degenerate: cannot be chosen") == 1
+
+
+def test_only_divergences_are_drawn_from_zero() -> None:
+    lowest = {metric: draw_divergence(story(metric)).figure.axes[0].get_ylim()[0] for metric in ("either", "logprob")}
+    assert lowest["either"] == 0 < lowest["logprob"]
+
+
 def test_figures_name_the_coefficient_that_was_searched() -> None:
     """Only alpha is the donor's weight; a search over density says density, and whose."""
     (axis,) = draw_divergence(story()).figure.axes

@@ -39,6 +39,12 @@ def test_nothing_is_said_of_a_base_that_is_no_candidate() -> None:
     assert not any("base" in sentence for sentence in select(rows, "either", coefficient="density").worth)
 
 
+def test_nothing_is_said_of_a_base_that_the_candidate_of_0_is_not() -> None:
+    rows = table("aaaa", "aabb", "abbb", "cccc")
+    assert any("base" in sentence for sentence in select(rows, "either").worth)
+    assert not any("base" in sentence for sentence in select(rows, "either", with_base=False).worth)
+
+
 def test_the_base_s_plateau_is_recognised() -> None:
     base = "abcdefgh" * 5
 

@@ -50,19 +50,28 @@ def _divergence(axis: Any, story: Story, drawing: Drawing) -> None:
         axis.axhline(
             story.noise_floor, color=ORANGE, linestyle=(0, (4, 3)), linewidth=2, label=label, zorder=2.6, clip_on=False
         )  # above the axis, on which it mostly lies
-    first_ill = next((value for value in scores if value in story.degenerate), None)
+    told = set[str]()
     for value, score in scores.items():
         mark: dict[str, Any] = {"marker": "o", "color": BLUE, "markersize": 6}
-        if value in story.degenerate:
-            mark = {"marker": "X", "color": INK, "markersize": 9}
-            mark |= {"label": "degenerate: cannot be chosen"} if value == first_ill else {}
+        if value in story.left_out:
+            label, mark = _left_out(story.left_out[value])
+            mark |= {} if label in told else {"label": label}
+            told.add(label)
         elif value == story.chosen:
             mark = CHOSEN | {"label": f"chosen: {format_value(value)}"}
         axis.plot([value], [score], linestyle="", zorder=3, gid=drawing.tip(_tip(story, value, score)), **mark)
-    axis.set_ylim(bottom=0)
+    if story.by_neighbours:  # only there does 0 mean something: nothing changes
+        axis.set_ylim(bottom=0)
     axis.margins(x=0.03)
     axis.set_xlim(min(story.scores) - 0.02, max(story.scores) + 0.02)
     axis.set_ylabel(story.criterion.words or story.metric)
+
+
+def _left_out(why: str) -> tuple[str, dict[str, Any]]:
+    """What the legend says of a candidate that cannot be chosen, and its mark."""
+    if why.startswith("labels:"):
+        return "behind by the labels", {"marker": "o", "color": BLUE, "markerfacecolor": "none", "markersize": 7}
+    return "degenerate: cannot be chosen", {"marker": "X", "color": INK, "markersize": 9}
 
 
 def _accuracy(axis: Any, story: Story, drawing: Drawing) -> None:
@@ -89,8 +98,8 @@ def _tip(story: Story, value: float, score: float) -> str:
     lines = [f"{candidate_label(story.coefficient, value)}: {story.criterion.words or story.metric} {score:g}"]
     if value in story.intervals:
         lines.append("95 % of resampled prompt sets: {:.1f} to {:.1f}".format(*story.intervals[value]))
-    if value in story.degenerate:
-        lines.append(f"not chosen: {story.degenerate[value]}")
+    if value in story.left_out:
+        lines.append(f"not chosen: {story.left_out[value]}")
     if value == story.chosen:
         lines.append("chosen")
     return "\n".join(lines)

@@ -106,7 +106,7 @@ def get_criterion(name: str) -> Criterion:
             parts=parts,
             asks_donor=any(part.asks_donor for part in parts),
             asks_scores=any(part.asks_scores for part in parts),
-            words="mean of several",
+            words="mean score",
         )
     kind, colon, argument = name.partition(":")
     found = CRITERIA.get(kind)
