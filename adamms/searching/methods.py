@@ -213,12 +213,13 @@ def worth_beside_base(lines: Mapping[str, Line], method: str, value: float) -> I
     has_base = [m for m, line in lines.items() if line.rule.with_base and 0.0 in line.search.values]
     if not has_base or method in has_base:
         return
-    places = [(lines[method], value), (lines[has_base[0]], 0.0)]
-    answers = [line.answers_at(at) for line, at in places]
-    common = sorted(answers[0].keys() & answers[1].keys())
-    marks = [found[at] for line, at in places if (found := line.rule.marks([at]))]
-    name = f"{method} ({lines[method].search.study.coefficient.name} {format_value(value)})"
-    yield from beside_base(name, *([own[prompt] for prompt in common] for own in answers), marks=marks)
+    line, other = lines[method], lines[has_base[0]]
+    answers, base = line.answers_at(value), other.answers_at(0.0)
+    common = sorted(answers.keys() & base.keys())
+    marks, of_base = line.rule.marks([value]), other.rule.marks([0.0])
+    name = f"{method} ({line.search.study.coefficient.name} {format_value(value)})"
+    both = (marks[value], of_base[0.0]) if marks and of_base else None
+    yield from beside_base(name, [answers[one] for one in common], [base[one] for one in common], both)
 
 
 def to_json(

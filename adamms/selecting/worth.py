@@ -37,25 +37,29 @@ def worth_of(contest: Contest, coefficient: str, base: int | None) -> Iterator[s
         )
     if base is None or base == winner:
         return
-    marks = [contest.marks[table.values[row]] for row in (winner, base)] if contest.marks else []
+    marks = (contest.marks[table.values[winner]], contest.marks[table.values[base]]) if contest.marks else None
     yield from beside_base(chosen, table.answers[winner], table.answers[base], marks)
 
 
 def beside_base(
-    chosen: str, answers: Sequence[str], base: Sequence[str], marks: Sequence[Sequence[bool]]
+    chosen: str,
+    answers: Sequence[str],
+    base: Sequence[str],
+    marks: tuple[Sequence[bool], Sequence[bool]] | None,
 ) -> Iterator[str]:
     """Sentences on the chosen candidate beside the base.
 
     Args:
         chosen: what the candidate is called.
         answers, base: its answers and the base's, to the same prompts.
-        marks: which labelled prompts it answers right, and which the base does; empty without labels.
+        marks: which labelled prompts it answers right, and which the base does; None without labels.
     """
     changed, prompts = _differing(answers, base), len(answers)
     told = f"{changed} of {prompts} answers are not the base's own: {chosen} is at most"
     yield f"{told} {100 * changed / prompts:.0f} points better or worse there than the base"
     if marks:
-        gained = np.subtract(*marks, dtype=np.float64)
+        own, before = marks
+        gained = np.subtract(own, before, dtype=np.float64)
         yield f"on the {len(gained)} labelled prompts it is {_points(gained)} better than the base"
     elif changed:
         how = "searching.labels, adamms evaluate"
