@@ -89,7 +89,7 @@ def test_odd_metadata_of_the_base_breaks_nothing(models: Models, tmp_path: Path,
     started = time.process_time()
     pair = PlannedPair(models.plan(), open_checkpoint(str(base)), (models.donor,))
     write_model_card(pair, Recipe("linear", 0.3), output)
-    assert time.process_time() - started < 5
+    assert time.process_time() - started < 60  # a few seconds, and not what grows with every level
     found = yaml.safe_load((output / "README.md").read_text().split("---")[1])
     assert set(found) == {"library_name", "pipeline_tag", "tags"}
 
