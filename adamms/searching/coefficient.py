@@ -53,14 +53,17 @@ class SearchedCoefficient:
         """The largest value of an alpha: what the weights of other donors leave of 1."""
         if self.name != ALPHA:
             return math.inf
-        others = [weight for donor, weight in enumerate(self.recipe.rule.alphas) if donor != self.donor]
-        return normalize_value(1 - math.fsum(others)) if self.donor is not None else 1.0
+        return normalize_value(1 - math.fsum(self._others)) if self.donor is not None else 1.0
 
     @property
     def with_base(self) -> bool:
         """Whether the candidate of 0 is the base itself."""
-        others = (weight for donor, weight in enumerate(self.recipe.rule.alphas) if donor != (self.donor or 0))
-        return self.name == ALPHA and self.recipe.rule.leaves_base and not any(others)
+        return self.name == ALPHA and self.recipe.rule.leaves_base and not any(self._others)
+
+    @property
+    def _others(self) -> list[float]:
+        """The weights of the donors that are not searched."""
+        return [weight for donor, weight in enumerate(self.recipe.rule.alphas) if donor != (self.donor or 0)]
 
     def candidate(self, value: float) -> Candidate:
         """The candidate of one value."""

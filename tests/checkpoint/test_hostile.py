@@ -157,7 +157,7 @@ def test_large_headers_are_refused_soon_and_shortly(tmp_path: Path, header: byte
     started = time.process_time()
     with pytest.raises(UserError, match=r"appears twice|shape|dtype") as error:
         open_checkpoint(str(folder(tmp_path / "m", model__safetensors=safetensors(header, bytes(8)))))
-    assert time.process_time() - started < 60
+    assert time.process_time() - started < 5
     assert len(str(error.value)) < 1000
 
 

@@ -17,7 +17,7 @@ from adamms.runs.responses import read_responses
 from adamms.runs.run_folder import RunFolder
 from adamms.searching.weights_search import prepare_weights
 from adamms.searching.weights_settings import searches_weights
-from tests.support.in_process import run, selection_of
+from tests.support.in_process import leave_foreign_result, run, selection_of
 from tests.support.tiny_models import TinyPair
 
 
@@ -171,9 +171,7 @@ def test_what_does_not_go_together_is_said(
 def test_a_place_that_the_winner_cannot_have_is_found_before_anything_is_answered(
     tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path
 ) -> None:
-    foreign = tmp_path / "run" / "merged" / "notes.txt"
-    foreign.parent.mkdir(parents=True)
-    foreign.write_text("mine")
+    leave_foreign_result(tmp_path / "run")
     loaded = load_settings(SearchSettings, None, [], given(tiny_pair, prompt_file, tmp_path))
     with pytest.raises(UserError, match="merged: holds what AdaMMS did not write"), ExitStack() as held:
         prepare_weights(loaded, False, held)

@@ -21,6 +21,13 @@ def run(monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], *more: str, s
     assert (ended.value.code or 0) == status
 
 
+def leave_foreign_result(folder: Path) -> None:
+    """Puts what AdaMMS did not write where a search in this folder would put its winner."""
+    foreign = folder / "merged" / "notes.txt"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text("mine")
+
+
 def selection_of(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((folder / "selection.json").read_text())
     return found
