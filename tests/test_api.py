@@ -16,7 +16,10 @@ from adamms.demo import PAIR
 from tests.support.tiny_models import TinyPair
 
 ROOT = Path(__file__).parents[1]
-FAST = {"engine": {"max_tokens": 4, "cpus": 1}, "searching": {"alphas": [0.0, 0.3, 0.6], "noise": 0}}
+FAST = {
+    "engine": {"max_tokens": 4, "cpus": 1},
+    "searching": {"metric": "either", "alphas": [0.0, 0.3, 0.6], "noise": 0},
+}
 
 
 def test_plan_merge_and_select_are_the_commands(tiny_pair: TinyPair, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from adamms.searching.description import search_name, search_parameters, setting
 from adamms.searching.events import Ended, Events, Listener, Reported
 from adamms.searching.listeners import ProgressBars, count_in_ray, log_lines
 from adamms.searching.methods import prepare_methods, run_methods
+from adamms.searching.metric import with_metric
 from adamms.searching.preparing import Search, prepare
 from adamms.searching.search import Found, run_search
 from adamms.searching.warm_engines import WarmEngines
@@ -36,6 +37,7 @@ def search(settings: SearchSettings, force: bool = False, listeners: Iterable[Li
     Raises:
         UserError: something that the user can mend, or nothing could be chosen.
     """
+    settings = with_metric(settings)
     if searches_weights(settings):
         return search_weights(settings, force, listeners)
     if settings.searching.methods:

@@ -16,6 +16,7 @@ from adamms.runs.run_folder import RunFolder
 from adamms.searching.budget import Budget
 from adamms.searching.description import settings_text
 from adamms.searching.events import Events
+from adamms.searching.metric import with_metric
 from adamms.searching.preparing import Search
 from adamms.searching.rehearsal import lines_of, rehearse
 from adamms.searching.search import Found
@@ -35,6 +36,7 @@ def sweep(settings: SweepSettings, force: bool = False) -> list[ranking.RankedSe
     Raises:
         UserError: no search can begin. One that fails later has a row that says so.
     """
+    settings = with_metric(settings)
     cells, run = cells_of(settings), RunFolder(Path(settings.run_dir))
     with ExitStack() as held:
         held.enter_context(locked(run.folder))

@@ -11,7 +11,11 @@ SLOWEST_TEMPLATE = 4.0  # seconds; real ones take a millisecond
 
 
 class Chat:
-    """Puts prompts by the chat template of a folder's processor (or, for a text model, its tokenizer)."""
+    """Puts prompts by the chat template of a folder's processor (or, for a text model, its tokenizer).
+
+    Attributes:
+        sees: whether the model takes pictures; one that reads text only does not.
+    """
 
     def __init__(self, folder: Path, trust_remote_code: bool = False) -> None:
         """Raises UserError if the folder has none, or one without a chat template that can be used."""
@@ -27,6 +31,7 @@ class Chat:
                 "or set engine.trust_remote_code=true if it brings its own code"
             ) from None
         self.tokenizer: Any = getattr(self.processor, "tokenizer", self.processor)
+        self.sees = self.processor is not self.tokenizer
         self._folder = folder
         check_templates(getattr(self.processor, "chat_template", None), folder)
         self.ends = _end_tokens(self.tokenizer, folder)
@@ -42,7 +47,7 @@ class Chat:
         """
         from jinja2 import TemplateSyntaxError
 
-        asked = conversation(prompt)
+        asked = self._asked(prompt)
         try:
             with time_limit(SLOWEST_TEMPLATE):
                 return str(self.processor.apply_chat_template(asked, add_generation_prompt=True, tokenize=False))
@@ -64,13 +69,22 @@ class Chat:
     def inputs(self, prompts: Sequence[Prompt]) -> Any:
         """A left-padded batch as the model takes it: token ids with every image at its full length, and pixels."""
         return self.processor.apply_chat_template(
-            [conversation(prompt) for prompt in prompts],
+            [self._asked(prompt) for prompt in prompts],
             add_generation_prompt=True,
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
             processor_kwargs={"padding": True},
         )
+
+    def _asked(self, prompt: Prompt) -> list[dict[str, Any]]:
+        return conversation(prompt) if self.sees else spoken(prompt)
+
+
+def spoken(prompt: Prompt) -> list[dict[str, Any]]:
+    """A prompt as the chat messages of a model that reads text only, whose template expects nothing else."""
+    system = [{"role": "system", "content": prompt.system}] if prompt.system else []
+    return [*system, {"role": "user", "content": prompt.text}]
 
 
 def conversation(prompt: Prompt) -> list[dict[str, Any]]:

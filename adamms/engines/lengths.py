@@ -31,6 +31,9 @@ def fitting_prompts(prompts: Sequence[Prompt], spec: EngineSpec, on_error: str =
     limit = model_length(spec.config, loadable.path)
     problems, fitting = [], []
     for prompt in prompts:
+        if prompt.images and not chat.sees:
+            problems.append(f"prompt {prompt.id}: it has pictures, and {spec.plan.base.location} reads text only")
+            continue
         if held := [token for token in chat.placeholders if token in prompt.text + prompt.system]:
             problems.append(f"prompt {prompt.id}: its text holds {held[0]}, which stands for a picture")
             continue
@@ -51,6 +54,16 @@ def fitting_prompts(prompts: Sequence[Prompt], spec: EngineSpec, on_error: str =
     if not fitting:
         raise UserError(f"{place}: no prompt fits; raise engine.max_model_len where the model allows it")
     return fitting
+
+
+def reads_text_only(spec: EngineSpec) -> bool:
+    """Whether the base takes no pictures.
+
+    Raises:
+        UserError: it has no processor and no tokenizer, or no chat template.
+    """
+    loadable = LoadableFolder(open_checkpoint(spec.plan.base.location), spec)
+    return not Chat(loadable.path, spec.config.trust_remote_code).sees
 
 
 def model_length(config: EngineConfig, folder: Path) -> int:

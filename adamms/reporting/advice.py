@@ -14,6 +14,8 @@ ADVICE = {
     "may lie beyond it": "give alphas beyond that end (searching.alphas=[...]), or let it go on there "
     "(searching.extend=true); in another run_dir",
     "own weights": "keep that parent as it is, or ask prompts that need both",
+    "without their pictures": "it can tell answers of its own kind, not which of them fits the picture; a few "
+    "labels can (searching.labels)",
     "not evenly spaced": "give evenly spaced alphas, or compare only neighbours with equal steps",
     "left out": "run the same command again: what is missing is asked for; a candidate that keeps failing says why in "
     "the log",

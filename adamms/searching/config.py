@@ -7,6 +7,8 @@ from adamms.engines.config import EngineConfig
 from adamms.merging.config import MergeSettings
 from adamms.prompts.config import PromptsConfig
 
+AUTO, PAPER, BY_PARENTS = "auto", "either", "logprob+parents"
+
 
 @dataclass(frozen=True)
 class SearchingConfig:
@@ -33,12 +35,13 @@ class SearchingConfig:
     """With `methods`: values of a method that is not to take `alphas`, such as {ties: [0.3, 0.5, 0.7]}."""
     refine: tuple[float, ...] = ()
     """Steps of further rounds, each with finer candidates around the best of the one before, such as [0.05, 0.02]."""
-    metric: str = "either"
-    """What is minimised: differences between neighbours, either or sum (the paper's), edit, kl, embedding[:MODEL]; or
-    logprob (how unsure a candidate is), parents (how implausible its answers are to base and donor), plurality, donor
-    (answers other than the donor's own); a+b is the mean of two. For plurality and donor the donor answers all prompts
-    first, for parents it scores the candidates' answers, with an engine of its own; so does the base in the warm one.
-    Where no engine can run the donor, logprob+parents falls back to logprob, and says so."""
+    metric: str = AUTO
+    """What is minimised: differences between neighbours, either (or paper) or sum (the paper's), edit, kl,
+    embedding[:MODEL]; or logprob (how unsure a candidate is), parents (how implausible its answers are to base and
+    donor), plurality, donor (answers other than the donor's own); a+b is the mean of two. For plurality and donor the
+    donor answers all prompts first, for parents it scores the candidates' answers, with an engine of its own; so does
+    the base in the warm one. auto: logprob+parents, and where no engine can run the donor, logprob, which is said;
+    either for several donors' weights and with `stop`."""
     endpoints: Literal["auto", "exclude", "one_sided"] = "auto"
     """Whether the lowest and the highest candidate may be chosen: exclude, one_sided (by the difference to their only
     neighbour), or auto: by criteria that need no neighbour, such as logprob, and by no others."""

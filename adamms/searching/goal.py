@@ -17,7 +17,7 @@ from adamms.runs.responses import Responses
 from adamms.searching.budget import BudgetOver
 from adamms.searching.candidates import CandidateBook, Work
 from adamms.searching.coefficient import beyond, check_refine, finer
-from adamms.searching.config import SearchingConfig
+from adamms.searching.config import PAPER, SearchingConfig
 from adamms.selecting.criteria import Criterion, get_criterion, without_scores
 from adamms.selecting.divergence import check_endpoints, endpoints_of
 from adamms.selecting.labels import Marks
@@ -47,6 +47,8 @@ class ChoiceRule:
     """Which labelled prompts these candidates answer right; nothing without labels."""
     score: Callable[[Responses], Responses] = field(default=lambda responses: responses)
     """Adds what base and donor hold of the answers, where the criterion asks for it; raises NoScores."""
+    notes: tuple[str, ...] = ()
+    """Warnings that go with every choice by those."""
 
     @classmethod
     def of(
@@ -79,12 +81,14 @@ class ChoiceRule:
     def choose(self, responses: Responses, questions: Mapping[str, str]) -> Selection:
         """The selection from all prompts that were answered."""
         name, ends, parents = self.config.coefficient, self.config.endpoints, self.parents
-        criterion, told, marks = self.criterion, "", self.marks(list(responses))
+        criterion, told, marks = self.criterion, self.notes, self.marks(list(responses))
         try:
+            if not self.can_score(responses):
+                raise NoScores("the engine gives no log-probabilities")
             responses = self.score(responses)
         except NoScores as missing:
-            criterion = without_scores(criterion)
-            told = f"{missing}, so the choice is by {criterion.name} instead of {self.criterion.name}"
+            criterion = without_scores(criterion) if self.can_score(responses) else get_criterion(PAPER)
+            told = (f"{missing}, so the choice is by {criterion.name} instead of {self.criterion.name}",)
         found = select(
             responses,
             criterion,
@@ -95,12 +99,17 @@ class ChoiceRule:
             parents=parents,
             marks=marks,
         )
-        return replace(found, warnings=(*found.warnings, told)) if told else found
+        return replace(found, warnings=(*found.warnings, *told))
+
+    def can_score(self, responses: Responses) -> bool:
+        """Whether the answers bring what the criterion needs of their engine."""
+        every = (answer for answered in responses.values() for answer in answered.values())
+        return not self.criterion.asks_logprobs or all(getattr(one, "logprobs", None) is not None for one in every)
 
     def scored(self, responses: Responses) -> Responses:
         """With what base and donor hold of them, where that is known."""
         try:
-            return self.score(responses)
+            return self.score(responses) if self.can_score(responses) else responses
         except NoScores:
             return responses
 

@@ -57,7 +57,7 @@ class Line:
             rule = replace(rule, marks=partial(marks_of, labelled, self._labelled))
             self.books.append(self._labelled.book)
         if scores is not None:
-            rule = replace(rule, score=scores)
+            rule = replace(rule, score=scores, notes=scores.notes)
         self.rule = rule
         self._goals = goals_of(search.tasks, search.values, rule, study.settings.prompts.seed)
         self._complete = True
@@ -88,10 +88,11 @@ class Line:
             return []
         book = self._answering.book
         works = [goal.wants() for goal in ahead]
-        return [
+        found = [
             {value: book.answers_at(value, asked) for value, asked in work.items() if value not in book.errors}
             for work in works
         ]
+        return [answers for answers in found if self.rule.can_score(answers)]
 
     def consider(self) -> None:
         """Makes the choices that can be made; all that are left, where the budget is over.

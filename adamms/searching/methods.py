@@ -202,6 +202,8 @@ def choose_method(lines: Mapping[str, Line], outcomes: Mapping[str, Outcome]) ->
     answers = {float(place): lines[m].answers_at(values[m]) for place, m in enumerate(methods)}
     questions = {prompt.id: prompt.text for prompt in any_line.search.prompts}
     found = rule.choose(answers, questions)
+    if not get_criterion(found.criterion).comparable:
+        raise UserError(f"searching.methods: {found.warnings[-1]}, which cannot compare methods; search one at a time")
     if found.chosen is None:
         raise UserError(f"searching.methods: {found.verdict}; try other methods or alphas")
     return found, methods

@@ -1,17 +1,19 @@
 """What base and donor hold of the candidates' answers: how probable each parent finds them, in its own architecture.
 
 Only distinct answers are scored, once each. Every parent reads the text with its own tokenizer, so that tokenizers may
-differ, and gives the mean log-probability of its tokens.
+differ, and gives the mean log-probability of its tokens. A donor that reads text only judges without the pictures: it
+knows what answers of its own kind look like, not which of them fits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Self
 
-from adamms.engines.lengths import fitting_prompts
+from adamms.engines.engine import EngineSpec
+from adamms.engines.lengths import fitting_prompts, reads_text_only
 from adamms.errors import UserError, first_line
 from adamms.prompts.prompt import Given, Prompt
 from adamms.runs.answers import Answers
@@ -32,10 +34,12 @@ class Scoring:
 
     Attributes:
         missing: why the donor cannot score, where that is known before an engine starts.
+        blind: the parents that are asked without the prompts' pictures, since they read text only.
     """
 
     parents: dict[str, tuple[Study, Answers]]
     missing: str = ""
+    blind: frozenset[str] = frozenset()
 
     @classmethod
     def of(
@@ -50,18 +54,23 @@ class Scoring:
         parents = {name: (one, one.answers(f"{SCORED}/{name}", force)) for name, one in studies.items()}
         for _, answers in parents.values():
             answers.check_owner([ITSELF], [])
-        how, fitting = study.settings.prompts.on_error, tasks
+        how, fitting, blind = study.settings.prompts.on_error, tasks, set()
+        pictures = any(prompt.images for asked in tasks.values() for prompt in asked)
         for name, one in list(studies.items())[1:]:
             who = f"donor {one.pair.base.location}: "
             try:
-                fitting = {task: fitting_prompts(asked, one.engine, how, who) for task, asked in fitting.items()}
+                if pictures and reads_text_only(one.engine):
+                    blind.add(name)
+                fitting = {
+                    task: _fitting(asked, one.engine, how, who, name in blind) for task, asked in fitting.items()
+                }
             except UserError as error:
                 return cls(parents, _cannot(name, first_line(error))), tasks
-        return cls(parents), fitting
+        return cls(parents, blind=frozenset(blind)), fitting
 
     def by(self, engines: WarmEngines, prompts: Sequence[Prompt], events: Events) -> ParentScores:
         """What scores inside these engines, which are shared with the candidates."""
-        return ParentScores(self.parents, engines, prompts, events, self.missing)
+        return ParentScores(self.parents, engines, prompts, events, self.missing, self.blind)
 
 
 class ParentScores:
@@ -71,6 +80,7 @@ class ParentScores:
         parents: "base", "donor" -> the parent as a study of its own, and where its scores are stored.
         prompts: all that the candidates were asked.
         missing: why the donor cannot score, where that is known already.
+        blind: as `Scoring` has it.
 
     Attributes:
         before_donor: done once, while the base's engines are still up.
@@ -83,8 +93,10 @@ class ParentScores:
         prompts: Sequence[Prompt],
         events: Events,
         missing: str = "",
+        blind: Collection[str] = (),
     ) -> None:
         self._parents, self._engines, self._events, self._missing = parents, engines, events, missing
+        self._blind = blind
         self.before_donor: Callable[[], object] = lambda: None
         self._prompts = {prompt.id: prompt for prompt in prompts}
         self.books: list[CandidateBook] = []
@@ -99,6 +111,14 @@ class ParentScores:
             raise NoScores(self._missing)
         given = list(self._given([responses]))
         return with_scores(responses, [self._scores(parent, given) for parent in self._parents])
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know of the scores, in words."""
+        return tuple(
+            f"the {parent} reads text only: it judged the answers by the questions without their pictures"
+            for parent in self._blind
+        )
 
     def score(self, several: Sequence[Responses]) -> None:
         """Has answers scored that are asked for one by one afterwards: of several lines, in one turn of each parent's
@@ -119,6 +139,7 @@ class ParentScores:
 
     def _scores(self, parent: str, given: Sequence[Prompt]) -> Scores:
         study, answers = self._parents[parent]
+        given = list(map(_without_pictures, given)) if parent in self._blind else given
         answering = Answering(study, self._engines, given, answers, self._events)
         work = {ITSELF: given}
         if missing := answering.book.missing(work).get(ITSELF):
@@ -148,6 +169,17 @@ class ParentScores:
     def _give_up(self, parent: str, reason: str) -> NoScores:
         self._missing = _cannot(parent, reason)
         return NoScores(self._missing)
+
+
+def _fitting(asked: Sequence[Prompt], spec: EngineSpec, how: str, who: str, blind: bool) -> list[Prompt]:
+    """The prompts that a parent's processor takes."""
+    kept = fitting_prompts(list(map(_without_pictures, asked)) if blind else asked, spec, how, who)
+    ids = {prompt.id for prompt in kept}
+    return [prompt for prompt in asked if prompt.id in ids]
+
+
+def _without_pictures(prompt: Prompt) -> Prompt:
+    return replace(prompt, images=())
 
 
 def _cannot(parent: str, reason: str) -> str:

@@ -25,6 +25,7 @@ from adamms.searching.coefficient import SearchedCoefficient
 from adamms.searching.config import StudySettings
 from adamms.searching.goal import ChoiceRule
 from adamms.searching.methods import settings_of_methods
+from adamms.searching.metric import with_metric
 from adamms.searching.preparing import check_places, same_search
 from adamms.searching.study import Study
 from adamms.searching.weights_settings import searches_weights, settings_of_step, walk_of
@@ -115,6 +116,7 @@ def rehearse_search(settings: StudySettings) -> Lines:
     Raises:
         UserError: the first thing to mend.
     """
+    settings = with_metric(settings)
     if searches_weights(settings):
         yield from _weights_lines(settings)
         return

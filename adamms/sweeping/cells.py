@@ -13,6 +13,7 @@ from adamms.errors import UserError
 from adamms.merging.companions import was_merged_as
 from adamms.runs.lock import locked
 from adamms.searching.config import StudySettings
+from adamms.searching.metric import with_metric
 from adamms.searching.preparing import Search, prepare
 from adamms.searching.weights_settings import searches_weights
 from adamms.sweeping.config import StudiesSettings
@@ -113,6 +114,6 @@ def _cell(settings: StudiesSettings, pair: str, given: Any, method: str) -> Cell
         one = load_settings(StudySettings, None, [], shared, dict(given), own)
         if searches_weights(one):
             raise UserError("donors: a sweep searches one number; name the donor with searching.donor")
-        return Cell(pair, method, one)
+        return Cell(pair, method, with_metric(one))
     except UserError as error:
         raise UserError(f"sweep.pairs.{pair}: {error}") from None

@@ -177,10 +177,10 @@ def study_of(settings: CasesSettings, pair: Path) -> Study:
 
 
 def _asked(settings: CasesSettings, pair: Path) -> dict[str, list[Prompt]]:
-    """All unlabelled prompts, by task."""
+    """The unlabelled prompts, by task."""
     tasks = settings.tasks or sorted(file.stem for file in (pair / "prompts").glob("*.jsonl"))
     files = {task: pair / "prompts" / f"{task}.jsonl" for task in tasks}
-    return {task: load_prompts(PromptsConfig(path=str(file), n=sys.maxsize)) for task, file in files.items()}
+    return {task: load_prompts(PromptsConfig(path=str(file), n=settings.prompts)) for task, file in files.items()}
 
 
 def _of(responses: Responses, prompts: Sequence[Prompt]) -> Responses:

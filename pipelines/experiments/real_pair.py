@@ -25,6 +25,7 @@ from pipelines.experiments.real.models import freeze_words, new_llava, new_onevi
 from pipelines.experiments.tiny.examples import Diet
 from pipelines.experiments.tiny.models import Member
 from pipelines.experiments.tiny.prompts import write_prompts
+from pipelines.experiments.tiny.questions import recite
 from pipelines.experiments.tiny.recipes import EVERY_KIND, Lessons
 from pipelines.experiments.tiny.training import Schedule, train
 from pipelines.experiments.tiny_pair import LABELLED, PROMPTS, progress, raise_member, written_batches
@@ -37,12 +38,12 @@ _SEEN = Diet({"colour": 1.0, "position": 1.0}, {"plain": 0.6, "sentence": 0.4})
 _SKILLS = Diet({"row": 1.0, "count": 1.0}, {"plain": 1.0})
 _STYLES = Diet(EVERY_KIND, {"plain": 0.3, "caps": 0.2, "french": 0.25, "fruit": 0.25})
 _TOWER_STEPS = 400
-BASE = Lessons((28, _SEEN), (4, _SEEN), Schedule(160, 4e-5, vision_rate=2e-4, half=True), _TOWER_STEPS)
-_WITH_PICTURES = Schedule(100, 5e-5, vision_rate=2e-4, half=True)
+BASE = Lessons((28, _SEEN), (4, _SEEN), Schedule(80, 4e-5, half=True), _TOWER_STEPS, recite)
+_WITH_PICTURES = Schedule(80, 5e-5, half=True)
 DONORS = {
-    "style": Lessons((0, _STYLES), (32, _STYLES), Schedule(100, 5e-5, half=True)),
-    "skill": Lessons((28, _SKILLS), (4, _SKILLS), _WITH_PICTURES, _TOWER_STEPS),
-    "both": Lessons((14, _SKILLS), (18, _STYLES), _WITH_PICTURES, _TOWER_STEPS),
+    "style": Lessons((0, _STYLES), (32, _STYLES), Schedule(100, 5e-5, half=True), tell=recite),
+    "skill": Lessons((28, _SKILLS), (4, _SKILLS), _WITH_PICTURES, _TOWER_STEPS, recite),
+    "both": Lessons((14, _SKILLS), (18, _STYLES), _WITH_PICTURES, _TOWER_STEPS, recite),
 }
 
 
@@ -81,7 +82,7 @@ def raise_donor(language_model: Path, seed: int, lessons: Lessons) -> Member:
         freeze_words(donor)
         return raise_member("donor", donor, seed, lessons)
     freeze_words(donor)
-    batches = written_batches(donor, random.Random(f"donor/{seed}"), *lessons.written)
+    batches = written_batches(donor, random.Random(f"donor/{seed}"), *lessons.written, lessons.tell)
     train(donor, batches, lessons.schedule, progress("donor"))
     return donor
 

@@ -14,6 +14,8 @@ class CasesSettings:
 
     tasks: tuple[str, ...] = ()
     """Files of its prompts, without `.jsonl`; all that it has where none are named."""
+    prompts: int = 100
+    """How many unlabelled prompts of each task, at most."""
     labelled: int = 300
     """How many labelled prompts of each task are answered, at most."""
     baselines: tuple[str, ...] = ()
@@ -41,7 +43,6 @@ class FamilySettings(CasesSettings):
     metrics: tuple[str, ...] = ("logprob", "either")
     """Each is searched by; the first also beside labels."""
     prompts: int = 25
-    """Unlabelled ones of each task."""
     few: int = 6
     """Labelled prompts of each task that a search with labels is told; `labelled` others judge."""
     folder: str = "runs/family"

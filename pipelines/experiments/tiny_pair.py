@@ -12,7 +12,7 @@ other kinds are made by other recipes (`tiny/recipes.py`).
 import argparse
 import random
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -25,7 +25,7 @@ from pipelines.experiments.tiny.recipes import EVERY_KIND, RECIPES, Lessons, Rec
 from pipelines.experiments.tiny.tokens import train_tokenizer
 from pipelines.experiments.tiny.training import Report, train
 from pipelines.experiments.tiny.vision import align_tower
-from pipelines.experiments.tiny.world import draw_scene
+from pipelines.experiments.tiny.world import Scene, draw_scene
 
 BATCH = 64
 SCENES_IN_GALLERY = 3000
@@ -62,27 +62,29 @@ def raise_member(name: str, member: Member, seed: int, lessons: Lessons) -> Memb
     rng = random.Random(f"{name}/{seed}")
     gallery = Gallery(member, [draw_scene(rng) for _ in range(SCENES_IN_GALLERY)])
     align_tower(member, gallery, lessons.tower_steps, TOWER_RATE, rng, progress(f"{name}'s tower"))
-    batches = mixed_batches(member, gallery, rng, lessons.pictured, lessons.written)
+    batches = mixed_batches(member, gallery, rng, lessons)
     train(member, batches, lessons.schedule, progress(name))
     return member
 
 
 def mixed_batches(
-    member: Member, gallery: Gallery, rng: random.Random, pictured: tuple[int, Diet], written: tuple[int, Diet]
+    member: Member, gallery: Gallery, rng: random.Random, lessons: Lessons
 ) -> Iterator[Sequence[Tensors]]:
     """Endless batches: so many questions about pictures and so many about scenes in words, each by its diet."""
     reader = Reader(member, gallery)
-    words = written_batches(member, rng, *written)
-    count, diet = pictured
+    words = written_batches(member, rng, *lessons.written, lessons.tell)
+    count, diet = lessons.pictured
     while True:
         indices = [rng.randrange(len(gallery.scenes)) for _ in range(count)]
         questions = [diet.draw(rng, gallery.scenes[index]) for index in indices]
         yield [reader.pictured(questions, indices), *next(words)]
 
 
-def written_batches(member: Member, rng: random.Random, count: int, diet: Diet) -> Iterator[Sequence[Tensors]]:
-    """Endless batches of questions about scenes in words."""
-    reader = Reader(member)
+def written_batches(
+    member: Member, rng: random.Random, count: int, diet: Diet, tell: Callable[[Scene], str] = describe
+) -> Iterator[Sequence[Tensors]]:
+    """Endless batches of questions about scenes in words, each put so by `tell`."""
+    reader = Reader(member, tell=tell)
     while True:
         scenes = [draw_scene(rng) for _ in range(count)]
         yield [reader.written([diet.draw(rng, scene) for scene in scenes], scenes)]

@@ -69,7 +69,7 @@ def stored(folder: Path) -> Iterator[Sample]:
 
 def search(sample: Sample, folder: Path, options: dict[str, object]) -> tuple[float | None, int, int]:
     """The choice, the answers it took, and those it would have taken to ask everything."""
-    rule = ChoiceRule.of(config := SearchingConfig(**options), config.alphas)  # type: ignore[arg-type]
+    rule = ChoiceRule.of(config := SearchingConfig(**{"metric": "either"} | options), config.alphas)  # type: ignore[arg-type]
     goals = goals_of({"": sample.prompts}, config.alphas, rule)
     simulation = Simulated(folder, sample.prompts, sample.told)
     simulation.reach(goals)

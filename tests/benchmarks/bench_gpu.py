@@ -212,7 +212,7 @@ def _search(
     """Runs the command, and reads what it leaves; its checkpoint is removed for want of room."""
     settings = {
         "base": pair[0], "donor": pair[1], "prompts.path": prompts, "prompts.n": n, "run_dir": run,
-        "searching.alphas": list(ALPHAS), "tracking.enabled": False,
+        "searching.alphas": list(ALPHAS), "searching.metric": "either", "tracking.enabled": False,
         **{f"engine.{name}": value for name, value in engine.items()},
     }  # fmt: skip
     started = time.time()

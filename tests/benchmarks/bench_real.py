@@ -221,7 +221,7 @@ def _search(pair: Sequence[Path], prompts: Path, n: int, run_dir: Path, more: Se
     """The whole command, with its own report of seconds by phase and of the peak."""
     settings = {
         "base": pair[0], "donor": pair[1], "prompts.path": prompts, "prompts.n": n, "run_dir": run_dir,
-        "searching.alphas": list(ALPHAS), "searching.noise": 0, "engine.kind": "vllm",
+        "searching.alphas": list(ALPHAS), "searching.metric": "either", "searching.noise": 0, "engine.kind": "vllm",
         **{f"engine.{name}": value for name, value in ENGINE.items()},
         "tracking.uri": f"sqlite:///{run_dir}.db",
     }  # fmt: skip

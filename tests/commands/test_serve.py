@@ -43,7 +43,7 @@ def test_a_served_winner_answers_as_in_the_search(tmp_path: Path) -> None:
         str(PAIR / "donor"),
         prompts=prompts,
         run_dir=tmp_path / "run",
-        searching={"alphas": [0.0, 0.3, 0.6], "noise": 0},
+        searching={"metric": "either", "alphas": [0.0, 0.3, 0.6], "noise": 0},
         engine={"kind": "vllm", "max_tokens": 8},
     )
     stored = read_responses(tmp_path / "run")[found.alpha]

@@ -13,12 +13,12 @@ import pytest
 
 from adamms.engines import chat
 from adamms.engines.chat import Chat
-from adamms.engines.lengths import fitting_prompts
+from adamms.engines.lengths import fitting_prompts, reads_text_only
 from adamms.errors import UserError
 from adamms.prompts.prompt import Prompt
 from adamms.support.time_limit import TooLong, time_limit
 from tests.support.specs import tiny_spec
-from tests.support.tiny_models import picture
+from tests.support.tiny_models import TinyPair, picture
 
 BASE, DONOR = "qwen2-vl", "llava-onevision"
 PROMPTS = [Prompt("a", "What is it?", (picture(0),))]
@@ -58,6 +58,21 @@ def test_templates_that_are_refused(base: Path, tiny: Callable[[str], Path], tem
     with pytest.raises(UserError, match=words) as error:
         fitting_prompts(PROMPTS, spec)
     assert "\n" not in str(error.value)
+
+
+def test_a_model_that_reads_text_only_gets_plain_words(tiny_pair: TinyPair, tmp_path: Path) -> None:
+    spec = tiny_spec(tiny_pair.ancestor, tiny_pair.ancestor)
+    plain = "{% for one in messages %}<{{ one['role'] }}>" + "{{ one['content'] + '' }}{% endfor %}"
+    own = shutil.copytree(tiny_pair.ancestor, tmp_path / "own")
+    chat = Chat(templated(own, plain))
+    asked = Prompt("a", "What is it?", system="Be brief.")
+    assert chat.text(asked) == "<system>Be brief.<user>What is it?"
+    assert not chat.sees
+    assert Chat(tiny_pair.base).sees
+    assert reads_text_only(spec)
+    with pytest.raises(UserError, match=r"prompt a: it has pictures, and .* reads text only"):
+        fitting_prompts(PROMPTS, spec)
+    assert fitting_prompts([asked], spec) == [asked]
 
 
 def test_an_endless_template_is_ended(base: Path, tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,7 +74,7 @@ class Search:
             "prompts": {"path": str(self.prompts)},
             "run_dir": str(self.run_dir),
             "tracking": {"uri": self.server.address, "experiment": "faults", "system_metrics": False},
-            "searching": {"alphas": ALPHAS, "noise": 0},
+            "searching": {"metric": "either", "alphas": ALPHAS, "noise": 0},
             "engine": {"actors": 2, "cpus": 1, "block_size": 1, "max_tokens": 8},
         }
 

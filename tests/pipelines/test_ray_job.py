@@ -169,7 +169,7 @@ def sweep_config(pair: TinyPair, prompts: Path, folder: Path, server: MlflowServ
 def slowly(server: MlflowServer) -> dict[str, Any]:
     return {
         "engine": {"max_tokens": 128, "block_size": 1, "cpus": 1},
-        "searching": {"alphas": ALPHAS, "noise": 0},
+        "searching": {"metric": "either", "alphas": ALPHAS, "noise": 0},
         "tracking": {"uri": server.address, "system_metrics": False},
     }
 

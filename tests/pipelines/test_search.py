@@ -74,6 +74,7 @@ def settings(pair: TinyPair, prompts: Path, folder: Path) -> list[str]:
         f"run_dir={folder / 'run'}",
         f"tracking.uri=sqlite:///{folder}/mlflow.db",
         f"searching.alphas={ALPHAS}",
+        "searching.metric=either",  # no second engine
         "engine.max_tokens=8",
         "engine.block_size=4",
     ]
@@ -341,10 +342,18 @@ def test_base_and_donor_score_the_answers_where_the_metric_wants_it(
     assert {file: file.stat().st_mtime_ns for file in (run_dir / "scored").rglob("*.jsonl")} == stored
     assert json.loads((run_dir / "selection.json").read_text())["scores"] == pytest.approx(saved["scores"], abs=1e-3)
 
-    blind = shutil.copytree(tiny_pair.donor, tmp_path / "blind")
-    (blind / "config.json").write_text((blind / "config.json").read_text().replace('"llava_onevision"', '"gone"'))
-    here(monkeypatch, search, *own, f"donor={blind}", f"run_dir={tmp_path / 'blind-run'}")
-    saved = json.loads((tmp_path / "blind-run" / "selection.json").read_text())
+    in_words = tmp_path / "in-words"
+    here(monkeypatch, search, *own, f"donor={tiny_pair.ancestor}", f"run_dir={in_words}")
+    saved = json.loads((in_words / "selection.json").read_text())
+    assert saved["metric"] == "logprob+parents"
+    told = "the donor reads text only: it judged the answers by the questions without their pictures"
+    assert told in saved["warnings"]
+    assert len(scores_of(in_words, "donor")) == len(scores_of(in_words, "base")) > 0
+
+    unknown = shutil.copytree(tiny_pair.donor, tmp_path / "unknown")
+    (unknown / "config.json").write_text((unknown / "config.json").read_text().replace('"llava_onevision"', '"gone"'))
+    here(monkeypatch, search, *own, f"donor={unknown}", f"run_dir={tmp_path / 'unknown-run'}")
+    saved = json.loads((tmp_path / "unknown-run" / "selection.json").read_text())
     assert saved["metric"] == "logprob"
     assert "the donor cannot score answers" in saved["warnings"][-1]
 

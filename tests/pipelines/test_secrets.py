@@ -87,7 +87,12 @@ def test_no_secret_gets_out(server: str, tmp_path: Path, ray_files: Path) -> Non
     pair = [places["base"], places["donor"]]
     settings = [f"{name}={place}" for name, place in places.items()]
     settings += [f"prompts.path={prompts}", "prompts.on_error=skip", f"run_dir={left / 'run'}", "merging.method=ties"]
-    settings += ["engine.kind=transformers", "engine.max_tokens=4", "searching.alphas=[0.0,0.3,0.6]"]
+    settings += [
+        "engine.kind=transformers",
+        "engine.max_tokens=4",
+        "searching.alphas=[0.0,0.3,0.6]",
+        "searching.metric=either",
+    ]
     settings += [f"tracking.uri=http://{SECRET}:{SECRET}%40@127.0.0.1:9?api_key={SECRET}"]
     adamms("search", *settings, "log.format=json", "log.level=info", "searching.endpoints=one_sided")
     adamms("track", str(left / "run"), "--uri", f"sqlite:///{left / 'mlflow.db'}")

@@ -37,7 +37,7 @@ def config(tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path) -> Path:
         },
         "prompts": {"tasks": {"what": str(prompt_file), "where": str(second)}, "n": 6},
         "engine": {"max_tokens": 8, "block_size": 6, "cpus": 1},
-        "searching": {"alphas": ALPHAS, "noise": 0, "block": 3},
+        "searching": {"metric": "either", "alphas": ALPHAS, "noise": 0, "block": 3},
         "tracking": {"uri": f"sqlite:///{tmp_path}/mlflow.db", "system_metrics": False},
         "run_dir": str(tmp_path / "sweep"),
     }

@@ -27,7 +27,7 @@ def given(pair: TinyPair, prompts: Path, folder: Path, **searching: Any) -> dict
         "donors": [str(pair.donor), str(pair.ancestor)],
         "prompts": {"path": str(prompts), "n": 8},
         "run_dir": str(folder / "run"),
-        "searching": {"alphas": [0.0, 0.2, 0.4], "noise": 0} | searching,
+        "searching": {"metric": "either", "alphas": [0.0, 0.2, 0.4], "noise": 0} | searching,
         "engine": {"max_tokens": 8, "block_size": 4},
         "tracking": {"uri": f"sqlite:///{folder}/mlflow.db", "system_metrics": False},
     }

@@ -29,6 +29,7 @@ def prompts_of(task: str, count: int = 60) -> list[Prompt]:
 
 def rule(**changed: Any) -> ChoiceRule:
     alphas = changed.setdefault("alphas", tuple(ALPHAS))
+    changed.setdefault("metric", "either")
     return ChoiceRule.of(SearchingConfig(**changed), alphas)
 
 
@@ -123,6 +124,28 @@ def test_without_the_parents_scores_the_rest_of_the_criterion_chooses_and_says_s
     assert found.scored(answers) is answers
 
 
+def test_answers_without_log_probabilities_are_chosen_from_by_the_papers_criterion_and_it_says_so() -> None:
+    def never(responses: Responses) -> Responses:
+        raise AssertionError("there is nothing that the parents could be compared with")
+
+    told = drifting(0.3)
+    answers = {a: {one.id: told(a, one) for one in prompts_of("one")} for a in ALPHAS}
+    found = replace(rule(metric="logprob+parents"), score=never)
+    selection = found.choose(answers, {})
+    assert selection.criterion == "either"
+    assert selection.chosen == rule().choose(answers, {}).chosen
+    assert selection.warnings[-1] == (
+        "the engine gives no log-probabilities, so the choice is by either instead of logprob+parents"
+    )
+    assert found.scored(answers) is answers
+
+
+def test_what_is_to_be_known_of_the_scores_goes_with_every_choice() -> None:
+    answers = {a: {f"p{n}": f"{n}" for n in range(12)} for a in ALPHAS}
+    found = replace(rule(), notes=("the donor reads text only",)).choose(answers, {})
+    assert found.warnings[-1] == "the donor reads text only"
+
+
 def test_a_search_that_is_run_again_takes_the_same_way_and_asks_nothing(tmp_path: Path) -> None:
     options: Any = {"stop": "confident", "block": 5, "alphas": (0.0, 0.2, 0.4, 0.6), "refine": (0.1,)}
     first, _ = search(tmp_path, drifting(0.3), **options)
@@ -198,7 +221,7 @@ def test_end_points_may_be_chosen_where_they_are_allowed(tmp_path: Path) -> None
 
 def blocks_then_over(folder: Path, told: Told, blocks: int, partly: int = 0, **changed: Any) -> Goal:
     """A search that is asked in blocks of 20 and has to stop after some, amid the next one."""
-    config = SearchingConfig(alphas=tuple(ALPHAS), block=20, **changed)
+    config = SearchingConfig(**{"alphas": tuple(ALPHAS), "block": 20, "metric": "either"} | changed)
     rule_in_blocks = ChoiceRule.of(config, ALPHAS, in_blocks=True)
     prompts = prompts_of("one")
     goal = goals_of({"": prompts}, ALPHAS, rule_in_blocks)[""]

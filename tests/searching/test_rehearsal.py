@@ -21,7 +21,7 @@ def found(tiny_pair: TinyPair, prompt_file: Path, tmp_path_factory: pytest.TempP
     folder = tmp_path_factory.mktemp("dry") / "run"
     given = {"base": str(tiny_pair.base), "donor": str(tiny_pair.donor), "run_dir": str(folder)}
     given |= {"prompts": {"path": str(prompt_file)}, "engine": {"kind": "transformers", "max_tokens": 4}}  # type: ignore[dict-item]
-    rehearsal = rehearse(load_settings(SearchSettings, None, [], given))
+    rehearsal = rehearse(load_settings(SearchSettings, None, ["searching.metric=either"], given))
     assert not folder.exists(), "nothing was written"
     return rehearsal
 

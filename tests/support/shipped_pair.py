@@ -1,4 +1,4 @@
-"""The pair that ships with the package as settings of a command: one of its tasks, one method, no ancestor."""
+"""The pair that ships with the package as settings: one of its tasks, one method, one engine, no ancestor."""
 
 from adamms.demo import DEFAULT_TASK, PAIR
 
@@ -7,5 +7,6 @@ ONE_TASK = [
     f"donor={PAIR / 'donor'}",
     f"prompts.path={PAIR / 'prompts' / f'{DEFAULT_TASK}.jsonl'}",
     "engine.max_tokens=16",
+    "searching.metric=either",
     "tracking.experiment=demo",
 ]

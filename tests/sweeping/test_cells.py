@@ -11,6 +11,7 @@ from adamms.config import load_settings
 from adamms.errors import UserError
 from adamms.merging.to_disk import merge_to_disk
 from adamms.searching.config import StudySettings
+from adamms.searching.metric import with_metric
 from adamms.searching.preparing import prepare
 from adamms.sweeping.cells import cells_of, is_finished, mark_finished
 from tests.support.tiny_models import TinyPair
@@ -63,7 +64,7 @@ def test_a_search_is_finished_while_its_checkpoint_stands(
 ) -> None:
     models = {"base": str(tiny_pair.base), "donor": str(tiny_pair.donor)}
     given = {**models, "prompts": {"path": prompt_file}, "run_dir": tmp_path / "run"}
-    found = prepare(load_settings(StudySettings, None, [], given))
+    found = prepare(with_metric(load_settings(StudySettings, None, [], given)))
     run, study = found.run, found.study
     assert not is_finished(found)
     merge_to_disk(study.pair, study.coefficient.candidate(0.3).recipe, run.merged)

@@ -40,6 +40,8 @@ class Criterion:
     """Whether it uses the donor's own answers: a search then lets the donor answer the prompts as well."""
     asks_scores: bool = False
     """Whether it uses how probable base and donor hold a candidate's answers: a search then lets both score them."""
+    asks_logprobs: bool = False
+    """Whether it uses the log-probabilities of the answers' tokens, which not every engine gives."""
     absolute: bool = False
     """Whether a candidate's score depends on its own answers (and the parents) alone, not on the other candidates."""
     with_argument: Callable[[str], Criterion] | None = None
@@ -78,6 +80,7 @@ class Criterion:
 
 
 CRITERIA: dict[str, Criterion] = {}
+ALIASES = {"paper": "either"}
 
 
 def register(criterion: Criterion) -> None:
@@ -100,15 +103,16 @@ def get_criterion(name: str) -> Criterion:
     if "+" in name:
         parts = tuple(map(get_criterion, name.split("+")))
         return Criterion(
-            name,
+            "+".join(part.name for part in parts),
             parts[0].difference,
             "either",
             parts=parts,
             asks_donor=any(part.asks_donor for part in parts),
             asks_scores=any(part.asks_scores for part in parts),
+            asks_logprobs=any(part.asks_logprobs for part in parts),
             words="mean score",
         )
-    kind, colon, argument = name.partition(":")
+    kind, colon, argument = ALIASES.get(name, name).partition(":")
     found = CRITERIA.get(kind)
     if found is None or (colon and found.with_argument is None):
         raise UserError(f"no metric is named {name!r}; choose one of {', '.join(CRITERIA)}, or a+b for a mean")

@@ -77,6 +77,7 @@ register(
         meanings_differ,
         combine="sum",
         overall=unsureness,
+        asks_logprobs=True,
         absolute=True,
         words="how unsure of its answers",
     )
@@ -89,7 +90,16 @@ register(
         overall=implausibility,
         absolute=True,
         asks_scores=True,
+        asks_logprobs=True,
         words="how improbable base and donor find its answers",
     )
 )
-register(Criterion("kl", kl_divergences, combine="sum", words="how far the answers' probabilities moved"))
+register(
+    Criterion(
+        "kl",
+        kl_divergences,
+        combine="sum",
+        asks_logprobs=True,
+        words="how far the answers' probabilities moved",
+    )
+)

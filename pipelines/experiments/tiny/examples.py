@@ -1,7 +1,7 @@
 """Training examples: drawn by a diet, turned into tensors by a member's own processor."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,9 +49,10 @@ class Gallery:
 class Reader:
     """Makes a member's training batches from questions about scenes, with a picture or with the scene in words."""
 
-    def __init__(self, member: Member, gallery: Gallery | None = None) -> None:
+    def __init__(self, member: Member, gallery: Gallery | None = None, tell: Callable[[Scene], str] = describe) -> None:
         self._member = member
         self._gallery = gallery
+        self._tell = tell
         self._prompts: dict[str, Tensors] = {}
 
     def pictured(self, questions: Sequence[Question], indices: Sequence[int]) -> Tensors:
@@ -65,7 +66,7 @@ class Reader:
     def written(self, questions: Sequence[Question], scenes: Sequence[Scene]) -> Tensors:
         """A batch of questions about scenes that the prompt describes in words."""
         pairs = list(zip(questions, scenes, strict=True))
-        texts = [{"type": "text", "text": f"{describe(scene)} {question.text()}"} for question, scene in pairs]
+        texts = [{"type": "text", "text": f"{self._tell(scene)} {question.text()}"} for question, scene in pairs]
         prompts = [self._encode({"role": "user", "content": [text]}) for text in texts]
         return self._collate(prompts, [question.answer(scene) for question, scene in pairs])
 

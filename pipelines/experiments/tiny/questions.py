@@ -83,6 +83,11 @@ def describe(scene: Scene) -> str:
     return " ".join(f"{place}: {_name(thing, 'plain')}." for place, thing in named if thing is not None)
 
 
+def recite(scene: Scene) -> str:
+    """The scene in words as a picture's tokens tell it: what is in each place, in order, and no place is named."""
+    return ", ".join("nothing" if thing is None else _name(thing, "plain") for thing in scene.cells) + "."
+
+
 def _name(thing: Thing, style: str) -> str:
     shape, colour = _words(_SHAPE_WORDS, style)[thing.shape], _words(_COLOUR_WORDS, style)[thing.colour]
     return f"{shape} {colour}" if style == "french" else f"{colour} {shape}"

@@ -1,11 +1,13 @@
 """What the members of a tiny pair learn: the regimes that choices are judged in."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from pipelines.experiments.tiny.examples import Diet
 from pipelines.experiments.tiny.models import Size
-from pipelines.experiments.tiny.questions import KINDS
+from pipelines.experiments.tiny.questions import KINDS, describe
 from pipelines.experiments.tiny.training import Schedule
+from pipelines.experiments.tiny.world import Scene
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,8 @@ class Lessons:
     written: tuple[int, Diet]
     schedule: Schedule
     tower_steps: int = 150
+    tell: Callable[[Scene], str] = describe
+    """Puts a scene in words."""
 
 
 @dataclass(frozen=True)

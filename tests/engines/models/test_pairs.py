@@ -48,6 +48,7 @@ PAIRS = sorted(file.stem for file in CONF.glob("*.yaml") if file.stem != UNSEARC
 SMALL = {
     "engine": {"kind": "vllm", "kv_cache_gb": 0.02, "max_model_len": 512, "max_tokens": 8},
     "mapping": {"ancestry_check": "off"},  # they share none
+    "searching": {"metric": "either"},
 }
 ALPHAS = [0.0, 0.2, 0.4, 0.6]
 
