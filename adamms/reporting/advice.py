@@ -9,8 +9,8 @@ ADVICE = {
     "no plateau": "answers change with every step: ask more prompts (prompts.n), look between the candidates "
     "(searching.refine=[0.05]), or merge otherwise (merging.method=ties ancestor=MODEL, the language model "
     "that both grew from); judge by labels before you use it (adamms evaluate)",
-    "sits on the base's plateau": "let the parents judge the answers (searching.metric=logprob+parents), give a few "
-    "labels (searching.labels), or look at larger alphas (searching.alphas=[0,0.2,0.4,0.6,0.8,1])",
+    "sits on the base's plateau": "give a few labels (searching.labels): without them no criterion knows whether the "
+    "base's answers are the right ones; and look at larger alphas (searching.alphas=[0,0.2,0.4,0.6,0.8,1])",
     "may lie beyond it": "give alphas beyond that end (searching.alphas=[...]), or let it go on there "
     "(searching.extend=true); in another run_dir",
     "own weights": "keep that parent as it is, or ask prompts that need both",

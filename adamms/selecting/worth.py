@@ -67,10 +67,10 @@ def beside_base(
 
 
 def on_base_plateau(contest: Contest, coefficient: str, base: int | None) -> Iterator[str]:
-    """A warning where the chosen candidate answers as the base does, and others do not: a criterion of stability cannot
-    tell the base's own plateau from one that gains something."""
+    """A warning where the chosen candidate answers as the base does, and others do not: stability cannot tell the base's
+    own plateau from one that gains something, and the base finds answers of a kind that it never gives implausible."""
     winner, table = contest.winner, contest.table
-    if winner is None or base in (None, winner) or not contest.divergence.criterion.by_neighbours:
+    if winner is None or base in (None, winner):
         return
     changed = [_differing(row, table.answers[base or 0]) / len(table.prompt_ids) for row in table.answers]
     most = int(np.argmax(changed))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adamms.runs.record import Response
 from adamms.selecting.selection import select
 
 Answers = dict[float, dict[str, str]]
@@ -58,6 +59,16 @@ def test_the_base_s_plateau_is_recognised() -> None:
     assert not any("plateau: it answers" in one for one in select(moved, "either").warnings)
     alike = table(base, changed(1), changed(1), changed(2))
     assert not any("plateau: it answers" in one for one in select(alike, "either").warnings)
+
+
+def test_the_base_s_plateau_is_recognised_whatever_the_criterion() -> None:
+    base, other = "abcdefgh" * 5, "ijklmnop" * 5
+    sure = {0.0: -0.2, 0.1: -0.1, 0.2: -0.3, 0.3: -0.4}
+    rows = table(base, base, other, other).items()
+    responses = {a: {i: Response(one, (sure[a],)) for i, one in row.items()} for a, row in rows}
+    found = select(responses, "logprob")
+    assert found.chosen == 0.1
+    assert any("alpha 0.1 sits on the base's plateau: it answers 100% of the prompts" in one for one in found.warnings)
 
 
 @given(
