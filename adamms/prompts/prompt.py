@@ -1,10 +1,12 @@
 """Unlabelled prompts: what every candidate is asked. Labels, where a file has them, are never read."""
 
+from __future__ import annotations
+
 import hashlib
 import logging
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL.Image import Image
 
@@ -54,6 +56,10 @@ class Prompt:
             hasher.update(b"given" + hashlib.sha256(self.given.text.encode("utf-8", "surrogatepass")).digest())
             hasher.update(b"ended" if self.given.ended else b"cut off")
         return hasher.hexdigest()[:32]
+
+    def in_words(self) -> Prompt:
+        """The same without its pictures, for a model that reads text only."""
+        return replace(self, images=())
 
     def pictures(self) -> list[Image]:
         """The images, decoded."""

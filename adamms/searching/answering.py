@@ -1,7 +1,9 @@
 """Having candidates answer what is not stored yet."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 
+from adamms.engines.lengths import reads_text_only
 from adamms.engines.noise import Noise, noise_floor
 from adamms.errors import UserError
 from adamms.prompts.prompt import Prompt
@@ -13,6 +15,8 @@ from adamms.searching.candidates import CandidateBook
 from adamms.searching.events import Asked, Asking, CandidateEnded, Doing, Events, UnitAnswered
 from adamms.searching.study import EVEN, ITSELF, Study
 from adamms.searching.warm_engines import WarmEngines
+
+LOG = logging.getLogger(__name__)
 
 
 class Answering:
@@ -133,6 +137,10 @@ def answer_as_donor(
 
 
 def answer_by_donor(study: Study, engines: WarmEngines, prompts: Sequence[Prompt], stored: str) -> dict[str, str]:
-    """The own answers of the donor that is searched, to judge a study of it; those of another engine are set aside."""
+    """The own answers of the donor that is searched, to judge a study of it; those of another engine are set aside. A
+    donor that reads text only is asked without the pictures, which is said."""
     donor = study.of_donor(study.coefficient.donor or 0)
+    if any(prompt.images for prompt in prompts) and reads_text_only(donor.engine):
+        LOG.warning("donor %s reads text only: it is asked without pictures", donor.pair.base.location)
+        prompts = list(map(Prompt.in_words, prompts))
     return answer_as_donor(donor, donor.answers(stored, force=True), engines, prompts).answers_at(ITSELF)

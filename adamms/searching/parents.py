@@ -139,7 +139,7 @@ class ParentScores:
 
     def _scores(self, parent: str, given: Sequence[Prompt]) -> Scores:
         study, answers = self._parents[parent]
-        given = list(map(_without_pictures, given)) if parent in self._blind else given
+        given = list(map(Prompt.in_words, given)) if parent in self._blind else given
         answering = Answering(study, self._engines, given, answers, self._events)
         work = {ITSELF: given}
         if missing := answering.book.missing(work).get(ITSELF):
@@ -173,13 +173,9 @@ class ParentScores:
 
 def _fitting(asked: Sequence[Prompt], spec: EngineSpec, how: str, who: str, blind: bool) -> list[Prompt]:
     """The prompts that a parent's processor takes."""
-    kept = fitting_prompts(list(map(_without_pictures, asked)) if blind else asked, spec, how, who)
+    kept = fitting_prompts(list(map(Prompt.in_words, asked)) if blind else asked, spec, how, who)
     ids = {prompt.id for prompt in kept}
     return [prompt for prompt in asked if prompt.id in ids]
-
-
-def _without_pictures(prompt: Prompt) -> Prompt:
-    return replace(prompt, images=())
 
 
 def _cannot(parent: str, reason: str) -> str:

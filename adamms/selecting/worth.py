@@ -67,8 +67,8 @@ def beside_base(
 
 
 def on_base_plateau(contest: Contest, coefficient: str, base: int | None) -> Iterator[str]:
-    """A warning where the chosen candidate answers as the base does, and others do not: stability cannot tell the base's
-    own plateau from one that gains something, and the base finds answers of a kind that it never gives implausible."""
+    """A warning where the chosen candidate answers as the base does, and others do not: stability cannot tell this
+    plateau from one that gains something, and the base finds answers of a kind that it never gives implausible."""
     winner, table = contest.winner, contest.table
     if winner is None or base in (None, winner):
         return

@@ -350,6 +350,12 @@ def test_base_and_donor_score_the_answers_where_the_metric_wants_it(
     assert told in saved["warnings"]
     assert len(scores_of(in_words, "donor")) == len(scores_of(in_words, "base")) > 0
 
+    rows = [json.loads(line) | {"answer": "of course"} for line in prompt_file.read_text().splitlines()]
+    labelled = tmp_path / "labelled.jsonl"
+    labelled.write_text("".join(json.dumps(row) + "\n" for row in rows[:4]))
+    here(monkeypatch, evaluate, *own, f"donor={tiny_pair.ancestor}", f"run_dir={in_words}", f"labelled.path={labelled}")
+    assert json.loads((in_words / "evaluation.json").read_text())["donor"] == 0, "it answers without the pictures"
+
     unknown = shutil.copytree(tiny_pair.donor, tmp_path / "unknown")
     (unknown / "config.json").write_text((unknown / "config.json").read_text().replace('"llava_onevision"', '"gone"'))
     here(monkeypatch, search, *own, f"donor={unknown}", f"run_dir={tmp_path / 'unknown-run'}")
