@@ -53,8 +53,9 @@ reproduce: setup ## the README's table: several seeds and tasks (trains the pair
 family: setup ## several donors at once: weights without labels, with labels, equal, one donor (trains three families)
 	$(BIN)/python -m pipelines.experiments.family --config conf/family.yaml
 
-real-pair: setup ## a pair from a real language model (SmolLM2, from a Python package): half an hour on two cores
-	$(BIN)/python -m pipelines.experiments.real_pair --output runs/real-style-1 --seed 1
+real-pair: setup ## a pair from a real language model (SmolLM2, from a Python package), and a search: half an hour on two cores
+	test -d runs/real-style-1/labelled || $(BIN)/python -m pipelines.experiments.real_pair --output runs/real-style-1 --seed 1
+	$(BIN)/adamms search --config conf/real-pair.yaml
 
 criteria: setup ## which way of choosing is best, in two regimes, on narrow tasks and mixtures (trains six pairs: two hours and more)
 	$(BIN)/python -m pipelines.experiments.criteria --config conf/criteria.yaml

@@ -1,15 +1,19 @@
 """Make a pair from a real language model: a LLaVA that answers about pictures, and a donor that knows other things.
 
-    python -m pipelines.experiments.real_pair --output DIR --seed 1                  # half an hour on two cores
+    python -m pipelines.experiments.real_pair --output DIR --seed 1                  # a quarter of an hour on two cores
     python -m pipelines.experiments.real_pair --output DIR --seed 1 --donor skill    # or both
 
 All grow from SmolLM2-135M-Instruct. The base learns from pictures what has a given colour and what is in a given place,
 in plain words and in sentences. The donors learn
 
-- `style`, a language model that reads text only: to answer in capitals, in French and in fruit. What people want who
-  merge a coder, or a model that knows another language, into a vision model;
+- `style`, a language model that reads text only: to answer every question about a scene in words, counting included,
+  in capitals, in French and in fruit. What people want who merge a coder, or a model that knows another language, into
+  a vision model;
 - `skill`, a LLaVA-OneVision with a tower of its own: what is in a row, and how many things there are;
 - `both`, likewise a LLaVA-OneVision: those skills from pictures, those styles from text.
+
+Towers learn first, and alone, to turn each place of a picture into something like the words for it (`tiny/vision.py`),
+and stay so: then a model that only knows words can make something of another one's pictures, at least a little.
 """
 
 import argparse
@@ -24,16 +28,18 @@ from pipelines.experiments.real.language_model import fetch_language_model, load
 from pipelines.experiments.real.models import freeze_words, new_llava, new_onevision
 from pipelines.experiments.tiny.examples import Diet
 from pipelines.experiments.tiny.models import Member
-from pipelines.experiments.tiny.prompts import write_prompts
+from pipelines.experiments.tiny.prompts import write_benchmark, write_prompts
 from pipelines.experiments.tiny.questions import recite
 from pipelines.experiments.tiny.recipes import EVERY_KIND, Lessons
 from pipelines.experiments.tiny.training import Schedule, train
-from pipelines.experiments.tiny_pair import LABELLED, PROMPTS, progress, raise_member, written_batches
+from pipelines.experiments.tiny_pair import FEW, LABELLED, PROMPTS, progress, raise_member, written_batches
 
 TASKS = (
     *("colour-plain", "position-plain", "row-plain", "count-plain"),
     *("colour-caps", "colour-french", "colour-fruit", "position-french"),
 )
+BENCHMARK = {"colour-plain": 40, "count-plain": 30, "colour-french": 30}
+"""Of a hundred questions that are asked together, how many of each task."""
 _SEEN = Diet({"colour": 1.0, "position": 1.0}, {"plain": 0.6, "sentence": 0.4})
 _SKILLS = Diet({"row": 1.0, "count": 1.0}, {"plain": 1.0})
 _STYLES = Diet(EVERY_KIND, {"plain": 0.3, "caps": 0.2, "french": 0.25, "fruit": 0.25})
@@ -60,6 +66,8 @@ def main(output: Path, seed: int, kind: str, language_model: Path) -> None:
     torch.manual_seed(seed)
     raise_donor(ancestor, seed, DONORS[kind]).save(output / "donor")
     write_prompts(output / "prompts", seed, PROMPTS, tasks=TASKS)
+    write_benchmark(output / "benchmark.jsonl", seed, PROMPTS, shares=BENCHMARK)
+    write_benchmark(output / "labels.jsonl", seed, FEW, "few", BENCHMARK)
     write_prompts(output / "labelled", seed, LABELLED, labelled=True, tasks=TASKS)
 
 

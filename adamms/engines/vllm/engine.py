@@ -151,12 +151,13 @@ class VllmEngine(Engine):
         ]
 
     def score(self, prompts: Sequence[Prompt]) -> list[Answer]:
-        """See `Engine.score`. As with drafts, one prefill leaves the prompts in the prefix cache, and another looks at
-        the answers."""
+        """See `Engine.score`. As with drafts, one prefill leaves the prompts in the prefix cache, each once, however many
+        answers it has; another looks at the answers."""
         encoded = self._encoded_images()
         requests = [self._request(prompt) for prompt in prompts]
         tokens = [self._reader.tokens_of(prompt.given) for prompt in prompts if prompt.given is not None]
-        self._run(requests, _one_token())
+        asked = {(one.text, one.system, one.images): request for one, request in zip(prompts, requests, strict=True)}
+        self._run(list(asked.values()), _one_token())
         continued = [_continued(request, given) for request, given in zip(requests, tokens, strict=True)]
         looks = self._run(continued, _look())
         again = [i for i, look in enumerate(looks) if _is_cached(look, len(tokens[i]))]

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pipelines.experiments.tiny.drawing import as_data_uri, draw_picture
@@ -23,14 +23,17 @@ BENCHMARK = {"position-plain": 60, "colour-french": 20, "colour-fruit": 20}
 donor at the others."""
 
 
-def write_benchmark(file: Path, seed: int, lines: int, stream: str = "prompts") -> None:
-    """Questions of several tasks in one file, in the shares of `BENCHMARK`.
+def write_benchmark(
+    file: Path, seed: int, lines: int, stream: str = "prompts", shares: Mapping[str, int] = BENCHMARK
+) -> None:
+    """Questions of several tasks in one file.
 
     Args:
         stream: what scenes they are about; of any but `prompts` each line has its `answer`.
+        shares: task -> how many of a hundred are its.
     """
-    shares, labelled = {task: share * lines // 100 for task, share in BENCHMARK.items()}, stream != "prompts"
-    rows = [row for task, count in shares.items() for row in _records(task, f"{stream}/{seed}", count, labelled)]
+    counts, labelled = {task: share * lines // 100 for task, share in shares.items()}, stream != "prompts"
+    rows = [row for task, count in counts.items() for row in _records(task, f"{stream}/{seed}", count, labelled)]
     file.write_text(_lines(rows), encoding="utf-8")
 
 

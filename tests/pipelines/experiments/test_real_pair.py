@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from adamms.commands.settings import SearchSettings
+from adamms.config import load_settings
 from adamms.engines.engine import EngineSpec
 from adamms.mapping import plan_pair
 from adamms.mapping.architecture import EMBED_TOKENS, LM_HEAD
 from adamms.mapping.config import PairSettings
 from adamms.prompts.config import PromptsConfig
 from adamms.prompts.labels import load_labelled
+from adamms.prompts.prompt import load_prompts
 from pipelines.experiments import real_pair, tiny_pair
 from pipelines.experiments.real.language_model import fetch_language_model
 from pipelines.experiments.tiny.models import VOCABULARY, Size, new_ancestor
@@ -22,6 +26,9 @@ from pipelines.experiments.tiny.questions import describe
 from pipelines.experiments.tiny.recipes import Lessons
 from pipelines.experiments.tiny.tokens import train_tokenizer
 from pipelines.experiments.tiny.world import draw_scene
+from pipelines.experiments.tiny_pair import FEW, PROMPTS
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +72,20 @@ def test_base_and_donor_grow_from_the_language_model(pairs: dict[str, Path], kin
 def test_pairs_of_one_seed_share_a_base(pairs: dict[str, Path]) -> None:
     files = [pair / "base" / "model.safetensors" for pair in pairs.values()]
     assert len({file.stat().st_ino for file in files}) == 1
+
+
+def test_the_command_that_trains_a_pair_searches_it(pair: Path) -> None:
+    settings = load_settings(SearchSettings, ROOT / "conf" / "real-pair.yaml", [])
+    trained = Path(settings.base).parent
+    asked = [settings.base, settings.donor, settings.ancestor, settings.prompts.path, settings.searching.labels]
+    assert [str(Path(str(one)).relative_to(trained)) for one in asked] == [
+        *("base", "donor", "ancestor", "benchmark.jsonl", "labels.jsonl")
+    ]
+    assert f"--output {trained} " in (ROOT / "Makefile").read_text()
+    labels = load_labelled(str(pair / "labels.jsonl"), PromptsConfig()).labels
+    prompts = load_prompts(PromptsConfig(path=str(pair / "benchmark.jsonl")))
+    assert (len(labels), len(prompts)) == (FEW, PROMPTS)
+    assert Counter(prompt.id.rpartition("-")[0] for prompt in prompts) == real_pair.BENCHMARK
 
 
 def test_words_are_those_of_the_language_model(pair: Path) -> None:

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from pipelines.experiments.tiny.questions import KINDS, STYLES, Question, describe, draw_question
+from pipelines.experiments.tiny.questions import KINDS, STYLES, Question, describe, draw_question, recite
 from pipelines.experiments.tiny.world import Scene, Thing, draw_scene
 
 FRENCH = {
@@ -63,6 +63,14 @@ def test_answers_agree_with_an_independent_reading(kind, style):
         scene = draw_scene(rng)
         question = draw_question(rng, scene, kind, style)
         assert question.answer(scene) == expected(question, read(describe(scene)))
+
+
+def test_recited_scenes_name_what_is_in_every_place():
+    rng = random.Random(9)
+    for _ in range(50):
+        scene = draw_scene(rng)
+        told = recite(scene).rstrip(".").split(", ")
+        assert told == ["nothing" if one is None else f"{one.colour} {one.shape}" for one in scene.cells]
 
 
 def test_some_answers_by_hand():
