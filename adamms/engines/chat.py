@@ -68,13 +68,14 @@ class Chat:
 
     def inputs(self, prompts: Sequence[Prompt]) -> Any:
         """A left-padded batch as the model takes it: token ids with every image at its full length, and pixels."""
+        padding: dict[str, Any] = {"padding": True}
         return self.processor.apply_chat_template(
             [self._asked(prompt) for prompt in prompts],
             add_generation_prompt=True,
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
-            processor_kwargs={"padding": True},
+            **({"processor_kwargs": padding} if self.sees else padding),
         )
 
     def _asked(self, prompt: Prompt) -> list[dict[str, Any]]:

@@ -62,7 +62,7 @@ class TransformersEngine(Engine):
         )
 
     def __init__(self, spec: EngineSpec) -> None:
-        from transformers import AutoModelForImageTextToText
+        from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
         self.effort = Effort()
         self._batch_size, self._base_architecture = spec.config.batch_size, spec.base_architecture
@@ -74,7 +74,7 @@ class TransformersEngine(Engine):
         folder = LoadableFolder(base, spec)
         self._chat = Chat(folder.path, spec.config.trust_remote_code)
         self._reader = AnswerReader(self._chat, spec.config.max_tokens, spec.config.stop)
-        model = AutoModelForImageTextToText.from_pretrained(
+        model = (AutoModelForImageTextToText if self._chat.sees else AutoModelForCausalLM).from_pretrained(
             folder.path,
             dtype=pick_dtype(spec.config.dtype, device.type),
             trust_remote_code=spec.config.trust_remote_code,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from adamms.checkpoint import open_checkpoint
-from adamms.engines.chat import conversation
+from adamms.engines.chat import conversation, spoken
 from adamms.engines.config import EngineConfig
 from adamms.engines.engine import EngineSpec
 from adamms.engines.transformers_engine import TransformersEngine
@@ -165,3 +165,30 @@ def test_its_own_answers_are_scored_as_they_were_decoded(
     assert scored == answers
     for mine, decoded in zip(scored, answers, strict=True):
         assert mine.logprobs == pytest.approx(decoded.logprobs, abs=1e-4)
+
+
+def test_a_model_that_reads_text_only_answers_and_scores(tiny_pair: TinyPair) -> None:
+    """Against plain `transformers`, one prompt at a time; the prompts are of different lengths."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = tiny_pair.ancestor
+    engine = TransformersEngine(EngineSpec(plan_alone(open_checkpoint(str(folder))), CONFIG))
+    asked = [Prompt("a", "What is it?"), Prompt("b", "And what is above it, if anything is?", system="Be brief.")]
+    model, tokenizer = (
+        AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
+        AutoTokenizer.from_pretrained(folder),
+    )
+    answers = engine.generate(asked)
+    for prompt, answer in zip(asked, answers, strict=True):
+        text = tokenizer.apply_chat_template(spoken(prompt), add_generation_prompt=True, tokenize=False)
+        inputs = tokenizer(text, return_tensors="pt")
+        tokens = model.generate(**inputs, max_new_tokens=8, do_sample=False)[0, inputs["input_ids"].shape[1] :]
+        assert answer.text == tokenizer.decode(tokens, skip_special_tokens=True)
+    given = [
+        replace(prompt, given=Given(answer.text, ended=answer.finish_reason == "stop"))
+        for prompt, answer in zip(asked, answers, strict=True)
+    ]
+    scored = engine.score(given)
+    assert [one.text for one in scored] == [one.text for one in answers]
+    assert all(value <= 0 for one in scored for value in one.logprobs or ())

@@ -151,8 +151,8 @@ class VllmEngine(Engine):
         ]
 
     def score(self, prompts: Sequence[Prompt]) -> list[Answer]:
-        """See `Engine.score`. As with drafts, one prefill leaves the prompts in the prefix cache, each once, however many
-        answers it has; another looks at the answers."""
+        """See `Engine.score`. As with drafts, one prefill leaves every prompt in the prefix cache, once for all of its
+        answers; another looks at the answers."""
         encoded = self._encoded_images()
         requests = [self._request(prompt) for prompt in prompts]
         tokens = [self._reader.tokens_of(prompt.given) for prompt in prompts if prompt.given is not None]
