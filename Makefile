@@ -54,14 +54,14 @@ family: setup ## several donors at once: weights without labels, with labels, eq
 	$(BIN)/python -m pipelines.experiments.family --config conf/family.yaml
 
 real-pair: setup ## a pair from a real language model (SmolLM2, from a Python package), and a search: half an hour on two cores
-	test -d runs/real-style-1/labelled || $(BIN)/python -m pipelines.experiments.real_pair --output runs/real-style-1 --seed 1
+	test -d runs/real-style-11/labelled || $(BIN)/python -m pipelines.experiments.real_pair --output runs/real-style-11 --seed 11
 	$(BIN)/adamms search --config conf/real-pair.yaml
 
 criteria: setup ## which way of choosing is best, in two regimes, on narrow tasks and mixtures (trains six pairs: two hours and more)
 	$(BIN)/python -m pipelines.experiments.criteria --config conf/criteria.yaml
 
 criteria-real: setup ## the same on nine pairs from a real language model (trains them: four hours and more)
-	$(BIN)/python -m pipelines.experiments.criteria --config conf/real.yaml
+	$(BIN)/python -m pipelines.experiments.criteria --config conf/criteria-real.yaml
 
 bench-early-stop: setup ## what stopping early and refining save, on simulated answers
 	$(BIN)/python -m tests.benchmarks.bench_early_stop

@@ -234,10 +234,10 @@ def _sweep(settings: SweepSettings, force: bool) -> None:
     with doing("loading torch and the engines"):
         from adamms.commands.sweep import raise_failures, sweep
         from adamms.reporting.ranking import print_ranking
-        from adamms.searching.metric import with_metric
+        from adamms.searching.metric import metric_of
 
     rows = sweep(settings, force)
-    print_ranking(rows, with_metric(settings).searching.metric)
+    print_ranking(rows, metric_of(settings))
     print(f"ranking:    {Path(settings.run_dir) / 'sweep.json'}")
     raise_failures(rows)
 

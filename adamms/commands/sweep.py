@@ -16,7 +16,7 @@ from adamms.runs.run_folder import RunFolder
 from adamms.searching.budget import Budget
 from adamms.searching.description import settings_text
 from adamms.searching.events import Events
-from adamms.searching.metric import with_metric
+from adamms.searching.metric import metric_of
 from adamms.searching.preparing import Search
 from adamms.searching.rehearsal import lines_of, rehearse
 from adamms.searching.search import Found
@@ -36,7 +36,6 @@ def sweep(settings: SweepSettings, force: bool = False) -> list[ranking.RankedSe
     Raises:
         UserError: no search can begin. One that fails later has a row that says so.
     """
-    settings = with_metric(settings)
     cells, run = cells_of(settings), RunFolder(Path(settings.run_dir))
     with ExitStack() as held:
         held.enter_context(locked(run.folder))
@@ -76,7 +75,7 @@ def run_sweep(
             rows[name] = settle(name, todo[name], result)
             write(run, rows.values(), budget, cells)
         order = write(run, rows.values(), budget, cells)
-        ranking.draw(order, settings.searching.metric, run.figures)
+        ranking.draw(order, metric_of(settings), run.figures)
         return order
 
 
@@ -122,7 +121,7 @@ def parameters(settings: SweepSettings) -> dict[str, str]:
         "pairs": ", ".join(sweep.pairs),
         "methods": ", ".join(sweep.methods),
         "tasks": ", ".join(prompts.tasks) or prompts.path,
-        "metric": settings.searching.metric,
+        "metric": metric_of(settings),
         "run_dir": str(Path(settings.run_dir).resolve()),
     }
 

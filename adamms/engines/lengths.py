@@ -62,7 +62,7 @@ def reads_text_only(spec: EngineSpec) -> bool:
     Raises:
         UserError: it has no processor and no tokenizer, or no chat template.
     """
-    loadable = LoadableFolder(open_checkpoint(spec.plan.base.location), spec)
+    loadable = LoadableFolder(open_checkpoint(spec.plan.base.location), spec, weights=False)
     return not Chat(loadable.path, spec.config.trust_remote_code).sees
 
 

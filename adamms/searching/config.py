@@ -7,7 +7,7 @@ from adamms.engines.config import EngineConfig
 from adamms.merging.config import MergeSettings
 from adamms.prompts.config import PromptsConfig
 
-AUTO, PAPER, BY_PARENTS = "auto", "either", "logprob+parents"
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class SearchingConfig:
     donor), plurality, donor (answers other than the donor's own); a+b is the mean of two. For plurality and donor the
     donor answers all prompts first, for parents it scores the candidates' answers, with an engine of its own; so does
     the base in the warm one. auto: logprob+parents, and where no engine can run the donor, logprob, which is said;
-    either for several donors' weights and with `stop`."""
+    either for several donors' weights (logprob with `trials`) and with `stop`."""
     endpoints: Literal["auto", "exclude", "one_sided"] = "auto"
     """Whether the lowest and the highest candidate may be chosen: exclude, one_sided (by the difference to their only
     neighbour), or auto: by criteria that need no neighbour, such as logprob, and by no others."""

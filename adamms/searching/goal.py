@@ -17,8 +17,8 @@ from adamms.runs.responses import Responses
 from adamms.searching.budget import BudgetOver
 from adamms.searching.candidates import CandidateBook, Work
 from adamms.searching.coefficient import beyond, check_refine, finer
-from adamms.searching.config import PAPER, SearchingConfig
-from adamms.selecting.criteria import Criterion, get_criterion, without_scores
+from adamms.searching.config import SearchingConfig
+from adamms.selecting.criteria import PAPER, Criterion, get_criterion, without_scores
 from adamms.selecting.divergence import check_endpoints, endpoints_of
 from adamms.selecting.labels import Marks
 from adamms.selecting.selection import Selection, select
@@ -81,14 +81,8 @@ class ChoiceRule:
     def choose(self, responses: Responses, questions: Mapping[str, str]) -> Selection:
         """The selection from all prompts that were answered."""
         name, ends, parents = self.config.coefficient, self.config.endpoints, self.parents
-        criterion, told, marks = self.criterion, self.notes, self.marks(list(responses))
-        try:
-            if not self.can_score(responses):
-                raise NoScores("the engine gives no log-probabilities")
-            responses = self.score(responses)
-        except NoScores as missing:
-            criterion = without_scores(criterion) if self.can_score(responses) else get_criterion(PAPER)
-            told = (f"{missing}, so the choice is by {criterion.name} instead of {self.criterion.name}",)
+        marks = self.marks(list(responses))  # before the donor takes the engines
+        responses, criterion, told = self._judged(responses)
         found = select(
             responses,
             criterion,
@@ -108,10 +102,19 @@ class ChoiceRule:
 
     def scored(self, responses: Responses) -> Responses:
         """With what base and donor hold of them, where that is known."""
-        try:
-            return self.score(responses) if self.can_score(responses) else responses
-        except NoScores:
-            return responses
+        return self._judged(responses)[0]
+
+    def _judged(self, responses: Responses) -> tuple[Responses, Criterion, tuple[str, ...]]:
+        """The answers with what base and donor hold of them, what to choose by, and warnings: where that is not what
+        was asked for, why."""
+        if not self.can_score(responses):
+            instead, why = get_criterion(PAPER), "the engine gives no log-probabilities"
+        else:
+            try:
+                return self.score(responses), self.criterion, self.notes
+            except NoScores as missing:
+                instead, why = without_scores(self.criterion), str(missing)
+        return responses, instead, (f"{why}, so the choice is by {instead.name} instead of {self.criterion.name}",)
 
     def is_enough(self, responses: Responses, remaining: int, questions: Mapping[str, str]) -> bool:
         """Whether the remaining prompts need not be answered."""

@@ -68,6 +68,7 @@ def main(output: Path, seed: int, kind: str, language_model: Path) -> None:
     write_prompts(output / "prompts", seed, PROMPTS, tasks=TASKS)
     write_benchmark(output / "benchmark.jsonl", seed, PROMPTS, shares=BENCHMARK)
     write_benchmark(output / "labels.jsonl", seed, FEW, "few", BENCHMARK)
+    write_benchmark(output / "benchmark-labelled.jsonl", seed, LABELLED, "judge", BENCHMARK)
     write_prompts(output / "labelled", seed, LABELLED, labelled=True, tasks=TASKS)
 
 

@@ -149,6 +149,10 @@ def test_its_own_answers_are_scored_as_they_were_decoded(
     engine: TransformersEngine, prompts: list[Prompt], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine.move(Recipe(alpha=0.3))
+    scores_as_it_decodes(engine, prompts, monkeypatch)
+
+
+def scores_as_it_decodes(engine: TransformersEngine, prompts: list[Prompt], monkeypatch: pytest.MonkeyPatch) -> None:
     answers = engine.generate(prompts)
     given = [
         replace(prompt, given=Given(answer.text, answer.finish_reason == "stop"))
@@ -167,7 +171,7 @@ def test_its_own_answers_are_scored_as_they_were_decoded(
         assert mine.logprobs == pytest.approx(decoded.logprobs, abs=1e-4)
 
 
-def test_a_model_that_reads_text_only_answers_and_scores(tiny_pair: TinyPair) -> None:
+def test_a_model_that_reads_text_only_answers_and_scores(tiny_pair: TinyPair, monkeypatch: pytest.MonkeyPatch) -> None:
     """Against plain `transformers`, one prompt at a time; the prompts are of different lengths."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -179,16 +183,9 @@ def test_a_model_that_reads_text_only_answers_and_scores(tiny_pair: TinyPair) ->
         AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
         AutoTokenizer.from_pretrained(folder),
     )
-    answers = engine.generate(asked)
-    for prompt, answer in zip(asked, answers, strict=True):
+    for prompt, answer in zip(asked, engine.generate(asked), strict=True):
         text = tokenizer.apply_chat_template(spoken(prompt), add_generation_prompt=True, tokenize=False)
         inputs = tokenizer(text, return_tensors="pt")
         tokens = model.generate(**inputs, max_new_tokens=8, do_sample=False)[0, inputs["input_ids"].shape[1] :]
         assert answer.text == tokenizer.decode(tokens, skip_special_tokens=True)
-    given = [
-        replace(prompt, given=Given(answer.text, ended=answer.finish_reason == "stop"))
-        for prompt, answer in zip(asked, answers, strict=True)
-    ]
-    scored = engine.score(given)
-    assert [one.text for one in scored] == [one.text for one in answers]
-    assert all(value <= 0 for one in scored for value in one.logprobs or ())
+    scores_as_it_decodes(engine, asked, monkeypatch)

@@ -46,6 +46,13 @@ def test_a_pair_from_its_file_keeps_what_is_its_own_and_takes_the_sweeps_prompts
     assert cell.run_dir == str(tmp_path / "sweep" / "one" / "ties")
 
 
+def test_each_pair_has_the_criterion_that_its_own_settings_leave_open(tmp_path: Path) -> None:
+    models: dict[str, Any] = {"base": "a", "donor": "b"}
+    pairs = {"one": models, "early": models | {"searching": {"stop": "confident"}}}
+    cells = cells_of(sweep(tmp_path, pairs))
+    assert [cell.settings.searching.metric for cell in cells] == ["logprob+parents", "either"]
+
+
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     pairs = {"no donor": {"base": "a"}, "two": {"base": "a", "donor": "b", "enigne": {}}, "three": 3, "four": "no.yaml"}
     with pytest.raises(UserError) as raised:

@@ -6,6 +6,6 @@ register(Criterion("length", lengths_differ, combine="sum"))
 """
 
 from adamms.selecting.criteria import changes, embedding, likelihood, votes  # noqa: F401  (they register theirs)
-from adamms.selecting.criteria.criterion import CRITERIA, Criterion, get_criterion, register, without_scores
+from adamms.selecting.criteria.criterion import CRITERIA, PAPER, Criterion, get_criterion, register, without_scores
 
-__all__ = ["CRITERIA", "Criterion", "get_criterion", "register", "without_scores"]
+__all__ = ["CRITERIA", "PAPER", "Criterion", "get_criterion", "register", "without_scores"]

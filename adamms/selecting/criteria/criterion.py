@@ -80,7 +80,8 @@ class Criterion:
 
 
 CRITERIA: dict[str, Criterion] = {}
-ALIASES = {"paper": "either"}
+PAPER = "paper"
+ALIASES = {PAPER: "either"}
 
 
 def register(criterion: Criterion) -> None:
