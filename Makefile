@@ -85,7 +85,7 @@ fuzz: setup ## 200,000 drawn cases at every door where something foreign comes i
 	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 bench-real: setup ## merge, move and search at 0.5B, 2B and 7B shapes (random; 60 GB of disk, 16 GB of memory, an hour and more)
-	$(BIN)/python -m tests.benchmarks.bench_real --output tests/benchmarks/results/real.md
+	$(BIN)/python -m tests.benchmarks.bench_real --dtype $(or $(DTYPE),auto) --output tests/benchmarks/results/real.md
 
 bench-search: setup ## a warm engine against a new engine for every alpha: time, moves, decoded tokens, vision work
 	$(BIN)/python -m tests.benchmarks.bench_search --output tests/benchmarks/results/search.md

@@ -36,7 +36,6 @@ ENGINE: dict[str, Any] = {"max_tokens": 16, "max_model_len": 1024, "kv_cache_gb"
 VARIANTS = {  # what a search does without or besides, to see what it gives
     "all": [],
     "no drafts": ["engine.drafts=false"],
-    "early stop": ["searching.stop=confident", "searching.block=8"],
 }
 AT_ONCE = 4  # prompts with an image, answered before memory is measured
 SHARING = ("engine.dtype=bfloat16",)  # so that two engines of half a billion parameters fit into 24 GB
@@ -49,13 +48,13 @@ def main() -> None:
     if options.moves:
         _measure_moves(json.loads(options.moves))
         return
-    dtype = pick_dtype("auto", "cpu")
+    taken = pick_dtype(options.dtype, "cpu")
     lines = [
         "# Real sizes",
         "",
-        f"`make bench-real`: random pairs of published shapes, checkpoints in bfloat16, engines in {dtype} (what "
-        f"`engine.dtype=auto` takes); searches in vLLM, {len(ALPHAS)} alphas x {options.n} prompts with an image of "
-        f"448 x 448, at most {ENGINE['max_tokens']} tokens.",
+        f"`make bench-real`: random pairs of published shapes, checkpoints in bfloat16, engines in {taken} "
+        f"(engine.dtype={options.dtype}); searches in vLLM, {len(ALPHAS)} alphas x {options.n} prompts with an image "
+        f"of 448 x 448, at most {ENGINE['max_tokens']} tokens.",
         "",
         machine(),
     ]
@@ -63,7 +62,7 @@ def main() -> None:
         folder = options.folder / size
         shutil.rmtree(folder, ignore_errors=True)
         try:
-            lines += ["", f"## {size}", "", *_size(size, folder, options.n, options.noise)]
+            lines += ["", f"## {size}", "", *_size(size, folder, options)]
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         print("\n".join(lines), flush=True)
@@ -71,18 +70,19 @@ def main() -> None:
             options.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _size(size: str, folder: Path, n: int, noise: float) -> list[str]:
-    pair = write_real_pair(folder, size, noise=noise)
+def _size(size: str, folder: Path, options: argparse.Namespace) -> list[str]:
+    pair = write_real_pair(folder, size, noise=options.noise)
     lines = [_merge(pair, folder / "merged")]
     if size not in ("0.5b", "2b"):
         return lines
-    lines += [*_moves(pair), ""]
-    file = write_prompts(folder / "prompts.jsonl", _prompts(n))
+    engine = {**ENGINE, "dtype": options.dtype}
+    lines += [*_moves(pair, engine), ""]
+    n, file = options.n, write_prompts(folder / "prompts.jsonl", _prompts(options.n))
     variants = VARIANTS if size == "0.5b" else {"all": []}
-    naive = _naive(pair, file, n, folder)
-    searches = {name: _search(pair, file, n, folder / f"run {name}", more) for name, more in variants.items()}
+    naive = _naive(pair, file, n, folder, engine)
+    searches = {name: _search(pair, file, n, folder / f"run {name}", engine, more) for name, more in variants.items()}
     lines += _compare(naive, searches)
-    return lines + ([_sharing(pair, file, folder)] if size == "0.5b" else [])
+    return lines + ([_sharing(pair, file, folder, engine)] if size == "0.5b" else [])
 
 
 def _prompts(n: int) -> list[Prompt]:
@@ -101,7 +101,7 @@ def _merge(pair: Sequence[Path], output: Path) -> str:
 # ---- moves
 
 
-def _moves(pair: Sequence[Path]) -> list[str]:
+def _moves(pair: Sequence[Path], engine: Mapping[str, Any]) -> list[str]:
     lines = [
         "",
         "| engine | move alone s | beside a busy core s | ratio | read + write s | ratio | peak GB | estimate GB "
@@ -109,7 +109,7 @@ def _moves(pair: Sequence[Path]) -> list[str]:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for kind in ("transformers", "vllm"):
-        task = json.dumps({"base": str(pair[0]), "donor": str(pair[1]), "kind": kind})
+        task = json.dumps({"base": str(pair[0]), "donor": str(pair[1]), "engine": {**engine, "kind": kind}})
         environment = {**os.environ, **threads(len(os.sched_getaffinity(0)))}  # as an actor has it
         command = [sys.executable, "-m", "tests.benchmarks.bench_real", "--moves", task]
         output = subprocess.run(
@@ -137,7 +137,7 @@ def _measure_moves(task: Mapping[str, Any]) -> None:
 
     base, donor = open_checkpoint(task["base"]), open_checkpoint(task["donor"])
     plan = plan_merge(base, donor, MappingConfig())
-    config = EngineConfig(kind=task["kind"], batch_size=AT_ONCE, **ENGINE)
+    config = EngineConfig(batch_size=AT_ONCE, **task["engine"])
     engine = build(EngineSpec(plan, config))
     loading = engine.take_peak().resident  # with the checkpoint's pages, which the system may drop
     alphas = iter(range(1, 100))
@@ -158,7 +158,7 @@ def _measure_moves(task: Mapping[str, Any]) -> None:
     engine.generate(_prompts(config.batch_size))
     engine.move(Recipe(alpha=0.5))  # beside what answering keeps
     found["peak"] = engine.take_peak().resident / (1 << 30)
-    found["estimate"] = engine_class(task["kind"]).memory(plan, base, (donor,), config, "cpu").least / (1 << 30)
+    found["estimate"] = engine_class(config.kind).memory(plan, base, (donor,), config, "cpu").least / (1 << 30)
     print(json.dumps(found), flush=True)
     os._exit(0)
 
@@ -199,13 +199,13 @@ def _median(action: Any, times: int = 5) -> float:
 # ---- searches
 
 
-def _naive(pair: Sequence[Path], prompts: Path, n: int, folder: Path) -> dict[str, Any]:
+def _naive(pair: Sequence[Path], prompts: Path, n: int, folder: Path, engine: Mapping[str, Any]) -> dict[str, Any]:
     """For every alpha: write the checkpoint, start an engine that loads it, answer."""
     found: dict[str, Any] = {"total": 0.0, "write": 0.0, "answering": 0.0, "answers": {}}
     for alpha in ALPHAS:
         merged = folder / "naive"
         _, seconds = _timed([_adamms(), "merge", *map(str, pair), "--alpha", str(alpha), "--output", str(merged)])
-        task = {"base": str(merged), "donor": str(pair[1]), "prompts": str(prompts), "n": n, "engine": ENGINE}
+        task = {"base": str(merged), "donor": str(pair[1]), "prompts": str(prompts), "n": n, "engine": engine}
         started = time.perf_counter()
         answered = answer_in_a_new_process(task)
         found["total"] += time.perf_counter() - started + seconds
@@ -217,12 +217,14 @@ def _naive(pair: Sequence[Path], prompts: Path, n: int, folder: Path) -> dict[st
     return found
 
 
-def _search(pair: Sequence[Path], prompts: Path, n: int, run_dir: Path, more: Sequence[str]) -> dict[str, Any]:
+def _search(
+    pair: Sequence[Path], prompts: Path, n: int, run_dir: Path, engine: Mapping[str, Any], more: Sequence[str]
+) -> dict[str, Any]:
     """The whole command, with its own report of seconds by phase and of the peak."""
     settings = {
         "base": pair[0], "donor": pair[1], "prompts.path": prompts, "prompts.n": n, "run_dir": run_dir,
         "searching.alphas": list(ALPHAS), "searching.metric": "either", "searching.noise": 0, "engine.kind": "vllm",
-        **{f"engine.{name}": value for name, value in ENGINE.items()},
+        **{f"engine.{name}": value for name, value in engine.items()},
         "tracking.uri": f"sqlite:///{run_dir}.db",
     }  # fmt: skip
     arguments = [f"{name}={value}".replace("'", "") for name, value in settings.items()]
@@ -268,12 +270,12 @@ def _compare(naive: Mapping[str, Any], searches: Mapping[str, Mapping[str, Any]]
     return lines
 
 
-def _sharing(pair: Sequence[Path], prompts: Path, folder: Path) -> str:
+def _sharing(pair: Sequence[Path], prompts: Path, folder: Path, engine: Mapping[str, Any]) -> str:
     """One engine against two that share the machine's cores."""
     seconds = {}
     for actors in (1, 2):
         more = [*SHARING, f"engine.actors={actors}"]
-        found = _search(pair, prompts, AT_ONCE, folder / f"run with actors {actors}", more)
+        found = _search(pair, prompts, AT_ONCE, folder / f"run with actors {actors}", engine, more)
         seconds[actors] = found["total"] - found["seconds"]["starting engines"]
     return (
         f"- from started engines to the end, {AT_ONCE} prompts, {' '.join(SHARING)}: one engine {seconds[1]:.0f} s, "
@@ -299,6 +301,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--sizes", nargs="*", choices=SIZES, default=["0.5b", "2b", "7b"])
     parser.add_argument("--n", type=int, default=32, help="prompts")
     parser.add_argument("--noise", type=float, default=0.02, help="of the donor: how often neighbours agree")
+    parser.add_argument("--dtype", default="auto", help="engine.dtype; bfloat16 where the processor computes with it")
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "bench-real", help="60 GB for 7b")
     parser.add_argument("--output", type=Path, help=f"Markdown file for the results, {RESULTS.name} by `make`")
     parser.add_argument("--moves", help=argparse.SUPPRESS)

@@ -35,6 +35,7 @@ VISION_CACHE = "adamms.engines.vllm.vision_cache.VisionCache"
 DRAFT_CHUNK = 1024  # prompt tokens whose logits are computed at once when a draft or a given answer is looked at
 BATCHED_TOKENS = 8192  # tokens of one forward pass, where no prompt is longer
 CPU_KV_CACHE_GB = 1.0
+CPU_CACHE_BLOCK = 32  # tokens: what a draft or an answer follows is computed again from its last whole block on
 HEAD_COPIES = 3  # of the largest tensor in a move: merged, as the loader copies it, packed; a tied one has a fourth
 CPU_RUNTIME = 1200 << 20  # measured: Python, torch and vLLM, before a model
 
@@ -289,6 +290,7 @@ def engine_arguments(config: EngineConfig, folder: Path, device: str, share: flo
     if kv_cache_gb:
         arguments["kv_cache_memory_bytes"] = int(kv_cache_gb * GB)
     if device == "cpu":
+        arguments["block_size"] = CPU_CACHE_BLOCK
         arguments["skip_mm_profiling"] = True
         arguments["distributed_executor_backend"] = "uni" if config.tensor_parallel_size == 1 else "mp"
     return arguments
