@@ -28,7 +28,8 @@ class EngineConfig:
     cpus: int = 0
     """Cores that an actor reserves and computes with; 0: one a GPU, or on a cluster without GPUs its even share."""
     dtype: str = "auto"
-    """auto: the checkpoint's own on a GPU; float32 on a CPU, where bfloat16 is slow and rounds more."""
+    """auto: the checkpoint's own on a GPU; float32 on a CPU, since bfloat16 rounds more and most processors are slow
+    with it (one that has AVX512-BF16 or AMX takes half the time, and half the memory)."""
     device: str = "auto"
     """auto: cuda where there is one, else cpu; cuda also asks an autoscaling cluster for its first GPU."""
     max_tokens: int = 64

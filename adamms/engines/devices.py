@@ -11,6 +11,6 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_dtype(name: str, device: str) -> str:
-    """The dtype named; `auto` stays so on a GPU (the checkpoint's own) and is float32 on a CPU, where bfloat16 is slow
-    and rounds more."""
+    """The dtype named; `auto` stays so on a GPU (the checkpoint's own) and is float32 on a CPU, where bfloat16
+    rounds more and is mostly slow."""
     return "float32" if name == "auto" and device == "cpu" else name

@@ -92,6 +92,11 @@ class Engine(ABC):
         return 1
 
     @staticmethod
+    def keeps_images(config: EngineConfig) -> bool:
+        """Whether an engine keeps what its vision tower makes of images from one candidate to the next."""
+        return False
+
+    @staticmethod
     @abstractmethod
     def memory(
         plan: MergePlan, base: Checkpoint, donors: Sequence[Checkpoint], config: EngineConfig, device: str

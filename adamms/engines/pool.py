@@ -14,6 +14,7 @@ from adamms.engines.drafts import Drafts
 from adamms.engines.engine import EngineSpec
 from adamms.engines.failures import Failure
 from adamms.engines.identity import EngineIdentity
+from adamms.engines.registry import engine_class
 from adamms.engines.reservation import Reservation
 from adamms.engines.schedule import Schedule, Unit
 from adamms.engines.waiting import Waiting
@@ -67,6 +68,7 @@ class InferencePool:
         self._given_up: list[str] = []
         self._blocks: dict[tuple[Prompt, ...], Any] = {}
         self._drafts = Drafts()
+        self._had: dict[str, set[int]] = {}  # see `Schedule`
         self._adopted: Adopted | None = None
         self._identity: EngineIdentity | None = None
 
@@ -138,7 +140,7 @@ class InferencePool:
             UserError: an engine met something that the user can mend, or engines are not all of one identity.
             RuntimeError: no engine starts.
         """
-        schedule = Schedule(work, block_size, ATTEMPTS)
+        schedule = Schedule(work, block_size, ATTEMPTS, self._had)
         try:
             while (schedule.waiting or any(call.unit for call in self._calls.values())) and not until():
                 self._dispatch(schedule, drafts and self._spec.config.drafts)
@@ -149,7 +151,9 @@ class InferencePool:
 
     def _dispatch(self, schedule: Schedule, drafts: bool) -> None:
         for index in list(self._idle):
-            unit = schedule.take(index)
+            assert self._identity is not None, "whoever is idle has started"
+            keeps_images = engine_class(self._identity.kind).keeps_images(self._spec.config)
+            unit = schedule.take(index, keeps_images)
             if unit is None:
                 return
             self._idle.remove(index)

@@ -95,8 +95,8 @@ def _answer(lane: Lane, sweep: Sweep, timings: Timings, dice: random.Random) -> 
         unit = schedule.take(actor)
         if unit is None:
             continue
-        moving = 0.0 if at.get(actor) == unit.alpha else timings.move
-        at[actor] = unit.alpha
+        moving = 0.0 if at.get(actor) == unit.candidate else timings.move
+        at[actor] = unit.candidate
         seconds = moving + _drawn(timings.unit, dice) * len(unit.prompts) / sweep.block
         lane.busy += seconds
         heapq.heappush(idle, (now + seconds, actor))

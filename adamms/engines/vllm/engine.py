@@ -74,6 +74,10 @@ class VllmEngine(Engine):
         return config.tensor_parallel_size
 
     @staticmethod
+    def keeps_images(config: EngineConfig) -> bool:
+        return config.vision_cache_tokens > 0
+
+    @staticmethod
     def memory(
         plan: MergePlan, base: Checkpoint, donors: Sequence[Checkpoint], config: EngineConfig, device: str
     ) -> MemoryNeed:

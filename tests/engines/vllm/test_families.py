@@ -50,7 +50,8 @@ def _moves_there_and_back(spec: EngineSpec, folder: Path) -> None:
 def _alike(one: Answer, other: Answer) -> bool:
     """The same tokens, up to one that is as likely as the other's but for rounding: bfloat16 has eight bits, and a
     prefill adds up in another order than decoding does."""
-    assert one.logprobs is not None and other.logprobs is not None
+    assert one.logprobs is not None
+    assert other.logprobs is not None
     for token, others, logprob, of_others in zip(one.tokens, other.tokens, one.logprobs, other.logprobs, strict=False):
         if token != others:
             return abs(logprob - of_others) < 0.05
