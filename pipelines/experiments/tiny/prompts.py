@@ -18,7 +18,7 @@ TASKS = (
 """`kind-style`: what is asked and how it is to be answered."""
 
 
-BENCHMARK = {"position-plain": 60, "colour-french": 20, "colour-fruit": 20}
+BENCHMARK = {"position-plain": 40, "colour-french": 30, "colour-fruit": 30}
 """Of a hundred questions that are asked together, how many of each task: the base is good at the first of them, the
 donor at the others."""
 
