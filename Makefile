@@ -84,7 +84,7 @@ kills: setup ## 100 kills of drawn kinds at drawn moments of searches and sweeps
 fuzz: setup ## 200,000 drawn cases at every door where something foreign comes in (FUZZ="--cases 2000 --seed 7")
 	$(BIN)/python -m tests.fuzz $(FUZZ)
 
-bench-real: setup ## merge, move and search at 0.5B, 2B and 7B shapes (random; 60 GB of disk, 16 GB of memory, an hour and more)
+bench-real: setup ## merge, move and search at 0.5B, 2B and 7B shapes (random; 60 GB of disk, 16 GB of memory, two hours; DTYPE=bfloat16 where the processor computes with it)
 	$(BIN)/python -m tests.benchmarks.bench_real --dtype $(or $(DTYPE),auto) --output tests/benchmarks/results/real.md
 
 bench-search: setup ## a warm engine against a new engine for every alpha: time, moves, decoded tokens, vision work

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from adamms.engines.identity import EngineIdentity
 from adamms.engines.noise import Noise, noise_floor
 from adamms.engines.pool import InferencePool
 from adamms.engines.reservation import Reservation
+from adamms.engines.schedule import Schedule, Unit
 from adamms.errors import UserError
 from adamms.merging.candidate import Candidate
 from adamms.merging.recipe import Recipe
@@ -87,6 +89,23 @@ def test_later_candidates_get_earlier_answers_as_drafts(tmp_path: Path) -> None:
     drafted = {result.candidate.value: result.effort.drafted_tokens for result in run(tmp_path, prompts(), actors=1)}
     assert drafted == {0.0: 0, 0.1: 4, 0.2: 4}
     assert all(not result.effort.drafted_tokens for result in run(tmp_path, prompts(), actors=1, drafts=False))
+
+
+@pytest.mark.parametrize(("tokens", "kept"), [(1024, True), (0, False)])
+def test_the_schedule_knows_whether_engines_keep_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokens: int, kept: bool
+) -> None:
+    seen, take = list[bool](), Schedule.take
+
+    def spy(schedule: Schedule, actor: int, keeps_images: bool = False) -> Unit | None:
+        seen.append(keeps_images)
+        return take(schedule, actor, keeps_images)
+
+    monkeypatch.setattr(Schedule, "take", spy)
+    pictured = [replace(prompt, images=("picture",)) for prompt in prompts()]
+    results = run(tmp_path, pictured, vision_cache_tokens=tokens)
+    assert set(seen) == {kept}
+    assert all(texts(results, alpha) == whole(alpha) for alpha in ALPHAS)
 
 
 @pytest.mark.parametrize("what", ["raise", "die"])

@@ -70,6 +70,10 @@ class FakeEngine:
     def gpus(config: EngineConfig) -> int:
         return config.tensor_parallel_size
 
+    @staticmethod
+    def keeps_images(config: EngineConfig) -> bool:
+        return config.vision_cache_tokens > 0
+
     def adopt(self, plan: FakePlan) -> None:
         self._donor = "" if plan.fingerprint == "one" else f" of donor {plan.fingerprint}"
 
