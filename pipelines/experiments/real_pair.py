@@ -62,7 +62,8 @@ def main(output: Path, seed: int, kind: str, language_model: Path) -> None:
     ancestor = fetch_language_model(language_model)
     shared = make_base(ancestor, output.parent / f"real-base-{seed}", seed)
     for name in ("ancestor", "base"):
-        shutil.copytree(shared / name, output / name, copy_function=os.link, dirs_exist_ok=True)
+        shutil.rmtree(output / name, ignore_errors=True)  # of a call that was stopped
+        shutil.copytree(shared / name, output / name, copy_function=os.link)
     torch.manual_seed(seed)
     raise_donor(ancestor, seed, DONORS[kind]).save(output / "donor")
     write_prompts(output / "prompts", seed, PROMPTS, tasks=TASKS)
