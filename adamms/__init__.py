@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from adamms.mapping.plan import MergePlan
     from adamms.reporting.ranking import RankedSearch
     from adamms.searching.outcome import Outcome
+    from adamms.selecting.methods import MethodSelection
     from adamms.selecting.selection import Selection
 
 __all__ = ["SearchResult", "UserError", "__version__", "evaluate", "merge", "plan", "search", "select", "sweep"]
@@ -144,7 +145,7 @@ def evaluate(
     return run(_settings(EvaluateSettings, settings, **own))
 
 
-def select(responses: str | Path, metric: str | None = None, **options: Any) -> Selection:
+def select(responses: str | Path, metric: str | None = None, **options: Any) -> Selection | MethodSelection:
     """Chooses from answers, however they were made: as `adamms select`."""
     from adamms.commands.select import select as run
 

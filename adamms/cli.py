@@ -302,15 +302,19 @@ def select(
 ) -> None:
     """Choose alpha from answers, however they were made: lines with `alpha`, `prompt_id`, `response`."""
     from adamms.commands.select import select as run
-    from adamms.reporting.tables import print_selection
+    from adamms.reporting.tables import print_methods, print_selection
+    from adamms.selecting.methods import MethodSelection
 
-    selection = run(responses, metric, endpoints, bootstrap=bootstrap, task=task, donor=donor)
+    found = run(responses, metric, endpoints, bootstrap=bootstrap, task=task, donor=donor)
     if as_json:
-        print(json.dumps(selection.to_json()))
+        print(json.dumps(found.to_json()))
+    elif isinstance(found, MethodSelection):
+        print_methods(found.to_json())
+        print_selection(found.selection)
     else:
-        print_selection(selection)
-    if selection.chosen is None:
-        raise UserError(f"{responses}: {selection.verdict}")
+        print_selection(found)
+    if found.chosen is None:
+        raise UserError(f"{responses}: {found.verdict}")
 
 
 @app.command()

@@ -1,16 +1,18 @@
 """`adamms select`: choose from answers, however they were made."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from adamms.errors import UserError
 from adamms.runs.responses import Responses, is_run, of_task, read_responses
 from adamms.runs.run_folder import RunFolder
 from adamms.runs.scored import read_scores, with_scores
-from adamms.selecting.criteria import get_criterion
+from adamms.selecting.criteria import Criterion, get_criterion
 from adamms.selecting.divergence import Endpoints
 from adamms.selecting.labels import Marks
+from adamms.selecting.methods import MethodSelection, select_method, why_not_comparable
 from adamms.selecting.selection import Selection
 from adamms.selecting.selection import select as select_from
 
@@ -23,8 +25,8 @@ def select(
     bootstrap: int = 1000,
     task: str = "",
     donor: Path | None = None,
-) -> Selection:
-    """The choice by one criterion.
+) -> Selection | MethodSelection:
+    """The choice by one criterion; of a search over several methods the choice along each, and among them.
 
     Args:
         responses: a JSONL file, a folder of them, or the folder of a search.
@@ -34,28 +36,79 @@ def select(
         donor: the donor's own answers, for criteria that look at them; a search keeps them.
 
     Raises:
-        UserError: nothing to read, contradicting answers, or an unknown criterion.
+        UserError: nothing to read, contradicting answers, an unknown criterion, or one that cannot compare methods.
     """
-    run = RunFolder(responses)
-    found, prompts = _told(run) if is_run(responses) else ({}, None)
-    if not found and (searches := sorted(file.parent for file in responses.glob("*/*/search.json"))):
+
+    def along(folder: Path) -> Choosing:
+        return Choosing.of(folder, metric, endpoints, bootstrap, task, donor)
+
+    methods = _methods(RunFolder(responses))
+    if not methods and (searches := sorted(file.parent for file in responses.glob("*/*/search.json"))):
         raise UserError(f"{responses}: holds {len(searches)} searches; give one of them, such as {searches[0]}")
-    answers = of_task(read_responses(responses), task)
-    criterion = get_criterion(metric or found.get("metric", "either"))
-    if criterion.asks_scores:
-        answers = with_scores(answers, read_scores(responses))
-    places = [donor] if donor else kept_donors(run) if found else []
-    return select_from(
-        answers,
-        criterion,
-        endpoints or found.get("endpoints", "auto"),
-        coefficient=found.get("coefficient", "alpha"),
-        with_base=_with_base(run) if found else True,
-        bootstrap=bootstrap,
-        prompts=prompts,
-        parents=[read_donor(place) for place in places] if criterion.asks_donor else [],
-        marks=_marks(run, task, answers) if found else None,
-    )
+    return _among({method: along(folder) for method, folder in methods.items()}) if methods else along(responses)()
+
+
+@dataclass(frozen=True)
+class Choosing:
+    """What candidates along one coefficient have answered, and how one is chosen: arguments of `select_from`."""
+
+    answers: Responses
+    criterion: Criterion
+    given: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        responses: Path,
+        metric: str | None,
+        endpoints: Endpoints | None,
+        bootstrap: int,
+        task: str,
+        donor: Path | None,
+    ) -> Self:
+        """Arguments and errors are those of `select`."""
+        run = RunFolder(responses)
+        found, prompts = _told(run) if is_run(responses) else ({}, None)
+        answers = of_task(read_responses(responses), task)
+        criterion = get_criterion(metric or found.get("metric", "either"))
+        if criterion.asks_scores:
+            answers = with_scores(answers, read_scores(responses))
+        places = [donor] if donor else kept_donors(run) if found else []
+        kept = _Kept.of(run, task, answers) if found else _Kept()
+        given = {
+            "endpoints": endpoints or found.get("endpoints", "auto"),
+            "coefficient": found.get("coefficient", "alpha"),
+            "with_base": kept.with_base,
+            "bootstrap": bootstrap,
+            "prompts": prompts,
+            "parents": [read_donor(place) for place in places] if criterion.asks_donor else [],
+            "marks": kept.marks,
+        }
+        return cls(answers, criterion, given)
+
+    def __call__(self) -> Selection:
+        """The choice."""
+        return select_from(self.answers, self.criterion, **self.given)
+
+    def among(self, answers: Responses, marks: Marks) -> Selection:
+        """The choice among methods by the same criterion, each with one candidate's answers."""
+        given = {**self.given, "endpoints": "one_sided", "coefficient": "method", "marks": marks}
+        return select_from(answers, self.criterion, **given)
+
+
+def _methods(run: RunFolder) -> dict[str, Path]:
+    """Of a search over several methods, the folder of each, in their order; of another one none."""
+    with run.understood():
+        same = (run.read(run.about) or {}).get("same") or {}
+        return {method: run.folder / RunFolder.METHODS / method for method in same.get("searching.methods") or ()}
+
+
+def _among(lines: Mapping[str, Choosing]) -> MethodSelection:
+    any_line = next(iter(lines.values()))
+    if why := why_not_comparable(any_line.criterion):
+        raise UserError(f"metric {any_line.criterion.name}: {why}")
+    chosen = {method: line() for method, line in lines.items()}
+    return select_method(chosen, lambda method, value: lines[method].answers[value], any_line.among)
 
 
 def _told(run: RunFolder) -> tuple[dict[str, Any], Mapping[str, str] | None]:
@@ -68,20 +121,26 @@ def _told(run: RunFolder) -> tuple[dict[str, Any], Mapping[str, str] | None]:
     return {name: value for name, value in found.items() if value}, texts or None
 
 
-def _with_base(run: RunFolder) -> bool:
-    """Whether the candidate of 0 is the base itself in a search."""
-    with run.understood():
-        return bool((run.read(run.selection) or {}).get("with_base", True))
+@dataclass(frozen=True)
+class _Kept:
+    """What `selection.json` of a search tells.
 
+    Attributes:
+        with_base: whether the candidate of 0 is the base itself.
+        marks: which of its labelled prompts the candidates answer right; None where it had none, or does not know it of
+            all of them.
+    """
 
-def _marks(run: RunFolder, task: str, answers: Responses) -> Marks | None:
-    """Which of its labelled prompts the candidates of a search answer right; None where it had none, or
-    does not know it of all of them."""
-    with run.understood():
-        selection = run.read(run.selection) or {}
-        told = selection.get("tasks", {}).get(task, selection).get("labels", {}).get("right", {})
-        marks = {float(value): [bool(one) for one in right] for value, right in told.items()}
-    return marks if marks.keys() >= answers.keys() else None
+    with_base: bool = True
+    marks: Marks | None = None
+
+    @classmethod
+    def of(cls, run: RunFolder, task: str, answers: Responses) -> Self:
+        with run.understood():
+            selection = run.read(run.selection) or {}
+            told = selection.get("tasks", {}).get(task, selection).get("labels", {}).get("right", {})
+            marks = {float(value): [bool(one) for one in right] for value, right in told.items()}
+        return cls(bool(selection.get("with_base", True)), marks if marks.keys() >= answers.keys() else None)
 
 
 def kept_donors(run: RunFolder) -> list[Path]:

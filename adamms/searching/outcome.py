@@ -1,6 +1,6 @@
 """What a search has found: a choice for each task and one for all, and how many answers that took."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -46,11 +46,9 @@ class Outcome:
         """Each task's choice, by name; "" is the one for all."""
         return {"": self.selection} | {name: rounds[-1].selection for name, rounds in self.tasks.items()}
 
-    def with_worth(self, sentences: Iterable[str]) -> Self:
-        """With more on what the choice for all prompts is worth."""
-        last = self.rounds[-1]
-        selection = replace(last.selection, worth=(*last.selection.worth, *sentences))
-        return replace(self, rounds=(*self.rounds[:-1], replace(last, selection=selection)))
+    def with_selection(self, selection: Selection) -> Self:
+        """With another choice for all prompts."""
+        return replace(self, rounds=(*self.rounds[:-1], replace(self.rounds[-1], selection=selection)))
 
     def to_json(self) -> dict[str, Any]:
         """`selection.json`: the choice for all as `Selection.to_json` writes it, `effort`, `noise` where it was

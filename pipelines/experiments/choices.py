@@ -8,7 +8,9 @@ from statistics import mean
 from adamms.judging.judgement import accuracy
 from adamms.prompts.labels import is_right
 from adamms.selecting.criteria import get_criterion
+from adamms.selecting.divergence import Endpoints
 from adamms.selecting.labels import Marks, accuracies
+from adamms.selecting.methods import select_method
 from adamms.selecting.selection import Selection, select
 from pipelines.experiments.cases import Case
 from pipelines.experiments.settings import CriteriaSettings
@@ -81,31 +83,36 @@ def choose_among(case: Case, criterion: str) -> Among:
     (`searching.methods`)."""
     every = {"linear": (case.responses, case.judged), **case.others}
     scores = {m: {a: accuracy(one, case.labels) for a, one in judged.items()} for m, (_, judged) in every.items()}
-    found = {m: selection_of(replace(case, responses=own), criterion) for m, (own, _) in every.items()}
-    chosen = {m: one.chosen for m, one in found.items() if one.chosen is not None}
-    totals = {m: found[m].scores[alpha] or 0.0 for m, alpha in chosen.items()}
-    method = min(totals, key=lambda name: totals[name])
+    lines = {m: selection_of(replace(case, responses=own), criterion) for m, (own, _) in every.items()}
+    found = select_method(
+        lines,
+        lambda method, value: every[method][0][value],
+        lambda answers, marks: selection_of(replace(case, responses=answers), criterion, marks, endpoints="one_sided"),
+    )
     return Among(
-        chosen=scores[method][chosen[method]],
-        linear_chosen=scores["linear"][chosen.get("linear", min(scores["linear"]))],
+        chosen=scores[found.method][found.chosen],
+        linear_chosen=scores["linear"][_chosen(lines["linear"], scores["linear"])],
         best=max(max(one.values()) for one in scores.values()),
         linear_best=max(scores["linear"].values()),
-        method=method,
+        method=found.method,
     )
 
 
-def selection_of(case: Case, criterion: str, marks: Marks | None = None, bootstrap: int = 0) -> Selection:
+def selection_of(
+    case: Case, criterion: str, marks: Marks | None = None, bootstrap: int = 0, endpoints: Endpoints = "auto"
+) -> Selection:
     """What a criterion chooses in one case; it is given the donor's answers if it uses them.
 
     Args:
-        marks, bootstrap: as `select` takes them.
+        marks, bootstrap, endpoints: as `select` takes them.
 
     Raises:
         UserError: there is no such criterion.
     """
     known = get_criterion(criterion)
     parents = [case.donor] if case.donor and known.asks_donor else []
-    return select(case.responses, known, bootstrap=bootstrap, prompts=case.questions, parents=parents, marks=marks)
+    asked = case.questions
+    return select(case.responses, known, endpoints, bootstrap=bootstrap, prompts=asked, parents=parents, marks=marks)
 
 
 def _by_labels(
@@ -133,9 +140,14 @@ def _most_right(marks: Marks) -> float:
 
 
 def _choice(selection: Selection, scores: Mapping[float, float]) -> Choice:
-    """A choice beside the labels; where nothing could be chosen, the base stands in."""
+    """A choice beside the labels."""
     warned = selection.chosen is None or any("plateau" in warning for warning in selection.warnings)
-    return _choice_of(min(scores) if selection.chosen is None else selection.chosen, scores, warned)
+    return _choice_of(_chosen(selection, scores), scores, warned)
+
+
+def _chosen(selection: Selection, scores: Mapping[float, float]) -> float:
+    """Where nothing could be chosen, the base stands in."""
+    return min(scores) if selection.chosen is None else selection.chosen
 
 
 def _choice_of(alpha: float, scores: Mapping[float, float], warned: bool = False) -> Choice:

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from adamms.commands.select import select
 from adamms.commands.settings import SearchSettings
 from adamms.config import load_settings
 from adamms.errors import UserError
 from adamms.runs.responses import read_responses
 from adamms.searching.methods import prepare_methods, settings_of_methods
+from adamms.selecting.methods import MethodSelection
 from tests.support.in_process import leave_foreign_result, run, selection_of
 from tests.support.tiny_models import TinyPair
 
@@ -66,6 +68,14 @@ def test_one_candidate_of_all_methods_wins(
     methods = [one for one in runs.values() if one.data.tags.get("mlflow.parentRunId") == roots[0].info.run_id]
     assert sorted(one.data.params["method"] for one in methods) == METHODS
     assert len(runs) == 1 + 2 + 6
+
+    chosen = select(folder)
+    assert isinstance(chosen, MethodSelection)
+    assert (chosen.method, chosen.chosen) == (winner, whole["alpha"])
+    rows = {name: row["score"] for name, row in chosen.to_json()["methods"].items()}
+    assert rows == pytest.approx(scores, abs=1e-3), "stored log-probabilities are rounded"
+    with pytest.raises(UserError, match="metric sum: is made of differences within one method"):
+        select(folder, "sum")
 
     run(monkeypatch, own)
     assert "starting engines" not in capsys.readouterr().err, "everything is stored"
