@@ -16,7 +16,7 @@ from adamms.engines.failures import Failure
 from adamms.engines.identity import EngineIdentity
 from adamms.engines.registry import engine_class
 from adamms.engines.reservation import Reservation
-from adamms.engines.schedule import Schedule, Unit
+from adamms.engines.schedule import Schedule, Unit, forget
 from adamms.engines.waiting import Waiting
 from adamms.errors import UserError
 from adamms.merging.candidate import Candidate
@@ -150,9 +150,11 @@ class InferencePool:
                 call.unit = None
 
     def _dispatch(self, schedule: Schedule, drafts: bool) -> None:
+        if not self._idle:
+            return
+        assert self._identity is not None, "whoever is idle has started"
+        keeps_images = engine_class(self._identity.kind).keeps_images(self._spec.config)
         for index in list(self._idle):
-            assert self._identity is not None, "whoever is idle has started"
-            keeps_images = engine_class(self._identity.kind).keeps_images(self._spec.config)
             unit = schedule.take(index, keeps_images)
             if unit is None:
                 return
@@ -221,6 +223,7 @@ class InferencePool:
         if failure.raised:
             # It lives on, and what state its engine is in nobody knows: a new process takes over.
             ray.kill(self._actors[call.actor], no_restart=False)
+        forget(self._had, call.actor)
         if call.doing == _Doing.answering:
             return self._settle_failed_unit(schedule, call, failure)
         if call.doing == _Doing.starting:

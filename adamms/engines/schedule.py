@@ -27,8 +27,8 @@ class Schedule:
     while each has work of its own; they move more often instead, which costs less.
 
     Args:
-        had: prompt id -> the actors that have had it, if it has images; filled on the way, and shared by the schedules
-            of one pool.
+        had: prompt id -> the actors whose engines have had it, if it has images; filled on the way, and shared by the
+            schedules of one pool.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Schedule:
         for candidate in sorted(self._waiting, key=lambda one: (one != standing, one)):
             for unit in self._waiting[candidate]:
                 first = unit.prompts[0]
-                if first.images and actor in self._had.get(first.id, {actor}):
+                if first.images and actor in (self._had.get(first.id) or {actor}):
                     return unit
         return None
 
@@ -110,3 +110,9 @@ class Schedule:
 
     def _put(self, unit: Unit) -> None:
         self._waiting.setdefault(unit.candidate, []).append(unit)
+
+
+def forget(had: Mapping[str, set[int]], actor: int) -> None:
+    """Takes note that an actor's engine starts anew: it has had nothing."""
+    for actors in had.values():
+        actors.discard(actor)

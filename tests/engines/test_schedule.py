@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adamms.engines.schedule import Schedule
+from adamms.engines.schedule import Schedule, forget
 from adamms.merging.candidate import Candidate
 from adamms.merging.recipe import Recipe
 from adamms.prompts.prompt import Prompt
@@ -61,6 +61,18 @@ def test_an_actor_helps_with_images_of_others_where_it_has_none_of_its_own() -> 
     schedule = Schedule(dict.fromkeys(map(at, (0.1, 0.2)), PICTURED), block_size=5, attempts=3)
     taken = [schedule.take(actor, keeps_images=True) for actor in (0, 0, 1)]
     assert [unit.candidate.value for unit in taken if unit] == [0.1, 0.1, 0.2]
+
+
+def test_an_engine_that_starts_anew_has_had_no_images() -> None:
+    had = dict[str, set[int]]()
+    Schedule({at(0.1): PICTURED}, block_size=10, attempts=3, had=had).take(0, keeps_images=True)
+    forget(had, 0)
+    again = Schedule({at(0.2): PICTURED}, block_size=10, attempts=3, had=had)
+    assert again.take(1, keeps_images=True) is not None
+    assert set(map(frozenset, had.values())) == {frozenset({1})}
+    half = Schedule(dict.fromkeys(map(at, (0.3, 0.4)), PICTURED), block_size=10, attempts=3, had=had)
+    taken = [half.take(actor, keeps_images=True) for actor in (1, 0)]
+    assert [unit.candidate.value for unit in taken if unit] == [0.3, 0.4], "0 helps, 1 has its own"
 
 
 @pytest.mark.parametrize("prompts", [PROMPTS, PICTURED])
