@@ -47,7 +47,7 @@ tutorial: setup ## executes docs/tutorial.ipynb anew: some minutes
 clean: ## remove the environment and everything that runs left
 	rm -rf $(VENV) runs mlruns mlartifacts mlflow.db
 
-reproduce: setup ## the README's table: several seeds and tasks (trains the pairs: half an hour and more)
+reproduce: setup ## the first tables of docs/evidence.md: several seeds and tasks (trains the pairs: half an hour and more)
 	$(BIN)/python -m pipelines.experiments.reproduce --config conf/reproduce.yaml
 
 family: setup ## several donors at once: weights without labels, with labels, equal, one donor (trains three families)
@@ -78,7 +78,7 @@ bench-merge: setup ## merging on disk against copying and mergekit: 1, 3 and 8 G
 faults: setup ## kill actors, machines, the driver and MLflow, and fill the disk, amid searches: half an hour
 	FAULTS_REPORT=tests/benchmarks/results/faults.md FAULT_ROUNDS=5 $(BIN)/python -m pytest tests/pipelines/test_faults.py -m slow -k through
 
-kills: setup ## 100 kills of drawn kinds at drawn moments of searches and sweeps: half an hour
+kills: setup ## 100 kills of drawn kinds at drawn moments of searches and sweeps: three quarters of an hour
 	FAULTS_REPORT=tests/benchmarks/results/kills.md $(BIN)/python -m pytest tests/pipelines/test_faults.py -m slow -k drawn
 
 fuzz: setup ## 200,000 drawn cases at every door where something foreign comes in (FUZZ="--cases 2000 --seed 7")

@@ -98,15 +98,20 @@ class Setting:
     text: str
 
 
-def describe(kind: type, prefix: str = "") -> Iterator[Setting]:
-    """Every setting of a command, from the classes themselves: the text below each field says what it does."""
+def describe(kind: type, prefix: str = "", defaults: Any = None) -> Iterator[Setting]:
+    """Every setting of a command, from the classes themselves: the text below each field says what it does.
+
+    Args:
+        defaults: an instance of `kind`, of a command whose defaults are not the class's own.
+    """
     hints, texts = get_type_hints(kind), _texts(kind)
     for field in fields(kind):
         hint, key = hints[field.name], prefix + field.name
-        if is_dataclass(hint) and isinstance(hint, type):
-            yield from describe(hint, f"{key}.")
-            continue
         default = field.default_factory() if field.default_factory is not MISSING else field.default
+        default = default if defaults is None else getattr(defaults, field.name)
+        if is_dataclass(hint) and isinstance(hint, type):
+            yield from describe(hint, f"{key}.", None if default is MISSING else default)
+            continue
         yield Setting(key, _kind(hint), "" if default is MISSING else _spelled(default), texts.get(field.name, ""))
 
 

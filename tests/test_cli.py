@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 import adamms
 from adamms import cli
 from adamms.commands.settings import EvaluateSettings, MergeJobSettings, SearchSettings, SweepSettings
-from adamms.config import describe
+from adamms.config import describe, load_settings
 from adamms.tracking.config import TrackingConfig
 from tests.support.searches import made_up_story, track_made_up_search
 from tests.support.tiny_models import TinyPair
@@ -258,6 +258,19 @@ def test_version_settings_and_the_configuration_can_be_asked_for(
     assert command(monkeypatch, "search", "--config", "demo", "--print-config", "prompts.n=7") == 0
     printed = OmegaConf.create(capsys.readouterr().out)
     assert (printed.prompts.n, printed.tracking.experiment) == (7, "demo")
+
+
+def test_defaults_are_those_of_the_command() -> None:
+    """Also where a command has others than the class that a group of its settings is of."""
+
+    def told(kind: type) -> dict[str, str]:
+        return {one.key: one.default for one in describe(kind)}
+
+    given = {"base": "b"}
+    assert told(EvaluateSettings)["labelled.n"] == str(load_settings(EvaluateSettings, None, [], given).labelled.n)
+    sweep = load_settings(SweepSettings, None, [], given)
+    assert told(SweepSettings)["tracking.experiment"] == sweep.tracking.experiment
+    assert told(SearchSettings)["tracking.experiment"] != sweep.tracking.experiment
 
 
 def test_every_setting_is_described() -> None:

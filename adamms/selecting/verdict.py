@@ -16,7 +16,7 @@ FEW_PROMPTS = 10
 NO_PLATEAU = 0.2
 """There is no plateau where the chosen candidate's score is this share of the largest possible one, or more.
 
-Set on tasks of earlier tiny pairs. On 99 tasks of nine others (`make criteria`) it marks 32 of the 47 choices by
+Set on tasks of earlier tiny pairs. On 99 tasks of nine others (docs/evidence.md) it marks 32 of the 47 choices by
 `either` that are more than 2 points behind the best candidate, and 18 of the 52 that are not."""
 
 

@@ -12,16 +12,17 @@ from adamms.reporting.tables import markdown_row
 
 FILE = Path(__file__).parents[2] / "docs" / "settings.md"
 COMMANDS = {
-    "search": SearchSettings,
-    "sweep": SweepSettings,
-    "evaluate": EvaluateSettings,
-    "merge": MergeJobSettings,
-    "map": MapSettings,
+    "adamms search": SearchSettings,
+    "adamms sweep": SweepSettings,
+    "adamms evaluate": EvaluateSettings,
+    "pipelines/merge.py": MergeJobSettings,
+    "adamms map": MapSettings,
 }
 INTRODUCTION = """# Settings
 
-Generated from the classes themselves (`python -m tests.docs.settings_page`); `adamms COMMAND --settings` lists them.
-They stand in a YAML file (`--config FILE`) or follow as `key=value`, and the latter win.
+Generated from the classes themselves (`python -m tests.docs.settings_page`). `adamms search`, `sweep` and `evaluate`
+list theirs by `--settings`; there they stand in a YAML file (`--config FILE`) or follow as `key=value`, and the latter win.
+`adamms map` and `adamms merge` take `key=value`.
 """
 
 
@@ -31,10 +32,10 @@ def page() -> str:
     parts = [INTRODUCTION]
     for command, kind in COMMANDS.items():
         new = [one for one in describe(kind) if known.get(one.key) != one]
-        known |= {one.key: one for one in new}
+        known = {one.key: one for one in new} | known  # what `search` has is what others are compared with
         if new:
-            others = "" if command == "search" else ", beside or unlike those above"
-            parts.append(f"## adamms {command}{others}\n\n" + "\n".join(_table(new)) + "\n")
+            others = "" if command == "adamms search" else ", beside or unlike those above"
+            parts.append(f"## {command}{others}\n\n" + "\n".join(_table(new)) + "\n")
     parts.append("## merging.options, by merging.method\n\n" + "\n".join(_methods()) + "\n")
     return "\n".join(parts)
 
