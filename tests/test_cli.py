@@ -266,9 +266,9 @@ def test_defaults_are_those_of_the_command() -> None:
     def told(kind: type) -> dict[str, str]:
         return {one.key: one.default for one in describe(kind)}
 
-    given = {"base": "b"}
+    given = {"base": "b", "donor": "d"}
     assert told(EvaluateSettings)["labelled.n"] == str(load_settings(EvaluateSettings, None, [], given).labelled.n)
-    sweep = load_settings(SweepSettings, None, [], given)
+    sweep = load_settings(SweepSettings, None, [], {"sweep": {"pairs": {"one": given}}})
     assert told(SweepSettings)["tracking.experiment"] == sweep.tracking.experiment
     assert told(SearchSettings)["tracking.experiment"] != sweep.tracking.experiment
 

@@ -21,8 +21,8 @@ COMMANDS = {
 INTRODUCTION = """# Settings
 
 Generated from the classes themselves (`python -m tests.docs.settings_page`). `adamms search`, `sweep` and `evaluate`
-list theirs by `--settings`; there they stand in a YAML file (`--config FILE`) or follow as `key=value`, and the latter win.
-`adamms map` and `adamms merge` take `key=value`.
+list theirs by `--settings`; there they stand in a YAML file (`--config FILE`) or follow as `key=value`, and the latter
+win. `adamms map` and `adamms merge` take `key=value`.
 """
 
 
