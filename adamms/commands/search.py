@@ -121,7 +121,8 @@ def search_weights(settings: SearchSettings, force: bool, listeners: Iterable[Li
         best = run_weights(found, engines, budget, told)
         _, everybody = lines.pop("")
         for title, (line, own) in lines.items():
-            report(line, Events(own, line.run, title))
+            if line.run.selection.is_file():  # one that the budget ended before it chose has nothing to report
+                report(line, Events(own, line.run, title))
         report(found.whole(best.line), Events(everybody, found.run))
         return Found(best.outcome, [best.checkpoint], found.run)
 

@@ -67,22 +67,21 @@ class Choosing:
         donor: Path | None,
     ) -> Self:
         """Arguments and errors are those of `select`."""
-        run = RunFolder(responses)
-        found, prompts = _told(run) if is_run(responses) else ({}, None)
-        answers = of_task(read_responses(responses), task)
-        criterion = get_criterion(metric or found.get("metric", "either"))
+        run, searched = RunFolder(responses), is_run(responses)
+        told = _Told.by(run, task) if searched else _Told()
+        answers = told.only_its_own(of_task(read_responses(responses), task))
+        criterion = get_criterion(metric or told.metric)
         if criterion.asks_scores:
             answers = with_scores(answers, read_scores(responses))
-        places = [donor] if donor else kept_donors(run) if found else []
-        kept = _Kept.of(run, task, answers) if found else _Kept()
+        places = [donor] if donor else kept_donors(run) if searched else []
         given = {
-            "endpoints": endpoints or found.get("endpoints", "auto"),
-            "coefficient": found.get("coefficient", "alpha"),
-            "with_base": kept.with_base,
+            "endpoints": endpoints or told.endpoints,
+            "coefficient": told.coefficient,
+            "with_base": told.with_base,
             "bootstrap": bootstrap,
-            "prompts": prompts,
+            "prompts": told.prompts,
             "parents": [read_donor(place) for place in places] if criterion.asks_donor else [],
-            "marks": kept.marks,
+            "marks": told.marks,
         }
         return cls(answers, criterion, given)
 
@@ -111,44 +110,60 @@ def _among(lines: Mapping[str, Choosing]) -> MethodSelection:
     return select_method(chosen, lambda method, value: lines[method].answers[value], any_line.among)
 
 
-def _told(run: RunFolder) -> tuple[dict[str, Any], Mapping[str, str] | None]:
-    """What a search chose by (metric, endpoints, coefficient), and its prompts: id -> text."""
-    with run.understood():
-        same = (run.read(run.about) or {}).get("same") or {}
-        found = {name: same.get(f"searching.{name}") for name in ("metric", "endpoints", "coefficient")}
-        tasks = (run.read(run.prompts) or {}).values()
-        texts = {one["id"]: one["prompt"] for task in tasks for one in task["prompts"]}
-    return {name: value for name, value in found.items() if value}, texts or None
-
-
 @dataclass(frozen=True)
-class _Kept:
-    """What `selection.json` of a search tells.
+class _Told:
+    """What the folder of a search tells of it; the defaults are for answers of anybody.
 
     Attributes:
         with_base: whether the candidate of 0 is the base itself.
-        marks: which of its labelled prompts the candidates answer right; None where it had none, or does not know it of
-            all of them.
+        values: the candidates of its last round, or those that it begins with where it has not chosen yet; None: all
+            that have answered.
+        prompts: id -> text; None: all that were answered.
+        marks: which of its labelled prompts these candidates answer right; None where it had none.
     """
 
+    metric: str = "either"
+    endpoints: Endpoints = "auto"
+    coefficient: str = "alpha"
     with_base: bool = True
+    values: frozenset[float] | None = None
+    prompts: Mapping[str, str] | None = None
     marks: Marks | None = None
 
     @classmethod
-    def of(cls, run: RunFolder, task: str, answers: Responses) -> Self:
+    def by(cls, run: RunFolder, task: str) -> Self:
+        """Args: task: of several, the one that is chosen for; empty for all."""
         with run.understood():
+            same = (run.read(run.about) or {}).get("same") or {}
+            chose = {name: same.get(f"searching.{name}") for name in ("metric", "endpoints", "coefficient")}
+            asked = run.read(run.prompts) or {}
+            texts = {one["id"]: one["prompt"] for name in asked for one in asked[name]["prompts"] if task in ("", name)}
             selection = run.read(run.selection) or {}
-            told = selection.get("tasks", {}).get(task, selection).get("labels", {}).get("right", {})
-            marks = {float(value): [bool(one) for one in right] for value, right in told.items()}
-        return cls(bool(selection.get("with_base", True)), marks if marks.keys() >= answers.keys() else None)
+            own = selection.get("tasks", {}).get(task, selection)
+            right = own.get("labels", {}).get("right", {})
+            values = own.get("scores") or same.get("searching.alphas") or ()
+            return cls(
+                with_base=bool(selection.get("with_base", True)),
+                values=frozenset(map(float, values)) or None,
+                prompts=texts or None,
+                marks={float(value): [bool(one) for one in marks] for value, marks in right.items()} or None,
+                **{name: value for name, value in chose.items() if value},
+            )
+
+    def only_its_own(self, answers: Responses) -> Responses:
+        """Without those of other candidates, and to other prompts, that an earlier search has left in the folder."""
+        return {
+            value: {name: answer for name, answer in given.items() if self.prompts is None or name in self.prompts}
+            for value, given in answers.items()
+            if self.values is None or value in self.values
+        }
 
 
 def kept_donors(run: RunFolder) -> list[Path]:
     """Where a search keeps its donors' own answers: `donor`, or `donor-1`, `donor-2`, ...; of one that is a line of
     another search, in the folder of that one."""
     folders = [run.folder] + ([run.folder.parent.parent] if run.folder.parent.name in RunFolder.OF_LINES else [])
-    found = ([*folder.glob("donor"), *sorted(folder.glob("donor-*"))] for folder in folders)
-    return next(filter(None, found), [])
+    return next(filter(None, (RunFolder(folder).of_donors() for folder in folders)), [])
 
 
 def read_donor(path: Path) -> dict[str, str]:

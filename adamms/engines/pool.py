@@ -66,6 +66,7 @@ class InferencePool:
         self._idle: list[int] = []
         self._failed_starts: Counter[int] = Counter()
         self._given_up: list[str] = []
+        self._refused: UserError | None = None
         self._blocks: dict[tuple[Prompt, ...], Any] = {}
         self._drafts = Drafts()
         self._had: dict[str, set[int]] = {}  # see `Schedule`
@@ -140,7 +141,7 @@ class InferencePool:
             UserError: an engine met something that the user can mend, or engines are not all of one identity.
             RuntimeError: no engine starts.
         """
-        schedule = Schedule(work, block_size, ATTEMPTS, self._had)
+        schedule, self._refused = Schedule(work, block_size, ATTEMPTS, self._had), None
         try:
             while (schedule.waiting or any(call.unit for call in self._calls.values())) and not until():
                 self._dispatch(schedule, drafts and self._spec.config.drafts)
@@ -165,11 +166,14 @@ class InferencePool:
             self._calls[reference] = _Call(index, _Doing.answering, time.monotonic(), unit)
 
     def _step(self, schedule: Schedule) -> Iterator[UnitResult]:
-        """Waits a moment for calls to end; gives the results among them."""
+        """Waits a moment for calls to end; gives the results among them. All are settled before what the user can mend
+        is raised, so that no actor is lost to who asks next."""
         for call, outcome in self._finished():
             result = self._settle(schedule, call, outcome)
             if result is not None:
                 yield result
+        if self._refused is not None:
+            raise self._refused from None
         self._check_hanging()
         self._say_what_is_waited_for()
 
@@ -197,29 +201,32 @@ class InferencePool:
         if call.doing == _Doing.waking:
             self._calls[self._actors[call.actor].ready.remote(self._adopted)] = replace(call, doing=_Doing.starting)
             return None
+        if call.doing == _Doing.starting and (problem := self._check_identity(call.actor, outcome)):
+            self._refuse(call.actor, problem)
+            return None
         self._idle.append(call.actor)
         self._failed_starts.pop(call.actor, None)
-        if call.doing == _Doing.starting:
-            self._check_identity(call.actor, outcome)
         if call.unit is None or schedule.given_up(call.unit.candidate):
             return None
         assert isinstance(outcome, UnitResult)
         self._drafts.add(outcome.candidate, outcome.answers)
         return outcome
 
-    def _check_identity(self, actor: int, identity: EngineIdentity) -> None:
+    def _check_identity(self, actor: int, identity: EngineIdentity) -> UserError | None:
         self._identity = self._identity or identity
-        if identity != self._identity:
-            raise UserError(
-                f"engine {actor} is {identity}, the first one {self._identity}: answers of both cannot be compared; "
-                "give all machines the same packages, and set engine.kind, engine.dtype and engine.device"
-            )
+        if identity == self._identity:
+            return None
+        return UserError(
+            f"engine {actor} is {identity}, the first one {self._identity}: answers of both cannot be compared; "
+            "give all machines the same packages, and set engine.kind, engine.dtype and engine.device"
+        )
 
     def _settle_failure(self, schedule: Schedule, call: _Call, failure: Failure) -> UnitResult | None:
         import ray
 
         if failure.user_error is not None:
-            raise failure.user_error from None
+            self._refuse(call.actor, failure.user_error)
+            return None
         if failure.raised:
             # It lives on, and what state its engine is in nobody knows: a new process takes over.
             ray.kill(self._actors[call.actor], no_restart=False)
@@ -237,6 +244,15 @@ class InferencePool:
         time.sleep(WAKE_SECONDS)  # Ray is restarting the process, and takes no calls yet
         self._wake(call.actor, call.since)
         return None
+
+    def _refuse(self, actor: int, error: UserError) -> None:
+        """Has `_step` raise what the user can mend; the actor starts anew, for who asks next."""
+        import ray
+
+        self._refused = self._refused or error
+        ray.kill(self._actors[actor], no_restart=False)
+        forget(self._had, actor)
+        self._wake(actor, time.monotonic())
 
     def _settle_failed_unit(self, schedule: Schedule, call: _Call, failure: Failure) -> UnitResult | None:
         self._waiting.note(f"restarting engine {call.actor}: {failure.reason}")

@@ -13,7 +13,7 @@ ADVICE = {
     "base's answers are the right ones; and look at larger alphas (searching.alphas=[0,0.2,0.4,0.6,0.8,1])",
     "may lie beyond it": "give alphas beyond that end (searching.alphas=[...]), or let it go on there "
     "(searching.extend=true); in another run_dir",
-    "own weights": "keep that parent as it is, or ask prompts that need both",
+    "adds nothing": "keep that parent as it is, or ask prompts that need both",
     "without their pictures": "it can tell answers of its own kind, not which of them fits the picture; a few "
     "labels can (searching.labels)",
     "not evenly spaced": "give evenly spaced alphas, or compare only neighbours with equal steps",
@@ -21,6 +21,8 @@ ADVICE = {
     "the log",
     "same answers": "ask prompts that the two parents answer differently, allow longer answers (engine.max_tokens), or "
     "try larger alphas",
+    "had scored all answers": "run the same command again with a larger budget: it goes on where it stopped",
+    "labels are not used": "run the same command again with a larger budget: it goes on where it stopped",
     "stopped by": "run the same command again with a larger budget: it goes on where it stopped",
     "merged in part": "the unmerged tensors are the base's own; a donor of the same language model merges whole",
     "cannot be told apart": "any of them does; more prompts (prompts.n) would tell them apart, which matters only if "

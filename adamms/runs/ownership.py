@@ -1,7 +1,7 @@
 """A run folder belongs to one search: what it asked and chose by is kept in it, and another search is told from it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from adamms.errors import UserError
@@ -36,13 +36,28 @@ def must_give_way(run: RunFolder, same: Mapping[str, Any], force: bool) -> bool:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """In what a search differs from the one that was there, in words; nothing where there was none."""
-    changed = [name for name in {**before, **now} if before and before.get(name) != now.get(name)]
-    if REFINE in changed and now.get(REFINE, [])[: len(before.get(REFINE, []))] == before.get(REFINE):
-        changed.remove(REFINE)
-    return [f"{name} was {_shown(before.get(name))}, now {_shown(now.get(name))}" for name in changed]
+    """In what a search differs from the one that was there, in words; nothing where there was none. What makes up the
+    lines of a search is compared line by line."""
+    return list(_differences(before, now)) if before else []
+
+
+def without_refine(same: Mapping[str, Any]) -> dict[str, Any]:
+    """What stays the same in further rounds."""
+    inner = {name: without_refine(value) if isinstance(value, Mapping) else value for name, value in same.items()}
+    return {name: value for name, value in inner.items() if name != REFINE}
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any], within: str = "") -> Iterator[str]:
+    for name in {**before, **now}:
+        was, is_now = before.get(name), now.get(name)
+        if isinstance(was, Mapping) and isinstance(is_now, Mapping):
+            yield from _differences(was, is_now, f"{within}{name}: ")
+        elif was != is_now and not (name == REFINE and (is_now or [])[: len(was or [])] == (was or [])):
+            yield f"{within}{name} was {_shown(was)}, now {_shown(is_now)}"
 
 
 def _shown(value: Any) -> str:
-    text = "not there" if value is None else value if isinstance(value, str) else json.dumps(value)
+    if value is None or isinstance(value, Mapping):
+        return "there" if value else "not there"  # a line
+    text = value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."

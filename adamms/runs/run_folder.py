@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from adamms.runs.values import format_value
 from adamms.support.files import write_json, write_whole
 
 MEND = "take it away, and the same command makes it anew"
+DONOR = re.compile(r"donor(-\d+)?")
 RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
 
 
@@ -71,6 +73,16 @@ class RunFolder:
         """
         found = {"key": key, "name": name, "params": dict(params), "same": dict(same or {})}
         self.write(self.about, found | {"parent": str(parent.folder.resolve()) if parent else None})
+
+    def of_donors(self, within: str = "") -> list[Path]:
+        """Where something is kept of each donor, the only one or all in their order: `donor`, or `donor-1`, ...; not
+        what was set aside.
+
+        Args:
+            within: a folder of this one.
+        """
+        found = [path for path in (self.folder / within).glob("donor*") if DONOR.fullmatch(path.name)]
+        return sorted(found, key=lambda path: int(path.name.partition("-")[2] or 0))
 
     def earlier(self) -> list[RunFolder]:
         """Those of searches that were here before and gave way to another, the oldest first."""

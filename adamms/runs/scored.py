@@ -57,7 +57,7 @@ def read_scores(folder: Path) -> list[Scores]:
     run = folder.parent if folder.name == "responses" else folder
     if run.parent.name in RunFolder.OF_LINES and not (run / SCORED).is_dir():
         run = run.parent.parent  # what base and donor hold of answers is kept once for all lines
-    places = [run / SCORED / "base", *sorted((run / SCORED).glob("donor*"))]
+    places = [run / SCORED / "base", *RunFolder(run).of_donors(SCORED)]
     if len(places) < 2 or not places[0].is_dir():
         raise UserError(
             f"{run}: holds no scores of base and donor ({SCORED}/), which this metric needs; give the folder of a "

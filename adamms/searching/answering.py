@@ -57,7 +57,7 @@ class Answering:
             return True
         if self.budget.over:
             return False
-        self._engines.serve(self._study.engine, lambda what: self._events.say(Doing, what=what))
+        self._serve()
         pool, self._asked = self._engines.pool, True
         self.answers.made_by(pool.identity())
         missing = self.book.missing(work)
@@ -80,8 +80,12 @@ class Answering:
         if not self._asked or not prompts:
             return None
         self._events.say(Doing, what=f"asking {len(prompts)} prompts again, to see how many answers differ by chance")
+        self._serve()  # another line or a parent may have asked since
         candidate = self._study.coefficient.candidate(value)
         return noise_floor(self._engines.pool, candidate, prompts, self._engines.config.block_size)
+
+    def _serve(self) -> None:
+        self._engines.serve(self._study.engine, lambda what: self._events.say(Doing, what=what))
 
     def _tell(self, candidates: Iterable[CandidateRecord]) -> None:
         for candidate in candidates:

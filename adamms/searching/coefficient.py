@@ -49,11 +49,13 @@ class SearchedCoefficient:
         return cls(name, recipe, searching.donor - 1 if searching.donor else None)
 
     @property
-    def highest(self) -> float:
-        """The largest value of an alpha: what the weights of other donors leave of 1."""
+    def limits(self) -> tuple[float, float]:
+        """The smallest and the largest value that it may have; of one of several donors' alphas, what the weights of
+        the others leave of 1."""
         if self.name != ALPHA:
-            return math.inf
-        return normalize_value(1 - math.fsum(self._others)) if self.donor is not None else 1.0
+            own = coefficients_of(self.recipe.method)[self.name]
+            return own.low, own.high
+        return 0.0, normalize_value(1 - math.fsum(self._others)) if self.donor is not None else 1.0
 
     @property
     def with_base(self) -> bool:
@@ -82,14 +84,11 @@ class SearchedCoefficient:
         Raises:
             UserError: one is out of the coefficient's range, or there are too few.
         """
-        of_alpha = self.name == ALPHA
-        outside = [
-            value for value in values if not math.isfinite(value) or (of_alpha and not 0 <= value <= self.highest)
-        ]
+        low, high = self.limits
+        outside = [value for value in values if not (math.isfinite(value) and low <= value <= high)]
         if outside:
-            expected = f"outside [0, {self.highest:g}]; alpha weighs the donor, 0 is all base"
-            expected = expected if of_alpha else "no numbers"
-            raise UserError(f"searching.alphas: {outside} {expected}")
+            what = "alpha weighs the donor, 0 is all base" if self.name == ALPHA else f"values of {self.name}"
+            raise UserError(f"searching.alphas: {outside} outside [{low:g}, {high:g}]; {what}")
         found = sorted({normalize_value(value) for value in values})
         if len(found) < fewest:
             raise UserError(
@@ -120,13 +119,13 @@ def finer(values: Sequence[float], best: float, step: float) -> list[float]:
     return [normalize_value(best + count * step) for count in range(-down, up + 1)]
 
 
-def beyond(values: Sequence[float], best: float | None, highest: float) -> float | None:
+def beyond(values: Sequence[float], best: float | None, limits: tuple[float, float]) -> float | None:
     """The next value outside the range where the best one is its lowest or highest, a step of that end away; None where
-    it is neither, or where there is nothing beyond: none is negative, or larger than `highest`."""
+    it is neither, or where there is nothing beyond within the limits."""
     if best == values[-1]:
-        found = min(normalize_value(2 * values[-1] - values[-2]), highest)
+        found = min(normalize_value(2 * values[-1] - values[-2]), limits[1])
     elif best == values[0]:
-        found = max(normalize_value(2 * values[0] - values[1]), 0.0)
+        found = max(normalize_value(2 * values[0] - values[1]), limits[0])
     else:
         return None
     return None if found in values else found

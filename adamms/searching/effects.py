@@ -49,9 +49,12 @@ def _effect(line: Line, left: Search, value: float) -> dict[str, Any]:
     if own.labelled is None or left.labelled is None:
         return found
     labelled = own.labelled[0]
-    right = [
-        labelled.right(CandidateBook(stored, labelled.prompts).answers_at(at))
+    answered = [
+        CandidateBook(stored, labelled.prompts).answers_at(at)
         for stored, at in ((own.labelled[1], chosen), (left.labelled[1], value))
     ]
+    if any(len(answers) < len(labelled.prompts) for answers in answered):
+        return found  # the budget was over before
+    right = list(map(labelled.right, answered))
     ours_right, theirs_right = (100 * sum(one) / max(len(one), 1) for one in right)
     return found | {"lost": ours_right - theirs_right}

@@ -35,8 +35,8 @@ class ChoiceRule:
 
     criterion: Criterion
     config: SearchingConfig
-    highest: float = 1.0
-    """The largest value that candidates may have."""
+    limits: tuple[float, float] = (0.0, 1.0)
+    """The smallest and the largest value that candidates may have."""
     with_base: bool = True
     """The candidate of 0 is the base itself."""
     in_blocks: bool = False
@@ -56,7 +56,7 @@ class ChoiceRule:
         config: SearchingConfig,
         values: Sequence[float],
         in_blocks: bool = False,
-        highest: float = 1.0,
+        limits: tuple[float, float] = (0.0, 1.0),
         with_base: bool = True,
     ) -> Self:
         """The rule for candidates that begin with these.
@@ -76,13 +76,15 @@ class ChoiceRule:
             raise UserError(f"searching.block={config.block}: expected at least 1")
         if not 0 < config.confidence <= 1:
             raise UserError(f"searching.confidence={config.confidence}: expected more than 0, at most 1")
-        return cls(criterion, config, highest, with_base, in_blocks or config.stop != "never")
+        return cls(criterion, config, limits, with_base, in_blocks or config.stop != "never")
 
     def choose(self, responses: Responses, questions: Mapping[str, str]) -> Selection:
         """The selection from all prompts that were answered."""
         name, ends, parents = self.config.coefficient, self.config.endpoints, self.parents
         marks = self.marks(list(responses))  # before the donor takes the engines
         responses, criterion, told = self._judged(responses)
+        if self.config.labels and not marks:
+            told = ("the labels are not used: the budget was over before every candidate had answered them", *told)
         found = select(
             responses,
             criterion,
@@ -192,7 +194,7 @@ class Goal:
             return
         selection = self._rule.choose(responses, self._questions)
         self.rounds.append(Round(tuple(self._values), self._asked, selection))
-        further = beyond(self._values, selection.chosen, self._rule.highest) if self._steps else None
+        further = beyond(self._values, selection.chosen, self._rule.limits) if self._steps else None
         if further is not None:
             self._steps -= 1
             self._values = sorted([*self._values, further])

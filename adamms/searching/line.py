@@ -53,7 +53,7 @@ class Line:
         self._labelled: Answering | None = None
         if search.labelled is not None:
             labelled, stored = search.labelled
-            self._labelled = Answering(study, engines, labelled.prompts, stored, events)
+            self._labelled = Answering(study, engines, labelled.prompts, stored, events, budget)
             rule = replace(rule, marks=partial(marks_of, labelled, self._labelled))
             self.books.append(self._labelled.book)
         if scores is not None:
@@ -169,8 +169,9 @@ def reach(lines: Sequence[Line], scores: ParentScores | None = None) -> None:
 
 def marks_of(labelled: Labelled, asking: Answering, values: Sequence[float]) -> Marks:
     """Which labelled prompts these candidates answer right; those that are not answered yet are asked. A candidate that
-    fails at them has none right."""
-    asking.answer(dict.fromkeys(values, labelled.prompts))
+    fails at them has none right. Nothing where the budget is over before all are answered."""
+    if not asking.answer(dict.fromkeys(values, labelled.prompts)):
+        return {}
     answers = asking.book.responses(values, labelled.prompts)
     return {v: labelled.right(answers[v]) if v in answers else [False] * len(labelled.prompts) for v in values}
 

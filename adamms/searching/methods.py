@@ -137,7 +137,7 @@ def run_methods(
     whole.say(Began)
     scoring = search.first.scoring
     with costs.phase(ENGINES):
-        scores = scoring.by(engines, search.first.prompts, whole) if scoring is not None else None
+        scores = scoring.by(engines, search.first.prompts, whole, budget) if scoring is not None else None
         lines = {m: Line(one, engines, budget, events[m], scores) for m, one in search.lines.items()}
         if scores is not None:
             scores.before_donor = lambda: [line.measure_noise() for line in lines.values()]

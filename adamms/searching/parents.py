@@ -21,6 +21,7 @@ from adamms.runs.record import Response
 from adamms.runs.responses import Responses
 from adamms.runs.scored import SCORED, Scores, scored_id, scores_of, with_scores
 from adamms.searching.answering import Answering
+from adamms.searching.budget import UNLIMITED, Budget
 from adamms.searching.candidates import CandidateBook
 from adamms.searching.events import Doing, Events
 from adamms.searching.goal import NoScores
@@ -68,9 +69,11 @@ class Scoring:
                 return cls(parents, _cannot(name, first_line(error))), tasks
         return cls(parents, blind=frozenset(blind)), fitting
 
-    def by(self, engines: WarmEngines, prompts: Sequence[Prompt], events: Events) -> ParentScores:
+    def by(
+        self, engines: WarmEngines, prompts: Sequence[Prompt], events: Events, budget: Budget = UNLIMITED
+    ) -> ParentScores:
         """What scores inside these engines, which are shared with the candidates."""
-        return ParentScores(self.parents, engines, prompts, events, self.missing, self.blind)
+        return ParentScores(self.parents, engines, prompts, events, budget, self.missing, self.blind)
 
 
 class ParentScores:
@@ -79,6 +82,7 @@ class ParentScores:
     Args:
         parents: "base", "donor" -> the parent as a study of its own, and where its scores are stored.
         prompts: all that the candidates were asked.
+        budget: when to stop scoring; then there are no scores.
         missing: why the donor cannot score, where that is known already.
         blind: as `Scoring` has it.
 
@@ -92,11 +96,12 @@ class ParentScores:
         engines: WarmEngines,
         prompts: Sequence[Prompt],
         events: Events,
+        budget: Budget = UNLIMITED,
         missing: str = "",
         blind: Collection[str] = (),
     ) -> None:
         self._parents, self._engines, self._events, self._missing = parents, engines, events, missing
-        self._blind = blind
+        self._blind, self._budget = blind, budget
         self.before_donor: Callable[[], object] = lambda: None
         self._prompts = {prompt.id: prompt for prompt in prompts}
         self.books: list[CandidateBook] = []
@@ -105,7 +110,7 @@ class ParentScores:
         """The same answers with `Response.by_parents`.
 
         Raises:
-            NoScores: no engine can run the donor.
+            NoScores: no engine can run the donor, or the budget is over.
         """
         if self._missing:
             raise NoScores(self._missing)
@@ -140,15 +145,19 @@ class ParentScores:
     def _scores(self, parent: str, given: Sequence[Prompt]) -> Scores:
         study, answers = self._parents[parent]
         given = list(map(Prompt.in_words, given)) if parent in self._blind else given
-        answering = Answering(study, self._engines, given, answers, self._events)
+        answering = Answering(study, self._engines, given, answers, self._events, self._budget)
         work = {ITSELF: given}
         if missing := answering.book.missing(work).get(ITSELF):
+            if self._budget.over:
+                raise self._out_of_budget(parent)
             if parent != "base":
                 self._start_donor(parent, study)
             self._events.say(Doing, what=f"the {parent} scores {len(missing)} answers")
-        answering.answer(work)
+        complete = answering.answer(work)
         if answering.book.errors:
             raise self._give_up(parent, answering.book.errors[ITSELF])
+        if not complete:
+            raise self._out_of_budget(parent)
         self.books.append(answering.book)
         return scores_of(answering.book.answers_at(ITSELF, given).items())
 
@@ -165,6 +174,10 @@ class ParentScores:
             self._engines.pool.identity()
         except (UserError, RuntimeError) as error:
             raise self._give_up(parent, first_line(error)) from None
+
+    def _out_of_budget(self, parent: str) -> NoScores:
+        self._missing = f"{self._budget.over} was over before the {parent} had scored all answers"
+        return NoScores(self._missing)
 
     def _give_up(self, parent: str, reason: str) -> NoScores:
         self._missing = _cannot(parent, reason)

@@ -16,7 +16,7 @@ from adamms.prompts.prompt import Prompt
 from adamms.prompts.tasks import Tasks, all_prompts, load_tasks
 from adamms.runs.answers import Answers
 from adamms.runs.costs import Costs
-from adamms.runs.ownership import REFINE, must_give_way
+from adamms.runs.ownership import REFINE, must_give_way, without_refine
 from adamms.runs.run_folder import RunFolder
 from adamms.searching.budget import Budget
 from adamms.searching.coefficient import SearchedCoefficient
@@ -58,7 +58,7 @@ class Search:
     @property
     def key(self) -> str:
         """Identifies it among all that ever went to one dashboard; further rounds of it have the same."""
-        same = {name: value for name, value in self.same.items() if name != REFINE}
+        same = without_refine(self.same)
         text = json.dumps([str(self.run.folder.resolve()), len(self.run.earlier()), same], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -86,7 +86,7 @@ def prepare(settings: StudySettings, force: bool = False, parents: RunFolder | N
     coefficient = SearchedCoefficient.of(settings.merging, settings.searching)
     values = coefficient.check(settings.searching.alphas)
     rule = ChoiceRule.of(
-        settings.searching, values, Budget(settings.budget).limited, coefficient.highest, coefficient.with_base
+        settings.searching, values, Budget(settings.budget).limited, coefficient.limits, coefficient.with_base
     )
     with doing("reading the prompts"):
         tasks = load_tasks(settings.prompts)
@@ -121,7 +121,7 @@ def prepare_along(first: Search, settings: StudySettings, force: bool = False) -
     """
     coefficient = SearchedCoefficient.of(settings.merging, settings.searching)
     values = coefficient.check(settings.searching.alphas)
-    rule = ChoiceRule.of(settings.searching, values, first.rule.in_blocks, coefficient.highest, coefficient.with_base)
+    rule = ChoiceRule.of(settings.searching, values, first.rule.in_blocks, coefficient.limits, coefficient.with_base)
     return _owning(replace(placed(first, settings, force), values=values, rule=rule), force)
 
 

@@ -8,7 +8,7 @@ from adamms.searching.candidates import CandidateBook
 from adamms.searching.goal import Goal
 from adamms.selecting.answer_table import AnswerTable
 from adamms.selecting.criteria import get_criterion
-from adamms.selecting.divergence import divergence_of
+from adamms.selecting.divergence import divergence_of, endpoints_of, fewest_of
 from adamms.selecting.selection import Selection
 
 ALWAYS = ("either", "sum")
@@ -42,6 +42,8 @@ def scores_of(
     chosen_by = get_criterion(selection.criterion)
     for name in dict.fromkeys((*ALWAYS, selection.criterion)):
         ends = selection.endpoints if name == selection.criterion or not chosen_by.scores_ends else "auto"
+        if len(answers.values) < fewest_of(endpoints_of(get_criterion(name), ends)):
+            continue  # two finer candidates, of which a criterion that needs no neighbour has chosen one
         divergence = divergence_of(answers, get_criterion(name), ends)
         for value, score in zip(answers.values, divergence.score.sum(axis=1), strict=True):
             table[value][name] = float(score)

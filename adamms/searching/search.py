@@ -48,7 +48,7 @@ def run_search(
     events.say(Began)
     began = time.perf_counter()
     with costs.phase(ENGINES):
-        scores = search.scoring.by(engines, search.prompts, events) if search.scoring is not None else None
+        scores = search.scoring.by(engines, search.prompts, events, budget) if search.scoring is not None else None
         line = Line(search, engines, budget, events, scores)
         if scores is not None:
             scores.before_donor = line.measure_noise

@@ -48,7 +48,7 @@ def run_weights(search: WeightsSearch, engines: WarmEngines, budget: Budget, tol
     search.run.write(search.run.plan, search.any.study.pair.plan.to_dict())
     whole.say(Began)
     scoring = search.any.scoring
-    scores = scoring.by(engines, search.any.prompts, whole) if scoring is not None else None
+    scores = scoring.by(engines, search.any.prompts, whole, budget) if scoring is not None else None
     way = Way(search, engines, budget, told, scores)
     with costs.phase(ENGINES):
         way.begin(whole)

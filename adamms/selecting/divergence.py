@@ -70,6 +70,11 @@ def scores_of(criterion: Criterion, steps: Floats, endpoints: Endpoints) -> tupl
     return left, right, criterion.score(low, high), low + high
 
 
+def fewest_of(endpoints: str) -> int:
+    """How many candidates there have to be, so that one can be chosen."""
+    return 3 if endpoints == "exclude" else 2
+
+
 def check_endpoints(candidates: int, endpoints: str) -> None:
     """Raise when no candidate could be chosen.
 
@@ -78,7 +83,7 @@ def check_endpoints(candidates: int, endpoints: str) -> None:
     """
     if endpoints not in ("exclude", "one_sided"):
         raise UserError(f"endpoints: {endpoints!r} is unknown; choose auto, exclude or one_sided")
-    needed = 3 if endpoints == "exclude" else 2
+    needed = fewest_of(endpoints)
     if candidates < needed:
         hint = ", or set endpoints to one_sided" if needed == 3 and candidates == 2 else ""
         raise UserError(f"there are {candidates} candidates where at least {needed} are needed; give more values{hint}")

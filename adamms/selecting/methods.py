@@ -150,6 +150,10 @@ def _verdict_among(found: MethodSelection) -> str:
     each = {name: _called(name, found.lines[name]) for name in found.methods}
     if len(each) == 1:
         return f"of the methods, {each[method]} is the only one with a candidate that can be chosen"
+    if not among.bootstrap:
+        return (
+            f"of the methods, {each[method]} has the smallest score with {among.prompts_used} prompts (not resampled)"
+        )
     wins = {name: among.bootstrap.get(place) or 0.0 for place, name in enumerate(found.methods)}
     share = f"wins in {100 * wins[method]:.0f} % of resamples of {among.prompts_used} prompts"
     rivals = [each[name] for name in each if name == method or wins[name] >= RIVAL]

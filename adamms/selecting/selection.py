@@ -165,7 +165,7 @@ def select(
         prompts_dropped=contest.table.dropped,
         verdict=verdict_of(contest, resamples, coefficient),
         worth=tuple(worth_of(contest, coefficient, base)),
-        warnings=(*warnings_of(contest, coefficient), *on_base_plateau(contest, coefficient, base)),
+        warnings=(*warnings_of(contest, coefficient, with_base), *on_base_plateau(contest, coefficient, base)),
     )
 
 

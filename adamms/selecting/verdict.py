@@ -63,8 +63,12 @@ def _by_prompts(contest: Contest, resamples: Resamples | None, coefficient: str)
     return f"{share} of {prompts} prompts"
 
 
-def warnings_of(contest: Contest, coefficient: str) -> Iterator[str]:
-    """What a reader should know before trusting the choice."""
+def warnings_of(contest: Contest, coefficient: str, with_base: bool = True) -> Iterator[str]:
+    """What a reader should know before trusting the choice.
+
+    Args:
+        with_base: the candidate of alpha 0 is the base itself.
+    """
     table, divergence, winner = contest.table, contest.divergence, contest.winner
     if table.dropped:
         everybody = "candidate and the donor have" if table.parents else "candidate has"
@@ -83,7 +87,7 @@ def warnings_of(contest: Contest, coefficient: str) -> Iterator[str]:
     else:
         yield from _no_plateau(contest, winner)
     if winner in (0, len(table.values) - 1):
-        yield from _at_an_end(table.values, winner, coefficient)
+        yield from _at_an_end(table.values, winner, coefficient, with_base)
     elif end := _falls_towards(contest, winner):
         chosen = f"{coefficient} {format_value(table.values[winner])}"
         what = "divergence" if divergence.criterion.by_neighbours else "score"
@@ -93,11 +97,12 @@ def warnings_of(contest: Contest, coefficient: str) -> Iterator[str]:
         )
 
 
-def _at_an_end(values: Sequence[float], winner: int, coefficient: str) -> Iterator[str]:
+def _at_an_end(values: Sequence[float], winner: int, coefficient: str, with_base: bool) -> Iterator[str]:
     chosen = f"{coefficient} {format_value(values[winner])}"
-    if coefficient == "alpha" and values[winner] in (0, 1):
-        who, other = ("base", "donor") if values[winner] == 0 else ("donor", "base")
-        yield f"{chosen} is chosen, which is the {who}'s own weights: by this criterion the {other} adds nothing"
+    if coefficient == "alpha" and values[winner] == 0 and with_base:
+        yield f"{chosen} is chosen, which is the base's own weights: by this criterion the donor adds nothing"
+    elif coefficient == "alpha" and values[winner] == 1:
+        yield f"{chosen} is chosen, which leaves the base no weight: by this criterion the base adds nothing"
     else:
         end = "lowest" if winner == 0 else "highest"
         yield (

@@ -1,11 +1,16 @@
-"""Choosing again in the folder of a search: where it keeps its donors' own answers."""
+"""Choosing again in the folder of a search: from its own candidates and prompts, by all that it keeps."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
-from adamms.commands.select import kept_donors
+from adamms.commands.select import kept_donors, select
+from adamms.prompts.prompt import Prompt
 from adamms.runs.run_folder import RunFolder
+from adamms.selecting.methods import MethodSelection
+from adamms.selecting.selection import Selection
 
 
 def test_donors_answers_are_kept_in_the_folder_of_the_whole(tmp_path: Path) -> None:
@@ -22,3 +27,66 @@ def test_donors_answers_are_kept_in_the_folder_of_the_whole(tmp_path: Path) -> N
     assert kept_donors(RunFolder(one / "methods" / "ties")) == [one / "donor"]
     assert kept_donors(RunFolder(several / "lines" / "x_0.0")) == [several / "donor-1", several / "donor-2"]
     assert kept_donors(RunFolder(tmp_path)) == []
+    for aside in ("donor.old-1", "donor-1.old-1"):
+        (several / aside).mkdir()
+    (several / "donor-10").mkdir()
+    kept = [several / name for name in ("donor-1", "donor-2", "donor-10")]
+    assert kept_donors(RunFolder(several)) == kept, "in their order, and not what was set aside"
+
+
+BASE = "abcdefghijkl"
+"""An answer a letter, to each of as many prompts."""
+ROWS = {0.0: BASE, 0.1: BASE, 0.2: BASE[:-1] + "x", 0.3: BASE[:-3] + "xyz", 0.4: BASE[:-6] + "uvwxyz"}
+
+
+def a_run(folder: Path, scores: list[float] | None = None, **selection: Any) -> RunFolder:
+    """A search over two tasks that has asked the first candidates of `ROWS`, and what an earlier one left."""
+    run = RunFolder(folder)
+    tasks = {task: [Prompt(f"{task}/{i}", "?") for i in range(len(BASE))] for task in ("one", "two")}
+    run.describe("key", "name", {}, same={"searching.metric": "either", "searching.alphas": [0.0, 0.1, 0.2, 0.3]})
+    run.describe_prompts(tasks, dict.fromkeys(tasks, "somewhere"), 0)
+    lines = [
+        {"alpha": alpha, "prompt_id": prompt.id, "response": answer}
+        for alpha, row in ROWS.items()
+        for asked in tasks.values()
+        for prompt, answer in zip(asked, row, strict=True)
+        if alpha != 0.4 or prompt.id == "one/0"  # it was killed soon
+    ]
+    lines += [{"alpha": alpha, "prompt_id": "one/of another draw", "response": f"{alpha}"} for alpha in (0.1, 0.2)]
+    file = folder / "responses" / "1.jsonl"
+    file.parent.mkdir(parents=True)
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    if scores is not None:
+        run.write(run.selection, {"scores": {str(value): 0 for value in scores}, **selection})
+    return run
+
+
+def test_what_an_earlier_search_left_in_the_folder_is_not_chosen_from(tmp_path: Path) -> None:
+    for number, scores in enumerate([None, [0.0, 0.1, 0.2, 0.3]]):
+        a_run(tmp_path / str(number), scores)
+        found = select(tmp_path / str(number))
+        assert isinstance(found, Selection)
+        assert list(found.scores) == [0.0, 0.1, 0.2, 0.3], "and not 0.4, of which one answer is there"
+        assert (found.chosen, found.prompts_used, found.prompts_dropped) == (0.1, 2 * len(BASE), 0)
+
+
+def test_of_finer_rounds_the_last_one_is_chosen_from_each_task_s_own(tmp_path: Path) -> None:
+    a_run(tmp_path, [0.0, 0.1, 0.2], tasks={"two": {"scores": {"0.1": 0, "0.2": 0, "0.3": 0}}})
+    assert list(scores_of(select(tmp_path))) == [0.0, 0.1, 0.2]
+    found = select(tmp_path, task="two")
+    assert list(scores_of(found)) == [0.1, 0.2, 0.3]
+    assert isinstance(found, Selection)
+    assert found.prompts_used == len(BASE)
+
+
+def test_labels_of_the_last_round_are_used_again(tmp_path: Path) -> None:
+    right = {"0.1": [0] * 9, "0.2": [0] * 9, "0.3": [1] * 9}
+    a_run(tmp_path, [0.1, 0.2, 0.3], labels={"right": right})
+    found = select(tmp_path)
+    assert isinstance(found, Selection)
+    assert (found.chosen, list(found.marks)) == (0.3, [0.1, 0.2, 0.3])
+
+
+def scores_of(found: Selection | MethodSelection) -> Any:
+    assert isinstance(found, Selection)
+    return found.scores

@@ -141,6 +141,20 @@ def test_what_the_user_can_mend_reaches_the_user(tmp_path: Path) -> None:
         run(tmp_path, prompts(), start="user error")
 
 
+@pytest.mark.parametrize("actors", [1, 2])
+def test_what_one_search_has_to_mend_costs_the_next_one_no_engine(tmp_path: Path, actors: int) -> None:
+    config = EngineConfig(cpus=1)
+    with InferencePool(FakeSpec(config, tmp_path), actors) as pool:  # type: ignore[arg-type]
+        with pytest.raises(UserError, match="mend it like this"):
+            list(pool.answer(work(prompts(p0="0.0:user error", p2="0.0:user error"), 0.0), block_size=2))
+        pool.adopt(FakeSpec(config, tmp_path, plan=FakePlan("two")))  # type: ignore[arg-type]
+        results = list(pool.answer(work(prompts()), block_size=1))
+        assert [texts(results, alpha) for alpha in ALPHAS] == [
+            [f"{a} of donor two" for a in whole(alpha)] for alpha in ALPHAS
+        ]
+        assert len(pool._actors) == actors == len({*pool._idle, *(call.actor for call in pool._calls.values())})
+
+
 @pytest.mark.parametrize(
     ("what", "tries", "reason"),
     [

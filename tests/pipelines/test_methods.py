@@ -39,7 +39,8 @@ def test_one_candidate_of_all_methods_wins(
     tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local_ray: None,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    own = given(tiny_pair, prompt_file, tmp_path, grids={"ties": [0.4, 0.5, 0.6]})
+    # the last one that answers has no ancestor in its plan, which the first one's noise is measured after
+    own = given(tiny_pair, prompt_file, tmp_path, grids={"ties": [0.4, 0.5, 0.6]}, methods=METHODS[::-1], noise=2)
     run(monkeypatch, own)
     shown = capsys.readouterr()
     folder = tmp_path / "run"
@@ -83,7 +84,10 @@ def test_one_candidate_of_all_methods_wins(
     assert (again["method"], again["alpha"]) == (winner, whole["alpha"])
     assert again["scores"] == pytest.approx(whole["scores"], abs=1e-3), "stored log-probabilities are rounded"
     run(monkeypatch, own | {"searching": own["searching"] | {"methods": ["linear", "slerp"], "grids": {}}}, status=2)
-    assert "belongs to another search (searching.methods was" in capsys.readouterr().err
+    assert (
+        "belongs to another search (searching.methods: ties was there, now not there; searching.methods: slerp was"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.slow  # engines of base and donor one after the other

@@ -452,6 +452,7 @@ def test_another_search_takes_the_folder_only_by_force_and_what_was_chosen_befor
     assert json.loads((run_dir / "selection.json").read_text())["alpha"] == other
     assert json.loads((run_dir / "merged" / "adamms.json").read_text())["recipe"]["alpha"] == other
     assert len(stored(tmp_path)) == len(ALPHAS) * 6, "the answers hold for both, so none was asked for again"
+    assert select(run_dir).chosen == other, "of the present search's candidates"
     earlier = run_dir / "earlier-1"
     assert json.loads((earlier / "selection.json").read_text())["alpha"] == first
     assert json.loads((earlier / "merged" / "adamms.json").read_text())["recipe"]["alpha"] == first

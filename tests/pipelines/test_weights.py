@@ -15,6 +15,9 @@ from adamms.errors import UserError
 from adamms.reporting.card import published_card
 from adamms.runs.responses import read_responses
 from adamms.runs.run_folder import RunFolder
+from adamms.searching.budget import Budget
+from adamms.searching.line import Line
+from adamms.searching.outcome import Outcome
 from adamms.searching.weights_search import prepare_weights
 from adamms.searching.weights_settings import searches_weights
 from tests.support.in_process import leave_foreign_result, run, selection_of
@@ -123,6 +126,34 @@ def test_a_budget_of_candidates_ends_it(
     assert len(found["path"]) == 2
     run(monkeypatch, own)
     assert len(selection_of(folder)["path"]) > 2, "it goes on with a larger one"
+
+
+def test_a_budget_of_time_ends_it_between_lines_and_nothing_is_lost(
+    tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local_ray: None,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """The hour is over as soon as the first two lines have chosen, also for labelled prompts."""
+    rows = [json.loads(line) for line in prompt_file.read_text().splitlines()][:4]
+    labels = prompt_file.with_name("labels.jsonl")
+    labels.write_text("".join(json.dumps(row | {"id": f"l{i}", "answer": "x"}) + "\n" for i, row in enumerate(rows)))
+    settled: list[object] = []
+
+    def settle(line: Line) -> Outcome:
+        settled.append(line)
+        return before(line)
+
+    before = Line.settle
+    monkeypatch.setattr(Line, "settle", settle)
+    monkeypatch.setattr(Budget, "over", property(lambda _: "budget.hours=1" if len(settled) > 1 else None))
+    own = given(tiny_pair, prompt_file, tmp_path, labels=str(labels)) | {"budget": {"hours": 1}}
+    run(monkeypatch, own)
+    whole = selection_of(tmp_path / "run")
+    assert len(settled) == len(whole["path"]) == 2
+    assert any("stopped by budget.hours=1" in warning for warning in whole["warnings"])
+    assert (tmp_path / "run" / "merged" / "adamms.json").is_file()
+    assert (tmp_path / "run" / "report.html").is_file()
+    reported = {file.parent.name for file in (tmp_path / "run" / "lines").glob("*/report.html")}
+    assert reported == {"x_0.0", "0.0_x"}, "of the line that it was about to begin there is nothing to tell"
 
 
 def test_a_surrogate_proposes_where_lines_begin(

@@ -10,7 +10,7 @@ import pytest
 
 from adamms.errors import UserError
 from adamms.runs.candidate import CandidateRecord
-from adamms.runs.ownership import must_give_way
+from adamms.runs.ownership import must_give_way, without_refine
 from adamms.runs.run_folder import RunFolder
 
 SAME: dict[str, Any] = {"base": "b1", "searching.alphas": [0.0, 0.5, 1.0], "searching.refine": [0.1]}
@@ -31,6 +31,19 @@ def test_the_same_search_and_further_rounds_of_it_go_on(run: RunFolder) -> None:
     assert not must_give_way(RunFolder(run.folder / "new"), SAME, force=False)
     shutil.rmtree(run.candidates)
     assert not must_give_way(run, SAME | {"base": "b2"}, force=False), "nothing was found yet"
+
+
+def test_what_lines_are_made_of_is_compared_line_by_line(tmp_path: Path) -> None:
+    whole, run = {"searching.methods": {"linear": SAME, "ties": SAME}}, RunFolder(tmp_path)
+    run.describe("key", "name", {}, same=whole)
+    run.write(run.selection, {"alpha": 0.5})
+    grown = {"searching.methods": dict.fromkeys(("linear", "ties"), SAME | {"searching.refine": [0.1, 0.05]})}
+    assert not must_give_way(run, grown, force=False)
+    assert without_refine(grown) == without_refine(whole) != whole
+    other = {"searching.methods": {"linear": SAME | {"base": "b2"}, "slerp": SAME}}
+    told = "searching.methods: linear: base was b1, now b2; searching.methods: ties was there, now not there; "
+    with pytest.raises(UserError, match=told + "searching.methods: slerp was not there, now there"):
+        must_give_way(run, other, force=False)
 
 
 @pytest.mark.parametrize(

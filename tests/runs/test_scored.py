@@ -41,6 +41,12 @@ def test_of_several_donors_each_counts_and_lines_find_them_in_the_whole(tmp_path
     assert scored.by_parents == (-1.0, -2.0, -3.0)
 
 
+def test_scores_that_were_set_aside_are_no_further_parent(tmp_path: Path) -> None:
+    for parent, score in (("base", -1.0), ("donor", -2.0), ("donor.old-1", -3.0)):
+        write(tmp_path / "scored" / parent, ("a", "cat", [score], "stop"))
+    assert [len(scores) for scores in read_scores(tmp_path)] == [1, 1]
+
+
 def test_a_folder_without_scores_is_said_to_have_none(tmp_path: Path) -> None:
     write(tmp_path / "scored" / "base", ("a", "cat", [-1.0], "stop"))
     with pytest.raises(UserError, match="holds no scores of base and donor"):

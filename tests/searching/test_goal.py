@@ -95,14 +95,32 @@ def test_a_range_whose_best_is_its_end_is_extended_until_it_is_not(tmp_path: Pat
     assert len(simulated.asked) == len(set(simulated.asked)), "nothing is answered twice"
 
 
+def test_nothing_is_asked_beyond_what_the_coefficient_may_be(tmp_path: Path) -> None:
+    config = SearchingConfig(metric="either", alphas=(0.4, 0.6, 0.8), endpoints="one_sided", extend=True)
+    whole = ChoiceRule.of(config, config.alphas, limits=(0.0, 0.9))
+    asked = prompts_of("one")
+    simulated, goals = Simulated(tmp_path, asked, settling(9)), goals_of({"": asked}, [0.4, 0.6, 0.8], whole)
+    simulated.reach(goals)
+    assert [one.values[-1] for one in goals[""].rounds] == [0.8, 0.9]
+
+
+def test_labels_that_the_budget_left_unanswered_are_said_to_be_unused() -> None:
+    told = "the labels are not used: the budget was over before every candidate had answered them"
+    found = replace(rule(labels="labels.jsonl"), marks=lambda values: {})
+    responses: Responses = {alpha: {"p": f"{alpha > 0.2}", "q": "same"} for alpha in (0.0, 0.1, 0.2, 0.3)}
+    assert told in found.choose(responses, {}).warnings
+    assert told not in rule().choose(responses, {}).warnings
+
+
 def test_what_lies_beyond_a_range() -> None:
-    assert beyond([0.0, 0.1, 0.3], 0.3, 1.0) == 0.5
-    assert beyond([0.2, 0.3, 0.4], 0.2, 1.0) == 0.1
-    assert beyond([0.05, 0.3, 0.9], 0.9, 1.0) == 1.0
-    assert beyond([0.05, 0.3, 0.9], 0.05, 1.0) == 0.0
-    assert beyond([1.0, 2.0, 3.0], 3.0, math.inf) == 4.0
+    assert beyond([0.0, 0.1, 0.3], 0.3, (0.0, 1.0)) == 0.5
+    assert beyond([0.2, 0.3, 0.4], 0.2, (0.0, 1.0)) == 0.1
+    assert beyond([0.05, 0.3, 0.9], 0.9, (0.0, 1.0)) == 1.0
+    assert beyond([0.05, 0.3, 0.9], 0.05, (0.0, 1.0)) == 0.0
+    assert beyond([1.0, 2.0, 3.0], 3.0, (0.0, math.inf)) == 4.0
+    assert beyond([1.0, 2.0, 3.0], 1.0, (0.5, math.inf)) == 0.5
     for nothing in (0.0, 0.5, 1.0, None):
-        assert beyond([0.0, 0.5, 1.0], nothing, 1.0) is None
+        assert beyond([0.0, 0.5, 1.0], nothing, (0.0, 1.0)) is None
 
 
 def test_the_donor_scores_only_what_is_complete() -> None:

@@ -23,7 +23,10 @@ PARENTS = [{f"p{i}": letter for i, letter in enumerate(DONOR)}]
 
 
 def chosen_of(
-    methods: Mapping[str, tuple[str, ...]], marks: Mapping[str, Marks] | None = None, metric: str = "donor"
+    methods: Mapping[str, tuple[str, ...]],
+    marks: Mapping[str, Marks] | None = None,
+    metric: str = "donor",
+    bootstrap: int = 50,
 ) -> MethodSelection:
     """The choice among methods, each with candidates at 0, 0.1, ...: a letter an answer. Only linear has the base."""
     responses = {method: table(*rows) for method, rows in methods.items()}
@@ -32,7 +35,7 @@ def chosen_of(
         answers: Responses, marks: Marks | None, method: str = "linear", coefficient: str = "alpha"
     ) -> Selection:
         based = method == "linear"
-        ends = {"endpoints": "one_sided", "coefficient": coefficient, "with_base": based, "bootstrap": 50}
+        ends = {"endpoints": "one_sided", "coefficient": coefficient, "with_base": based, "bootstrap": bootstrap}
         return select(answers, metric, parents=PARENTS, marks=marks, **ends)  # type: ignore[arg-type]
 
     lines = {method: choose(answers, (marks or {}).get(method), method) for method, answers in responses.items()}
@@ -58,6 +61,11 @@ def test_a_method_that_wins_and_one_that_cannot_be_told_apart_are_called_so() ->
     assert "of the methods, ties (alpha 0.0) wins in 100 % of resamples of 12 prompts, against linear (alpha" in clear
     near = chosen_of({"linear": (DONOR[:3] + OTHER[3:],) * 3, "ties": (OTHER[:8] + DONOR[8:],) * 3}).verdict
     assert "linear (alpha 0.0) and ties (alpha 0.0) cannot be told apart" in near
+
+
+def test_without_resamples_nothing_is_said_of_them() -> None:
+    found = chosen_of({"linear": (OTHER,) * 3, "ties": (DONOR,) * 3}, bootstrap=0)
+    assert found.verdict.startswith("of the methods, ties (alpha 0.0) has the smallest score with 12 prompts (not res")
 
 
 def test_labels_decide_and_say_what_is_gained_over_a_base_that_is_another_method_s_candidate() -> None:

@@ -1,0 +1,52 @@
+"""What base and donor hold of answers: when they are not asked any more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from adamms.prompts.prompt import Prompt
+from adamms.runs.answers import Answers
+from adamms.runs.record import Response
+from adamms.searching.answering import Answering
+from adamms.searching.budget import Budget
+from adamms.searching.config import BudgetConfig
+from adamms.searching.events import Events
+from adamms.searching.goal import NoScores
+from adamms.searching.parents import ParentScores
+
+PROMPTS = [Prompt("p", "What is it?")]
+ANSWERS = {0.1: {"p": Response("a cat", [-0.1])}}
+
+
+class NoEngines:
+    """In place of `WarmEngines`, where none may be asked."""
+
+    def serve(self, *_: Any) -> None:
+        raise AssertionError("nobody asks for engines")
+
+
+def test_parents_are_not_asked_once_the_budget_is_over(tmp_path: Path) -> None:
+    over = Budget(BudgetConfig(hours=1), clock=iter([0.0, *[3500.0] * 9]).__next__)
+    parents: Any = {name: (SimpleNamespace(), Answers(tmp_path / name, {})) for name in ("base", "donor")}
+    scores = ParentScores(parents, NoEngines(), PROMPTS, Events((), None), over)  # type: ignore[arg-type]
+    scores.score([ANSWERS])
+    with pytest.raises(NoScores, match=r"budget\.hours=1 was over before the base had scored all answers"):
+        scores(ANSWERS)
+
+
+def test_noise_is_measured_at_the_candidate_s_own_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others, a parent or another method, may have had the engines since it was asked."""
+    served: list[str] = []
+    engines: Any = SimpleNamespace(
+        serve=lambda spec, tell: served.append(spec), pool=None, config=SimpleNamespace(block_size=1)
+    )
+    study: Any = SimpleNamespace(engine="its own", coefficient=SimpleNamespace(candidate=lambda value: value))
+    monkeypatch.setattr("adamms.searching.answering.noise_floor", lambda *_: list(served))
+    asking = Answering(study, engines, PROMPTS, Answers(tmp_path, {}), Events((), None))  # type: ignore[arg-type]
+    assert asking.noise(0.3, PROMPTS) is None, "no engine was needed"
+    asking._asked = True
+    assert asking.noise(0.3, PROMPTS) == ["its own"]
