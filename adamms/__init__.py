@@ -107,8 +107,9 @@ def search(
     """
     from adamms.commands.search import search as run
     from adamms.commands.settings import SearchSettings
+    from adamms.support.files import expanded
 
-    path = _stored(prompts, Path(run_dir)) if not isinstance(prompts, str | Path) else str(prompts)
+    path = _stored(prompts, expanded(run_dir)) if not isinstance(prompts, str | Path) else str(prompts)
     own = {**_models(base, donor), "run_dir": str(run_dir), "prompts": {"path": path, "n": n}}
     found = run(_settings(SearchSettings, settings, **own), force)
     chosen = found.outcome.selection

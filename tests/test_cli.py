@@ -125,6 +125,7 @@ def test_select_takes_the_folder_of_a_search(
     (run.tracking / "journal.jsonl").write_text('{"not": "an answer"}\n')
     asked = {"searching.metric": "sum", "searching.coefficient": "density", "searching.endpoints": "one_sided"}
     run.describe("k", "a search", {}, same=asked)
+    run.write(run.selection, run.read(run.selection) | {name.partition(".")[2]: value for name, value in asked.items()})
     found = chosen(monkeypatch, capsys, run.folder)
     assert (found["metric"], found["coefficient"], found["endpoints"]) == ("sum", "density", "one_sided")
     assert found["prompts"]["used"] == 40, "its own answers and nothing else were read"
@@ -271,6 +272,14 @@ def test_defaults_are_those_of_the_command() -> None:
     sweep = load_settings(SweepSettings, None, [], {"sweep": {"pairs": {"one": given}}})
     assert told(SweepSettings)["tracking.experiment"] == sweep.tracking.experiment
     assert told(SearchSettings)["tracking.experiment"] != sweep.tracking.experiment
+
+
+def test_results_go_to_one_folder_however_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    given = {"base": "b", "donor": "d", "run_dir": "~/runs/x"}
+    assert load_settings(SearchSettings, None, [], given).run_dir == f"{tmp_path}/runs/x"
+    sweep = load_settings(SweepSettings, None, ["run_dir=~/s"], {"sweep": {"pairs": {"one": {}}}})
+    assert sweep.run_dir == f"{tmp_path}/s"
 
 
 def test_every_setting_is_described() -> None:

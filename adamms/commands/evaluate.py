@@ -1,5 +1,6 @@
 """`adamms evaluate`: judge a finished search by labelled prompts, or by lmms-eval."""
 
+import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,13 +14,14 @@ from adamms.prompts.labels import read_labels
 from adamms.prompts.tasks import Tasks, all_prompts, load_tasks
 from adamms.reporting.report import Story, write_report
 from adamms.runs.lock import locked
+from adamms.runs.ownership import differences
 from adamms.runs.run_folder import RunFolder
 from adamms.searching.answering import answer_all, answer_by_baselines, answer_by_donor
 from adamms.searching.coefficient import SearchedCoefficient
 from adamms.searching.study import Study
 from adamms.searching.warm_engines import WarmEngines
 from adamms.searching.weights_settings import searches_weights
-from adamms.tracking import Tracking
+from adamms.tracking import Tracking, where_it_is
 
 LOG = logging.getLogger(__name__)
 
@@ -52,6 +54,8 @@ def evaluate(settings: EvaluateSettings) -> dict[str, Judgement]:
     labels = {task: read_labels(file, tasks[task], prefix=task) for task, file in files.items()}
     selections = read_selections(run, list(tasks)) if tasks else {}
     study = Study.of(settings)
+    check_same(run, study)
+    tracking = where_it_is(settings.tracking, run)
     judgements: dict[str, Judgement] = {}
     with locked(run.folder):
         if tasks:
@@ -61,9 +65,28 @@ def evaluate(settings: EvaluateSettings) -> dict[str, Judgement]:
         if settings.lmms_eval.tasks:
             figures = run_lmms_eval(settings.lmms_eval, run.merged, run.folder / "lmms-eval")
             run.write(run.lmms_eval, figures)
-        with Tracking(settings.tracking, run):
+        with Tracking(tracking, run):
             pass  # delivers what is new
     return judgements
+
+
+def check_same(run: RunFolder, study: Study) -> None:
+    """Raises UserError where candidates would answer otherwise than they did in the search: with other models, merged
+    otherwise, or asked otherwise."""
+    with run.understood():
+        same = (run.read(run.about) or {}).get("same") or {}
+        if "searching.methods" in same or "lines" in same:
+            raise UserError(
+                f"run_dir={run.folder}: a search over several methods or donors; labels judge one of its lines: take "
+                f"the settings.yaml of one in {run.folder / RunFolder.METHODS} or {run.folder / RunFolder.LINES}"
+            )
+        asked = json.loads(json.dumps(study.asked()))
+        different = differences({name: same[name] for name in asked if name in same}, asked) if same else []
+    if different:
+        raise UserError(
+            f"run_dir={run.folder}: is of a search with other settings ({'; '.join(different)}); give those of the "
+            f"search ({run.settings} has them)"
+        )
 
 
 def judge_tasks(

@@ -75,7 +75,7 @@ class Choosing:
             answers = with_scores(answers, read_scores(responses))
         places = [donor] if donor else kept_donors(run) if searched else []
         given = {
-            "endpoints": endpoints or told.endpoints,
+            "endpoints": endpoints or (told.endpoints if criterion.name == told.metric else "auto"),
             "coefficient": told.coefficient,
             "with_base": told.with_base,
             "bootstrap": bootstrap,
@@ -115,6 +115,7 @@ class _Told:
     """What the folder of a search tells of it; the defaults are for answers of anybody.
 
     Attributes:
+        metric, endpoints: what it has chosen by, which may not be what it was asked for.
         with_base: whether the candidate of 0 is the base itself.
         values: the candidates of its last round, or those that it begins with where it has not chosen yet; None: all
             that have answered.
@@ -135,11 +136,12 @@ class _Told:
         """Args: task: of several, the one that is chosen for; empty for all."""
         with run.understood():
             same = (run.read(run.about) or {}).get("same") or {}
-            chose = {name: same.get(f"searching.{name}") for name in ("metric", "endpoints", "coefficient")}
             asked = run.read(run.prompts) or {}
             texts = {one["id"]: one["prompt"] for name in asked for one in asked[name]["prompts"] if task in ("", name)}
             selection = run.read(run.selection) or {}
             own = selection.get("tasks", {}).get(task, selection)
+            names = "metric", "endpoints", "coefficient"
+            chose = {name: own.get(name) or same.get(f"searching.{name}") for name in names}
             right = own.get("labels", {}).get("right", {})
             values = own.get("scores") or same.get("searching.alphas") or ()
             return cls(

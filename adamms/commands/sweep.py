@@ -52,9 +52,9 @@ def run_sweep(
     if not searches:
         raise UserError("; ".join(f"{name}: {error}" for name, error in failed.items()))
     warn_if_temporary(run.folder)
-    rows = {name: ranking.failed_search(name, error) for name, error in failed.items()}
+    metric, rows = metric_of(settings), {name: ranking.failed_search(name, error) for name, error in failed.items()}
     unchanged = {name for name, search in searches.items() if is_finished(search)}
-    rows |= {name: ranking.finished_search(name, "unchanged", searches[name].run) for name in unchanged}
+    rows |= {name: ranking.finished_search(name, "unchanged", searches[name].run, metric) for name in unchanged}
     todo = {name: search for name, search in searches.items() if name not in unchanged}
 
     tracking = replace(settings.tracking, uri=settings.tracking.address(run.folder))  # one for all searches
@@ -72,10 +72,10 @@ def run_sweep(
             return carry_out(search, engines, budget, tracking, title=name, sweep=run)
 
         for name, result in run_lanes(todo, min(lanes, len(todo)), settings.ray, budget, carry, wake_all):
-            rows[name] = settle(name, todo[name], result)
+            rows[name] = settle(name, todo[name], result, metric)
             write(run, rows.values(), budget, cells)
         order = write(run, rows.values(), budget, cells)
-        ranking.draw(order, metric_of(settings), run.figures)
+        ranking.draw(order, metric, run.figures)
         return order
 
 
@@ -89,11 +89,11 @@ def rehearse_sweep(settings: SweepSettings) -> Iterator[tuple[str, str]]:
             yield "trouble", str(error)
 
 
-def settle(name: str, search: Search, result: Result) -> ranking.RankedSearch:
+def settle(name: str, search: Search, result: Result, metric: str) -> ranking.RankedSearch:
     """A search's row; one that ended by itself need not be run again."""
     if isinstance(result, Exception):
         return ranking.failed_search(name, result)
-    row = ranking.finished_search(name, "finished", search.run)
+    row = ranking.finished_search(name, "finished", search.run, metric)
     if row.status == "finished":
         mark_finished(search)
     return row

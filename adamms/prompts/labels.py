@@ -11,6 +11,7 @@ from adamms.errors import UserError
 from adamms.prompts.config import PromptsConfig
 from adamms.prompts.prompt import Prompt, load_prompts
 from adamms.prompts.sources import read_lines
+from adamms.support.files import expanded
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,11 @@ def read_labels(path: Path, prompts: Sequence[Prompt], prefix: str = "") -> dict
         prefix: the task that `load_tasks` put before the ids.
 
     Raises:
-        UserError: a prompt has no `answer`.
+        UserError: there is no such file, or a prompt has no `answer`.
     """
+    path = expanded(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; labels are read from JSONL, with `prompt` and `answer`")
     rows: dict[str, Any] = {}
     for number, row in read_lines(path, []):  # `load_prompts` has told what is wrong with the others
         if isinstance(row, dict):

@@ -34,12 +34,12 @@ def published_card(folder: Path, run: RunFolder | None, repository: str) -> str:
         selection: dict[str, Any] = run.read(run.selection) or {}
         task = folder.name if folder != run.merged else ""
         one = selection.get("tasks", {}).get(task, selection)
-        chosen = "\n".join(_how_chosen(one, run)) if one.get("alpha") is not None else ""
+        chosen = "\n".join(_how_chosen(one, accuracy_of(run, task))) if one.get("alpha") is not None else ""
     head, mark, rest = card.rpartition(BEFORE)
     return f"{head}{chosen}\n{mark}{rest}" if mark and chosen else card
 
 
-def _how_chosen(selection: Mapping[str, Any], run: RunFolder) -> Iterator[str]:
+def _how_chosen(selection: Mapping[str, Any], accuracy: Mapping[str, float]) -> Iterator[str]:
     coefficient, value = selection["coefficient"], format_value(selection["alpha"])
     title = get_criterion(selection["metric"]).title
     yield "## How it was chosen"
@@ -54,7 +54,6 @@ def _how_chosen(selection: Mapping[str, Any], run: RunFolder) -> Iterator[str]:
     yield from (f"\n- **Warning:** {warning}" for warning in selection["warnings"])
     if "weights" in selection:
         yield from _weights(selection)
-    accuracy = _accuracy(run)
     labelled = ["% correct"] if accuracy else []
     yield ""
     yield markdown_row([coefficient, title, *CHANGES, "chosen in resamples", *labelled])
@@ -86,10 +85,12 @@ def _weights(selection: Mapping[str, Any]) -> Iterator[str]:
         yield markdown_row(cells + ([_number(left.get("lost"))] if lost else []))
 
 
-def _accuracy(run: RunFolder) -> dict[str, float]:
-    """Where one task was judged by labels: candidate -> accuracy."""
-    found = read_judgements(run)
-    return dict(next(iter(found.values()))["accuracy"]) if len(found) == 1 else {}
+def accuracy_of(run: RunFolder, task: str) -> dict[str, float]:
+    """Where what is published was judged by labels: candidate -> accuracy. A search of one task was judged by any one;
+    of several, each is by its own labels only, and the choice for all by those of all."""
+    found, several = read_judgements(run), "tasks" in (run.read(run.selection) or {})
+    name = task if several or len(found) != 1 else next(iter(found))
+    return dict(found[name]["accuracy"]) if name in found else {}
 
 
 def _number(value: float | None) -> str:

@@ -31,6 +31,8 @@ class RankedSearch:
         warnings: what speaks against the choice, or why it failed.
         checkpoint: the winner's folder.
         coefficient: what was searched.
+        metric: the criterion that the choice was made by, where that is not the sweep's: its divergence is on another
+            scale, so that such a search comes after the others.
     """
 
     name: str
@@ -42,10 +44,15 @@ class RankedSearch:
     warnings: Sequence[str] = ()
     checkpoint: str = ""
     coefficient: str = "alpha"
+    metric: str = ""
 
 
-def finished_search(name: str, status: str, run: RunFolder) -> RankedSearch:
-    """A search that has chosen, from what it left in its folder."""
+def finished_search(name: str, status: str, run: RunFolder, metric: str) -> RankedSearch:
+    """A search that has chosen, from what it left in its folder.
+
+    Args:
+        metric: the sweep's criterion.
+    """
     found: dict[str, Any] = run.read(run.selection)
     prompts = found["prompts"]["used"]
     chosen = value_label(found["alpha"])
@@ -61,6 +68,7 @@ def finished_search(name: str, status: str, run: RunFolder) -> RankedSearch:
         tuple(found["warnings"]),
         str(run.merged.resolve()),
         found["coefficient"],
+        found["metric"] if found["metric"] != metric else "",
     )
 
 
@@ -71,8 +79,9 @@ def failed_search(name: str, error: Exception) -> RankedSearch:
 
 
 def ranked(searches: Iterable[RankedSearch]) -> list[RankedSearch]:
-    """The most consistent first, those without a choice last; equal ones by name."""
-    return sorted(searches, key=lambda one: (one.divergence is None, one.divergence or 0.0, one.name))
+    """The most consistent first, then those chosen by another criterion, last those without a choice; equal ones by
+    name."""
+    return sorted(searches, key=lambda one: (one.divergence is None, one.metric, one.divergence or 0.0, one.name))
 
 
 def to_json(searches: Sequence[RankedSearch]) -> list[dict[str, Any]]:
@@ -85,7 +94,7 @@ def to_table(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[An
     found = []
     for place, row in enumerate(rows, 1):
         texts = {"tasks": _tasks(row["tasks"]), "warnings": "; ".join(row["warnings"])}
-        found.append({"place": None if row["divergence"] is None else place, **row, **texts})
+        found.append({"place": None if row["divergence"] is None or row.get("metric") else place, **row, **texts})
     return list(found[0]) if found else [], [list(row.values()) for row in found]
 
 
@@ -96,10 +105,10 @@ def print_ranking(searches: Sequence[RankedSearch], metric: str) -> None:
     table = new_table(["", words[0], coefficient, *words[1:]], words)
     for place, one in enumerate(searches, 1):
         table.add_row(
-            "" if one.divergence is None else str(place),
+            "" if one.divergence is None or one.metric else str(place),
             one.name,
             value_label(one.chosen),
-            "-" if one.divergence is None else f"{one.divergence:.3f}",
+            "-" if one.divergence is None else f"{one.divergence:.3f}{f' by {one.metric}' if one.metric else ''}",
             "-" if one.support is None else f"{one.support:.0%}",
             _tasks(one.tasks),
             one.status,
@@ -117,7 +126,7 @@ def draw(searches: Sequence[RankedSearch], metric: str, folder: Path) -> list[Pa
     """The figure of the ranking, in every form; none where nothing was chosen."""
     scores, chosen = {}, {}
     for one in searches:
-        if one.chosen is not None and one.divergence is not None:
+        if one.chosen is not None and one.divergence is not None and not one.metric:
             scores[one.name], chosen[one.name] = one.divergence, candidate_label(one.coefficient, one.chosen)
     return draw_ranking(scores, chosen, f"{metric} per prompt").write(folder) if scores else []
 

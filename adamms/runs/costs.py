@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -41,6 +41,20 @@ class Costs:
     def count(self, name: str, amount: float) -> None:
         """Adds to a total that is no time of a phase, such as GPU hours."""
         self.totals[name] = self.totals.get(name, 0.0) + amount
+
+    @contextmanager
+    def kept(self, gpu_hours: Callable[[], float]) -> Iterator[None]:
+        """Saves what the block took, also where it fails or is interrupted.
+
+        Args:
+            gpu_hours: how many were held so far.
+        """
+        before = gpu_hours()
+        try:
+            yield
+        finally:
+            self.count("gpu_hours", gpu_hours() - before)
+            self.save()
 
     def save(self) -> None:
         """Writes everything counted so far, in one step."""

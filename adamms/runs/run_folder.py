@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from adamms.runs.values import format_value
 from adamms.support.files import write_json, write_whole
 
 MEND = "take it away, and the same command makes it anew"
+COMMENT = "# "
 DONOR = re.compile(r"donor(-\d+)?")
 RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
 
@@ -87,7 +89,12 @@ class RunFolder:
     def earlier(self) -> list[RunFolder]:
         """Those of searches that were here before and gave way to another, the oldest first."""
         found = [path for path in self.folder.glob("earlier-*") if path.name.removeprefix("earlier-").isdecimal()]
-        return [RunFolder(path) for path in sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))]
+        return [RunFolder(path) for path in sorted(found, key=_number)]
+
+    @property
+    def latest(self) -> int:
+        """The number of the latest of those; 0 where there are none. Some may have been removed to make room."""
+        return max((_number(run.folder) for run in self.earlier()), default=0)
 
     @property
     def is_earlier(self) -> bool:
@@ -97,7 +104,7 @@ class RunFolder:
     def set_aside(self) -> None:
         """Moves everything but the answers to a new `earlier-N`, which is a run folder itself; its description last,
         so that whoever is killed meanwhile finds it still there."""
-        into = RunFolder(self.folder / f"earlier-{len(self.earlier()) + 1}")
+        into = RunFolder(self.folder / f"earlier-{self.latest + 1}")
         into.folder.mkdir()
         self.write(self.about, (self.read(self.about) or {}) | {"gave_way": True})
         files = zip(vars(self).values(), vars(into).values(), strict=True)
@@ -172,11 +179,18 @@ class RunFolder:
 
     def write_settings(self, command: str, yaml: str) -> None:
         """Keeps the settings as a file that `--config` takes, below the command."""
-        write_whole(self.settings, f"# {command}\n{yaml}")
+        commented = "".join(f"{COMMENT}{line}\n" for line in command.splitlines() or [""])  # an argument may have lines
+        write_whole(self.settings, f"{commented}{yaml}")
 
     def read_settings(self) -> tuple[str, str]:
         """The command and the settings that `write_settings` kept; both empty where there are none."""
         if not self.settings.is_file():
             return "", ""
-        first, _, settings = self.settings.read_text(encoding="utf-8").partition("\n")
-        return first.removeprefix("# "), settings
+        lines = self.settings.read_text(encoding="utf-8").splitlines(keepends=True)
+        command = list(takewhile(lambda line: line.startswith(COMMENT), lines))
+        told = "".join(line.removeprefix(COMMENT) for line in command)
+        return told.rstrip("\n"), "".join(lines[len(command) :])
+
+
+def _number(earlier: Path) -> int:
+    return int(earlier.name.rpartition("-")[2])

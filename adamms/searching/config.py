@@ -6,6 +6,7 @@ from typing import Literal
 from adamms.engines.config import EngineConfig
 from adamms.merging.config import MergeSettings
 from adamms.prompts.config import PromptsConfig
+from adamms.support.files import expanded
 
 AUTO = "auto"
 
@@ -86,3 +87,11 @@ class StudySettings(MergeSettings):
     engine: EngineConfig = field(default_factory=EngineConfig)
     searching: SearchingConfig = field(default_factory=SearchingConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
+
+    def __post_init__(self) -> None:
+        """Raises UserError unless it is clear what is merged, and where results go."""
+        super().__post_init__()
+        self._expand_run_dir()
+
+    def _expand_run_dir(self) -> None:
+        object.__setattr__(self, "run_dir", str(expanded(self.run_dir)))

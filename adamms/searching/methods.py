@@ -5,7 +5,6 @@ Every method chooses among its own candidates; then the same criterion, which ha
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -22,10 +21,10 @@ from adamms.runs.run_folder import RunFolder
 from adamms.searching.budget import Budget
 from adamms.searching.config import StudySettings
 from adamms.searching.events import Began, Doing, Events, Exported, Listener
-from adamms.searching.line import ENGINES, Line, reach
+from adamms.searching.line import Line, reach
 from adamms.searching.outcome import Outcome
 from adamms.searching.preparing import Search, own_whole, prepare, prepare_along
-from adamms.searching.search import export_winner, split
+from adamms.searching.search import answering, export_winner, split
 from adamms.searching.warm_engines import WarmEngines
 from adamms.selecting.criteria import get_criterion
 from adamms.selecting.labels import Marks
@@ -130,34 +129,33 @@ def run_methods(
         UserError: nothing could be chosen, or a candidate met something that the user can mend.
     """
     events = {m: Events(listeners[m], one.run, m) for m, one in search.lines.items()}
-    whole, began, costs = Events(listeners[""], search.run), time.perf_counter(), Costs(search.run.costs)
+    whole, costs = Events(listeners[""], search.run), Costs(search.run.costs)
     for method, one in search.lines.items():
         one.run.write(one.run.plan, one.study.pair.plan.to_dict())
         events[method].say(Began)
     whole.say(Began)
-    scoring = search.first.scoring
-    with costs.phase(ENGINES):
-        scores = scoring.by(engines, search.first.prompts, whole, budget) if scoring is not None else None
-        lines = {m: Line(one, engines, budget, events[m], scores) for m, one in search.lines.items()}
-        if scores is not None:
-            scores.before_donor = lambda: [line.measure_noise() for line in lines.values()]
-        reach(list(lines.values()), scores)
-        outcomes = {method: line.settle() for method, line in lines.items()}
-    books = [book for line in lines.values() for book in line.books]
-    split(costs, [*books, *(scores.books if scores else [])], search.first.study.settings.engine.actors)
-    for method, line in lines.items():
-        split(search.lines[method].costs, line.books, search.first.study.settings.engine.actors)
-        search.lines[method].costs.save()
-    found = choose_method(lines, outcomes)
-    method, value = found.method, found.chosen
-    outcome = outcomes[method].with_selection(found.selection)
-    search.run.write(search.run.selection, found.to_json(outcome.to_json()))
-    search.run.write(search.run.plan, search.lines[method].study.pair.plan.to_dict())
-    with costs.phase("exporting"):
-        whole.say(Doing, what=f"{method} is chosen, with {search.lines[method].study.coefficient.name} {value:g}")
-        export_winner(search.lines[method], value, search.run.merged, engines, whole)
-    costs.count("gpu_hours", engines.gpus * (time.perf_counter() - began) / 3600)
-    costs.save()
+    scoring, actors = search.first.scoring, search.first.study.settings.engine.actors
+    with costs.kept(lambda: engines.gpu_hours):
+        with answering(costs, actors) as books:
+            scores = scoring.by(engines, search.first.prompts, whole, budget) if scoring is not None else None
+            lines = {m: Line(one, engines, budget, events[m], scores) for m, one in search.lines.items()}
+            books += [lambda: [book for line in lines.values() for book in line.books]]
+            books += [lambda: scores.books if scores else []]
+            if scores is not None:
+                scores.before_donor = lambda: [line.measure_noise() for line in lines.values()]
+            reach(list(lines.values()), scores)
+            outcomes = {method: line.settle() for method, line in lines.items()}
+        for method, line in lines.items():
+            split(search.lines[method].costs, line.books, actors)
+            search.lines[method].costs.save()
+        found = choose_method(lines, outcomes)
+        method, value = found.method, found.chosen
+        outcome = outcomes[method].with_selection(found.selection)
+        search.run.write(search.run.selection, found.to_json(outcome.to_json()))
+        search.run.write(search.run.plan, search.lines[method].study.pair.plan.to_dict())
+        with costs.phase("exporting"):
+            whole.say(Doing, what=f"{method} is chosen, with {search.lines[method].study.coefficient.name} {value:g}")
+            export_winner(search.lines[method], value, search.run.merged, engines, whole)
     whole.say(Exported, checkpoints={"": search.run.merged})
     return FoundMethod(method, outcome, search.run.merged, search.run)
 

@@ -59,7 +59,7 @@ class Search:
     def key(self) -> str:
         """Identifies it among all that ever went to one dashboard; further rounds of it have the same."""
         same = without_refine(self.same)
-        text = json.dumps([str(self.run.folder.resolve()), len(self.run.earlier()), same], sort_keys=True)
+        text = json.dumps([str(self.run.folder.resolve()), self.run.latest, same], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property

@@ -1,7 +1,7 @@
 """One search, from its checked settings to checkpoints: what a command does once and a sweep many times."""
 
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,21 +46,34 @@ def run_search(
     run, costs, events = search.run, search.costs, Events(listeners, search.run, title)
     run.write(run.plan, search.study.pair.plan.to_dict())
     events.say(Began)
-    began = time.perf_counter()
-    with costs.phase(ENGINES):
-        scores = search.scoring.by(engines, search.prompts, events, budget) if search.scoring is not None else None
-        line = Line(search, engines, budget, events, scores)
-        if scores is not None:
-            scores.before_donor = line.measure_noise
-        reach([line], scores)
-        outcome = line.settle()
-    split(costs, [*line.books, *(scores.books if scores else [])], search.study.settings.engine.actors)
-    with costs.phase("exporting"):
-        checkpoints = export(search, engines, outcome, events)
-    costs.count("gpu_hours", engines.gpus * (time.perf_counter() - began) / 3600)
-    costs.save()
+    with costs.kept(lambda: engines.gpu_hours):
+        with answering(costs, search.study.settings.engine.actors) as books:
+            scores = search.scoring.by(engines, search.prompts, events, budget) if search.scoring is not None else None
+            line = Line(search, engines, budget, events, scores)
+            books += [lambda: line.books, lambda: scores.books if scores else []]
+            if scores is not None:
+                scores.before_donor = line.measure_noise
+            reach([line], scores)
+            outcome = line.settle()
+        with costs.phase("exporting"):
+            checkpoints = export(search, engines, outcome, events)
     events.say(Exported, checkpoints=checkpoints)
     return Found(outcome, list(checkpoints.values()), run)
+
+
+@contextmanager
+def answering(costs: Costs, actors: int) -> Iterator[list[Callable[[], Iterable[CandidateBook]]]]:
+    """Counts the time of the block, also where it fails.
+
+    Gives:
+        A list to put in who has the books of what is asked: what they measured is told apart from the rest.
+    """
+    books: list[Callable[[], Iterable[CandidateBook]]] = []
+    try:
+        with costs.phase(ENGINES):
+            yield books
+    finally:
+        split(costs, [book for of in books for book in of()], actors)
 
 
 def split(costs: Costs, books: Sequence[CandidateBook], actors: int) -> None:

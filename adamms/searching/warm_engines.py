@@ -10,6 +10,7 @@ from adamms.engines.registry import needed_gpus
 from adamms.merging.config import MergeSettings
 from adamms.merging.to_disk import runs_on_ray
 from adamms.searching.budget import UNLIMITED, Budget
+from adamms.searching.config import BudgetConfig
 from adamms.support.ray_session import RayConfig, ray_session
 
 
@@ -21,7 +22,7 @@ class WarmEngines(AbstractContextManager["WarmEngines"]):
     """
 
     def __init__(self, ray: RayConfig, budget: Budget = UNLIMITED) -> None:
-        self._ray, self._budget = ray, budget
+        self._ray, self._budget, self._held = ray, budget, Budget(BudgetConfig())
         self._session, self._open = ExitStack(), ExitStack()
         self._spec: EngineSpec | None = None
         self._tell: Callable[[str], None] = lambda _: None
@@ -34,9 +35,9 @@ class WarmEngines(AbstractContextManager["WarmEngines"]):
         return self._pool is not None
 
     @property
-    def gpus(self) -> int:
-        """How many they hold now."""
-        return self._pool.gpus if self._pool is not None else 0
+    def gpu_hours(self) -> float:
+        """How long they have held GPUs, times how many, since this was made."""
+        return self._held.gpu_hours
 
     @property
     def config(self) -> EngineConfig:
@@ -57,7 +58,8 @@ class WarmEngines(AbstractContextManager["WarmEngines"]):
             self._tell("starting engines")
             pool = InferencePool(self._spec, self.config.actors, lambda what: self._tell(what))
             self._pool = self._open.enter_context(pool)
-            self._open.enter_context(self._budget.holding(self._pool.gpus))
+            for counted in (self._budget, self._held):
+                self._open.enter_context(counted.holding(self._pool.gpus))
             self._key = self._spec.engine_key
         self._pool.adopt(self._spec)
         return self._pool

@@ -3,7 +3,6 @@ the other (`walk`), in the same engines; no answer is asked for twice, and one c
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum
@@ -16,10 +15,9 @@ from adamms.runs.values import format_value
 from adamms.searching.budget import Budget
 from adamms.searching.effects import effects_of
 from adamms.searching.events import Began, Doing, Events, Exported
-from adamms.searching.line import ENGINES
 from adamms.searching.outcome import Outcome
 from adamms.searching.preparing import Search
-from adamms.searching.search import export_winner, split
+from adamms.searching.search import answering, export_winner
 from adamms.searching.trials import Trials
 from adamms.searching.walk import Step, Weights
 from adamms.searching.warm_engines import WarmEngines
@@ -44,29 +42,27 @@ def run_weights(search: WeightsSearch, engines: WarmEngines, budget: Budget, tol
         UserError: nothing could be chosen, or a candidate met something that the user can mend.
     """
     whole, costs = Events(told(search.whole(search.any), ""), search.run), Costs(search.run.costs)
-    began = time.perf_counter()
     search.run.write(search.run.plan, search.any.study.pair.plan.to_dict())
     whole.say(Began)
     scoring = search.any.scoring
     scores = scoring.by(engines, search.any.prompts, whole, budget) if scoring is not None else None
     way = Way(search, engines, budget, told, scores)
-    with costs.phase(ENGINES):
-        way.begin(whole)
-        over = way.go()
-        step = way.walk.last
-        if step is None:
-            reasons = (f"{search.title(s)}: {one.selection.verdict}" for s, one in way.outcomes.items())
-            raise UserError(f"searching.alphas: no donor has a candidate that can be chosen ({'; '.join(reasons)})")
-        effects = effects_of(way.lines[step], way.walk.weights, search.names, way.without, whole)
-    split(costs, [*way.books, *(scores.books if scores else [])], search.settings.engine.actors)
-    outcome, weights = way.outcomes[step], way.walk.weights
-    told_of = to_json(outcome, way, step, effects, over)
-    search.run.write(search.run.selection, told_of)
-    with costs.phase("exporting"):
-        whole.say(Doing, what=told_of["verdict"])
-        export_winner(way.searches[step], weights[step.donor], search.run.merged, engines, whole)
-    costs.count("gpu_hours", engines.gpus * (time.perf_counter() - began) / 3600)
-    costs.save()
+    with costs.kept(lambda: engines.gpu_hours):
+        with answering(costs, search.settings.engine.actors) as books:
+            books += [lambda: way.books, lambda: scores.books if scores else []]
+            way.begin(whole)
+            over = way.go()
+            step = way.walk.last
+            if step is None:
+                reasons = (f"{search.title(s)}: {one.selection.verdict}" for s, one in way.outcomes.items())
+                raise UserError(f"searching.alphas: no donor has a candidate that can be chosen ({'; '.join(reasons)})")
+            effects = effects_of(way.lines[step], way.walk.weights, search.names, way.without, whole)
+        outcome, weights = way.outcomes[step], way.walk.weights
+        told_of = to_json(outcome, way, step, effects, over)
+        search.run.write(search.run.selection, told_of)
+        with costs.phase("exporting"):
+            whole.say(Doing, what=told_of["verdict"])
+            export_winner(way.searches[step], weights[step.donor], search.run.merged, engines, whole)
     whole.say(Exported, checkpoints={"": search.run.merged})
     return FoundWeights(way.searches[step], outcome, weights, search.run.merged)
 

@@ -31,3 +31,4 @@ class StudiesSettings(StudySettings):
 
     def __post_init__(self) -> None:
         """Every pair says what is merged; here there may be nothing."""
+        self._expand_run_dir()

@@ -280,7 +280,7 @@ class _Contents:
         for task, one in {"": self._selection, **self._selection.get("tasks", {})}.items():
             folder, value = self._run.merged / task, one.get("alpha")
             record = self._run.read(folder / RECORD)
-            if record is None or value is None or record["recipe"].get(self._coefficient) != value:
+            if record is None or value is None or not self._is_of(record["recipe"], float(value)):
                 continue
             if record["plan"] != self._params.get("plan", record["plan"]):
                 continue
@@ -289,6 +289,16 @@ class _Contents:
             params = self._known_params | {"alpha": written, self._coefficient: written}
             place, champion = str(folder.resolve()), not self._run.is_earlier
             yield Item("", "model", name, {"checkpoint": place, "params": params, "champion": champion})
+
+    def _is_of(self, recipe: Mapping[str, Any], value: float) -> bool:
+        """Whether a recipe is that of the candidate of a value."""
+        merged = recipe.get(self._coefficient)
+        if not isinstance(merged, list):
+            return bool(merged == value)
+        if "weights" in self._selection:
+            return merged == list(self._selection["weights"].values())
+        params = self._candidate_params(format_value(value))  # of one donor of several
+        return merged == [float(params.get(f"alpha_{number}", "nan")) for number in range(1, len(merged) + 1)]
 
     def _responses(self, value: float) -> tuple[list[str], list[list[str]]]:
         """A candidate's answers; MLflow compares the second column unless told otherwise."""

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -135,6 +136,19 @@ class Tracking:
             with self._server.answering():
                 self._monitor = SystemMetricsMonitor(self._delivery.run_id, resume_logging=True, tracking_uri=uri)
             self._monitor.start()
+
+
+def where_it_is(config: TrackingConfig, run: RunFolder) -> TrackingConfig:
+    """The settings with the server, experiment and model that a run was told before, where they name no server: what
+    belongs to a run is delivered to where that is.
+
+    Raises:
+        UserError: its address had a password, and nobody knows it any more.
+    """
+    target = run.read(run.tracking / TARGET) or {}
+    if not (config.enabled and target) or config.uri:
+        return config
+    return replace(config, uri=_address_of(target), experiment=target["experiment"], model=target["model"])
 
 
 def dashboard_of(run: RunFolder) -> list[str]:

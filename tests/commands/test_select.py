@@ -79,6 +79,21 @@ def test_of_finer_rounds_the_last_one_is_chosen_from_each_task_s_own(tmp_path: P
     assert found.prompts_used == len(BASE)
 
 
+def test_a_criterion_that_is_not_the_search_s_own_has_its_own_end_points(tmp_path: Path) -> None:
+    """A search by a criterion that may choose end points has stored that they may be chosen."""
+    found = {"metric": "logprob", "endpoints": "one_sided"}
+    a_run(tmp_path, [0.0, 0.1, 0.2, 0.3], **found)
+    assert select(tmp_path, "either").chosen == 0.1
+    assert select(tmp_path, "either", "one_sided").chosen == 0.0
+
+
+def test_what_a_search_fell_back_to_is_what_it_chose_by(tmp_path: Path) -> None:
+    """No donor could score: a second selection needs no scores either."""
+    run = a_run(tmp_path, [0.0, 0.1, 0.2, 0.3], metric="either", endpoints="exclude")
+    run.describe("key", "name", {}, same={"searching.metric": "logprob+parents", "searching.endpoints": "one_sided"})
+    assert select(tmp_path).chosen == 0.1
+
+
 def test_labels_of_the_last_round_are_used_again(tmp_path: Path) -> None:
     right = {"0.1": [0] * 9, "0.2": [0] * 9, "0.3": [1] * 9}
     a_run(tmp_path, [0.1, 0.2, 0.3], labels={"right": right})

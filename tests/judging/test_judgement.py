@@ -50,3 +50,5 @@ def test_a_prompt_without_an_answer_is_named(tmp_path: Path) -> None:
     path.write_text('{"id": "x", "prompt": "?", "answer": "1"}\n{"id": "y", "prompt": "?"}\n')
     with pytest.raises(UserError, match="1 prompts have no `answer`, first 'y'"):
         read_labels(path, load_prompts(PromptsConfig(path=str(path))))
+    with pytest.raises(UserError, match="no such file; labels are read from JSONL"):
+        read_labels(path.with_name("none.jsonl"), [])

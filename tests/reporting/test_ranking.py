@@ -18,10 +18,13 @@ from adamms.reporting.ranking import (
 from adamms.runs.run_folder import RunFolder
 
 
-def selection(folder: Path, alpha: float | None, score: float, warnings: tuple[str, ...] = ()) -> RunFolder:
+def selection(
+    folder: Path, alpha: float | None, score: float, warnings: tuple[str, ...] = (), metric: str = "either"
+) -> RunFolder:
     found = {
         "coefficient": "density",
         "alpha": alpha,
+        "metric": metric,
         "scores": {"0": None, "0.1": score, "0.2": 9, "0.3": None},
         "bootstrap": {"0.1": 0.75},
         "prompts": {"used": 20},
@@ -34,17 +37,17 @@ def selection(folder: Path, alpha: float | None, score: float, warnings: tuple[s
 
 
 def test_a_row_is_what_the_search_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    row = finished_search("p/linear", "finished", selection(tmp_path / "a", 0.1, 5))
+    row = finished_search("p/linear", "finished", selection(tmp_path / "a", 0.1, 5), "either")
     assert (row.status, row.chosen, row.divergence, row.support) == ("finished", 0.1, 0.25, 0.75)
     assert row.tasks == {"ocr": 0.2}
     (printed,) = to_json([row])
     assert (printed["coefficient"], printed["alpha"]) == ("density", 0.1)
     print_ranking([row], "either")
     assert capsys.readouterr().out.split()[:3] == ["pair/method", "density", "either"]
-    none = finished_search("p/ties", "finished", selection(tmp_path / "b", None, 5))
+    none = finished_search("p/ties", "finished", selection(tmp_path / "b", None, 5), "either")
     assert (none.chosen, none.divergence, none.support) == (None, None, None)
     stopped = finished_search(
-        "q", "finished", selection(tmp_path / "c", 0.1, 5, ("stopped by budget.hours=1 after 20 of 40",))
+        "q", "finished", selection(tmp_path / "c", 0.1, 5, ("stopped by budget.hours=1 after 20 of 40",)), "either"
     )
     assert stopped.status == "stopped"
 
@@ -68,6 +71,22 @@ def test_the_most_consistent_first_and_failures_last(tmp_path: Path, capsys: pyt
     assert {path.suffix for path in written} == {".png", ".html"}
     assert "c" in (tmp_path / "ranking.html").read_text()
     assert draw([rows[0]], "either", tmp_path / "none") == []
+
+
+def test_who_was_chosen_by_another_criterion_has_no_place_among_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = {name: selection(tmp_path / name, 0.1, score, metric=metric) for name, score, metric in (
+        ("a", 2, "logprob"), ("b", 9, "logprob+parents"), ("c", 8, "logprob+parents")
+    )}  # fmt: skip
+    rows = ranked(finished_search(name, "finished", run, "logprob+parents") for name, run in runs.items())
+    assert [row.name for row in rows] == ["c", "b", "a"]
+    print_ranking(rows, "logprob+parents")
+    assert "0.100 by logprob" in capsys.readouterr().out
+    _, cells = to_table(to_json(rows))
+    assert [row[0] for row in cells] == [1, 2, None]
+    draw(rows, "logprob+parents", tmp_path)
+    assert '"a"' not in (tmp_path / "ranking.html").read_text()
 
 
 def test_the_table_has_a_place_for_each_that_chose(tmp_path: Path) -> None:

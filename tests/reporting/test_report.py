@@ -13,9 +13,11 @@ from adamms.mapping import planner
 from adamms.prompts.prompt import Prompt
 from adamms.reporting import report as reports
 from adamms.reporting.advice import ADVICE
+from adamms.reporting.card import accuracy_of
 from adamms.reporting.every_answer import every_answer
 from adamms.reporting.figures.drawing import Drawing, new_figure, style
 from adamms.reporting.report import Story, write_report
+from adamms.reporting.story import read_judgements
 from adamms.reporting.telling import SAME, STABLE, UNSTABLE, telling_prompts
 from adamms.runs.costs import Costs, read_costs
 from adamms.runs.record import ResponseRecord
@@ -211,6 +213,32 @@ def test_costs_add_up_over_runs_of_the_command(tmp_path: Path) -> None:
     found = read_costs(file)
     assert found["answering"] == 5.0
     assert list(found) == ["answering", "exporting"]
+
+
+def test_what_a_search_took_is_kept_where_it_was_interrupted(tmp_path: Path) -> None:
+    hours = iter([2.0, 2.5])
+    costs = Costs(tmp_path / "costs.json")
+    with pytest.raises(KeyboardInterrupt), costs.kept(lambda: next(hours)), costs.phase("answering"):
+        raise KeyboardInterrupt
+    assert list(read_costs(tmp_path / "costs.json")) == ["answering"]
+    assert read_costs(tmp_path / "costs.json", "totals") == {"gpu_hours": 0.5}
+
+
+def test_labels_that_judged_another_choice_are_not_shown(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    judged = {"accuracy": {"0.2": 40.0, "0.3": 50.0}, "regret": 10.0, "chosen": 0.2}
+    own = {"alpha": 0.3, "tasks": {"vqa": {"alpha": 0.2}, "ocr": {"alpha": 0.3}}}
+    run.write(run.selection, own)
+    run.write(run.evaluation, {"vqa": judged, "ocr": judged})
+    assert read_judgements(run) == {"vqa": judged}
+    assert accuracy_of(run, "vqa") == judged["accuracy"]
+    assert accuracy_of(run, "ocr") == accuracy_of(run, "") == {}, "another task's are not its own"
+    run.write(run.selection, {"alpha": 0.2})
+    run.write(run.evaluation, judged)
+    assert accuracy_of(run, "") == judged["accuracy"]
+    run.write(run.selection, {"alpha": 0.25})  # the search went on
+    assert read_judgements(run) == {}
+    assert accuracy_of(run, "") == {}
 
 
 def test_a_figure_that_the_page_has_no_place_for_comes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from adamms.errors import UserError
 from adamms.runs.candidate import CandidateRecord
@@ -61,6 +62,26 @@ def test_another_search_is_refused_in_one_line_that_says_what_differs(
     with pytest.raises(UserError, match=rf"belongs to another search \({told}\); give another run_dir, or --force"):
         must_give_way(run, SAME | changed, force=False)
     assert must_give_way(run, SAME | changed, force=True)
+
+
+def test_what_gives_way_finds_a_place_where_an_earlier_one_was_removed(run: RunFolder) -> None:
+    for number in (1, 2):
+        run.write(run.selection, {"alpha": number})
+        run.set_aside()
+    shutil.rmtree(run.folder / "earlier-1")
+    assert run.latest == 2
+    run.write(run.selection, {"alpha": 3})
+    run.set_aside()
+    assert run.read(run.folder / "earlier-3" / "selection.json") == {"alpha": 3}
+    assert run.read(run.folder / "earlier-2" / "selection.json") == {"alpha": 2}
+
+
+@pytest.mark.parametrize("command", ["search", "search prompts.suffix='\nAnswer in one word.\n\n# so' x=1", ""])
+def test_settings_are_yaml_whatever_the_command_holds(tmp_path: Path, command: str) -> None:
+    run = RunFolder(tmp_path)
+    run.write_settings(command, "base: b\n")
+    assert run.read_settings() == (command, "base: b\n")
+    assert OmegaConf.load(run.settings) == {"base": "b"}
 
 
 def test_what_gives_way_is_a_run_folder_itself_and_the_answers_stay(run: RunFolder) -> None:

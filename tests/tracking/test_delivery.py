@@ -259,6 +259,28 @@ def test_a_model_is_registered_only_if_it_is_what_was_chosen(
     assert found == {"donor into base - ocr": "0.2", "donor into base - vqa": "0.5"}
 
 
+@pytest.mark.parametrize(
+    ("params", "weights", "merged", "registered"),
+    [
+        ({}, {"a": 0.2, "b": 0.5}, [0.2, 0.5], True),
+        ({}, {"a": 0.2, "b": 0.5}, [0.1, 0.5], False),
+        ({"searched_donor": "2", "alpha_1": "0.2"}, {}, [0.2, 0.5], True),
+        ({"searched_donor": "2", "alpha_1": "0.1"}, {}, [0.2, 0.5], False),
+    ],
+)
+def test_of_several_donors_the_winner_is_registered_too(
+    tmp_path: Path, config: TrackingConfig, server: Server, params: dict[str, str], weights: dict[str, float],
+    merged: list[float], registered: bool,
+) -> None:  # fmt: skip
+    """The chosen 0.5 is the second donor's weight."""
+    run = described(tmp_path / "run", params=params)
+    told = {"weights": weights, "without": {}, "path": [], "candidates": 2} if weights else {}
+    run.write(run.selection, select(RESPONSES, bootstrap=0).to_json() | told)
+    run.write(run.merged / "adamms.json", {"plan": "p", "recipe": {"alpha": merged}})
+    deliver(run, server)
+    assert bool(server.client.search_model_versions("")) == registered
+
+
 def test_a_wrong_password_loses_nothing(
     tmp_path: Path, config: TrackingConfig, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

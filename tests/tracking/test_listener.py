@@ -15,7 +15,7 @@ import pytest
 from adamms.errors import UserError
 from adamms.runs.candidate import CandidateRecord
 from adamms.runs.run_folder import FINISHED, RUNNING, RunFolder
-from adamms.tracking import Tracking, deliver_run, wake_all
+from adamms.tracking import Tracking, deliver_run, wake_all, where_it_is
 from adamms.tracking.config import TrackingConfig
 from tests.support.searches import write_candidate
 from tests.tracking.searched import RESPONSES, described, runs_of, write_search
@@ -174,6 +174,20 @@ def test_the_address_is_kept_without_its_password(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", secret)
     with pytest.raises(UserError, match=r"tracking.uri=http://\*\*\*@127.0.0.1:9: no answer"):
         deliver_run(tmp_path / "run")
+
+
+def test_what_belongs_to_a_run_goes_where_that_is(
+    tmp_path: Path, config: TrackingConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, unnamed = write_search(tmp_path / "run"), TrackingConfig()
+    assert where_it_is(unnamed, run) == unnamed, "nobody has told it"
+    with Tracking(replace(config, experiment="sweep", model="ours"), run):
+        pass
+    found = where_it_is(unnamed, run)
+    assert (found.uri, found.experiment, found.model) == (config.uri, "sweep", "ours")
+    elsewhere = TrackingConfig(uri="sqlite:///other.db")
+    assert where_it_is(elsewhere, run) == elsewhere
+    assert where_it_is(replace(unnamed, enabled=False), run).uri == ""
 
 
 def test_a_folder_that_was_never_tracked(tmp_path: Path, config: TrackingConfig) -> None:
