@@ -35,7 +35,10 @@ def worth_of(contest: Contest, coefficient: str, base: int | None) -> Iterator[s
             f"{chosen} and {format_value(table.values[second])}, the next best, answer {apart} of {prompts} prompts "
             f"differently: they are at most {100 * apart / prompts:.0f} points apart there"
         )
-    if base is None or base == winner:
+    if base is None:
+        return
+    if base == winner:
+        yield from _other_than_base(contest, coefficient, base)
         return
     marks = (contest.marks[table.values[winner]], contest.marks[table.values[base]]) if contest.marks else None
     yield from beside_base(chosen, table.answers[winner], table.answers[base], marks)
@@ -64,6 +67,20 @@ def beside_base(
     elif changed:
         how = "searching.labels, adamms evaluate"
         yield f"whether the changed answers are the better ones, only labels can tell ({how})"
+
+
+def _other_than_base(contest: Contest, coefficient: str, base: int) -> Iterator[str]:
+    """Where the base itself is chosen, what is left behind: it finds answers of a kind that it never gives
+    implausible, however right they are."""
+    answers, prompts = contest.table.answers, len(contest.table.prompt_ids)
+    changed = [_differing(row, answers[base]) for row in answers]
+    most = int(np.argmax(changed))
+    if changed[most] and not contest.marks:
+        yield (
+            f"the base itself is chosen; {coefficient} {format_value(contest.table.values[most])} answers "
+            f"{changed[most]} of {prompts} prompts otherwise: whether better, only labels can tell "
+            "(searching.labels, adamms evaluate)"
+        )
 
 
 def on_base_plateau(contest: Contest, coefficient: str, base: int | None) -> Iterator[str]:

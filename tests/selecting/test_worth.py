@@ -34,6 +34,20 @@ def test_labels_say_what_was_gained() -> None:
     assert found.worth[-1] == f"on the 4 labelled prompts it is {gained} better than the base"
 
 
+def test_of_a_base_that_is_chosen_it_is_said_what_others_would_change() -> None:
+    rows = table("abcdefgh", "abcdefgx", "abcdewxy", "abcdeuxy")
+    of_base = [{f"p{i}": letter for i, letter in enumerate("abcdefgh")}]
+    found = select(rows, "donor", parents=of_base)
+    assert found.chosen == 0.0
+    told = "the base itself is chosen; alpha 0.2 answers 3 of 8 prompts otherwise: whether better, only labels can tell"
+    assert [one for one in found.worth if one.startswith(told)]
+    assert not [one for one in select(rows, "donor", parents=of_base, with_base=False).worth if "base" in one]
+    marks = dict.fromkeys(rows, [True] * 4)
+    assert not [one for one in select(rows, "donor", parents=of_base, marks=marks).worth if "only labels" in one]
+    same = table("abcdefgh", "abcdefgh", "abcdefgh")
+    assert not [one for one in select(same, "donor", parents=of_base).worth if "otherwise" in one]
+
+
 def test_nothing_is_said_of_a_base_that_is_no_candidate() -> None:
     rows = {value + 0.1: row for value, row in table("aaaa", "aabb", "abbb", "cccc").items()}
     assert not any("base" in sentence for sentence in select(rows, "either").worth)
