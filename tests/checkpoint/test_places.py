@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +25,7 @@ from safetensors.torch import save_file
 from adamms.checkpoint import Checkpoint, open_checkpoint
 from adamms.checkpoint.digest import EVERY
 from adamms.checkpoint.remote import RemoteCheckpoint
+from adamms.checkpoint.resolve import fetch_lock
 from adamms.commands.settings import MapSettings
 from adamms.config import load_settings
 from adamms.errors import UserError
@@ -237,6 +239,7 @@ PLAN = """
 import sys
 from adamms.checkpoint.digest import EVERY
 from adamms.checkpoint.remote import RemoteCheckpoint
+from adamms.checkpoint.resolve import fetch_lock
 from adamms.commands.settings import MapSettings
 from adamms.config import load_settings
 from adamms.mapping import plan_pair
@@ -367,3 +370,42 @@ def test_an_adapter_on_the_hub_alone_or_with_its_model(tmp_path: Path, hub: Hub,
 def test_a_hub_id_that_is_not_there(hub: Hub) -> None:
     with pytest.raises(UserError, match=r"no such folder here, and the Hub did not give it .404 Client Error: o/m."):
         open_checkpoint("o/m")
+
+
+# ---- the locks of fetches, in a folder that every user of the machine can write to
+
+
+@pytest.fixture
+def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path / f"adamms-locks-{os.getuid()}"
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "open to others", "file"])
+def test_a_place_for_locks_that_somebody_else_has_taken_is_refused(tmp_path: Path, locks: Path, kind: str) -> None:
+    (tmp_path / "mine").mkdir()
+    if kind == "file":
+        locks.write_text("")
+    elif kind == "open to others":
+        locks.mkdir()
+        locks.chmod(0o777)
+    else:
+        locks.symlink_to(tmp_path / ("mine" if kind == "link" else "gone"))
+    words = r"expected a folder that is yours.*remove it, or set TMPDIR"
+    with pytest.raises(UserError, match=words), fetch_lock("o/m"):
+        pass
+    assert not list((tmp_path / "mine").iterdir())
+
+
+def test_a_lock_empties_no_file_that_a_link_leads_to(tmp_path: Path, locks: Path) -> None:
+    with fetch_lock("o/m"):
+        (lock,) = locks.iterdir()
+        assert locks.stat().st_mode & 0o777 == 0o700
+    with fetch_lock("o/m"):  # once more, now that it is there
+        assert list(locks.iterdir()) == [lock]
+    (tmp_path / "thesis.tex").write_text("years")
+    lock.unlink()
+    lock.symlink_to(tmp_path / "thesis.tex")
+    with pytest.raises(OSError, match=lock.name), fetch_lock("o/m"):
+        pass
+    assert (tmp_path / "thesis.tex").read_text() == "years"
