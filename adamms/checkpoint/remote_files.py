@@ -1,4 +1,4 @@
-"""The files of a remote folder, through fsspec: on the Hub, or behind any URL that it knows (s3://, gs://, memory://)."""
+"""The files of a remote folder, through fsspec: on the Hub, or behind a URL (https://, s3://, gs://, memory://)."""
 
 import hashlib
 import os
@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from adamms.addresses import mask
 from adamms.errors import UserError, first_line
+from adamms.support.urls import file_system_of
 
 
 @dataclass
@@ -96,12 +97,10 @@ def from_url(url: str) -> RemoteFiles:
     """The files of the folder at a URL, with a local cache folder of their own.
 
     Raises:
-        UserError: the protocol is unknown, or its package is not installed.
+        UserError: the protocol is none that is read, or its package is not installed.
     """
-    import fsspec
-
     try:
-        filesystem, root = fsspec.core.url_to_fs(url.rstrip("/"))
+        filesystem, root = file_system_of(url.rstrip("/"))
     except Exception as error:  # every file system checks its address in its own way
         raise UserError(
             f"{url}: no address that can be read ({first_line(error)}); "

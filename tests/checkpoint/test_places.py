@@ -172,11 +172,17 @@ def test_map_fetches_headers_and_samples_only(
     ("url", "words"),
     [
         ("memory://nothing/here", "cannot be read"),
-        ("gibberish://x/y", "Protocol not known.*install what this protocol needs"),
-        ("zip://model.zip", "no address that can be read|cannot be read"),
-        ("reference://x", "no address that can be read|cannot be read"),
+        ("s3://bucket/x", "no address that can be read|cannot be read"),
+        (
+            "gibberish://x/y",
+            "gibberish:// is not read; http, .* are.*install what this protocol needs",
+        ),
+        ("zip://model.zip", "zip:// is not read"),
+        ("reference://x", "reference:// is not read"),
+        ("reference://::https://127.0.0.1:9/refs.json", "a chain of addresses"),
+        ("https://127.0.0.1:9/a::memory://b", "a chain of addresses"),
         ("http://127.0.0.1:9/model", "cannot be read"),
-        ("sftp://host/x", "install what this protocol needs"),
+        ("sftp://host/x", "sftp:// is not read"),
         ("~nosuch/model", "no such user"),
     ],
 )

@@ -218,6 +218,24 @@ def test_whatever_is_broken_is_skipped(tmp_path: Path, caplog: pytest.LogCapture
     assert "s3cr" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "image",
+    ["reference://x.png::memory://evil/refs.json", "zip://x.png::memory://x.zip", "simplecache::memory://x.png"],
+)
+def test_a_picture_is_at_one_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image: str) -> None:
+    """A file of prompts may come from anybody: it does not choose what else is read on the way."""
+    import fsspec
+
+    def asked(*_: Any) -> Any:
+        raise AssertionError("an address was asked")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", asked)
+    with pytest.raises(UserError, match="a chain of addresses"):
+        load(jsonl(tmp_path / "p.jsonl", {"prompt": "?", "images": image}))
+    with pytest.raises(UserError, match="reference:// is not read; http, https, s3"):
+        load(jsonl(tmp_path / "p.jsonl", {"prompt": "?", "images": "reference://x"}))
+
+
 def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
     path = tmp_path / "p.jsonl"
     path.write_text('{"prompt": "one", "answer": "1"}\n{"prompt": "two", "id": null, "answer": "2"}\n', "utf-8-sig")
