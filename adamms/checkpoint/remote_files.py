@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from adamms.addresses import mask
 from adamms.errors import UserError, first_line
+from adamms.support.files import is_folder
 from adamms.support.urls import file_system_of
 
 
@@ -72,13 +73,28 @@ class RemoteFiles:
         return target
 
     def fetch_matching(self, patterns: Sequence[str], doing: str) -> None:
-        """Fetches all files of these patterns, after a line on stderr; `doing` says why."""
+        """Fetches all files of these patterns, after a line on stderr, and removes the local copies of files, of any
+        pattern, that are gone; `doing` says why."""
         names = sorted(name for name in self.sizes if any(fnmatch(name, pattern) for pattern in patterns))
         size = sum(self.sizes[name] for name in names)
         told = f"{mask(self.root)}: {doing} {len(names)} files ({size / 1e9:.2f} GB) into {self.folder}"
         print(told, file=sys.stderr)
         for name in names:
             self.fetch(name)
+        self._remove_gone()
+
+    def _remove_gone(self) -> None:
+        """Removes, in the cache only, what is not there any more: an old index, adapter or chat template would be taken
+        for a part of the model that has replaced its own."""
+        if not self.folder.is_relative_to(cache_folder()) or not is_folder(self.folder):
+            return
+        try:
+            for path in self.folder.iterdir():
+                if path.name not in self.sizes and not path.name.startswith(".") and not is_folder(path):
+                    (self.folder / f".{path.name}.version").unlink(missing_ok=True)
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            self._fail(error)
 
     def _fail(self, error: Exception) -> NoReturn:
         reason = f"{type(error).__name__}: {first_line(error)}"

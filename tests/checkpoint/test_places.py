@@ -142,6 +142,35 @@ def test_what_changed_at_its_url_is_fetched_again(tmp_path: Path, cache: Path, r
     assert not torch.equal(open_checkpoint("memory://bucket/m").read("lm_head.weight"), before)
 
 
+@pytest.mark.parametrize("weights", [True, False])
+def test_what_is_gone_at_its_url_does_not_stay(tmp_path: Path, cache: Path, remote: Any, weights: bool) -> None:
+    """A model of several files, with a chat template and an adapter beside it, was replaced by one of a single file."""
+    old, new = write(tmp_path / "a", shards=3), write(tmp_path / "b", seed=2)
+    for name in ("chat_template.jinja", "adapter_config.json"):
+        (old / name).write_text("{}")
+    remote.put(str(old), "/bucket/m", recursive=True)
+    remote.put(str(old), "/bucket/other", recursive=True)
+    other = open_checkpoint("memory://bucket/other").folder
+    folder = open_checkpoint("memory://bucket/m").folder
+    (folder / "kept").mkdir()
+    remote.rm("/bucket/m", recursive=True)
+    remote.put(str(new), "/bucket/m", recursive=True)
+    found = open_checkpoint("memory://bucket/m", weights=weights)
+    c.assert_same(c.read_all(found), c.read_all(open_checkpoint(str(new))))
+    files = {"config.json", "tokenizer.json", *(["model.safetensors"] if weights else [])}
+    assert {path.name for path in folder.iterdir()} == {"kept", *files, *(f".{name}.version" for name in files)}
+    assert {path.name for path in old.iterdir()} <= {path.name for path in other.iterdir()}
+    c.assert_same(c.read_all(open_checkpoint("memory://bucket/m")), c.read_all(open_checkpoint(str(new))))
+
+
+def test_a_single_file_beside_an_index_is_the_model_as_for_transformers(tmp_path: Path) -> None:
+    for kind in ("safetensors", "bin"):
+        folder = write(tmp_path / kind, shards=3, kind=kind)
+        write(tmp_path / kind, seed=2, kind=kind)
+        (file,) = open_checkpoint(str(folder)).weight_files
+        assert file.name in ("model.safetensors", "pytorch_model.bin")
+
+
 def test_map_fetches_headers_and_samples_only(
     tmp_path: Path, cache: Path, remote: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
