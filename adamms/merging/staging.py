@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from adamms.errors import UserError
-from adamms.merging.companions import is_ours
+from adamms.merging.companions import not_ours
 from adamms.support import system
 from adamms.support.files import check_writable, expanded
 
@@ -62,8 +62,11 @@ def check_output(output: Path, force: bool) -> None:
         raise UserError(f"{output}: is a symbolic link; give the folder itself to replace it")
     if not output.is_dir():
         raise UserError(f"{output}: is not a folder; give another path")
-    if not is_ours(output):
-        raise UserError(f"{output}: holds what AdaMMS did not write, which --force leaves alone; give another folder")
+    if found := not_ours(output):
+        raise UserError(
+            f"{output}: holds {found.relative_to(output)}, which AdaMMS did not write and --force leaves alone; move "
+            "that elsewhere, or give another folder"
+        )
 
 
 def remove_stale(output: Path) -> None:
