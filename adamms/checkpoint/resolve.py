@@ -21,8 +21,13 @@ from adamms.support.files import expanded, is_file, is_folder
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _COMMIT = re.compile("[0-9a-f]{40}")
 _URL = re.compile(r"[a-z][a-z0-9+]+://.+")
-# What a merge needs of a repository: weights, configuration, tokenizer and processor, remote code, its model card.
-SMALL_FILES = ["*.json", "*.model", "*.txt", "*.jinja", "*.py", "*.tiktoken", "README.md"]
+TERMS = ("LICENSE", "LICENCE", "NOTICE", "USE_POLICY")
+"""How the names of files begin that say on which terms a model may be used."""
+SPEAKERS = "spk_dict.pt"
+"""The voices of Qwen2.5-Omni, without which transformers does not load it; pickled, so AdaMMS only copies it."""
+# What a merge needs of a repository: weights, configuration, tokenizer and processor, remote code, model card, terms.
+SMALL_FILES = ["*.json", "*.model", "*.txt", "*.jinja", "*.py", "*.tiktoken", "README.md", SPEAKERS]
+SMALL_FILES += [f"{name}*" for name in TERMS]
 WEIGHTS = ["*.safetensors", "*.bin"]
 _OTHER_FORMATS = ["original/*", "onnx/*", "gguf/*"]  # the same weights in other formats
 

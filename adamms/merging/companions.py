@@ -15,6 +15,7 @@ from adamms.checkpoint import Checkpoint
 from adamms.checkpoint.card import card_metadata
 from adamms.checkpoint.checkpoint import ADAPTER
 from adamms.checkpoint.json_file import read_json
+from adamms.checkpoint.resolve import SPEAKERS, TERMS
 from adamms.errors import UserError
 from adamms.mapping import PlannedPair
 from adamms.mapping.architecture import is_authors_own
@@ -38,8 +39,6 @@ _LEFT_OUT = (
     ADAPTER.config,
 )  # they would describe the base, or an adapter beside it
 _OF_CHECKPOINT = (*_SMALL, ".tiktoken", ".safetensors", ".bin")
-TERMS = ("LICENSE", "LICENCE", "NOTICE", "USE_POLICY")
-"""How the names of files begin that say on which terms a model may be used."""
 _INHERITED = ("language", "pipeline_tag")
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _TRAINING_FOLDERS = ("__pycache__", "runs", "logs", "checkpoint-", "global_step")
@@ -82,7 +81,8 @@ def _wanted(source: Path) -> Iterator[Path]:
             continue
         for name in [*files, *links]:
             hidden = top and (name.startswith(".") or name in _LEFT_OUT)
-            if not hidden and not name.endswith(_WEIGHTS) and (top or name in links or name.endswith(_SMALL)):
+            weights = name.endswith(_WEIGHTS) and name != SPEAKERS
+            if not hidden and not weights and (top or name in links or name.endswith(_SMALL)):
                 yield inside / name
 
 

@@ -375,6 +375,21 @@ def test_a_hub_id_with_its_revision(tmp_path: Path, hub: Hub) -> None:
     assert "pytorch_model.bin" not in hub.downloads  # the same weights once more
 
 
+@pytest.mark.parametrize("weights", [True, False])
+def test_what_a_model_needs_and_its_terms_are_fetched(
+    tmp_path: Path, hub: Hub, cache: Path, remote: Any, weights: bool
+) -> None:
+    folder = write(tmp_path / "hub" / "owner" / "model")
+    needed = {"LICENSE", "LICENCE", "NOTICE", "USE_POLICY.md", "LICENSE-MODEL", "spk_dict.pt"}
+    for name in (*needed, "optimizer.pt", "figure.png"):
+        (folder / name).write_bytes(b"no pickle")
+    remote.put(str(folder), "/bucket/m", recursive=True)
+    small = needed | {"config.json", "tokenizer.json"}
+    for place in ("owner/model", "memory://bucket/m"):
+        fetched = {path.name for path in open_checkpoint(place, weights=weights).folder.iterdir()}
+        assert {name for name in fetched if not name.startswith(".")} - {"model.safetensors"} == small
+
+
 def test_map_of_a_hub_id_downloads_no_weights(tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
     for name, seed in (("a", 1), ("b", 2)):
         write(tmp_path / "hub" / "owner" / name, seed, shards=2)

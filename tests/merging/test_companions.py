@@ -63,6 +63,17 @@ def test_the_hubs_cache_is_followed_to_its_own_files_only(tmp_path: Path) -> Non
     assert not (output / "config.json").is_symlink()
 
 
+def test_the_voices_of_qwen_omni_are_copied_unread(tmp_path: Path) -> None:
+    base, output = tmp_path / "base", tmp_path / "out"
+    for folder in (base, output):
+        folder.mkdir()
+    for name in ("config.json", "spk_dict.pt", "optimizer.pt", "LICENSE", "NOTICE"):
+        (base / name).write_bytes(b"no pickle")
+    copy_companions(base, output)
+    assert names(output) == ["LICENSE", "NOTICE", "config.json", "spk_dict.pt"]
+    assert (output / "spk_dict.pt").read_bytes() == b"no pickle"
+
+
 @pytest.mark.parametrize(
     "metadata",
     [
