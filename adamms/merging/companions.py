@@ -120,9 +120,7 @@ def write_record(pair: PlannedPair, recipe: Recipe, statistics: Statistics, fold
         **models,
         "notes": plan.notes,
         "warnings": plan.warnings,
-        "files": sorted(
-            [RECORD, *(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())]
-        ),
+        "files": _files_in(folder),
     }
     write_json(folder / RECORD, record)
 
