@@ -25,7 +25,8 @@ class Files:
     """What a folder's config and weights are called.
 
     Attributes:
-        weights: looked for in this order: an index before the single file, safetensors before pickled files.
+        weights: looked for in this order, which is transformers': safetensors before pickled files, the single file
+            before an index.
     """
 
     config: str
@@ -38,7 +39,7 @@ class Files:
 
 MODEL = Files(
     "config.json",
-    ("model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin"),
+    ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"),
 )
 ADAPTER = Files("adapter_config.json", ("adapter_model.safetensors", "adapter_model.bin"))
 _RESERVED = ("__metadata__",)
@@ -66,13 +67,13 @@ class Checkpoint:
 
     @cached_property
     def tensors(self) -> dict[str, TensorInfo]:
-        index = next((self.folder / name for name in self.files.weights if self._has(name)), None)
-        if index is None:
+        file = next((self.folder / name for name in self.files.weights if self._has(name)), None)
+        if file is None:
             raise UserError(f"{self.folder}: no weights here; expected one of {', '.join(self.files.weights)}")
-        found = self._read_shards(index) if index.suffix == ".json" else self.read_header(index)
+        found = self._read_shards(file) if file.suffix == ".json" else self.read_header(file)
         odd = [name for name in found if name in _RESERVED or not is_text(name)]
         if odd:
-            raise UserError(f"{index}: a tensor is named {odd[0]!r}, which no safetensors file can hold; rename it")
+            raise UserError(f"{file}: a tensor is named {odd[0]!r}, which no safetensors file can hold; rename it")
         return found
 
     @property

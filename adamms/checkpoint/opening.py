@@ -5,12 +5,13 @@ from adamms.checkpoint.checkpoint import ADAPTER, MODEL, Checkpoint, Files
 from adamms.checkpoint.quantised import refuse_quantised
 from adamms.checkpoint.remote import RemoteCheckpoint
 from adamms.checkpoint.remote_files import RemoteFiles
-from adamms.checkpoint.resolve import could_be_place, is_place, resolve
+from adamms.checkpoint.resolve import could_be_place, is_hub_id, is_place, resolve
 from adamms.errors import UserError
+from adamms.support.files import expanded, is_folder
 
 
 def open_checkpoint(location: str, *, weights: bool = True, full: bool = False) -> Checkpoint:
-    """Opens a local folder, a Hub id with optional `@revision`, or a URL that fsspec knows (s3://...). Two of them
+    """Opens a local folder, a Hub id with optional `@revision`, or a URL (https://, s3://, ...). Two of them
     joined by `+` are a model and a PEFT LoRA adapter; an adapter alone is added to the model that it names.
 
     Args:
@@ -62,12 +63,17 @@ def _open(location: str, weights: bool, full: bool, files: Files | None = None) 
 
 
 def _model_of(adapter: Checkpoint, weights: bool, full: bool) -> Checkpoint:
-    """The model that an adapter's config names."""
+    """The model that an adapter's config names, on the Hub or in a folder here: whoever wrote a config does not choose
+    an address that this machine asks."""
     name, revision = (adapter.config.get(key) for key in ("base_model_name_or_path", "revision"))
     mend = f"give both, as MODEL+{adapter.location}"
     if not isinstance(name, str) or not name:
         raise UserError(f"{adapter.location}: an adapter whose config does not name its model; {mend}")
-    place = name if is_place(name) or not revision else f"{name}@{revision}"
+    here = is_folder(expanded(name))
+    if not here and not is_hub_id(name):
+        what = f"{adapter.location}: an adapter of {name}"
+        raise UserError(f"{what}, which cannot be taken (neither a Hub id nor a folder here); {mend}")
+    place = name if here or not revision else f"{name}@{revision}"
     try:
         return _open(place, weights, full, MODEL)
     except UserError as error:

@@ -1,4 +1,4 @@
-"""The files of a remote folder, through fsspec: on the Hub, or behind any URL that it knows (s3://, gs://, memory://)."""
+"""The files of a remote folder, through fsspec: on the Hub, or behind a URL (https://, s3://, gs://, memory://)."""
 
 import hashlib
 import os
@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 
 from adamms.addresses import mask
 from adamms.errors import UserError, first_line
+from adamms.support.files import is_folder
+from adamms.support.urls import file_system_of
 
 
 @dataclass
@@ -71,13 +73,28 @@ class RemoteFiles:
         return target
 
     def fetch_matching(self, patterns: Sequence[str], doing: str) -> None:
-        """Fetches all files of these patterns, after a line on stderr; `doing` says why."""
+        """Fetches all files of these patterns, after a line on stderr, and removes the local copies of files, of any
+        pattern, that are gone; `doing` says why."""
         names = sorted(name for name in self.sizes if any(fnmatch(name, pattern) for pattern in patterns))
         size = sum(self.sizes[name] for name in names)
         told = f"{mask(self.root)}: {doing} {len(names)} files ({size / 1e9:.2f} GB) into {self.folder}"
         print(told, file=sys.stderr)
         for name in names:
             self.fetch(name)
+        self._remove_gone()
+
+    def _remove_gone(self) -> None:
+        """Removes, in the cache only, what is not there any more: an old index, adapter or chat template would be taken
+        for a part of the model that has replaced its own."""
+        if not self.folder.is_relative_to(cache_folder()) or not is_folder(self.folder):
+            return
+        try:
+            for path in self.folder.iterdir():
+                if path.name not in self.sizes and not path.name.startswith(".") and not is_folder(path):
+                    (self.folder / f".{path.name}.version").unlink(missing_ok=True)
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            self._fail(error)
 
     def _fail(self, error: Exception) -> NoReturn:
         reason = f"{type(error).__name__}: {first_line(error)}"
@@ -96,12 +113,10 @@ def from_url(url: str) -> RemoteFiles:
     """The files of the folder at a URL, with a local cache folder of their own.
 
     Raises:
-        UserError: the protocol is unknown, or its package is not installed.
+        UserError: the protocol is none that is read, or its package is not installed.
     """
-    import fsspec
-
     try:
-        filesystem, root = fsspec.core.url_to_fs(url.rstrip("/"))
+        filesystem, root = file_system_of(url.rstrip("/"))
     except Exception as error:  # every file system checks its address in its own way
         raise UserError(
             f"{url}: no address that can be read ({first_line(error)}); "

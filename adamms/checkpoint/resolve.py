@@ -4,10 +4,11 @@ import fcntl
 import hashlib
 import os
 import re
+import stat
 import sys
 import tempfile
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,8 +21,13 @@ from adamms.support.files import expanded, is_file, is_folder
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _COMMIT = re.compile("[0-9a-f]{40}")
 _URL = re.compile(r"[a-z][a-z0-9+]+://.+")
-# What a merge needs of a repository: weights, configuration, tokenizer and processor, remote code, its model card.
-SMALL_FILES = ["*.json", "*.model", "*.txt", "*.jinja", "*.py", "*.tiktoken", "README.md"]
+TERMS = ("LICENSE", "LICENCE", "NOTICE", "USE_POLICY")
+"""How the names of files begin that say on which terms a model may be used."""
+SPEAKERS = "spk_dict.pt"
+"""The voices of Qwen2.5-Omni, without which transformers does not load it; pickled, so AdaMMS only copies it."""
+# What a merge needs of a repository: weights, configuration, tokenizer and processor, remote code, model card, terms.
+SMALL_FILES = ["*.json", "*.model", "*.txt", "*.jinja", "*.py", "*.tiktoken", "README.md", SPEAKERS]
+SMALL_FILES += [f"{name}*" for name in TERMS]
 WEIGHTS = ["*.safetensors", "*.bin"]
 _OTHER_FORMATS = ["original/*", "onnx/*", "gguf/*"]  # the same weights in other formats
 
@@ -116,11 +122,31 @@ def _refuse_gguf(location: str, names: Collection[str]) -> None:
 @contextmanager
 def fetch_lock(location: str) -> Iterator[None]:
     """Lets one process of this machine fetch a model, while others wait and then find it in the cache."""
-    folder = Path(tempfile.gettempdir(), f"adamms-locks-{os.getuid()}")
-    folder.mkdir(mode=0o700, exist_ok=True)
-    with (folder / hashlib.sha256(location.encode()).hexdigest()[:16]).open("w") as lock:
+    file = _locks_folder() / hashlib.sha256(location.encode()).hexdigest()[:16]
+    lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(lock)
+
+
+def _locks_folder() -> Path:
+    """A folder among the temporary files, which all users of a machine share, that nobody but this one can write to.
+
+    Raises:
+        UserError: somebody else has put something in its place, whose links would lead to files of this user.
+    """
+    folder = Path(tempfile.gettempdir(), f"adamms-locks-{os.getuid()}")
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    about = folder.lstat()
+    if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.getuid() or about.st_mode & 0o077:
+        raise UserError(
+            f"{folder}: expected a folder that is yours and open to nobody else, for locks; remove it, or set TMPDIR "
+            "to a folder of your own"
+        )
+    return folder
 
 
 def _from_hub(location: str, weights: bool) -> Path | RemoteFiles:

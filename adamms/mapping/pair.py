@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
+from adamms.addresses import mask
 from adamms.checkpoint import Checkpoint, open_checkpoint
 from adamms.errors import UserError
 from adamms.mapping.ancestry import check_ancestry
@@ -61,7 +62,7 @@ def plan_pair(settings: PairSettings, *, weights: bool = True) -> PlannedPair:
     pair = PlannedPair(combine(plans), base, donors, ancestor)
     found = [note for model in pair.models for note in model.notes]
     for note in found:
-        print(note, file=sys.stderr)
+        print(mask(note), file=sys.stderr)
     return pair._replace(plan=replace(pair.plan, notes=(*found, *pair.plan.notes)))
 
 

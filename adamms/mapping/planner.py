@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from adamms.checkpoint import Checkpoint
@@ -74,7 +74,7 @@ def plan_merge(
         donors=(identify(donor, views["donor"]),),
         ancestor=identify(ancestor, views["ancestor"]) if ancestor else None,
         tensors=tensors,
-        unused=(_unused(views["donor"], tensors, planner.embedding_unused),),
+        unused=(_unused(views["donor"], tensors, planner.why_unused),),
         notes=(*structural, f"embeddings: {vocabularies.reason}", *findings.notes),
         warnings=warnings,
     )
@@ -155,7 +155,7 @@ class _Planner:
         self.problems: list[str] = []
         self.unmatched: list[str] = sorted(self.view.unnamed)  # tensors of the base
         self.without_origin: list[str] = []  # those that the ancestor lacks
-        self._taken: set[tuple[str, int]] = set()  # where segments of the donor that merge begin
+        self._taken: set[tuple[str, int]] = set()  # where segments of the donor that have a place begin
 
     def unmatched_of_donor(self) -> list[str]:
         """The tensors of the donor's language model that have no place in the base, or not all of their rows."""
@@ -164,14 +164,17 @@ class _Planner:
             name
             for name, segments in view.segments.items()
             for s in segments
-            if (name, s.start) not in self._taken and not _is_by_token(s) and s.expert != "vision"
+            if (name, s.start) not in self._taken and s.canonical not in EMBEDDINGS and s.expert != "vision"
         ]
         return [*dict.fromkeys(left), *sorted(view.unnamed)]
 
-    @property
-    def embedding_unused(self) -> str:
-        """Why an embedding of the donor that is not merged is unused."""
-        return "lm_head is embed_tokens in the base" if self.vocabularies.merges else self.vocabularies.reason
+    def why_unused(self, segment: Segment) -> str:
+        """Why nothing is merged from a segment of the donor."""
+        if _is_by_token(segment) and not self.vocabularies.merges:
+            return self.vocabularies.reason
+        if segment.canonical in EMBEDDINGS:
+            return "lm_head is embed_tokens in the base"
+        return "its weights have no place in the base"
 
     def plan_tensor(self, name: str) -> TensorPlan:
         info = self.base.tensors[name]
@@ -197,10 +200,8 @@ class _Planner:
 
     def _pieces(self, segment: Segment) -> tuple[list[Piece], str]:
         """The pieces of one segment, or why it (or some of it) has none."""
-        if segment.canonical in EMBEDDINGS:
-            return self._embedding_pieces(segment)
-        if _is_by_token(segment) and not self._same_rows:
-            return [], self.vocabularies.reason
+        if _is_by_token(segment):
+            return self._pieces_by_token(segment)
         sources = _counterpart(self.donor_view, segment, self.duplicates)
         if not sources:
             if segment.expert and self.duplicates == "keep":
@@ -215,10 +216,6 @@ class _Planner:
             return [], ""
         self._take(sources)
         return list(_overlay(segment, sources, origins)), ""
-
-    @property
-    def _same_rows(self) -> bool:
-        return self.vocabularies.merges and self.vocabularies.pairs is None
 
     def _take(self, sources: Sequence[Segment]) -> None:
         for source in sources:
@@ -238,18 +235,20 @@ class _Planner:
             self.problems.append(f"{names[0]} {shapes[0]} != {names[1]} {shapes[1]}")
         return shapes[0] == shapes[1]
 
-    def _embedding_pieces(self, segment: Segment) -> tuple[list[Piece], str]:
+    def _pieces_by_token(self, segment: Segment) -> tuple[list[Piece], str]:
         """Rows by token. Where one side ties lm_head to embed_tokens, the donor's embed_tokens stands for both."""
-        tied = self.view.tied or self.donor_view.tied
-        source = _embedding(self.donor_view, EMBED_TOKENS if tied else segment.canonical)
-        if source is None or not self.vocabularies.merges:
-            return [], self.vocabularies.reason if source else NO_COUNTERPART
+        source = _by_token(self.donor_view, segment, self.view.tied or self.donor_view.tied)
+        if source is None:
+            return [], NO_COUNTERPART
+        self._take([source])
+        if not self.vocabularies.merges:
+            return [], self.vocabularies.reason
         origin = None
         if self.ancestor_view is not None:
-            origin = _embedding(self.ancestor_view, EMBED_TOKENS if self.ancestor_view.tied else segment.canonical)
+            origin = _by_token(self.ancestor_view, segment, self.ancestor_view.tied)
             if origin is None:
                 return [], NO_ORIGIN
-        if not self._same_width(segment, source):
+        if not all(self._same_width(segment, other) for other in (source, origin) if other is not None):
             return [], ""
         rows, donor_rows = segment.stop - segment.start, source.stop - source.start
         found = self.vocabularies.runs(rows, donor_rows, origin.stop - origin.start if origin else None)
@@ -291,8 +290,12 @@ def _counterpart(view: LanguageModelView, segment: Segment, duplicates: str) -> 
     return (turned,) if turned else stored
 
 
-def _embedding(view: LanguageModelView, canonical: str) -> Segment | None:
-    found = (view.by_canonical.get((name, None)) for name in (canonical, EMBED_TOKENS, LM_HEAD))
+def _by_token(view: LanguageModelView, segment: Segment, tied: bool) -> Segment | None:
+    """What holds the rows of the same tokens in another model: of an embedding that it lacks, the one that it has."""
+    names: tuple[str, ...] = (segment.canonical,)
+    if segment.canonical in EMBEDDINGS:
+        names = (EMBED_TOKENS if tied else segment.canonical, EMBED_TOKENS, LM_HEAD)
+    found = (view.by_canonical.get((name, None)) for name in names)
     return next((segments[0] for segments in found if segments), None)
 
 
@@ -330,12 +333,9 @@ def _role(canonical: str) -> str:
     return canonical.split(".", 2)[2] if canonical.startswith("layers.") else canonical
 
 
-def _unused(view: LanguageModelView, tensors: Sequence[TensorPlan], embedding_reason: str) -> dict[str, str]:
+def _unused(view: LanguageModelView, tensors: Sequence[TensorPlan], why: Callable[[Segment], str]) -> dict[str, str]:
     used = {name for t in tensors for p in t.pieces for source in p.sources for name in tensors_of(source.tensor)}
-    reasons = dict.fromkeys(view.segments, "its weights have no place in the base")
-    for name, segments in view.segments.items():
-        if segments[0].canonical in EMBEDDINGS:
-            reasons[name] = embedding_reason
+    reasons = {name: why(segments[0]) for name, segments in view.segments.items()}
     reasons |= {name: f"{role}{OWN}" for name, role in view.roles.items()}
     return {name: reason for name, reason in reasons.items() if name not in used}
 

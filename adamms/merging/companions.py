@@ -5,16 +5,17 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from adamms.addresses import mask, short_name
 from adamms.checkpoint import Checkpoint
 from adamms.checkpoint.card import card_metadata
 from adamms.checkpoint.checkpoint import ADAPTER
 from adamms.checkpoint.json_file import read_json
+from adamms.checkpoint.resolve import SPEAKERS, TERMS
 from adamms.errors import UserError
 from adamms.mapping import PlannedPair
 from adamms.mapping.architecture import is_authors_own
@@ -37,6 +38,7 @@ _LEFT_OUT = (
     RECORD,
     ADAPTER.config,
 )  # they would describe the base, or an adapter beside it
+_OF_CHECKPOINT = (*_SMALL, ".tiktoken", ".safetensors", ".bin")
 _INHERITED = ("language", "pipeline_tag")
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _TRAINING_FOLDERS = ("__pycache__", "runs", "logs", "checkpoint-", "global_step")
@@ -79,7 +81,8 @@ def _wanted(source: Path) -> Iterator[Path]:
             continue
         for name in [*files, *links]:
             hidden = top and (name.startswith(".") or name in _LEFT_OUT)
-            if not hidden and not name.endswith(_WEIGHTS) and (top or name in links or name.endswith(_SMALL)):
+            weights = name.endswith(_WEIGHTS) and name != SPEAKERS
+            if not hidden and not weights and (top or name in links or name.endswith(_SMALL)):
                 yield inside / name
 
 
@@ -95,7 +98,7 @@ def _inner_tower(source: Path) -> Path | None:
 
 
 def write_record(pair: PlannedPair, recipe: Recipe, statistics: Statistics, folder: Path) -> None:
-    """Writes `adamms.json`: what was merged how, and by which versions.
+    """Writes `adamms.json`, after all else: what was merged how, by which versions, and into which files.
 
     Of the statistics only those of the whole model are recorded; single tensors' can be hundreds.
     """
@@ -117,8 +120,14 @@ def write_record(pair: PlannedPair, recipe: Recipe, statistics: Statistics, fold
         **models,
         "notes": plan.notes,
         "warnings": plan.warnings,
+        "files": _files_in(folder),
     }
     write_json(folder / RECORD, record)
+
+
+def _files_in(folder: Path) -> list[str]:
+    """The record itself, and every file that is there before it."""
+    return sorted({RECORD, *(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())})
 
 
 def was_merged_as(folder: Path, plan: MergePlan, recipe: Recipe) -> bool:
@@ -135,11 +144,37 @@ def read_record(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def is_ours(folder: Path) -> bool:
-    """Whether a folder holds outputs of merges, or nothing: then nobody loses anything else when it is replaced."""
-    if "adamms" in read_record(folder):
-        return True
-    return all(path.is_dir() and not path.is_symlink() and is_ours(path) for path in folder.iterdir())
+def not_ours(folder: Path) -> Path | None:
+    """The first thing in a folder that no merge wrote; None: it holds outputs of merges, or nothing, so that nobody
+    loses anything else when it is replaced."""
+    written: dict[Path, Callable[[Path], bool]] = {}
+    for place, folders, files in os.walk(folder, onerror=_raise):
+        here = Path(place)
+        record = read_record(here)
+        written[here] = _written(here, record) if "adamms" in record else written.get(here.parent, lambda path: False)
+        links = [name for name in folders if (here / name).is_symlink()]
+        found = next((here / name for name in sorted([*files, *links]) if not written[here](here / name)), None)
+        if found is not None:
+            return found
+        folders[:] = sorted(name for name in folders if name != "__pycache__")  # whoever runs a model's code makes it
+    return None
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
+
+
+def _written(folder: Path, record: Mapping[str, Any]) -> Callable[[Path], bool]:
+    """Whether a path within the folder of a merge is one that the merge wrote: it is on the record or, where that has
+    no list, as earlier versions left it, looks like a file of a checkpoint."""
+    files = record.get("files")
+    if not isinstance(files, list):
+        return lambda path: not path.is_symlink() and _is_of_checkpoint(path.name)
+    return {folder / name for name in files if isinstance(name, str)}.__contains__
+
+
+def _is_of_checkpoint(name: str) -> bool:
+    return name.endswith(_OF_CHECKPOINT) or name.startswith(TERMS) or name in _LEFT_OUT
 
 
 def _revision(folder: Path) -> str | None:

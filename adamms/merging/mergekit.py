@@ -5,7 +5,7 @@ where `normalize` is set; ours is ancestor + scale * ((1 - alpha) * base's + alp
 share of the weights, or each donor's, and scale is lambda, times their sum where nothing is normalised.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,11 @@ SIGNED = ("ties", "dare_ties")
 """Those whose values are divided by the weights that agree, in our version always."""
 SPARSE = ("ties", "dare_linear", "dare_ties")
 KNOWN = {"merge_method", "models", "base_model", "parameters", "dtype", "out_dtype", "name"}
+RESCALES = {"task_arithmetic": False, "ties": False, "dare_linear": True, "dare_ties": True}
+"""Method -> whether what is kept of a task vector makes up for what is dropped: mergekit's default, and ours always."""
+ROW = {"model", "parameters"}
 HARMLESS = {"int8_mask"}
+"""Parameters that change no value: how mergekit holds its masks."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,8 @@ def read_mergekit(path: Path) -> Foreign:
         raise UserError(f"{path}: merge_method={method}: of mergekit's, {', '.join([*NORMALIZES, 'slerp'])} are read")
     if unknown := sorted(found.keys() - KNOWN):
         raise UserError(f"{path}: {', '.join(unknown)}: not read; models, base_model and parameters are")
-    rows, root = _models(path, found), found.get("base_model")
-    shared = found.get("parameters") or {}
+    rows, root = _models(path, method, found), found.get("base_model")
+    shared = _parameters(path, "parameters", found, _of_all(method))
     if method == "slerp":
         return _slerp(path, [name for name, _ in rows], root, shared)
     needs_ancestor = method != "linear"
@@ -74,7 +78,9 @@ def read_mergekit(path: Path) -> Foreign:
     if min(weights) < 0 or total <= 0:
         told = " and ".join(f"{weight:g}" for weight in weights)
         raise UserError(f"{path}: weight: {told}; expected none below 0, and one above")
-    normalizes = bool(shared.get("normalize", NORMALIZES[method]))
+    normalizes = _flag(path, "normalize", shared, NORMALIZES[method])
+    if method in RESCALES and _flag(path, "rescale", shared, RESCALES[method]) != RESCALES[method]:
+        raise UserError(f"{path}: rescale: {method} has it {str(RESCALES[method]).lower()} here; leave it out")
     scale = _number(path, "lambda", shared, 1.0) * (1.0 if normalizes else total)
     if method in SIGNED and not normalizes:
         raise UserError(f"{path}: {method} without `normalize: true` is not the method of its paper; set it")
@@ -99,14 +105,54 @@ def _slerp(path: Path, names: list[str], root: Any, shared: Mapping[str, Any]) -
     return Foreign(both[0], (both[1],), None, "slerp", _number(path, "t", shared, None))
 
 
-def _models(path: Path, found: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+def _models(path: Path, method: str, found: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """Each model with its own parameters."""
     rows = found.get("models")
     if not isinstance(rows, list) or not all(
         isinstance(row, dict) and isinstance(row.get("model"), str) for row in rows
     ):
         raise UserError(f"{path}: models: expected a list of them, each with `model` (a folder or a Hub id)")
-    return [(row["model"], row.get("parameters") or {}) for row in rows]
+    models = []
+    for row in rows:
+        _check_known(path, row["model"], row, ROW)
+        place = f"parameters of {row['model']}"
+        models.append((row["model"], _parameters(path, place, row, _of_each(method) | HARMLESS)))
+    return models
+
+
+def _of_each(method: str) -> set[str]:
+    """The parameters that a model may have of its own, which may be given for all models, too."""
+    if method == "slerp":
+        return set()
+    return {"weight", "density"} if method in SPARSE else {"weight"}
+
+
+def _of_all(method: str) -> set[str]:
+    """The parameters of the whole merge that are read."""
+    if method == "slerp":
+        return {"t", *HARMLESS}
+    return {*_of_each(method), "normalize", *({"lambda", "rescale"} if method in RESCALES else ()), *HARMLESS}
+
+
+def _parameters(path: Path, place: str, found: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """The `parameters` of a merge or a model. Raises UserError where one is not read: it would change the result."""
+    given = found.get("parameters") or {}
+    if not isinstance(given, dict):
+        raise UserError(f"{path}: {place}: expected names with their values, found {given!r}")
+    _check_known(path, place, given, known)
+    return given
+
+
+def _check_known(path: Path, place: str, found: Mapping[str, Any], known: Collection[str]) -> None:
+    if unknown := sorted(str(name) for name in found if name not in known):
+        raise UserError(f"{path}: {place}: {', '.join(unknown)}: not read; {', '.join(sorted(known))} are")
+
+
+def _flag(path: Path, name: str, given: Mapping[str, Any], default: bool) -> bool:
+    value = given.get(name, default)
+    if value not in (0, 1):
+        raise UserError(f"{path}: {name}={value}: expected true or false")
+    return bool(value)
 
 
 def _number(path: Path, name: str, given: Mapping[str, Any], default: float | None) -> float:

@@ -69,9 +69,9 @@ def merge_to_disk(
             job = _job(left, models, recipe, device_of(config), execute)
             with bytes_bar(title, plan.bytes) as advance:
                 _write(shards, job, execute, config.workers or cores(), advance)
-            write_record(pair, recipe, job.statistics, staging)
             write_model_card(pair, recipe, staging)
             write_mergekit(plan, recipe, staging)
+            write_record(pair, recipe, job.statistics, staging)
             _verify(staging, base)
             if check:
                 check(staging)

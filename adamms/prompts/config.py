@@ -11,7 +11,8 @@ class PromptsConfig:
     tasks: dict[str, str] = field(default_factory=dict)
     """Instead of `path`, for several tasks: name -> path. Each task gets its own alpha, and all of them one."""
     split: str = ""
-    """Of a dataset; empty: its only one, else `test`, `validation` or `train`."""
+    """Of a dataset; empty: its only one, else `test`, `validation` or `train`. Of a folder of Parquet: the files named
+    after it; empty: all."""
     subset: str = ""
     """Of a Hub dataset: the configuration's name."""
     text_field: str = ""

@@ -13,6 +13,7 @@ from PIL.Image import Image
 from adamms.addresses import mask
 from adamms.errors import first_line
 from adamms.support.files import expanded, read_regular
+from adamms.support.urls import file_system_of
 
 LARGEST = 1 << 27  # bytes of an encoded picture
 REFUSED = ("EPS",)
@@ -23,8 +24,8 @@ def read_image(image: Any, folder: Path) -> bytes:
     """The encoded bytes of an image, however it is given.
 
     Args:
-        image: bytes; a path (relative to `folder`), a `data:` URI or anything fsspec opens (https://, s3://, ...); a
-            mapping with `bytes` or `path`, as datasets hold it; or a PIL image.
+        image: bytes; a path (relative to `folder`), a `data:` URI or a URL (https://, s3://, ...); a mapping with
+            `bytes` or `path`, as datasets hold it; or a PIL image.
 
     Raises:
         ValueError: none of these, an address that cannot be read, or no image.
@@ -78,11 +79,10 @@ def _read_reference(reference: str, folder: Path) -> bytes:
             raise ValueError(f"not a base64 data URI ({error})") from None
     if "://" not in reference:
         return read_regular(folder / expanded(reference), LARGEST)
-    import fsspec
     from fsspec.implementations.local import LocalFileSystem
 
     try:
-        filesystem, path = fsspec.core.url_to_fs(reference)
+        filesystem, path = file_system_of(reference)
         if isinstance(filesystem, LocalFileSystem):
             return read_regular(Path(path), LARGEST)
         with filesystem.open(path, "rb") as file:

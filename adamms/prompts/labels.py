@@ -37,7 +37,7 @@ def load_labelled(path: str, config: PromptsConfig) -> Labelled:
     Raises:
         UserError: as `load_prompts` and `read_labels`.
     """
-    prompts = load_prompts(replace(config, path=path, tasks={}, n=sys.maxsize))
+    prompts = load_prompts(replace(config, path=path, tasks={}, split="", subset="", n=sys.maxsize))
     return Labelled(prompts, read_labels(Path(path), prompts))
 
 

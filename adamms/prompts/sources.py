@@ -17,6 +17,8 @@ IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 FILES = (*IMAGES, ".jsonl", ".json", ".parquet", ".csv", ".tsv", ".txt", ".zip", ".gz", ".arrow", ".yaml")
 """Endings of files; a data set's name on the Hub may have a dot too."""
 TEXT_FIELDS, IMAGE_FIELDS = ("prompt", "question"), ("images", "image")
+SHOWN = 4
+"""So many files are named in a message."""
 NO_TEXT = "holds half of a surrogate pair, which is no text"
 EXPECTED = "JSONL, Parquet, a dataset (folder or Hub id), or a folder of images"
 
@@ -68,8 +70,9 @@ def read_source(config: PromptsConfig) -> Source:
 def _folder(path: Path, config: PromptsConfig) -> Source:
     if (path / "dataset_dict.json").is_file() or (path / "dataset_info.json").is_file():
         return _saved_dataset(path, config)
-    if any(path.rglob("*.parquet")):
+    if _parquet_files(path):
         return _parquet(path, config)
+    _check_no_choice(path, "a folder of images has neither", config, "split", "subset")
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGES)
     if not files:
         raise UserError(f"{path}: holds no prompts; expected {EXPECTED}")
@@ -82,6 +85,7 @@ def _folder(path: Path, config: PromptsConfig) -> Source:
 
 
 def _jsonl(path: Path, config: PromptsConfig) -> Source:
+    _check_no_choice(path, "JSONL has neither", config, "split", "subset")
     source = Source(path.parent, [], [])
     for number, data in read_lines(path, source.problems):
         _add(source, "line", number, data, config, partial(_images_of, data, config))
@@ -112,21 +116,65 @@ def read_lines(path: Path, problems: list[str]) -> Iterator[tuple[int, Any]]:
 def _parquet(path: Path, config: PromptsConfig) -> Source:
     import pyarrow.dataset
 
+    _check_no_choice(path, "Parquet has none", config, "subset")
+    files = [str(file) for file in _of_split(path, config)]
     try:
-        table = pyarrow.dataset.dataset(path, format="parquet")
+        table = pyarrow.dataset.dataset(files, format="parquet")
         names = table.schema.names
         data = table.to_table(columns=_present(names, ("id", *_text_fields(config)))).to_pylist()
     except (OSError, ValueError, pyarrow.ArrowException) as error:
         raise UserError(f"{path}: not readable as Parquet ({first_line(error)})") from None
     fields = _present(names, _image_fields(config))
-    return _table(
-        path if path.is_dir() else path.parent, data, config, lambda i: table.take([i], fields).to_pylist()[0]
-    )
+
+    def images(row: int) -> dict[str, Any]:
+        return dict(table.take([row], fields).to_pylist()[0]) if fields else {}
+
+    return _table(path if path.is_dir() else path.parent, data, config, images)
+
+
+def _parquet_files(folder: Path) -> list[Path]:
+    """Those in a folder and the folders in it, in order; names that begin with . or _ are none, nor are they to
+    pyarrow."""
+    found = (file for file in folder.rglob("*.parquet") if file.is_file())
+    return sorted(file for file in found if not any(re.match("[._]", part) for part in file.relative_to(folder).parts))
+
+
+def _of_split(path: Path, config: PromptsConfig) -> list[Path]:
+    """The Parquet files of a split, as the Hub names them: test.parquet, test-00000-of-00002.parquet, or in a folder
+    `test`; all, where none is asked for.
+
+    Raises:
+        UserError: no file has its name.
+    """
+    files, folder = ([path], path.parent) if is_file(path) else (_parquet_files(path), path)
+
+    def named(file: Path) -> bool:
+        *parents, _ = file.relative_to(folder).parts
+        return config.split in (file.stem, *parents) or file.stem.startswith(f"{config.split}-")
+
+    found = [file for file in files if not config.split or named(file)]
+    if not found:
+        told = ", ".join(file.relative_to(folder).as_posix() for file in files[:SHOWN])
+        more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
+        raise UserError(
+            f"{path}: no file is named after prompts.split={config.split}, as {config.split}.parquet or "
+            f"{config.split}-00000-of-00001.parquet would be (found {told}{more}); choose another, or leave it out"
+        )
+    return found
+
+
+def _check_no_choice(place: Path | str, why: str, config: PromptsConfig, *names: str) -> None:
+    """Raises UserError where a choice is asked for that a source does not have. Of several tasks other sources may have
+    it."""
+    given = [f"prompts.{name}={getattr(config, name)}" for name in names if getattr(config, name)]
+    if given and not config.tasks:
+        raise UserError(f"{place}: {' and '.join(given)} cannot be chosen, since {why}; leave that out")
 
 
 def _saved_dataset(path: Path, config: PromptsConfig) -> Source:
     from datasets import load_from_disk
 
+    _check_no_choice(path, "a saved dataset has none", config, "subset")
     try:
         found = load_from_disk(str(path))
     except Exception as error:  # the library raises whatever its readers raise
@@ -154,6 +202,8 @@ def _dataset(found: Any, folder: Path, config: PromptsConfig) -> Source:
 
     if isinstance(found, DatasetDict):
         found = found[_split(list(found), config)]
+    elif config.split != str(found.split or ""):
+        _check_no_choice(config.path, "this dataset has no splits", config, "split")
     names = found.column_names
     data = found.select_columns(_present(names, ("id", *_text_fields(config)))).to_list()
     pictures = found.select_columns(_present(names, _image_fields(config)))

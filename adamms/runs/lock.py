@@ -1,6 +1,5 @@
 """One search at a time in a run folder: a lock that the system takes back from a process that is killed."""
 
-import errno
 import fcntl
 import json
 import logging
@@ -12,10 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from adamms.errors import FULL, UserError
+from adamms.support.locks import NO_LOCKS, is_named
 
 LOCK = "lock"
-NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
-"""What file systems say that cannot lock. NFS can, between its clients too; Lustre where it is mounted with `flock`."""
 
 logger = logging.getLogger(__name__)
 
@@ -58,20 +56,12 @@ def _take(file: Path) -> int:
                     raise UserError(_told(file)) from None
                 raise
             logger.warning("%s: this file system has no locks; run one search at a time there", file.parent)
-        if _is(file, descriptor):
+        if is_named(file, descriptor):
             holder = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S %z")}
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(holder).encode(), 0)
             return descriptor
         os.close(descriptor)  # whoever held it has removed the file meanwhile
-
-
-def _is(file: Path, descriptor: int) -> bool:
-    """Whether a path still names the open file."""
-    try:
-        return os.path.samestat(file.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
 
 
 def _told(file: Path) -> str:

@@ -214,6 +214,33 @@ def test_an_adapter_whose_model_is_not_there(pair: tuple[Path, Path]) -> None:
         open_checkpoint(str(adapter))
 
 
+@pytest.mark.parametrize(
+    "named",
+    [
+        "reference://::memory://evil/refs.json",
+        "memory://evil/model",
+        "https://127.0.0.1:9/model",
+        "file:///",
+        "gpt2",
+        "../../etc",
+    ],
+)
+def test_an_adapter_chooses_no_address(
+    pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, named: str
+) -> None:
+    """None of those is even asked."""
+
+    def asked(*_: Any) -> Any:
+        raise AssertionError("an address was asked")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(fsspec.core, "url_to_fs", asked)
+    a.edit_config(pair[1], base_model_name_or_path=named)
+    words = r"an adapter of .*, which cannot be taken \(neither a Hub id nor a folder here\); give both, as MODEL\+"
+    with pytest.raises(UserError, match=words):
+        open_checkpoint(str(pair[1]))
+
+
 def test_joined_by_plus(pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, adapter = pair
     assert_added(f"{model}+{adapter}")

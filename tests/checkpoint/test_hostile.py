@@ -135,7 +135,7 @@ def test_configs(tmp_path: Path, config: str | bytes, words: str) -> None:
 
 
 def test_nothing_there(tmp_path: Path) -> None:
-    refused(folder(tmp_path / "m"), "no weights here; expected one of model.safetensors.index.json")
+    refused(folder(tmp_path / "m"), "no weights here; expected one of model.safetensors, model.safetensors.index")
     (tmp_path / "m" / "config.json").unlink()
     refused(tmp_path / "m", "config.json: not found; is .* a Hugging Face checkpoint folder")
     for place in (tmp_path / "gone", "./gone", "~/surely-gone", "no spaces please/x", "x" * 300, "a/" + 300 * "x b"):

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +25,7 @@ from safetensors.torch import save_file
 from adamms.checkpoint import Checkpoint, open_checkpoint
 from adamms.checkpoint.digest import EVERY
 from adamms.checkpoint.remote import RemoteCheckpoint
+from adamms.checkpoint.resolve import fetch_lock
 from adamms.commands.settings import MapSettings
 from adamms.config import load_settings
 from adamms.errors import UserError
@@ -140,6 +142,35 @@ def test_what_changed_at_its_url_is_fetched_again(tmp_path: Path, cache: Path, r
     assert not torch.equal(open_checkpoint("memory://bucket/m").read("lm_head.weight"), before)
 
 
+@pytest.mark.parametrize("weights", [True, False])
+def test_what_is_gone_at_its_url_does_not_stay(tmp_path: Path, cache: Path, remote: Any, weights: bool) -> None:
+    """A model of several files, with a chat template and an adapter beside it, was replaced by one of a single file."""
+    old, new = write(tmp_path / "a", shards=3), write(tmp_path / "b", seed=2)
+    for name in ("chat_template.jinja", "adapter_config.json"):
+        (old / name).write_text("{}")
+    remote.put(str(old), "/bucket/m", recursive=True)
+    remote.put(str(old), "/bucket/other", recursive=True)
+    other = open_checkpoint("memory://bucket/other").folder
+    folder = open_checkpoint("memory://bucket/m").folder
+    (folder / "kept").mkdir()
+    remote.rm("/bucket/m", recursive=True)
+    remote.put(str(new), "/bucket/m", recursive=True)
+    found = open_checkpoint("memory://bucket/m", weights=weights)
+    c.assert_same(c.read_all(found), c.read_all(open_checkpoint(str(new))))
+    files = {"config.json", "tokenizer.json", *(["model.safetensors"] if weights else [])}
+    assert {path.name for path in folder.iterdir()} == {"kept", *files, *(f".{name}.version" for name in files)}
+    assert {path.name for path in old.iterdir()} <= {path.name for path in other.iterdir()}
+    c.assert_same(c.read_all(open_checkpoint("memory://bucket/m")), c.read_all(open_checkpoint(str(new))))
+
+
+def test_a_single_file_beside_an_index_is_the_model_as_for_transformers(tmp_path: Path) -> None:
+    for kind in ("safetensors", "bin"):
+        folder = write(tmp_path / kind, shards=3, kind=kind)
+        write(tmp_path / kind, seed=2, kind=kind)
+        (file,) = open_checkpoint(str(folder)).weight_files
+        assert file.name in ("model.safetensors", "pytorch_model.bin")
+
+
 def test_map_fetches_headers_and_samples_only(
     tmp_path: Path, cache: Path, remote: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,11 +201,17 @@ def test_map_fetches_headers_and_samples_only(
     ("url", "words"),
     [
         ("memory://nothing/here", "cannot be read"),
-        ("gibberish://x/y", "Protocol not known.*install what this protocol needs"),
-        ("zip://model.zip", "no address that can be read|cannot be read"),
-        ("reference://x", "no address that can be read|cannot be read"),
+        ("s3://bucket/x", "no address that can be read|cannot be read"),
+        (
+            "gibberish://x/y",
+            "gibberish:// is not read; http, .* are.*install what this protocol needs",
+        ),
+        ("zip://model.zip", "zip:// is not read"),
+        ("reference://x", "reference:// is not read"),
+        ("reference://::https://127.0.0.1:9/refs.json", "a chain of addresses"),
+        ("https://127.0.0.1:9/a::memory://b", "a chain of addresses"),
         ("http://127.0.0.1:9/model", "cannot be read"),
-        ("sftp://host/x", "install what this protocol needs"),
+        ("sftp://host/x", "sftp:// is not read"),
         ("~nosuch/model", "no such user"),
     ],
 )
@@ -237,6 +274,7 @@ PLAN = """
 import sys
 from adamms.checkpoint.digest import EVERY
 from adamms.checkpoint.remote import RemoteCheckpoint
+from adamms.checkpoint.resolve import fetch_lock
 from adamms.commands.settings import MapSettings
 from adamms.config import load_settings
 from adamms.mapping import plan_pair
@@ -337,6 +375,21 @@ def test_a_hub_id_with_its_revision(tmp_path: Path, hub: Hub) -> None:
     assert "pytorch_model.bin" not in hub.downloads  # the same weights once more
 
 
+@pytest.mark.parametrize("weights", [True, False])
+def test_what_a_model_needs_and_its_terms_are_fetched(
+    tmp_path: Path, hub: Hub, cache: Path, remote: Any, weights: bool
+) -> None:
+    folder = write(tmp_path / "hub" / "owner" / "model")
+    needed = {"LICENSE", "LICENCE", "NOTICE", "USE_POLICY.md", "LICENSE-MODEL", "spk_dict.pt"}
+    for name in (*needed, "optimizer.pt", "figure.png"):
+        (folder / name).write_bytes(b"no pickle")
+    remote.put(str(folder), "/bucket/m", recursive=True)
+    small = needed | {"config.json", "tokenizer.json"}
+    for place in ("owner/model", "memory://bucket/m"):
+        fetched = {path.name for path in open_checkpoint(place, weights=weights).folder.iterdir()}
+        assert {name for name in fetched if not name.startswith(".")} - {"model.safetensors"} == small
+
+
 def test_map_of_a_hub_id_downloads_no_weights(tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
     for name, seed in (("a", 1), ("b", 2)):
         write(tmp_path / "hub" / "owner" / name, seed, shards=2)
@@ -367,3 +420,42 @@ def test_an_adapter_on_the_hub_alone_or_with_its_model(tmp_path: Path, hub: Hub,
 def test_a_hub_id_that_is_not_there(hub: Hub) -> None:
     with pytest.raises(UserError, match=r"no such folder here, and the Hub did not give it .404 Client Error: o/m."):
         open_checkpoint("o/m")
+
+
+# ---- the locks of fetches, in a folder that every user of the machine can write to
+
+
+@pytest.fixture
+def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path / f"adamms-locks-{os.getuid()}"
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "open to others", "file"])
+def test_a_place_for_locks_that_somebody_else_has_taken_is_refused(tmp_path: Path, locks: Path, kind: str) -> None:
+    (tmp_path / "mine").mkdir()
+    if kind == "file":
+        locks.write_text("")
+    elif kind == "open to others":
+        locks.mkdir()
+        locks.chmod(0o777)
+    else:
+        locks.symlink_to(tmp_path / ("mine" if kind == "link" else "gone"))
+    words = r"expected a folder that is yours.*remove it, or set TMPDIR"
+    with pytest.raises(UserError, match=words), fetch_lock("o/m"):
+        pass
+    assert not list((tmp_path / "mine").iterdir())
+
+
+def test_a_lock_empties_no_file_that_a_link_leads_to(tmp_path: Path, locks: Path) -> None:
+    with fetch_lock("o/m"):
+        (lock,) = locks.iterdir()
+        assert locks.stat().st_mode & 0o777 == 0o700
+    with fetch_lock("o/m"):  # once more, now that it is there
+        assert list(locks.iterdir()) == [lock]
+    (tmp_path / "thesis.tex").write_text("years")
+    lock.unlink()
+    lock.symlink_to(tmp_path / "thesis.tex")
+    with pytest.raises(OSError, match=lock.name), fetch_lock("o/m"):
+        pass
+    assert (tmp_path / "thesis.tex").read_text() == "years"

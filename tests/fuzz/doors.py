@@ -30,7 +30,7 @@ from adamms.mapping.architecture import FOLDER, load_architecture
 from adamms.mapping.config import MappingConfig
 from adamms.mapping.vocabulary import read_vocabulary
 from adamms.merging import Recipe
-from adamms.merging.companions import is_ours, was_merged_as, write_model_card
+from adamms.merging.companions import not_ours, was_merged_as, write_model_card
 from adamms.prompts.config import PromptsConfig
 from adamms.prompts.images import read_image
 from adamms.prompts.prompt import Prompt, load_prompts
@@ -287,7 +287,7 @@ def open_run(files: dict[str, bytes], folder: Path) -> Enter:
         partial(read_costs, run.costs),
         partial(Answers, folder / "responses", {}),
         partial(run.set_status, "RUNNING"),
-        partial(is_ours, run.merged),
+        partial(not_ours, run.merged),
         partial(was_merged_as, run.merged, made_up_plan(), Recipe()),
         partial(run.read, run.noise),
     ]

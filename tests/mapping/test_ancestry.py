@@ -14,6 +14,7 @@ from adamms.errors import UserError
 from adamms.mapping import plan_merge, plan_pair
 from adamms.mapping.ancestry import compare_ancestry
 from tests.support import checkpoints as c
+from tests.support.adapters import write_adapter
 
 
 def write(folder: Path, weights: c.Weights, family: str = "llama") -> str:
@@ -59,6 +60,17 @@ def test_a_vision_expert_far_from_the_ancestor_does_not_decide(tmp_path: Path) -
     base, donor = write(tmp_path / "a", cogvlm, "cogvlm"), write(tmp_path / "b", c.tuned(ancestor, 2))
     plan, ours, (theirs,), _ = plan_pair(settings(base, donor))
     assert compare_ancestry(plan, ours, theirs).cosine > 0.9  # type: ignore[operator]
+
+
+def test_notes_are_told_without_the_secrets_of_addresses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ancestor = c.language_model(sizes=c.MHA)
+    base, donor = write(tmp_path / "a", c.tuned(ancestor, 1)), write(tmp_path / "b", c.tuned(ancestor, 2))
+    factors = {"model.norm.weight": torch.ones(c.MHA.hidden)}
+    adapter = write_adapter(tmp_path / "l", factors, base_model_name_or_path="https://me:s3cr3t@host/m")
+    plan_pair(settings(base, f"{donor}+{adapter}"))
+    told = capsys.readouterr().err
+    assert f"{adapter}: a LoRA adapter (of https://***@host/m), added to" in told
+    assert "s3cr3t" not in told
 
 
 @pytest.mark.parametrize("value", [0.0, float("nan"), float("inf")])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from adamms.checkpoint import Checkpoint, open_checkpoint
 from adamms.errors import UserError
@@ -83,6 +84,58 @@ def test_align_goes_by_token_and_never_beyond_a_matrix(tmp_path: Path) -> None:
     pairs = [(13, 0), *((i, i + 2) for i in range(12))]  # <image>: the donor's matrix ends at 18; beyond: ours at 20
     for name in (EMBED, HEAD):
         torch.testing.assert_close(found[name], by_token(ours[name], theirs[name], pairs))
+
+
+PER_LAYER = "model.embed_tokens_per_layer.weight"
+
+
+def gemma3n(folder: Path, seed: int, rows: int, per_layer_rows: int, vocabulary: dict[str, int] | None) -> Checkpoint:
+    """Gemma 3n has embeddings of each layer beside the usual ones, of which its real models have fewer rows."""
+    sizes = replace(c.GQA, layers=1, vocabulary=rows)
+    shapes = {PER_LAYER: (per_layer_rows, 8), "model.per_layer_model_projection.weight": (8, sizes.hidden)}
+    random = torch.Generator().manual_seed(7)
+    more: c.Weights = {(name, None): torch.randn(shape, generator=random) for name, shape in shapes.items()}
+    weights = c.tuned(c.language_model(sizes=sizes), seed)
+    named = {**c.llama_names()(weights, sizes), **{name: w for (name, _), w in c.tuned(more, seed).items()}}
+    config = {**sizes.config, "model_type": "gemma3n_text"}
+    return open_checkpoint(str(c.write_checkpoint(folder, named, config, vocabulary)))
+
+
+def test_embeddings_of_each_layer_go_by_token_too(tmp_path: Path) -> None:
+    """A donor with a token more, before the others."""
+    base = gemma3n(tmp_path / "a", 1, 20, 15, c.words(17))
+    donor = gemma3n(tmp_path / "b", 2, 21, 16, {"<new>": 0, **{f"t{i}": i + 1 for i in range(17)}})
+    found, ours, theirs, plan = merged(base, donor, "align")
+    for name, rows in ((EMBED, 17), (HEAD, 17), (PER_LAYER, 15)):
+        pairs = [(i, i + 1) for i in range(rows)]
+        torch.testing.assert_close(found[name], by_token(ours[name], theirs[name], pairs))
+    reasons = {tensor.name: tensor.reason for tensor in plan.tensors}
+    assert (reasons[PER_LAYER], reasons[EMBED]) == ("", "3 rows have no counterpart in the donor's vocabulary")
+    assert plan.unused == ({},)
+    ancestor = gemma3n(tmp_path / "c", 3, 22, 17, {"<a>": 0, "<b>": 1, **{f"t{i}": i + 2 for i in range(17)}})
+    with_ancestor = plan_merge(base, donor, MappingConfig(embeddings="align"), ancestor)
+    (piece,) = next(tensor for tensor in with_ancestor.tensors if tensor.name == PER_LAYER).pieces
+    assert (piece.start, piece.stop, piece.sources[0].start, piece.ancestor_start) == (0, 15, 1, 2)
+
+
+def test_embeddings_of_each_layer_are_kept_with_the_others(tmp_path: Path) -> None:
+    base = gemma3n(tmp_path / "a", 1, 20, 15, c.words(17))
+    donor = gemma3n(tmp_path / "b", 2, 20, 15, c.words(18))
+    found, ours, _, plan = merged(base, donor)
+    torch.testing.assert_close(found[PER_LAYER], ours[PER_LAYER])
+    assert plan.unused[0][PER_LAYER] == plan.unused[0][EMBED]
+    assert plan.unused[0][PER_LAYER].startswith("kept, since the vocabularies differ")
+
+
+def test_embeddings_of_each_layer_that_one_side_lacks_are_told(tmp_path: Path) -> None:
+    """Whatever the vocabularies are: a model without them is another one."""
+    names = [gemma3n(tmp_path / name, seed, 20, 15, c.words(17)).folder for seed, name in enumerate("ab")]
+    file = names[1] / "model.safetensors"
+    save_file({name: tensor for name, tensor in load_file(file).items() if name != PER_LAYER}, file)
+    for base, donor in (names, names[::-1]):
+        for mode in ("auto", "keep"):
+            with pytest.raises(UserError, match=r"1 tensors of the language model of .*embed_tokens_per_layer"):
+                merged(open_checkpoint(str(base)), open_checkpoint(str(donor)), mode)
 
 
 def test_same_without_tokenizers_merges_row_by_row(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from adamms.checkpoint import Checkpoint, open_checkpoint
 from adamms.errors import UserError
 from adamms.mapping import PlannedPair
 from adamms.merging import Recipe
-from adamms.merging.companions import copy_companions, is_ours, read_record, write_model_card
+from adamms.merging.companions import copy_companions, not_ours, read_record, write_model_card
 from tests.merging.conftest import Models
 
 
@@ -61,6 +61,17 @@ def test_the_hubs_cache_is_followed_to_its_own_files_only(tmp_path: Path) -> Non
     copy_companions(snapshot, output)
     assert names(output) == ["config.json"]
     assert not (output / "config.json").is_symlink()
+
+
+def test_the_voices_of_qwen_omni_are_copied_unread(tmp_path: Path) -> None:
+    base, output = tmp_path / "base", tmp_path / "out"
+    for folder in (base, output):
+        folder.mkdir()
+    for name in ("config.json", "spk_dict.pt", "optimizer.pt", "LICENSE", "NOTICE"):
+        (base / name).write_bytes(b"no pickle")
+    copy_companions(base, output)
+    assert names(output) == ["LICENSE", "NOTICE", "config.json", "spk_dict.pt"]
+    assert (output / "spk_dict.pt").read_bytes() == b"no pickle"
 
 
 @pytest.mark.parametrize(
@@ -116,13 +127,48 @@ def test_secrets_are_in_neither_card_nor_record(models: Models, tmp_path: Path) 
 
 
 def test_a_folder_is_ours_by_its_record(tmp_path: Path) -> None:
-    assert is_ours(tmp_path), "an empty one"
+    assert not_ours(tmp_path) is None, "an empty one"
+    record = tmp_path / "task" / "adamms.json"
+    record.parent.mkdir()
+    record.write_text(json.dumps({"adamms": "1"}))
+    assert not_ours(tmp_path) is None, "each task's winner"
+    (tmp_path / "mine.txt").write_text("")
+    assert not_ours(tmp_path) == tmp_path / "mine.txt"
+    for broken in ("", "[]", "{}", "[" * 5000):
+        record.write_text(broken)
+        assert not_ours(tmp_path / "task") == record
+        assert read_record(tmp_path / "task") == {}
+
+
+def test_what_a_user_put_beside_a_merge_is_not_ours(tmp_path: Path) -> None:
+    written = ("adamms.json", "config.json", "code/model.py")
+    for name in written:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    (tmp_path / "adamms.json").write_text(json.dumps({"adamms": "1", "files": written}))
+    (tmp_path / "code" / "__pycache__").mkdir()
+    (tmp_path / "code" / "__pycache__" / "model.pyc").write_text("")
+    assert not_ours(tmp_path) is None
     (tmp_path / "task").mkdir()
     (tmp_path / "task" / "adamms.json").write_text(json.dumps({"adamms": "1"}))
-    assert is_ours(tmp_path), "each task's winner"
-    (tmp_path / "mine.txt").write_text("")
-    assert not is_ours(tmp_path)
-    for broken in ("", "[]", "{}", "[" * 5000):
-        (tmp_path / "task" / "adamms.json").write_text(broken)
-        assert not is_ours(tmp_path / "task")
-        assert read_record(tmp_path / "task") == {}
+    assert not_ours(tmp_path) is None, "a merge within a merge"
+    (tmp_path / "other").mkdir()
+    for name in ("scores.json", "code/config.json", ".git", "task/thesis.tex", "other/adamms.json"):
+        (tmp_path / name).write_text("mine")
+        assert not_ours(tmp_path) == tmp_path / name
+        (tmp_path / name).unlink()
+    (tmp_path / "linked").symlink_to(tmp_path / "code")
+    assert not_ours(tmp_path) == tmp_path / "linked"
+
+
+def test_outputs_of_earlier_versions_have_no_list_of_files(tmp_path: Path) -> None:
+    (tmp_path / "adamms.json").write_text(json.dumps({"adamms": "1"}))
+    (tmp_path / "vit").mkdir()
+    ours = ("model.safetensors", "vit/pytorch_model.bin", "config.json", "LICENSE", "README.md", "mergekit.yml")
+    for name in ours:
+        (tmp_path / name).write_text("")
+    assert not_ours(tmp_path) is None
+    for name in ("thesis.tex", "photo.png", "vit/notes.md"):
+        (tmp_path / name).write_text("mine")
+        assert not_ours(tmp_path) == tmp_path / name
+        (tmp_path / name).unlink()

@@ -35,6 +35,9 @@ def two(ours: dict[str, float], theirs: dict[str, float], **rest: Any) -> dict[s
     return {"models": [{"model": "a/base", "parameters": ours}, {"model": "b/donor", "parameters": theirs}], **rest}
 
 
+SLERP = {"merge_method": "slerp", "base_model": "a/base", "models": [{"model": "a/base"}, {"model": "b/donor"}]}
+
+
 def mergekits(method: str, weights: tuple[float, float], normalize: bool, lambda_: float, x: Operands) -> torch.Tensor:
     """mergekit's generalised task arithmetic without sparsification (density 1), in float64."""
     root = x.ancestor.double() if method != "linear" else torch.zeros(len(x.base), dtype=torch.float64)
@@ -103,8 +106,7 @@ def test_more_than_two_models(models: Models, tmp_path: Path) -> None:
 
 
 def test_slerp_and_density(tmp_path: Path) -> None:
-    rows = {"merge_method": "slerp", "base_model": "a/base", "models": [{"model": "a/base"}, {"model": "b/donor"}]}
-    found = read_mergekit(written(tmp_path, {**rows, "parameters": {"t": 0.25}, "dtype": "bfloat16"}))
+    found = read_mergekit(written(tmp_path, {**SLERP, "parameters": {"t": 0.25}, "dtype": "bfloat16"}))
     assert found == Foreign("a/base", ("b/donor",), None, "slerp", 0.25)
     sparse = two({"density": 0.5}, {"density": 0.5}, merge_method="ties", base_model="c/root")
     assert read_mergekit(written(tmp_path, sparse)).options == {"density": 0.5, "trim_over": "tensor"}
@@ -121,11 +123,44 @@ def test_slerp_and_density(tmp_path: Path) -> None:
         (two({}, {}, merge_method="dare_ties", base_model="r/r"), "set it"),
         ({"merge_method": "linear", "models": [{"model": "a/a"}]}, "1 models are merged"),
         ({"merge_method": "linear", "models": ["a/a"]}, "expected a list of them"),
+        (
+            two({}, {}, merge_method="dare_linear", base_model="r/r", parameters={"rescale": False}),
+            "rescale: dare_linear has it true here; leave it out",
+        ),
+        (
+            two({}, {}, merge_method="ties", base_model="r/r", parameters={"rescale": True}),
+            "rescale: ties has it false here",
+        ),
+        (
+            two({}, {}, merge_method="task_arithmetic", base_model="r/r", parameters={"lamda": 0.5}),
+            "parameters: lamda: not read; int8_mask, lambda, normalize, rescale, weight are",
+        ),
+        (
+            two({"weight": 1, "gamma": 0.1}, {}, merge_method="ties", base_model="r/r"),
+            "parameters of a/base: gamma: not read; density, int8_mask, weight are",
+        ),
+        (two({}, {"normalize": False}, merge_method="linear"), "parameters of b/donor: normalize: not read"),
+        (two({"density": 0.5}, {}, merge_method="linear"), "density: not read"),
+        (two({}, {}, merge_method="linear", parameters=[1]), r"parameters: expected names .*, found \[1\]"),
+        (two({}, {}, merge_method="linear", parameters={"normalize": [1]}), r"normalize=\[1\]: expected true or false"),
+        ({**SLERP, "parameters": {"t": 0.5, "embed_slerp": True}}, "embed_slerp: not read; int8_mask, t are"),
+        (
+            {"merge_method": "linear", "models": [{"model": "a/a", "weight": 0.5}, {"model": "b/b"}]},
+            "a/a: weight: not read; model, parameters are",
+        ),
     ],
 )
 def test_what_adamms_does_not_do_is_refused(tmp_path: Path, recipe: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_mergekit(written(tmp_path, recipe))
+
+
+def test_what_changes_nothing_is_read(tmp_path: Path) -> None:
+    for method, rescale in (("dare_linear", True), ("ties", False)):
+        rest = {"merge_method": method, "base_model": "c/root"}
+        plain = read_mergekit(written(tmp_path, two({"int8_mask": True}, {}, **rest)))
+        given = {"rescale": rescale, "int8_mask": True, "density": 1.0}
+        assert read_mergekit(written(tmp_path, two({}, {}, parameters=given, **rest))) == plain
 
 
 def test_ours_are_written_where_mergekit_can_do_the_same(models: Models, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from adamms.errors import UserError
-from adamms.merging.staging import staged_folder
+from adamms.merging.staging import remove_stale, staged_folder
 from adamms.support import system
 
 
@@ -55,8 +56,9 @@ def test_replaces_only_with_force(tmp_path, monkeypatch, can_exchange):
 def test_only_what_adamms_wrote_is_replaced(tmp_path, monkeypatch):
     (tmp_path / "thesis.tex").write_text("years")
     monkeypatch.chdir(tmp_path)
+    words = r"thesis\.tex, which AdaMMS did not write and --force leaves alone"
     for place in (tmp_path, Path(), Path("../" + tmp_path.name)):
-        with pytest.raises(UserError, match="did not write, which --force leaves alone"), staged_folder(place, True):
+        with pytest.raises(UserError, match=words), staged_folder(place, True):
             pass
     assert names(tmp_path) == ["thesis.tex"]
 
@@ -106,18 +108,97 @@ def test_names_that_look_like_patterns(tmp_path):
 
 
 def test_what_a_killed_run_left_is_removed_but_not_a_living_ones(tmp_path):
-    dead, living, others = (
-        tmp_path / name for name in (".out.adamms-staging-x", ".out.adamms-staging-y", ".out2.adamms-staging-z")
-    )
-    for folder in (dead, living, others):
+    dead, living, others, earlier = (
+        tmp_path / f".{name}" for name in ("out.adamms-staging-x", "out.adamms-staging-y", "out2.adamms-staging-z",
+                                           "out.adamms-staging-v")
+    )  # fmt: skip
+    replaced = [tmp_path / f"{folder.name}-replaced" for folder in (dead, living)]
+    for folder in (dead, living, others, earlier, *replaced):
         folder.mkdir()
         (folder / "model.safetensors").write_text("")
-    lock = os.open(living, os.O_RDONLY)
+    locks = [lock_of(folder) for folder in (dead, living, others, tmp_path / ".out.adamms-staging-w")]
+    for file in locks:  # the last of a merge that was killed before it made its folder
+        file.write_text("")
+    lock = os.open(lock_of(living), os.O_RDWR)
     fcntl.flock(lock, fcntl.LOCK_EX)
     with staged_folder(tmp_path / "out"):
         pass
     os.close(lock)
-    assert names(tmp_path) == [living.name, others.name, "out"]
+    left = [path for folder in (living, others) for path in (folder, lock_of(folder))]
+    assert names(tmp_path) == sorted(path.name for path in (*left, replaced[1], tmp_path / "out"))
+
+
+def lock_of(folder):
+    return folder.with_name(f"{folder.name}.lock")
+
+
+def test_the_lock_is_one_of_a_file_that_is_there_before_the_folder_and_after_it(tmp_path, monkeypatch):
+    """NFS locks folders for one machine only, and files for all."""
+    made = Path.mkdir
+
+    def mkdir(self, *args, **options):
+        if "staging" in self.name:
+            assert is_locked(lock_of(self))
+        made(self, *args, **options)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    with staged_folder(tmp_path / "out") as staging:
+        assert is_locked(lock_of(staging))
+        with staged_folder(tmp_path / "out2"), staged_folder(tmp_path / "out3"):
+            pass
+        remove_stale(tmp_path / "out")  # as another merge does
+        assert staging.is_dir()
+        assert lock_of(staging).is_file()
+    assert names(tmp_path) == ["out", "out2", "out3"]
+
+
+def is_locked(file):
+    descriptor = os.open(file, os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def test_a_lock_that_another_merge_takes_for_stale_is_taken_again(tmp_path, monkeypatch):
+    """Between making the file and locking it."""
+    lock, stolen = fcntl.flock, []
+
+    def late(descriptor, kind):
+        if not stolen:
+            stolen.append(descriptor)
+            remove_stale(tmp_path / "out")
+        lock(descriptor, kind)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with staged_folder(tmp_path / "out") as staging:
+        assert stolen
+        assert is_locked(lock_of(staging))
+    assert names(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EIO])
+def test_without_locks_nothing_is_taken_for_stale(tmp_path, monkeypatch, caplog, number):
+    def refuse(descriptor, kind):
+        raise OSError(number, os.strerror(number))
+
+    other = tmp_path / ".out.adamms-staging-x"
+    other.mkdir()
+    lock_of(other).write_text("")
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    if number == errno.EIO:
+        words = r"out: cannot be made there \(Input/output error\)"
+        with pytest.raises(UserError, match=words), staged_folder(tmp_path / "out"):
+            pass
+        assert names(tmp_path) == [other.name, lock_of(other).name]
+    else:
+        with staged_folder(tmp_path / "out"):
+            pass
+        assert "this file system has no locks" in caplog.text
+        assert names(tmp_path) == [other.name, lock_of(other).name, "out"]
 
 
 def _umask():

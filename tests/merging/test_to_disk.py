@@ -248,6 +248,19 @@ def test_the_output_may_not_be_an_input(models):
     assert models.base.folder.is_dir()
 
 
+def test_a_merge_is_replaced_unless_a_user_put_something_there(models, tmp_path):
+    for alpha in (0.3, 0.4):
+        output = merge(models, tmp_path / "out", Recipe("linear", alpha), force=True)
+    record = json.loads((output / "adamms.json").read_text())
+    assert record["files"] == sorted(path.name for path in output.iterdir())
+    (output / "eval").mkdir()
+    (output / "eval" / "scores.json").write_text("{}")
+    with pytest.raises(UserError, match=r"out: holds eval/scores\.json, which AdaMMS did not write"):
+        merge(models, output, Recipe("linear", 0.5), force=True)
+    assert (output / "eval" / "scores.json").read_text() == "{}"
+    assert json.loads((output / "adamms.json").read_text()) == record
+
+
 def test_an_ancestor_is_asked_for(models, tmp_path):
     with pytest.raises(UserError, match=r"ties works on .*--ancestor"):
         merge_to_disk(PlannedPair(models.plan(), models.base, (models.donor,)), Recipe("ties", 0.3), tmp_path / "out")

@@ -16,8 +16,9 @@ from PIL import Image
 
 from adamms.errors import UserError
 from adamms.prompts.config import PromptsConfig
-from adamms.prompts.labels import read_labels
+from adamms.prompts.labels import load_labelled, read_labels
 from adamms.prompts.prompt import Prompt, load_prompts
+from adamms.prompts.tasks import load_tasks
 from tests.support.tiny_models import picture
 
 
@@ -75,6 +76,50 @@ def test_parquet_reads_bytes_and_takes_only_what_is_drawn(tmp_path: Path) -> Non
         assert prompt.images == (picture(int(prompt.id) - 1),)
         assert prompt.text == f"q{int(prompt.id) - 1} Briefly."
     assert load(tmp_path, n=3, suffix=" Briefly.") == prompts, "a folder of Parquet files"
+
+
+def test_the_split_of_a_folder_of_parquet(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    names = ("train-00000-of-00001", "test-00001-of-00002", "test-00000-of-00002", "testing", "odd/x", "plain", "_old")
+    (tmp_path / "odd").mkdir()
+    for name in names:
+        pyarrow.parquet.write_table(pa.table({"prompt": [name]}), tmp_path / f"{name}.parquet")
+    (tmp_path / "README.md").write_text("no Parquet")
+    (tmp_path / "odd" / ".x.parquet").write_text("what macOS leaves")
+
+    def texts(place: Path = tmp_path, **config: Any) -> list[str]:
+        return [prompt.text for prompt in load(place, **config)]
+
+    assert texts() == [name for name in sorted(names) if name != "_old"], "all of them"
+    assert texts(split="test") == ["test-00000-of-00002", "test-00001-of-00002"]
+    assert texts(split="plain") == texts(tmp_path / "plain.parquet", split="plain") == ["plain"]
+    assert texts(split="odd") == ["odd/x"]
+    for place in (tmp_path, tmp_path / "plain.parquet"):
+        with pytest.raises(UserError, match=r"no file is named after prompts.split=validation, .* \(found .*plain"):
+            load(place, split="validation")
+    with pytest.raises(UserError, match=r"prompts\.subset=en cannot be chosen, since Parquet has none; leave that out"):
+        load(tmp_path, subset="en")
+
+
+def test_a_choice_that_a_source_does_not_have_is_refused(tmp_path: Path) -> None:
+    from datasets import Dataset
+
+    path = jsonl(tmp_path / "p.jsonl", {"prompt": "?", "answer": "1"})
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a.png").write_bytes(picture(0))
+    Dataset.from_dict({"prompt": ["one"]}).save_to_disk(tmp_path / "saved")
+    for place in (path, tmp_path / "pictures", tmp_path / "saved"):
+        for choice in ({"split": "test"}, {"subset": "en"}):
+            with pytest.raises(
+                UserError, match=r"prompts\.(split=test|subset=en) cannot be chosen, since .*; leave that"
+            ):
+                load(place, question="?", **choice)
+    asked = PromptsConfig(tasks={"a": str(path), "b": str(tmp_path / "saved")}, split="test")
+    assert list(load_tasks(asked)) == ["a", "b"], "another task may have it"
+    labelled = load_labelled(str(path), PromptsConfig(path="owner/name", split="test", subset="en"))
+    assert labelled.labels == {"1": "1"}, "the choice is of the prompts beside them"
 
 
 def test_a_saved_dataset_with_decoded_images_and_splits(tmp_path: Path) -> None:
@@ -216,6 +261,24 @@ def test_whatever_is_broken_is_skipped(tmp_path: Path, caplog: pytest.LogCapture
     with pytest.raises(UserError) as error:
         load(secret)
     assert "s3cr" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "image",
+    ["reference://x.png::memory://evil/refs.json", "zip://x.png::memory://x.zip", "simplecache::memory://x.png"],
+)
+def test_a_picture_is_at_one_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image: str) -> None:
+    """A file of prompts may come from anybody: it does not choose what else is read on the way."""
+    import fsspec
+
+    def asked(*_: Any) -> Any:
+        raise AssertionError("an address was asked")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", asked)
+    with pytest.raises(UserError, match="a chain of addresses"):
+        load(jsonl(tmp_path / "p.jsonl", {"prompt": "?", "images": image}))
+    with pytest.raises(UserError, match="reference:// is not read; http, https, s3"):
+        load(jsonl(tmp_path / "p.jsonl", {"prompt": "?", "images": "reference://x"}))
 
 
 def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
