@@ -152,7 +152,7 @@ def test_a_place_that_the_winner_cannot_have_is_found_before_anything_is_answere
 ) -> None:
     leave_foreign_result(tmp_path / "run")
     loaded = load_settings(SearchSettings, None, [], given(tiny_pair, prompt_file, tmp_path))
-    with pytest.raises(UserError, match="merged: holds notes.txt, which AdaMMS did not write"), ExitStack() as held:
+    with pytest.raises(UserError, match=r"merged: holds notes\.txt, which AdaMMS did not write"), ExitStack() as held:
         prepare_methods(loaded, False, held)
 
 

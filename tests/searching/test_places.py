@@ -24,7 +24,7 @@ def test_what_adamms_did_not_write_stays(tiny_pair: TinyPair, tmp_path: Path) ->
     (tmp_path / "run" / "merged").mkdir(parents=True)
     check_places(study(tiny_pair, tmp_path / "run"), [""])
     (tmp_path / "run" / "merged" / "thesis.tex").write_text("years")
-    with pytest.raises(UserError, match=r"run/merged: holds thesis.tex, which AdaMMS did not write"):
+    with pytest.raises(UserError, match=r"run/merged: holds thesis\.tex, which AdaMMS did not write"):
         check_places(study(tiny_pair, tmp_path / "run"), [""])
     each = study(tiny_pair, tmp_path / "run", searching={"export": "each"})
     check_places(each, ["ocr", "vqa"])
