@@ -54,7 +54,8 @@ def evaluate(settings: EvaluateSettings) -> dict[str, Judgement]:
     labels = {task: read_labels(file, tasks[task], prefix=task) for task, file in files.items()}
     selections = read_selections(run, list(tasks)) if tasks else {}
     study = Study.of(settings)
-    check_same(run, study)
+    if tasks:
+        check_same(run, study)
     tracking = where_it_is(settings.tracking, run)
     judgements: dict[str, Judgement] = {}
     with locked(run.folder):

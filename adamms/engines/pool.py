@@ -106,7 +106,7 @@ class InferencePool:
         Raises:
             UserError, RuntimeError: as `answer`.
         """
-        nothing = Schedule({}, 1, ATTEMPTS)
+        nothing, self._refused = Schedule({}, 1, ATTEMPTS), None
         while self._identity is None:
             list(self._step(nothing))
         return self._identity

@@ -153,6 +153,8 @@ def _of_split(path: Path, config: PromptsConfig) -> list[Path]:
         return config.split in (file.stem, *parents) or file.stem.startswith(f"{config.split}-")
 
     found = [file for file in files if not config.split or named(file)]
+    if config.tasks and is_file(path):
+        return files  # the split may be meant for another task's source
     if not found:
         told = ", ".join(file.relative_to(folder).as_posix() for file in files[:SHOWN])
         more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""

@@ -14,6 +14,8 @@ from adamms.reporting.tables import new_table
 from adamms.runs.run_folder import RunFolder
 
 FAILED = "failed"
+STOPPED = "stopped by", "was over before"
+"""What a warning says where a budget ended answering, or scoring: the same search goes on with a larger one."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def finished_search(name: str, status: str, run: RunFolder, metric: str) -> Rank
     prompts = found["prompts"]["used"]
     chosen = value_label(found["alpha"])
     score = found["scores"].get(chosen)
-    stopped = any(warning.startswith("stopped by") for warning in found["warnings"])
+    stopped = any(part in warning for warning in found["warnings"] for part in STOPPED)
     return RankedSearch(
         name,
         "stopped" if stopped else status,

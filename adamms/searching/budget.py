@@ -1,5 +1,7 @@
 """What a search or a sweep may use up, and the one question that everything that runs asks: is it over?"""
 
+from __future__ import annotations
+
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -62,9 +64,16 @@ class Budget:
         Raises:
             KeyboardInterrupt: it was interrupted; then nothing is chosen, and the same command goes on later.
         """
+        return self._reached(1 - self.config.reserve)
+
+    def whole(self) -> Budget:
+        """The same, of which nothing is kept back: for what the reserve is kept for."""
+        return _Whole(self)
+
+    def _reached(self, share: float) -> str | None:
         if self._interrupted.is_set():
             raise KeyboardInterrupt
-        config, share = self.config, 1 - self.config.reserve
+        config = self.config
         if config.hours and self._clock() - self._started >= 3600 * config.hours * share:
             return f"budget.hours={config.hours:g}"
         if config.gpu_hours and self.gpu_hours >= config.gpu_hours * share:
@@ -76,6 +85,18 @@ class Budget:
             now = self._clock()
             self._gpu_seconds += self._gpus * (now - self._since)
             self._gpus, self._since = self._gpus + gpus, now
+
+
+class _Whole(Budget):
+    """Shares all that it counts with another one."""
+
+    def __init__(self, other: Budget) -> None:
+        self.__dict__ = other.__dict__
+
+    @property
+    def over(self) -> str | None:
+        """As of any budget."""
+        return self._reached(1.0)
 
 
 UNLIMITED = Budget(BudgetConfig())

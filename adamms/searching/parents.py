@@ -72,8 +72,9 @@ class Scoring:
     def by(
         self, engines: WarmEngines, prompts: Sequence[Prompt], events: Events, budget: Budget = UNLIMITED
     ) -> ParentScores:
-        """What scores inside these engines, which are shared with the candidates."""
-        return ParentScores(self.parents, engines, prompts, events, budget, self.missing, self.blind)
+        """What scores inside these engines, which are shared with the candidates; with what the budget keeps for
+        choosing, too."""
+        return ParentScores(self.parents, engines, prompts, events, budget.whole(), self.missing, self.blind)
 
 
 class ParentScores:

@@ -99,8 +99,9 @@ def warnings_of(contest: Contest, coefficient: str, with_base: bool = True) -> I
 
 def _at_an_end(values: Sequence[float], winner: int, coefficient: str, with_base: bool) -> Iterator[str]:
     chosen = f"{coefficient} {format_value(values[winner])}"
-    if coefficient == "alpha" and values[winner] == 0 and with_base:
-        yield f"{chosen} is chosen, which is the base's own weights: by this criterion the donor adds nothing"
+    if coefficient == "alpha" and values[winner] == 0:
+        what = "is the base's own weights" if with_base else "leaves the donor no weight"
+        yield f"{chosen} is chosen, which {what}: by this criterion the donor adds nothing"
     elif coefficient == "alpha" and values[winner] == 1:
         yield f"{chosen} is chosen, which leaves the base no weight: by this criterion the base adds nothing"
     else:

@@ -22,6 +22,7 @@ from adamms.tracking.server import Server, Unreachable
 
 logger = logging.getLogger(__name__)
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
+SQLITE = "sqlite:///"
 REST = 9.0
 """After a delivery the thread rests this many times as long as it took, so that large runs are not slowed down."""
 _OPEN: set[Tracking] = set()
@@ -146,9 +147,13 @@ def where_it_is(config: TrackingConfig, run: RunFolder) -> TrackingConfig:
         UserError: its address had a password, and nobody knows it any more.
     """
     target = run.read(run.tracking / TARGET) or {}
-    if not (config.enabled and target) or config.uri:
+    if not (config.enabled and target) or config.uri or _is_gone(target["uri"]):
         return config
-    return replace(config, uri=_address_of(target), experiment=target["experiment"], model=target["model"])
+    if "***" in target["uri"] and os.environ.get("MLFLOW_TRACKING_URI"):
+        return config  # the server that is named now is the one that can be reached
+    return replace(
+        config, uri=_address_of(target, "tracking.uri"), experiment=target["experiment"], model=target["model"]
+    )
 
 
 def dashboard_of(run: RunFolder) -> list[str]:
@@ -202,8 +207,16 @@ def deliver_run(run_dir: Path, uri: str | None = None, experiment: str | None = 
     return taken, shown
 
 
-def _address_of(target: Mapping[str, str]) -> str:
+def _is_gone(uri: str) -> bool:
+    """Whether it is a database that was somewhere else, as that of a folder which was moved."""
+    return uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).is_file()
+
+
+def _address_of(target: Mapping[str, str], option: str = "--uri") -> str:
     """Where a run was told to deliver to. Its folder keeps no passwords; the environment may have the same address.
+
+    Args:
+        option: that takes another address.
 
     Raises:
         UserError: the address had one, and nobody knows it any more.
@@ -213,7 +226,7 @@ def _address_of(target: Mapping[str, str]) -> str:
         return given
     if "***" in target["uri"]:
         raise UserError(
-            f"tracking.uri={target['uri']}: a run folder keeps no passwords; give the whole address with --uri, or in "
-            "MLFLOW_TRACKING_URI"
+            f"tracking.uri={target['uri']}: a run folder keeps no passwords; give the whole address with {option}, or "
+            "in MLFLOW_TRACKING_URI"
         )
     return target["uri"]

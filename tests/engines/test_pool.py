@@ -141,6 +141,18 @@ def test_what_the_user_can_mend_reaches_the_user(tmp_path: Path) -> None:
         run(tmp_path, prompts(), start="user error")
 
 
+def test_what_kept_an_engine_from_starting_is_not_told_to_who_asks_next(tmp_path: Path) -> None:
+    (tmp_path / "pid-0").touch()
+    config = EngineConfig(cpus=1)
+    with InferencePool(FakeSpec(config, tmp_path, "user error"), 1) as pool:  # type: ignore[arg-type]
+        for _ in range(2):
+            with pytest.raises(UserError, match="mend it like this"):
+                pool.identity()
+        pool._refused = UserError("of an earlier search")
+        with pytest.raises(UserError, match="mend it like this"):
+            pool.identity()
+
+
 @pytest.mark.parametrize("actors", [1, 2])
 def test_what_one_search_has_to_mend_costs_the_next_one_no_engine(tmp_path: Path, actors: int) -> None:
     config = EngineConfig(cpus=1)

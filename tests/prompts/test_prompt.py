@@ -118,6 +118,9 @@ def test_a_choice_that_a_source_does_not_have_is_refused(tmp_path: Path) -> None
                 load(place, question="?", **choice)
     asked = PromptsConfig(tasks={"a": str(path), "b": str(tmp_path / "saved")}, split="test")
     assert list(load_tasks(asked)) == ["a", "b"], "another task may have it"
+    Dataset.from_dict({"prompt": ["one"]}).to_parquet(tmp_path / "vqa.parquet")
+    asked = PromptsConfig(tasks={"a": str(path), "vqa": str(tmp_path / "vqa.parquet")}, split="test")
+    assert list(load_tasks(asked)) == ["a", "vqa"]
     labelled = load_labelled(str(path), PromptsConfig(path="owner/name", split="test", subset="en"))
     assert labelled.labels == {"1": "1"}, "the choice is of the prompts beside them"
 

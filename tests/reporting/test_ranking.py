@@ -50,6 +50,9 @@ def test_a_row_is_what_the_search_left(tmp_path: Path, capsys: pytest.CaptureFix
         "q", "finished", selection(tmp_path / "c", 0.1, 5, ("stopped by budget.hours=1 after 20 of 40",)), "either"
     )
     assert stopped.status == "stopped"
+    told = ("budget.hours=1 was over before the donor had scored all answers, so the choice is by logprob",)
+    unscored = finished_search("q", "finished", selection(tmp_path / "d", 0.1, 5, told), "either")
+    assert unscored.status == "stopped", "the same sweep goes on with it"
 
 
 def test_the_most_consistent_first_and_failures_last(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,6 +24,19 @@ def test_wall_time_is_over_before_its_end_by_the_reserve() -> None:
     assert budget.over == "budget.hours=2"
 
 
+def test_what_is_kept_back_is_there_for_choosing() -> None:
+    clock = Clock()
+    budget = Budget(BudgetConfig(hours=2, reserve=0.25), clock)
+    whole = budget.whole()
+    clock.now += 7199
+    assert (budget.over, whole.over) == ("budget.hours=2", None)
+    clock.now += 1
+    assert whole.over == "budget.hours=2"
+    budget.interrupt()
+    with pytest.raises(KeyboardInterrupt):
+        _ = whole.over
+
+
 def test_gpu_hours_count_while_gpus_are_held() -> None:
     clock = Clock()
     budget = Budget(BudgetConfig(gpu_hours=8, reserve=0), clock)

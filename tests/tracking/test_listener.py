@@ -188,6 +188,16 @@ def test_what_belongs_to_a_run_goes_where_that_is(
     elsewhere = TrackingConfig(uri="sqlite:///other.db")
     assert where_it_is(elsewhere, run) == elsewhere
     assert where_it_is(replace(unnamed, enabled=False), run).uri == ""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow itself sets it
+    file = run.tracking / "target.json"
+    kept = run.read(file)
+    run.write(file, kept | {"uri": f"sqlite:///{tmp_path}/moved/mlflow.db"})
+    assert where_it_is(unnamed, run) == unnamed, "the folder was moved, and its database with it"
+    file.write_text(json.dumps(kept | {"uri": "http://***@127.0.0.1:9"}))
+    with pytest.raises(UserError, match=r"give the whole address with tracking\.uri, or"):
+        where_it_is(unnamed, run)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:8")
+    assert where_it_is(unnamed, run) == unnamed
 
 
 def test_a_folder_that_was_never_tracked(tmp_path: Path, config: TrackingConfig) -> None:
