@@ -60,7 +60,7 @@ real-pair: setup ## a pair from a real language model (SmolLM2, from a Python pa
 criteria: setup ## which way of choosing is best, in two regimes, on narrow tasks and mixtures (trains six pairs: two hours and more)
 	$(BIN)/python -m pipelines.experiments.criteria --config conf/criteria.yaml
 
-criteria-real: setup ## the same on nine pairs from a real language model (trains them: four hours and more)
+criteria-real: setup ## the same on nine pairs from a real language model (trains them: three to four hours)
 	$(BIN)/python -m pipelines.experiments.criteria --config conf/criteria-real.yaml
 
 bench-early-stop: setup ## what stopping early and refining save, on simulated answers
