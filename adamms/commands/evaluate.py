@@ -1,6 +1,5 @@
 """`adamms evaluate`: judge a finished search by labelled prompts, or by lmms-eval."""
 
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from adamms.prompts.labels import read_labels
 from adamms.prompts.tasks import Tasks, all_prompts, load_tasks
 from adamms.reporting.report import Story, write_report
 from adamms.runs.lock import locked
-from adamms.runs.ownership import differences
+from adamms.runs.ownership import as_stored, differences
 from adamms.runs.run_folder import RunFolder
 from adamms.searching.answering import answer_all, answer_by_baselines, answer_by_donor
 from adamms.searching.coefficient import SearchedCoefficient
@@ -81,7 +80,7 @@ def check_same(run: RunFolder, study: Study) -> None:
                 f"run_dir={run.folder}: a search over several methods or donors; labels judge one of its lines: take "
                 f"the settings.yaml of one in {run.folder / RunFolder.METHODS} or {run.folder / RunFolder.LINES}"
             )
-        asked = json.loads(json.dumps(study.asked()))
+        asked = as_stored(study.asked())
         different = differences({name: same[name] for name in asked if name in same}, asked) if same else []
     if different:
         raise UserError(

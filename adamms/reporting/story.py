@@ -178,9 +178,9 @@ class Story:
 def read_judgements(run: RunFolder) -> dict[str, dict[str, Any]]:
     """What judging by labels found, by task; the only task has no name. What judged another choice than the present
     one, of a search that went on since, is left out."""
-    selection = run.read(run.selection) or {}
-    chosen = {task: selection.get("tasks", {}).get(task, selection).get("alpha") for task in _judgements(run)}
-    return {task: one for task, one in _judgements(run).items() if one.get("chosen", chosen[task]) == chosen[task]}
+    selection, found = run.read(run.selection) or {}, _judgements(run)
+    chosen = {task: selection.get("tasks", {}).get(task, selection).get("alpha") for task in found}
+    return {task: one for task, one in found.items() if one.get("chosen", chosen[task]) == chosen[task]}
 
 
 def _judgements(run: RunFolder) -> dict[str, dict[str, Any]]:

@@ -35,6 +35,12 @@ def must_give_way(run: RunFolder, same: Mapping[str, Any], force: bool) -> bool:
     return bool(different)
 
 
+def as_stored(same: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes a search itself, as it comes back from its file."""
+    found: dict[str, Any] = json.loads(json.dumps(same))
+    return found
+
+
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """In what a search differs from the one that was there, in words; nothing where there was none. What makes up the
     lines of a search is compared line by line."""

@@ -16,7 +16,7 @@ from adamms.prompts.prompt import Prompt
 from adamms.prompts.tasks import Tasks, all_prompts, load_tasks
 from adamms.runs.answers import Answers
 from adamms.runs.costs import Costs
-from adamms.runs.ownership import REFINE, must_give_way, without_refine
+from adamms.runs.ownership import REFINE, as_stored, must_give_way, without_refine
 from adamms.runs.run_folder import RunFolder
 from adamms.searching.budget import Budget
 from adamms.searching.coefficient import SearchedCoefficient
@@ -161,10 +161,10 @@ def own_whole(study: Study, same: Mapping[str, Any], force: bool) -> dict[str, A
         UserError: another search's results are there, and `force` is not set; or the winner could not be written.
     """
     check_places(study, [""])
-    as_stored: dict[str, Any] = json.loads(json.dumps(same))
-    if must_give_way(study.run, as_stored, force):
+    found = as_stored(same)
+    if must_give_way(study.run, found, force):
         study.run.set_aside()
-    return as_stored
+    return found
 
 
 def with_answers(study: Study, force: bool) -> tuple[Labelled, Answers]:
@@ -187,22 +187,22 @@ def same_search(
     that the choice does. Not: what it may cost, how work is shared out, who is told, where models and prompts lie."""
     searching, prompts = study.settings.searching, study.settings.prompts
     names = ["metric", "stop", "export", "extend"] + (["block", "confidence"] if searching.stop != "never" else [])
-    found = {
-        "command": "search",
-        **study.asked(),
-        **{f"prompts of {name}" if name else "prompts": _digest_of(asked) for name, asked in tasks.items()},
-        "prompts.seed": prompts.seed,
-        "searching.coefficient": study.coefficient.name,
-        "searching.alphas": list(values),
-        REFINE: list(searching.refine),
-        "searching.endpoints": endpoints_of(
-            get_criterion(searching.metric), searching.endpoints, labels=labelled is not None
-        ),
-        **({"searching.labels": _digest_of(labelled.prompts, labelled.labels)} if labelled else {}),
-        **{f"searching.{name}": getattr(searching, name) for name in names},
-    }
-    as_stored: dict[str, Any] = json.loads(json.dumps(found))
-    return as_stored
+    return as_stored(
+        {
+            "command": "search",
+            **study.asked(),
+            **{f"prompts of {name}" if name else "prompts": _digest_of(asked) for name, asked in tasks.items()},
+            "prompts.seed": prompts.seed,
+            "searching.coefficient": study.coefficient.name,
+            "searching.alphas": list(values),
+            REFINE: list(searching.refine),
+            "searching.endpoints": endpoints_of(
+                get_criterion(searching.metric), searching.endpoints, labels=labelled is not None
+            ),
+            **({"searching.labels": _digest_of(labelled.prompts, labelled.labels)} if labelled else {}),
+            **{f"searching.{name}": getattr(searching, name) for name in names},
+        }
+    )
 
 
 def _digest_of(prompts: Sequence[Prompt], labels: Mapping[str, str] | None = None) -> str:

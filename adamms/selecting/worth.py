@@ -72,8 +72,7 @@ def beside_base(
 def _other_than_base(contest: Contest, coefficient: str, base: int) -> Iterator[str]:
     """Where the base itself is chosen, what is left behind: it finds answers of a kind that it never gives
     implausible, however right they are."""
-    answers, prompts = contest.table.answers, len(contest.table.prompt_ids)
-    changed = [_differing(row, answers[base]) for row in answers]
+    prompts, changed = len(contest.table.prompt_ids), _changed(contest, base)
     most = int(np.argmax(changed))
     if changed[most] and not contest.marks:
         yield (
@@ -89,7 +88,7 @@ def on_base_plateau(contest: Contest, coefficient: str, base: int | None) -> Ite
     winner, table = contest.winner, contest.table
     if winner is None or base in (None, winner):
         return
-    changed = [_differing(row, table.answers[base or 0]) / len(table.prompt_ids) for row in table.answers]
+    changed = [count / len(table.prompt_ids) for count in _changed(contest, base or 0)]
     most = int(np.argmax(changed))
     if changed[winner] <= SAME and changed[most] >= MOVED:
         yield (
@@ -110,6 +109,11 @@ def _runner_up(contest: Contest, winner: int) -> int | None:
     totals = np.where(contest.eligible, contest.totals, np.inf)
     totals[winner] = np.inf
     return int(np.argmin(totals)) if np.isfinite(totals).any() else None
+
+
+def _changed(contest: Contest, base: int) -> list[int]:
+    """How many answers of each candidate are not the base's own. [C]"""
+    return [_differing(row, contest.table.answers[base]) for row in contest.table.answers]
 
 
 def _differing(one: Sequence[str], other: Sequence[str]) -> int:
