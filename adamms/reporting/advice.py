@@ -11,6 +11,9 @@ ADVICE = {
     "that both grew from); judge by labels before you use it (adamms evaluate)",
     "sits on the base's plateau": "give a few labels (searching.labels): without them no criterion knows whether the "
     "base's answers are the right ones; and look at larger alphas (searching.alphas=[0,0.2,0.4,0.6,0.8,1])",
+    "which of them is right, only labels can tell": "give twenty or more (searching.labels); without them every "
+    "criterion was far behind the best on such pairs (docs/evidence.md). TIES beside linear interpolation helped as "
+    "well (searching.methods=[linear,ties] ancestor=MODEL)",
     "may lie beyond it": "give alphas beyond that end (searching.alphas=[...]), or let it go on there "
     "(searching.extend=true); in another run_dir",
     "adds nothing": "keep that parent as it is, or ask prompts that need both",

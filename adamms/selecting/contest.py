@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from adamms.selecting.answer_table import AnswerTable
+from adamms.selecting.contradiction import contradicted, matters
 from adamms.selecting.criteria import Criterion, get_criterion
 from adamms.selecting.criteria.criterion import Floats
 from adamms.selecting.degeneracy import Degeneracy, Limits, degeneracy_of
@@ -56,9 +57,21 @@ class Contest:
     @cached_property
     def excluded(self) -> dict[float, str]:
         """Value -> why this candidate cannot be chosen."""
-        behind = not_kept(self.marks) if self.marks else {}
+        behind = not_kept(self.marks, 0.0 if self.parents_contradict else 1.0) if self.marks else {}
         found = {value: [*why, behind[value]] if value in behind else why for value, why in self._unfit.items()}
         return {value: "; ".join(why) for value, why in found.items() if why}
+
+    @cached_property
+    def contradicted(self) -> int:
+        """On how many prompts base and donor contradict each other about what the criterion chooses by itself."""
+        if self.without_labels is not None:
+            return self.without_labels.contradicted
+        return 0 if self.winner is None else contradicted(self.table, self.winner)
+
+    @property
+    def parents_contradict(self) -> bool:
+        """Whether they do so on many: labels then leave only the candidates that are right most often."""
+        return matters(self.contradicted, len(self.table.prompt_ids))
 
     @property
     def _unfit(self) -> dict[float, list[str]]:

@@ -11,8 +11,8 @@ Marks = Mapping[float, Sequence[bool]]
 """candidate's value -> which of the labelled prompts it answers right, in their order; [L] each"""
 
 
-def not_kept(marks: Marks) -> dict[float, str]:
-    """Why labels leave out a candidate: its accuracy is more than one standard error below the best one's.
+def not_kept(marks: Marks, errors: float = 1.0) -> dict[float, str]:
+    """Why labels leave out a candidate: its accuracy is more than so many standard errors below the best one's.
 
     The standard error is that of the mean of the differences, prompt by prompt (paired). Of equally good ones the
     lowest is the best.
@@ -22,7 +22,7 @@ def not_kept(marks: Marks) -> dict[float, str]:
     return {
         value: f"labels: {100 * shares[value]:.0f} % right, the best {100 * shares[best]:.0f} %"
         for value, answered in marks.items()
-        if _is_behind(np.asarray(marks[best], dtype=np.float64) - np.asarray(answered, dtype=np.float64))
+        if _is_behind(np.asarray(marks[best], dtype=np.float64) - np.asarray(answered, dtype=np.float64), errors)
     }
 
 
@@ -31,8 +31,8 @@ def accuracies(marks: Marks) -> dict[float, float]:
     return {value: float(np.mean(answered)) for value, answered in marks.items()}
 
 
-def _is_behind(differences: Floats) -> bool:
+def _is_behind(differences: Floats, errors: float) -> bool:
     """[L]"""
     if len(differences) < 2:
         return bool(differences.sum() > 0)
-    return bool(differences.mean() > differences.std(ddof=1) / np.sqrt(len(differences)) + 1e-12)
+    return bool(differences.mean() > errors * differences.std(ddof=1) / np.sqrt(len(differences)) + 1e-12)

@@ -13,6 +13,7 @@ import numpy as np
 from adamms.errors import UserError
 from adamms.runs.values import format_value
 from adamms.selecting.contest import Contest
+from adamms.selecting.contradiction import told_of
 from adamms.selecting.criteria import Criterion
 from adamms.selecting.criteria.criterion import Floats
 from adamms.selecting.degeneracy import Degeneracy, Limits
@@ -165,7 +166,11 @@ def select(
         prompts_dropped=contest.table.dropped,
         verdict=verdict_of(contest, resamples, coefficient),
         worth=tuple(worth_of(contest, coefficient, base)),
-        warnings=(*warnings_of(contest, coefficient, with_base), *on_base_plateau(contest, coefficient, base)),
+        warnings=(
+            *warnings_of(contest, coefficient, with_base),
+            *on_base_plateau(contest, coefficient, base),
+            *told_of(contest.contradicted, len(contest.table.prompt_ids), bool(contest.marks)),
+        ),
     )
 
 

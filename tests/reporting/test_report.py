@@ -24,10 +24,13 @@ from adamms.runs.record import ResponseRecord
 from adamms.runs.run_folder import RunFolder
 from adamms.runs.values import format_value
 from adamms.searching import goal, parents
+from adamms.selecting import contradiction, verdict, worth
 from adamms.selecting import selection as selection_module
-from adamms.selecting import verdict, worth
 from adamms.selecting.selection import select
 from tests.support.searches import ALPHAS, HOSTILE, SECONDS, made_up_prompts, made_up_story
+
+SPEAKING = (verdict, worth, contradiction, planner, goal, parents, selection_module)
+"""Modules that warn."""
 
 
 class Page(HTMLParser):
@@ -125,7 +128,7 @@ def test_warnings_say_what_helps_and_the_winner_how_to_use_it(tmp_path: Path) ->
 
 @pytest.mark.parametrize("part", ADVICE)
 def test_there_is_advice_on_what_a_choice_is_warned_of(part: str) -> None:
-    said = [inspect.getsource(module) for module in (verdict, worth, planner, goal, parents, selection_module)]
+    said = [inspect.getsource(module) for module in SPEAKING]
     assert any(part in text for text in said), f"nobody says {part!r} any more"
 
 
