@@ -24,11 +24,13 @@ class Choice:
 
     Attributes:
         regret: how many points of accuracy it is behind the best candidate.
-        warned: the selection said that it is not to be trusted.
+        warned: the selection said that there is no plateau, or only the base's.
+        contradicted: the selection said that base and donor contradict each other.
     """
 
     regret: float
     warned: bool = False
+    contradicted: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,8 @@ def _most_right(marks: Marks) -> float:
 def _choice(selection: Selection, scores: Mapping[float, float]) -> Choice:
     """A choice beside the labels."""
     warned = selection.chosen is None or any("plateau" in warning for warning in selection.warnings)
-    return _choice_of(_chosen(selection, scores), scores, warned)
+    contradicted = any("contradict each other" in warning for warning in selection.warnings)
+    return replace(_choice_of(_chosen(selection, scores), scores), warned=warned, contradicted=contradicted)
 
 
 def _chosen(selection: Selection, scores: Mapping[float, float]) -> float:
@@ -150,8 +153,8 @@ def _chosen(selection: Selection, scores: Mapping[float, float]) -> float:
     return min(scores) if selection.chosen is None else selection.chosen
 
 
-def _choice_of(alpha: float, scores: Mapping[float, float], warned: bool = False) -> Choice:
-    return Choice(max(scores.values()) - scores[alpha], warned)
+def _choice_of(alpha: float, scores: Mapping[float, float]) -> Choice:
+    return Choice(max(scores.values()) - scores[alpha])
 
 
 def _mean(choices: Sequence[Choice]) -> Choice:

@@ -18,7 +18,13 @@ from adamms.support.ray_session import ray_session
 from pipelines.experiments.cases import answer_cases, make_pair
 from pipelines.experiments.choices import Among, Choice, Judged, judge_case
 from pipelines.experiments.mixtures import mixtures_of
-from pipelines.experiments.regrets import methods_markdown, pairs_markdown, regrets_markdown, warnings_markdown
+from pipelines.experiments.regrets import (
+    contradictions_markdown,
+    methods_markdown,
+    pairs_markdown,
+    regrets_markdown,
+    warnings_markdown,
+)
 from pipelines.experiments.settings import CriteriaSettings
 
 
@@ -36,8 +42,9 @@ def run(settings: CriteriaSettings, force: bool) -> None:
             if force or not file.is_file():
                 write_json(file, [asdict(one) for one in judge_pair(settings, pair)])
             cases += read_results(file)
-    first = settings.criteria[0]
+    first, last = settings.criteria[0], settings.criteria[-1]
     tables = [pairs_markdown(cases), regrets_markdown(cases, first), warnings_markdown(cases, settings.criteria)]
+    tables.append(contradictions_markdown(cases, last))
     tables += [methods_markdown(cases)] if all(case.methods for case in cases) else []
     (results / "criteria.md").write_text("\n".join(tables), encoding="utf-8")
     print("\n".join(tables))

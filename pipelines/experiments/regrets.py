@@ -99,6 +99,20 @@ def warnings_markdown(cases: Sequence[Judged], criteria: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def contradictions_markdown(cases: Sequence[Judged], criterion: str) -> str:
+    """One row a regime: in how many cases a search by this criterion says that base and donor contradict each other,
+    and how many of its failures are among those and among the others."""
+    header = ["pairs", "told of a contradiction", "failures among these", "failures among the others"]
+    lines = [markdown_row(header), markdown_row(["---"] + ["---:"] * (len(header) - 1))]
+    for regime in dict.fromkeys(map(regime_of, cases)):
+        choices = [case.choices[criterion] for case in _within(cases, regime)]
+        told = [one for one in choices if one.contradicted]
+        others = [one for one in choices if not one.contradicted]
+        failed = [f"{sum(one.regret > CLOSE for one in those)} of {len(those)}" for those in (told, others)]
+        lines.append(markdown_row([regime, f"{len(told)} of {len(choices)}", *failed]))
+    return "\n".join(lines) + "\n"
+
+
 def methods_markdown(cases: Sequence[Judged]) -> str:
     """One row a pair, and the mean: accuracies of what is chosen among all methods and of linear interpolation alone,
     beside the best candidates as the labels see them; and how often each method is chosen."""

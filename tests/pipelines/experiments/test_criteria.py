@@ -14,11 +14,20 @@ from adamms.errors import UserError
 from adamms.judging.judgement import Judgement, judge
 from adamms.prompts.prompt import Prompt
 from adamms.reporting.tables import methods_by_tasks, methods_markdown
+from adamms.runs.record import Response
 from pipelines.experiments.cases import Case
 from pipelines.experiments.choices import INNER, judge_case, selection_of
 from pipelines.experiments.criteria import read_results
 from pipelines.experiments.mixtures import mixtures_of
-from pipelines.experiments.regrets import Mean, gain, pairs_markdown, regret, regrets_markdown, warnings_markdown
+from pipelines.experiments.regrets import (
+    Mean,
+    contradictions_markdown,
+    gain,
+    pairs_markdown,
+    regret,
+    regrets_markdown,
+    warnings_markdown,
+)
 from pipelines.experiments.settings import CriteriaSettings
 from tests.support.simulated import drifting
 
@@ -122,6 +131,24 @@ def test_every_way_stands_in_one_table(tmp_path: Path) -> None:
         for one, warned in zip(judged, said, strict=True)
     ]
     assert "| either | 2 of 3 | 1 of 1 | 1 of 2 |" in warnings_markdown(told, ["either"])
+    told = [
+        replace(one, choices={"either": replace(one.choices["either"], contradicted=contradicted)})
+        for one, contradicted in zip(judged, said, strict=True)
+    ]
+    assert "| recipe | 2 of 3 | 1 of 2 | 0 of 1 |" in contradictions_markdown(told, "either")
+
+
+def test_what_a_search_would_warn_of_is_kept_with_its_choice() -> None:
+    case = a_case(0.3)
+    opposed = {
+        alpha: {
+            p: Response(text, [-0.1], by_parents=(-5.0, -0.1) if alpha > 0.3 else (-0.1, -5.0))
+            for p, text in row.items()
+        }
+        for alpha, row in case.responses.items()
+    }
+    assert not judge_case(case, SETTINGS, mixed=False).choices["either"].contradicted
+    assert judge_case(replace(case, responses=opposed), SETTINGS, mixed=False).choices["either"].contradicted
 
 
 @pytest.mark.parametrize("criterion", ["either~0.5", "nothing"])
