@@ -82,6 +82,7 @@ class Choosing:
             "prompts": told.prompts,
             "parents": [read_donor(place) for place in places] if criterion.asks_donor else [],
             "marks": told.marks,
+            "contradicted": told.contradicted if criterion.name == told.metric else 0,
         }
         return cls(answers, criterion, given)
 
@@ -89,9 +90,10 @@ class Choosing:
         """The choice."""
         return select_from(self.answers, self.criterion, **self.given)
 
-    def among(self, answers: Responses, marks: Marks) -> Selection:
+    def among(self, answers: Responses, marks: Marks, contradicted: int) -> Selection:
         """The choice among methods by the same criterion, each with one candidate's answers."""
         given = {**self.given, "endpoints": "one_sided", "coefficient": "method", "marks": marks}
+        given["contradicted"] = contradicted
         return select_from(answers, self.criterion, **given)
 
 
@@ -121,6 +123,7 @@ class _Told:
             that have answered.
         prompts: id -> text; None: all that were answered.
         marks: which of its labelled prompts these candidates answer right; None where it had none.
+        contradicted: on how many prompts it found base and donor to contradict each other, in any of its rounds.
     """
 
     metric: str = "either"
@@ -130,6 +133,7 @@ class _Told:
     values: frozenset[float] | None = None
     prompts: Mapping[str, str] | None = None
     marks: Marks | None = None
+    contradicted: int = 0
 
     @classmethod
     def by(cls, run: RunFolder, task: str) -> Self:
@@ -149,6 +153,7 @@ class _Told:
                 values=frozenset(map(float, values)) or None,
                 prompts=texts or None,
                 marks={float(value): [bool(one) for one in marks] for value, marks in right.items()} or None,
+                contradicted=own.get("contradicted", 0),
                 **{name: value for name, value in chose.items() if value},
             )
 

@@ -78,8 +78,12 @@ class ChoiceRule:
             raise UserError(f"searching.confidence={config.confidence}: expected more than 0, at most 1")
         return cls(criterion, config, limits, with_base, in_blocks or config.stop != "never")
 
-    def choose(self, responses: Responses, questions: Mapping[str, str]) -> Selection:
-        """The selection from all prompts that were answered."""
+    def choose(self, responses: Responses, questions: Mapping[str, str], contradicted: int = 0) -> Selection:
+        """The selection from all prompts that were answered.
+
+        Args:
+            contradicted: on how many base and donor contradict each other among other candidates.
+        """
         name, ends, parents = self.config.coefficient, self.config.endpoints, self.parents
         marks = self.marks(list(responses))  # before the donor takes the engines
         responses, criterion, told = self._judged(responses)
@@ -94,6 +98,7 @@ class ChoiceRule:
             prompts=questions,
             parents=parents,
             marks=marks,
+            contradicted=contradicted,
         )
         return replace(found, warnings=(*found.warnings, *told))
 
@@ -192,7 +197,7 @@ class Goal:
         if remaining and not self._rule.is_enough(responses, remaining, self._questions):
             self._asked = min(self._asked + self._block, len(self.prompts))
             return
-        selection = self._rule.choose(responses, self._questions)
+        selection = self._choose(responses)
         self.rounds.append(Round(tuple(self._values), self._asked, selection))
         further = beyond(self._values, selection.chosen, self._rule.limits) if self._steps else None
         if further is not None:
@@ -204,6 +209,11 @@ class Goal:
             self._asked = min(self._block, len(self.prompts))
         else:
             self.done = True
+
+    def _choose(self, responses: Responses) -> Selection:
+        """What earlier rounds have found of base and donor holds for a finer one, too."""
+        contradicted = max((one.selection.contradicted for one in self.rounds), default=0)
+        return self._rule.choose(responses, self._questions, contradicted)
 
     def settle(self, book: CandidateBook, reason: str) -> None:
         """Has to stop: takes the choice of the prompts that every candidate has answered.
@@ -218,7 +228,7 @@ class Goal:
         warning = f"stopped by {reason} after {asked} of {len(self.prompts)} prompts"
         if asked:
             responses = book.responses(self._values, self.prompts[:asked])
-            self.rounds.append(Round(tuple(self._values), asked, self._rule.choose(responses, self._questions)))
+            self.rounds.append(Round(tuple(self._values), asked, self._choose(responses)))
         elif not self.rounds:
             raise BudgetOver(
                 f"{reason}: over before every candidate had answered a first block of prompts; the answers are kept: "

@@ -169,9 +169,10 @@ def choose_method(lines: Mapping[str, Line], outcomes: Mapping[str, Outcome]) ->
     any_line = next(iter(lines.values()))
     questions = {prompt.id: prompt.text for prompt in any_line.search.prompts}
 
-    def choose(answers: Responses, marks: Marks) -> Selection:
+    def choose(answers: Responses, marks: Marks, contradicted: int) -> Selection:
         config = replace(any_line.rule.config, coefficient="method", endpoints="one_sided")
-        return replace(any_line.rule, marks=lambda places: marks, config=config).choose(answers, questions)
+        rule = replace(any_line.rule, marks=lambda places: marks, config=config)
+        return rule.choose(answers, questions, contradicted)
 
     chosen = {method: outcome.selection for method, outcome in outcomes.items()}
     return select_method(chosen, lambda method, value: lines[method].answers_at(value), choose)

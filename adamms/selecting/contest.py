@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from adamms.selecting.answer_table import AnswerTable
-from adamms.selecting.contradiction import contradicted, matters
+from adamms.selecting.contradiction import contradictions, matters
 from adamms.selecting.criteria import Criterion, get_criterion
 from adamms.selecting.criteria.criterion import Floats
 from adamms.selecting.degeneracy import Degeneracy, Limits, degeneracy_of
@@ -32,6 +32,8 @@ class Contest:
     """Which labelled prompts the candidates answer right; empty without labels."""
     without_labels: Contest | None = None
     """The same by the criterion alone, where there are labels."""
+    contradicted: int = 0
+    """On how many prompts base and donor contradict each other about what the criterion chooses by itself."""
 
     @classmethod
     def of(
@@ -43,35 +45,48 @@ class Contest:
         limits: Limits | None,
         parents: Sequence[Mapping[str, str]],
         marks: Marks | None = None,
+        contradicted: int = 0,
     ) -> Contest:
         """Compare the candidates; arguments and errors are those of `select`."""
         table = AnswerTable.of(responses, parents)
         criterion = get_criterion(criterion) if isinstance(criterion, str) else criterion
         alone = cls(table, divergence_of(table, criterion, endpoints), degeneracy_of(table, prompts, limits), {})
+        found = replace(alone, contradicted=max(contradicted, alone._contradictions()))
         if not marks:
-            return alone
+            return found
         ends = endpoints_of(criterion, endpoints, labels=True)
         marks = {value: marks[value] for value in table.values}
-        return replace(alone, divergence=divergence_of(table, criterion, ends), marks=marks, without_labels=alone)
+        return replace(found, divergence=divergence_of(table, criterion, ends), marks=marks, without_labels=alone)
 
     @cached_property
     def excluded(self) -> dict[float, str]:
         """Value -> why this candidate cannot be chosen."""
-        behind = not_kept(self.marks, 0.0 if self.parents_contradict else 1.0) if self.marks else {}
-        found = {value: [*why, behind[value]] if value in behind else why for value, why in self._unfit.items()}
-        return {value: "; ".join(why) for value, why in found.items() if why}
-
-    @cached_property
-    def contradicted(self) -> int:
-        """On how many prompts base and donor contradict each other about what the criterion chooses by itself."""
-        if self.without_labels is not None:
-            return self.without_labels.contradicted
-        return 0 if self.winner is None else contradicted(self.table, self.winner)
+        unfit = {value: "; ".join(why) for value, why in self._unfit.items() if why}
+        return unfit | self._behind
 
     @property
-    def parents_contradict(self) -> bool:
-        """Whether they do so on many: labels then leave only the candidates that are right most often."""
-        return matters(self.contradicted, len(self.table.prompt_ids))
+    def fit_marks(self) -> Marks:
+        """The marks of the candidates that could be chosen without them."""
+        return {value: own for value, own in self.marks.items() if not self._unfit[value]}
+
+    @property
+    def labels_alone(self) -> bool:
+        """Whether labels leave only the candidates that are right most often, since base and donor contradict each
+        other."""
+        return bool(self.marks) and matters(self.contradicted, len(self.table.prompt_ids))
+
+    @property
+    def _behind(self) -> dict[float, str]:
+        """Value -> why labels leave out a candidate that could be chosen without them."""
+        marks = self.fit_marks
+        return not_kept(marks, 0.0 if self.labels_alone else 1.0) if marks else {}
+
+    def _contradictions(self) -> int:
+        """Among the candidates that the guard found sound; by a criterion that asks base and donor."""
+        if self.winner is None or not self.divergence.criterion.asks_scores:
+            return 0
+        sound = np.array([not self.degeneracy[value].reasons for value in self.table.values])
+        return contradictions(self.table, self.winner, sound)
 
     @property
     def _unfit(self) -> dict[float, list[str]]:

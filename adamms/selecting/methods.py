@@ -9,13 +9,17 @@ from typing import Any
 from adamms.errors import UserError
 from adamms.runs.responses import Responses
 from adamms.runs.values import format_value
+from adamms.selecting.contradiction import matters, told_of
 from adamms.selecting.criteria import CRITERIA, Criterion, get_criterion
-from adamms.selecting.labels import Marks
+from adamms.selecting.labels import Marks, accuracies
 from adamms.selecting.selection import Selection
 from adamms.selecting.worth import beside_base
 
 RIVAL = 0.1
 """A method is a rival of the chosen one where it wins in this share of the resamples."""
+Choose = Callable[[Responses, Marks, int], Selection]
+"""The criterion, with end points; it is given what each method's candidate answers, by place, which labelled prompts it
+answers right, and on how many prompts base and donor contradict each other along some method."""
 AnswersAt = Callable[[str, float], Mapping[str, str]]
 """(method, value of its coefficient) -> prompt id -> answer, to the prompts that its choice was made by."""
 
@@ -79,15 +83,11 @@ class MethodSelection:
         }
 
 
-def select_method(
-    lines: Mapping[str, Selection], answers_at: AnswersAt, choose: Callable[[Responses, Marks], Selection]
-) -> MethodSelection:
+def select_method(lines: Mapping[str, Selection], answers_at: AnswersAt, choose: Choose) -> MethodSelection:
     """Chooses among methods by the criterion that chose along each.
 
     Args:
         lines: method -> the choice along it.
-        choose: the criterion, with end points; it is given what each method's candidate answers, by place, and which
-            labelled prompts it answers right.
 
     Raises:
         UserError: no method has chosen anything, or the criterion cannot compare methods.
@@ -102,7 +102,8 @@ def select_method(
     else:
         marks: Marks = {float(place): lines[m].marks[values[m]] for place, m in enumerate(methods) if lines[m].marks}
         answers = {float(place): dict(answers_at(m, values[m])) for place, m in enumerate(methods)}
-        among = choose(answers, marks if len(marks) == len(methods) else {})
+        contradicted = max(line.contradicted for line in lines.values())
+        among = choose(answers, marks if len(marks) == len(methods) else {}, contradicted)
         if not get_criterion(among.criterion).comparable:
             told = (among.criterion, *among.warnings)[-1]  # the last one says why it is this criterion
             raise UserError(f"searching.methods: {told}, which cannot compare methods; search one at a time")
@@ -110,8 +111,15 @@ def select_method(
             raise UserError(f"searching.methods: {among.verdict}; try other methods or alphas")
     found = MethodSelection(lines, among, methods)
     own = found.selection
-    worth = (*own.worth, *_beside_base(found, answers_at))
-    return replace(found, lines={**lines, found.method: replace(own, worth=worth)})
+    told = replace(own, worth=(*own.worth, *_beside_base(found, answers_at)), warnings=tuple(_warnings(own, among)))
+    return replace(found, lines={**lines, found.method: told})
+
+
+def _warnings(line: Selection, among: Selection) -> Iterator[str]:
+    """Those of the chosen method; of base and donor that contradict each other, what was found among all methods."""
+    own = set(told_of(line.contradicted, line.prompts_used, bool(line.marks)))
+    yield from (one for one in line.warnings if one not in own)
+    yield from told_of(among.contradicted, among.prompts_used, bool(among.marks))
 
 
 def why_not_comparable(criterion: Criterion) -> str | None:
@@ -150,6 +158,9 @@ def _verdict_among(found: MethodSelection) -> str:
     each = {name: _called(name, found.lines[name]) for name in found.methods}
     if len(each) == 1:
         return f"of the methods, {each[method]} is the only one with a candidate that can be chosen"
+    if among.marks and matters(among.contradicted, among.prompts_used):
+        count, right = len(next(iter(among.marks.values()))), 100 * max(accuracies(among.marks).values())
+        return f"of the methods, {each[method]} is right most often on the {count} labelled prompts ({right:.0f} %)"
     if not among.bootstrap:
         return (
             f"of the methods, {each[method]} has the smallest score with {among.prompts_used} prompts (not resampled)"

@@ -65,6 +65,8 @@ class Selection:
     """What would be chosen without them."""
     prompts_dropped: int
     """Left out because some candidate has not answered them."""
+    contradicted: int
+    """On how many prompts base and donor contradict each other (`contradiction`)."""
     verdict: str
     """How far the choice is supported, in words."""
     worth: tuple[str, ...]
@@ -91,6 +93,7 @@ class Selection:
             "interval": None if self.chosen is None else _plain(self.intervals.get(self.chosen)),
             "intervals": _keyed(self.intervals),
             "prompts": {"used": self.prompts_used, "dropped": self.prompts_dropped},
+            "contradicted": self.contradicted,
             **({"labels": self._labels()} if self.marks else {}),
             "verdict": self.verdict,
             "worth": list(self.worth),
@@ -119,6 +122,7 @@ def select(
     limits: Limits | None = None,
     parents: Sequence[Mapping[str, str]] = (),
     marks: Marks | None = None,
+    contradicted: int = 0,
 ) -> Selection:
     """Choose a candidate from responses alone.
 
@@ -135,18 +139,21 @@ def select(
         limits: of the guard against collapsed candidates.
         parents: answers of unmerged models, such as the donor in its own architecture, for criteria that use them.
         marks: which of a few labelled prompts every candidate answers right: it chooses among the best of these.
+        contradicted: on how many prompts base and donor were found to contradict each other before, among other
+            candidates.
 
     Raises:
         UserError: too few candidates, no common prompt, an unknown criterion, a number out of range.
     """
     if bootstrap < 0:
         raise UserError(f"bootstrap: {bootstrap} is negative; 0 is none")
-    contest = Contest.of(responses, criterion, endpoints, prompts, limits, parents, marks)
+    contest = Contest.of(responses, criterion, endpoints, prompts, limits, parents, marks, contradicted)
     values, divergence, eligible = contest.table.values, contest.divergence, contest.eligible
     base = base_row(contest) if coefficient == ALPHA and with_base else None
     resamples = resample(divergence.score, divergence.both, eligible, bootstrap, seed) if bootstrap else None
     scored = [(row, values[row]) for row in np.flatnonzero(divergence.scored)]
-    shares = list(map(float, resamples.shares())) if resamples and contest.winner is not None else []
+    told = resamples is not None and contest.winner is not None and not contest.labels_alone
+    shares = list(map(float, resamples.shares())) if resamples and told else []
     return Selection(
         coefficient=coefficient,
         with_base=with_base,
@@ -164,6 +171,7 @@ def select(
         marks=contest.marks,
         without_labels=contest.without_labels.chosen if contest.without_labels else None,
         prompts_dropped=contest.table.dropped,
+        contradicted=contest.contradicted,
         verdict=verdict_of(contest, resamples, coefficient),
         worth=tuple(worth_of(contest, coefficient, base)),
         warnings=(

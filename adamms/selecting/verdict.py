@@ -1,6 +1,6 @@
 """In words: how far a choice is supported by the prompts, and what speaks against it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -26,18 +26,41 @@ def verdict_of(contest: Contest, resamples: Resamples | None, coefficient: str) 
     Args:
         coefficient: what the candidates' values are values of, such as alpha or density.
     """
-    return "; ".join([_by_prompts(contest, resamples, coefficient), *_by_labels(contest, coefficient)])
+    if contest.labels_alone and contest.chosen is not None:
+        told = _by_labels_alone(contest, contest.chosen, coefficient)
+    else:
+        told = (_by_prompts(contest, resamples, coefficient), *_by_labels(contest, coefficient))
+    return "; ".join([*told, *_without_labels(contest, coefficient)])
 
 
 def _by_labels(contest: Contest, coefficient: str) -> Iterator[str]:
-    if contest.without_labels is None:
+    if not contest.fit_marks:
         return
-    shares, left_out, without = accuracies(contest.marks), not_kept(contest.marks), contest.without_labels.chosen
-    kept = [format_value(value) for value in contest.marks if value not in left_out]
-    count, best = len(next(iter(contest.marks.values()))), 100 * max(shares.values())
-    which = " and ".join(filter(None, [", ".join(kept[:-1]), kept[-1]]))
-    yield f"{count} labelled prompts (the best candidate has {best:.0f} % right) leave {coefficient} {which}"
-    if without not in (None, contest.chosen):
+    count, best = _labelled(contest)
+    kept = _values(value for value in contest.fit_marks if value not in contest.excluded)
+    yield f"{count} labelled prompts (the best candidate has {best:.0f} % right) leave {coefficient} {kept}"
+
+
+def _by_labels_alone(contest: Contest, chosen: float, coefficient: str) -> Iterator[str]:
+    count, best = _labelled(contest)
+    yield (
+        f"{coefficient} {format_value(chosen)} is right most often on the {count} labelled prompts ({best:.0f} %), "
+        "which alone decide, since base and donor contradict each other"
+    )
+    near = [value for value in contest.fit_marks if value not in not_kept(contest.fit_marks) and value != chosen]
+    if near:
+        yield f"they cannot tell it from {coefficient} {_values(near)}"
+
+
+def _labelled(contest: Contest) -> tuple[int, float]:
+    """How many labelled prompts there are, and what the best candidate has right of them, in percent."""
+    marks = contest.fit_marks
+    return len(next(iter(marks.values()))), 100 * max(accuracies(marks).values())
+
+
+def _without_labels(contest: Contest, coefficient: str) -> Iterator[str]:
+    without = contest.without_labels.chosen if contest.without_labels else None
+    if without is not None and without != contest.chosen:
         yield f"without labels {coefficient} {format_value(without)} would be chosen"
 
 
@@ -136,9 +159,13 @@ def _falls_towards(contest: Contest, winner: int) -> str:
 
 
 def _list(contest: Contest, which: Rows) -> str:
+    return _values(value for value, named in zip(contest.table.values, which, strict=True) if named)
+
+
+def _values(values: Iterable[float]) -> str:
     """`0.1, 0.2 and 0.3`"""
-    names = [format_value(value) for value, named in zip(contest.table.values, which, strict=True) if named]
-    return f"{', '.join(names[:-1])} and {names[-1]}"
+    names = list(map(format_value, values))
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _prompts(count: int) -> str:

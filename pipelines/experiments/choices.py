@@ -7,6 +7,7 @@ from statistics import mean
 
 from adamms.judging.judgement import accuracy
 from adamms.prompts.labels import is_right
+from adamms.selecting.contradiction import matters
 from adamms.selecting.criteria import get_criterion
 from adamms.selecting.divergence import Endpoints
 from adamms.selecting.labels import Marks, accuracies
@@ -25,12 +26,12 @@ class Choice:
     Attributes:
         regret: how many points of accuracy it is behind the best candidate.
         warned: the selection said that there is no plateau, or only the base's.
-        contradicted: the selection said that base and donor contradict each other.
+        contradicted: the selection said that base and donor contradict each other; None where that is not known.
     """
 
     regret: float
     warned: bool = False
-    contradicted: bool = False
+    contradicted: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,9 @@ def choose_among(case: Case, criterion: str) -> Among:
     found = select_method(
         lines,
         lambda method, value: every[method][0][value],
-        lambda answers, marks: selection_of(replace(case, responses=answers), criterion, marks, endpoints="one_sided"),
+        lambda answers, marks, known: selection_of(
+            replace(case, responses=answers), criterion, marks, endpoints="one_sided", contradicted=known
+        ),
     )
     return Among(
         chosen=scores[found.method][found.chosen],
@@ -101,12 +104,17 @@ def choose_among(case: Case, criterion: str) -> Among:
 
 
 def selection_of(
-    case: Case, criterion: str, marks: Marks | None = None, bootstrap: int = 0, endpoints: Endpoints = "auto"
+    case: Case,
+    criterion: str,
+    marks: Marks | None = None,
+    bootstrap: int = 0,
+    endpoints: Endpoints = "auto",
+    contradicted: int = 0,
 ) -> Selection:
     """What a criterion chooses in one case; it is given the donor's answers if it uses them.
 
     Args:
-        marks, bootstrap, endpoints: as `select` takes them.
+        marks, bootstrap, endpoints, contradicted: as `select` takes them.
 
     Raises:
         UserError: there is no such criterion.
@@ -114,7 +122,16 @@ def selection_of(
     known = get_criterion(criterion)
     parents = [case.donor] if case.donor and known.asks_donor else []
     asked = case.questions
-    return select(case.responses, known, endpoints, bootstrap=bootstrap, prompts=asked, parents=parents, marks=marks)
+    return select(
+        case.responses,
+        known,
+        endpoints,
+        bootstrap=bootstrap,
+        prompts=asked,
+        parents=parents,
+        marks=marks,
+        contradicted=contradicted,
+    )
 
 
 def _by_labels(
@@ -144,7 +161,7 @@ def _most_right(marks: Marks) -> float:
 def _choice(selection: Selection, scores: Mapping[float, float]) -> Choice:
     """A choice beside the labels."""
     warned = selection.chosen is None or any("plateau" in warning for warning in selection.warnings)
-    contradicted = any("contradict each other" in warning for warning in selection.warnings)
+    contradicted = matters(selection.contradicted, selection.prompts_used)
     return replace(_choice_of(_chosen(selection, scores), scores), warned=warned, contradicted=contradicted)
 
 
@@ -158,4 +175,5 @@ def _choice_of(alpha: float, scores: Mapping[float, float]) -> Choice:
 
 
 def _mean(choices: Sequence[Choice]) -> Choice:
-    return Choice(mean(one.regret for one in choices), any(one.warned for one in choices))
+    regret, warned = mean(one.regret for one in choices), any(one.warned for one in choices)
+    return Choice(regret, warned, any(one.contradicted for one in choices))

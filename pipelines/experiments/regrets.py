@@ -101,11 +101,13 @@ def warnings_markdown(cases: Sequence[Judged], criteria: Sequence[str]) -> str:
 
 def contradictions_markdown(cases: Sequence[Judged], criterion: str) -> str:
     """One row a regime: in how many cases a search by this criterion says that base and donor contradict each other,
-    and how many of its failures are among those and among the others."""
+    and how many of its failures are among those and among the others. Results of earlier versions, which do not say it,
+    do not count."""
     header = ["pairs", "told of a contradiction", "failures among these", "failures among the others"]
     lines = [markdown_row(header), markdown_row(["---"] + ["---:"] * (len(header) - 1))]
     for regime in dict.fromkeys(map(regime_of, cases)):
         choices = [case.choices[criterion] for case in _within(cases, regime)]
+        choices = [one for one in choices if one.contradicted is not None]
         told = [one for one in choices if one.contradicted]
         others = [one for one in choices if not one.contradicted]
         failed = [f"{sum(one.regret > CLOSE for one in those)} of {len(those)}" for those in (told, others)]

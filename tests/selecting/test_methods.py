@@ -39,7 +39,7 @@ def chosen_of(
         return select(answers, metric, parents=PARENTS, marks=marks, **ends)  # type: ignore[arg-type]
 
     lines = {method: choose(answers, (marks or {}).get(method), method) for method, answers in responses.items()}
-    return select_method(lines, lambda m, value: responses[m][value], lambda a, m: choose(a, m, coefficient="method"))
+    return select_method(lines, lambda m, v: responses[m][v], lambda a, m, known: choose(a, m, coefficient="method"))
 
 
 @given(st.lists(st.lists(st.integers(0, 12), min_size=3, max_size=5), min_size=2, max_size=4))

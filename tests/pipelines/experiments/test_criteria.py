@@ -147,8 +147,10 @@ def test_what_a_search_would_warn_of_is_kept_with_its_choice() -> None:
         }
         for alpha, row in case.responses.items()
     }
-    assert not judge_case(case, SETTINGS, mixed=False).choices["either"].contradicted
-    assert judge_case(replace(case, responses=opposed), SETTINGS, mixed=False).choices["either"].contradicted
+    settings = replace(SETTINGS, criteria=("either", "logprob+parents"))
+    found = judge_case(replace(case, responses=opposed), settings, mixed=False)
+    assert found.choices["logprob+parents"].contradicted
+    assert not found.choices["either"].contradicted, "a search by it has no scores of base and donor"
 
 
 @pytest.mark.parametrize("criterion", ["either~0.5", "nothing"])
