@@ -48,7 +48,8 @@ class SearchingConfig:
     neighbour), or auto: by criteria that need no neighbour, such as logprob, and by no others."""
     labels: str = ""
     """JSONL file of a few labelled prompts (20 to 50, with `answer`): the candidates that they cannot tell from the
-    best (within one standard error) are kept, and the metric chooses among those."""
+    best (within one standard error) are kept, and the metric chooses among those; where base and donor contradict each
+    other about the answers, the labels alone decide."""
     extend: bool = False
     """Go on beyond the range, in its last step, as long as the chosen candidate is the lowest or the highest."""
     stop: Literal["never", "confident"] = "never"

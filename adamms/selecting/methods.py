@@ -111,8 +111,8 @@ def select_method(lines: Mapping[str, Selection], answers_at: AnswersAt, choose:
             raise UserError(f"searching.methods: {among.verdict}; try other methods or alphas")
     found = MethodSelection(lines, among, methods)
     own = found.selection
-    told = replace(own, worth=(*own.worth, *_beside_base(found, answers_at)), warnings=tuple(_warnings(own, among)))
-    return replace(found, lines={**lines, found.method: told})
+    chosen = replace(own, worth=(*own.worth, *_beside_base(found, answers_at)), warnings=tuple(_warnings(own, among)))
+    return replace(found, lines={**lines, found.method: chosen})
 
 
 def _warnings(line: Selection, among: Selection) -> Iterator[str]:

@@ -27,9 +27,9 @@ def verdict_of(contest: Contest, resamples: Resamples | None, coefficient: str) 
         coefficient: what the candidates' values are values of, such as alpha or density.
     """
     if contest.labels_alone and contest.chosen is not None:
-        told = _by_labels_alone(contest, contest.chosen, coefficient)
+        told = [*_by_labels_alone(contest, contest.chosen, coefficient)]
     else:
-        told = (_by_prompts(contest, resamples, coefficient), *_by_labels(contest, coefficient))
+        told = [_by_prompts(contest, resamples, coefficient), *_by_labels(contest, coefficient)]
     return "; ".join([*told, *_without_labels(contest, coefficient)])
 
 

@@ -102,6 +102,14 @@ def test_labels_of_the_last_round_are_used_again(tmp_path: Path) -> None:
     assert (found.chosen, list(found.marks)) == (0.3, [0.1, 0.2, 0.3])
 
 
+def test_what_a_search_found_of_base_and_donor_is_not_forgotten(tmp_path: Path) -> None:
+    a_run(tmp_path, [0.1, 0.2, 0.3], contradicted=9)
+    found, other = select(tmp_path), select(tmp_path, "sum")
+    assert isinstance(found, Selection)
+    assert isinstance(other, Selection)
+    assert (found.contradicted, other.contradicted) == (9, 0), "of another criterion nothing is known"
+
+
 def scores_of(found: Selection | MethodSelection) -> Any:
     assert isinstance(found, Selection)
     return found.scores

@@ -77,6 +77,27 @@ def test_coarse_to_fine_answers_only_what_is_new_and_finds_the_plateau(tmp_path:
     assert answers_without_saving([0.0, 0.2, 0.4, 0.6], [0.1, 0.05], 60) == 13 * 60
 
 
+def test_a_contradiction_that_a_coarse_round_found_holds_for_the_finer_one(tmp_path: Path) -> None:
+    def told(alpha: float, prompt: Prompt) -> str:
+        return "rouge" if alpha > 0.3 else "red"
+
+    def scored(responses: Responses) -> Responses:
+        by = {"red": (-0.1, -5.0), "rouge": (-6.0, -0.1)}
+        return {
+            value: {p: Response(text, [-0.1], by_parents=by[text]) for p, text in row.items()}
+            for value, row in responses.items()
+        }
+
+    found = replace(rule(metric="logprob+parents", alphas=(0.0, 0.2, 0.4), refine=(0.1,)), score=scored)
+    prompts = prompts_of("one", 20)
+    goals = goals_of({"": prompts}, [0.0, 0.2, 0.4], found)
+    Simulated(tmp_path, prompts, told).reach(goals)
+    coarse, finer_one = goals[""].rounds
+    assert (coarse.selection.chosen, finer_one.values) == (0.0, (0.0, 0.1, 0.2)), "which all answer alike"
+    assert coarse.selection.contradicted == finer_one.selection.contradicted == 20
+    assert any("on 20 of 20 prompts" in warning for warning in finer_one.selection.warnings)
+
+
 def settling(last: int) -> Told:
     """Ever fewer answers change from one tenth to the next, and none after `last` tenths."""
     return lambda alpha, prompt: str(min(round(10 * alpha), int(prompt.id.split("/")[1]) % (last + 1)))

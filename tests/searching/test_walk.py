@@ -131,5 +131,11 @@ def test_labels_order_lines_only_where_they_can_tell_them_apart() -> None:
     ranks = ranks_of(lines[:2])
     assert ranks[0] < ranks[1], "one label of twenty says nothing, so the criterion decides"
     assert sorted(range(4), key=ranks_of(lines).__getitem__) == [0, 1, 2, 3]
+    opposed = [replace(one, contradicted=1, prompts_used=1) for one in lines[:2]]
+    assert ranks_of(opposed)[0] < ranks_of(opposed)[1], (
+        "one prompt is too few to say that parents contradict each other"
+    )
+    opposed = [replace(one, contradicted=9, prompts_used=20) for one in lines[:2]]
+    assert ranks_of(opposed)[1] < ranks_of(opposed)[0], "labels alone decide"
     bare = [replace(one, marks={}) for one in lines]
     assert sorted(range(4), key=ranks_of(bare).__getitem__) == [2, 0, 1, 3]

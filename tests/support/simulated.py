@@ -32,7 +32,7 @@ class Simulated:
             if alpha in self._fails:
                 self.book.add(UnitResult(candidate, error="it broke"))
                 continue
-            answers = tuple(Answer(prompt.id, self._told(alpha, prompt), (1,), "stop") for prompt in prompts)
+            answers = tuple(Answer(prompt.id, self._told(alpha, prompt), (1,), "stop", (-0.1,)) for prompt in prompts)
             self.book.add(UnitResult(candidate, answers))
 
     def reach(self, goals: Mapping[str, Goal]) -> None:
