@@ -92,9 +92,8 @@ class Choosing:
 
     def among(self, answers: Responses, marks: Marks, contradicted: int) -> Selection:
         """The choice among methods by the same criterion, each with one candidate's answers."""
-        given = {**self.given, "endpoints": "one_sided", "coefficient": "method", "marks": marks}
-        given["contradicted"] = contradicted
-        return select_from(answers, self.criterion, **given)
+        own = {"endpoints": "one_sided", "coefficient": "method", "marks": marks, "contradicted": contradicted}
+        return select_from(answers, self.criterion, **{**self.given, **own})
 
 
 def _methods(run: RunFolder) -> dict[str, Path]:

@@ -25,7 +25,6 @@ from adamms.searching.walk import Ended, Step, Walk, Weights, replaced
 from adamms.searching.warm_engines import WarmEngines
 from adamms.searching.weights_search import WeightsSearch
 from adamms.searching.weights_settings import settings_of_step, walk_of
-from adamms.selecting.contradiction import matters
 from adamms.selecting.labels import accuracies, not_kept
 from adamms.selecting.selection import Selection
 
@@ -181,8 +180,8 @@ def ranks_of(selections: Sequence[Selection]) -> list[tuple[float, ...]]:
     marks = {
         float(i): one.marks[one.chosen] for i, one in enumerate(selections) if one.chosen is not None and one.marks
     }
-    alone = any(matters(one.contradicted, one.prompts_used) for one in selections)
-    behind, right = not_kept(marks, 0.0 if alone else 1.0) if marks else {}, accuracies(marks)
+    alone = any(one.parents_contradict for one in selections)
+    behind, right = not_kept(marks, alone) if marks else {}, accuracies(marks)
     found: list[tuple[float, ...]] = []
     for i, one in enumerate(selections):
         score = one.scores[one.chosen] if one.chosen is not None else None

@@ -56,7 +56,7 @@ class Contest:
             return found
         ends = endpoints_of(criterion, endpoints, labels=True)
         marks = {value: marks[value] for value in table.values}
-        return replace(found, divergence=divergence_of(table, criterion, ends), marks=marks, without_labels=alone)
+        return replace(found, divergence=divergence_of(table, criterion, ends), marks=marks, without_labels=found)
 
     @cached_property
     def excluded(self) -> dict[float, str]:
@@ -79,7 +79,7 @@ class Contest:
     def _behind(self) -> dict[float, str]:
         """Value -> why labels leave out a candidate that could be chosen without them."""
         marks = self.fit_marks
-        return not_kept(marks, 0.0 if self.labels_alone else 1.0) if marks else {}
+        return not_kept(marks, self.labels_alone) if marks else {}
 
     def _contradictions(self) -> int:
         """Among the candidates that the guard found sound; by a criterion that asks base and donor."""

@@ -11,8 +11,9 @@ Marks = Mapping[float, Sequence[bool]]
 """candidate's value -> which of the labelled prompts it answers right, in their order; [L] each"""
 
 
-def not_kept(marks: Marks, errors: float = 1.0) -> dict[float, str]:
-    """Why labels leave out a candidate: its accuracy is more than so many standard errors below the best one's.
+def not_kept(marks: Marks, alone: bool = False) -> dict[float, str]:
+    """Why labels leave out a candidate: its accuracy is more than one standard error below the best one's; where labels
+    decide alone, below it at all.
 
     The standard error is that of the mean of the differences, prompt by prompt (paired). Of equally good ones the
     lowest is the best.
@@ -22,8 +23,13 @@ def not_kept(marks: Marks, errors: float = 1.0) -> dict[float, str]:
     return {
         value: f"labels: {100 * shares[value]:.0f} % right, the best {100 * shares[best]:.0f} %"
         for value, answered in marks.items()
-        if _is_behind(np.asarray(marks[best], dtype=np.float64) - np.asarray(answered, dtype=np.float64), errors)
+        if _is_behind(np.asarray(marks[best], dtype=np.float64) - np.asarray(answered, dtype=np.float64), 1 - alone)
     }
+
+
+def count_and_best(marks: Marks) -> tuple[int, float]:
+    """How many labelled prompts there are, and what the best candidate has right of them, in percent."""
+    return len(next(iter(marks.values()))), 100 * max(accuracies(marks).values())
 
 
 def accuracies(marks: Marks) -> dict[float, float]:
@@ -31,7 +37,7 @@ def accuracies(marks: Marks) -> dict[float, float]:
     return {value: float(np.mean(answered)) for value, answered in marks.items()}
 
 
-def _is_behind(differences: Floats, errors: float) -> bool:
+def _is_behind(differences: Floats, errors: int) -> bool:
     """[L]"""
     if len(differences) < 2:
         return bool(differences.sum() > 0)

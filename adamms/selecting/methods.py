@@ -9,9 +9,8 @@ from typing import Any
 from adamms.errors import UserError
 from adamms.runs.responses import Responses
 from adamms.runs.values import format_value
-from adamms.selecting.contradiction import matters, told_of
 from adamms.selecting.criteria import CRITERIA, Criterion, get_criterion
-from adamms.selecting.labels import Marks, accuracies
+from adamms.selecting.labels import Marks, count_and_best
 from adamms.selecting.selection import Selection
 from adamms.selecting.worth import beside_base
 
@@ -117,9 +116,8 @@ def select_method(lines: Mapping[str, Selection], answers_at: AnswersAt, choose:
 
 def _warnings(line: Selection, among: Selection) -> Iterator[str]:
     """Those of the chosen method; of base and donor that contradict each other, what was found among all methods."""
-    own = set(told_of(line.contradicted, line.prompts_used, bool(line.marks)))
-    yield from (one for one in line.warnings if one not in own)
-    yield from told_of(among.contradicted, among.prompts_used, bool(among.marks))
+    yield from (one for one in line.warnings if one not in line.told_of_parents)
+    yield from among.told_of_parents
 
 
 def why_not_comparable(criterion: Criterion) -> str | None:
@@ -158,8 +156,8 @@ def _verdict_among(found: MethodSelection) -> str:
     each = {name: _called(name, found.lines[name]) for name in found.methods}
     if len(each) == 1:
         return f"of the methods, {each[method]} is the only one with a candidate that can be chosen"
-    if among.marks and matters(among.contradicted, among.prompts_used):
-        count, right = len(next(iter(among.marks.values()))), 100 * max(accuracies(among.marks).values())
+    if among.marks and among.parents_contradict:
+        count, right = count_and_best(among.marks)
         return f"of the methods, {each[method]} is right most often on the {count} labelled prompts ({right:.0f} %)"
     if not among.bootstrap:
         return (

@@ -13,7 +13,7 @@ import numpy as np
 from adamms.errors import UserError
 from adamms.runs.values import format_value
 from adamms.selecting.contest import Contest
-from adamms.selecting.contradiction import told_of
+from adamms.selecting.contradiction import matters, told_of
 from adamms.selecting.criteria import Criterion
 from adamms.selecting.criteria.criterion import Floats
 from adamms.selecting.degeneracy import Degeneracy, Limits
@@ -72,6 +72,17 @@ class Selection:
     worth: tuple[str, ...]
     """What the choice is worth in points of accuracy, as far as that can be said."""
     warnings: tuple[str, ...]
+
+    @property
+    def parents_contradict(self) -> bool:
+        """Whether base and donor contradict each other on enough prompts to be told, and to leave the choice to
+        labels."""
+        return matters(self.contradicted, self.prompts_used)
+
+    @property
+    def told_of_parents(self) -> tuple[str, ...]:
+        """The warning of it, which is one of `warnings`."""
+        return tuple(told_of(self.contradicted, self.prompts_used, bool(self.marks)))
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for `selection.json`: keys like `"0.3"`, whole numbers as integers, None where there is none.
@@ -152,8 +163,8 @@ def select(
     base = base_row(contest) if coefficient == ALPHA and with_base else None
     resamples = resample(divergence.score, divergence.both, eligible, bootstrap, seed) if bootstrap else None
     scored = [(row, values[row]) for row in np.flatnonzero(divergence.scored)]
-    told = resamples is not None and contest.winner is not None and not contest.labels_alone
-    shares = list(map(float, resamples.shares())) if resamples and told else []
+    by_criterion = contest.winner is not None and not contest.labels_alone
+    shares = list(map(float, resamples.shares())) if resamples and by_criterion else []
     return Selection(
         coefficient=coefficient,
         with_base=with_base,

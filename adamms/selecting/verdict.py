@@ -6,7 +6,7 @@ import numpy as np
 
 from adamms.runs.values import VALUE_DIGITS, format_value
 from adamms.selecting.contest import Contest
-from adamms.selecting.labels import accuracies, not_kept
+from adamms.selecting.labels import count_and_best, not_kept
 from adamms.selecting.resampling import DIGITS, Resamples, Rows
 
 RIVAL = 0.1
@@ -36,26 +36,21 @@ def verdict_of(contest: Contest, resamples: Resamples | None, coefficient: str) 
 def _by_labels(contest: Contest, coefficient: str) -> Iterator[str]:
     if not contest.fit_marks:
         return
-    count, best = _labelled(contest)
+    count, best = count_and_best(contest.fit_marks)
     kept = _values(value for value in contest.fit_marks if value not in contest.excluded)
     yield f"{count} labelled prompts (the best candidate has {best:.0f} % right) leave {coefficient} {kept}"
 
 
 def _by_labels_alone(contest: Contest, chosen: float, coefficient: str) -> Iterator[str]:
-    count, best = _labelled(contest)
+    count, best = count_and_best(contest.fit_marks)
     yield (
         f"{coefficient} {format_value(chosen)} is right most often on the {count} labelled prompts ({best:.0f} %), "
         "which alone decide, since base and donor contradict each other"
     )
-    near = [value for value in contest.fit_marks if value not in not_kept(contest.fit_marks) and value != chosen]
+    told_apart = {chosen, *not_kept(contest.fit_marks)}
+    near = [value for value in contest.fit_marks if value not in told_apart]
     if near:
         yield f"they cannot tell it from {coefficient} {_values(near)}"
-
-
-def _labelled(contest: Contest) -> tuple[int, float]:
-    """How many labelled prompts there are, and what the best candidate has right of them, in percent."""
-    marks = contest.fit_marks
-    return len(next(iter(marks.values()))), 100 * max(accuracies(marks).values())
 
 
 def _without_labels(contest: Contest, coefficient: str) -> Iterator[str]:

@@ -7,7 +7,6 @@ from statistics import mean
 
 from adamms.judging.judgement import accuracy
 from adamms.prompts.labels import is_right
-from adamms.selecting.contradiction import matters
 from adamms.selecting.criteria import get_criterion
 from adamms.selecting.divergence import Endpoints
 from adamms.selecting.labels import Marks, accuracies
@@ -161,8 +160,8 @@ def _most_right(marks: Marks) -> float:
 def _choice(selection: Selection, scores: Mapping[float, float]) -> Choice:
     """A choice beside the labels."""
     warned = selection.chosen is None or any("plateau" in warning for warning in selection.warnings)
-    contradicted = matters(selection.contradicted, selection.prompts_used)
-    return replace(_choice_of(_chosen(selection, scores), scores), warned=warned, contradicted=contradicted)
+    regret = _choice_of(_chosen(selection, scores), scores).regret
+    return Choice(regret, warned, selection.parents_contradict)
 
 
 def _chosen(selection: Selection, scores: Mapping[float, float]) -> float:
