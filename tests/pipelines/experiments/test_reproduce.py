@@ -63,7 +63,7 @@ def test_every_choice_stands_beside_labels_confidence_and_noise(folder: Path) ->
 
 
 def test_criteria_are_compared_on_the_same_answers(folder: Path) -> None:
-    own = ["pairs=[complementary-1]", "mixtures=3", "few=[2]", "spare=4", "draws=2", "methods={ties:[0.3,0.5,0.7]}"]
+    own = ["pairs=[complementary-1]", "mixtures=3", "few=[2]", "spare=4", "draws=2", "methods={ties: [0.3,0.5,0.7]}"]
     criteria = "criteria=[either,logprob+donor,logprob+parents]"
     shown = run("criteria", *settings(folder, "criteria"), *own, criteria)
     text = (folder / "results" / "criteria.md").read_text()
