@@ -268,8 +268,9 @@ _TEXTS = {
     others alone. The same command run again does what is missing.""",
     "evaluate": """Judge a finished search by labelled prompts (labelled.path=FILE.jsonl), or by lmms-eval.
 
-    Shows every alpha, the donor, the best alpha as the labels see it, and how far the choice stays behind it. Labels
-    are read here and nowhere else; a search never sees them. lmms_eval.tasks=[...] has lmms-eval evaluate it.""",
+    Shows every alpha, the donor, the best alpha as the labels see it, and how far the choice stays behind it. An
+    answer is right if it is the label to the letter, or as searching.match says. lmms_eval.tasks=[...] has lmms-eval
+    evaluate the winner.""",
 }
 app.command("search", help=_TEXTS["search"])(
     settings_command(lambda: _kinds().SearchSettings, _search, _rehearse_search)

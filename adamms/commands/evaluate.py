@@ -9,7 +9,7 @@ from adamms.commands.settings import EvaluateSettings
 from adamms.errors import UserError
 from adamms.judging.judgement import Judgement, judge
 from adamms.judging.lmms_eval import check_lmms_eval, run_lmms_eval
-from adamms.prompts.labels import read_labels
+from adamms.prompts.labels import Label, load_labelled, read_labels
 from adamms.prompts.tasks import Tasks, all_prompts, load_tasks
 from adamms.reporting.report import Story, write_report
 from adamms.runs.lock import locked
@@ -20,6 +20,7 @@ from adamms.searching.coefficient import SearchedCoefficient
 from adamms.searching.study import Study
 from adamms.searching.warm_engines import WarmEngines
 from adamms.searching.weights_settings import searches_weights
+from adamms.support.files import expanded
 from adamms.tracking import Tracking, where_it_is
 
 LOG = logging.getLogger(__name__)
@@ -50,7 +51,8 @@ def evaluate(settings: EvaluateSettings) -> dict[str, Judgement]:
     labelled = settings.labelled.path or settings.labelled.tasks or settings.baselines or not settings.lmms_eval.tasks
     tasks = load_tasks(settings.labelled) if labelled else {}
     files = {task: Path(settings.labelled.tasks[task] if task else settings.labelled.path) for task in tasks}
-    labels = {task: read_labels(file, tasks[task], prefix=task) for task, file in files.items()}
+    labels = {task: read_labels(file, tasks[task], task, settings.searching.match) for task, file in files.items()}
+    warn_of_known(settings, tasks)
     selections = read_selections(run, list(tasks)) if tasks else {}
     study = Study.of(settings)
     if tasks:
@@ -68,6 +70,21 @@ def evaluate(settings: EvaluateSettings) -> dict[str, Judgement]:
         with Tracking(tracking, run):
             pass  # delivers what is new
     return judgements
+
+
+def warn_of_known(settings: EvaluateSettings, tasks: Tasks) -> None:
+    """Says how many of the labelled prompts the search was given with their answers (`searching.labels`)."""
+    file = expanded(settings.searching.labels)
+    if not settings.searching.labels or not file.is_file():
+        return
+    known = {prompt.digest for prompt in load_labelled(str(file), settings.labelled).prompts}
+    asked = [prompt.digest for prompts in tasks.values() for prompt in prompts]
+    if count := len(known.intersection(asked)):
+        LOG.warning(
+            "%d of %d labelled prompts are among searching.labels: the choice was made by them, and looks better here "
+            "than it is; judge it by others",
+            *(count, len(asked)),
+        )
 
 
 def check_same(run: RunFolder, study: Study) -> None:
@@ -93,7 +110,7 @@ def judge_tasks(
     settings: EvaluateSettings,
     study: Study,
     tasks: Tasks,
-    labels: Mapping[str, dict[str, str]],
+    labels: Mapping[str, dict[str, Label]],
     selections: Mapping[str, dict[str, Any]],
 ) -> dict[str, Judgement]:
     """Has candidates, donor and baselines answer the labelled prompts; answers are stored as the search's are."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from adamms.judging.lmms_eval import LmmsEvalConfig
 from adamms.mapping.config import PairSettings
 from adamms.merging.config import MergeSettings
-from adamms.prompts.config import PromptsConfig
+from adamms.prompts.config import LabelledConfig
 from adamms.searching.config import StudySettings
 from adamms.support.logs import LogConfig
 from adamms.sweeping.config import StudiesSettings
@@ -52,8 +52,8 @@ class SweepSettings(StudiesSettings):
 class EvaluateSettings(StudySettings):
     """Settings of judging a search by labelled prompts."""
 
-    labelled: PromptsConfig = field(default_factory=lambda: PromptsConfig(n=300))
-    """JSONL with `prompt`, `answer`, and perhaps `id` and `images`; may be left out where lmms_eval.tasks are given."""
+    labelled: LabelledConfig = field(default_factory=LabelledConfig)
+    """May be left out where lmms_eval.tasks are given."""
     baselines: tuple[str, ...] = ()
     """Other methods to judge beside the candidates, with their defaults: task_arithmetic, ties, dare_linear, ..."""
     lmms_eval: LmmsEvalConfig = field(default_factory=LmmsEvalConfig)

@@ -105,7 +105,7 @@ def write(
     """The ranked table so far, and what it took; gives the rows in their order."""
     order = ranking.ranked(rows)
     run.write(run.sweep, ranking.to_json(order))
-    run.write(run.costs, {"peaks": {"gpu_hours": budget.gpu_hours, "searches": searches}})
+    run.write(run.costs, {"peaks": {"gpu_hours": budget.usage.gpu_hours, "searches": searches}})
     return order
 
 

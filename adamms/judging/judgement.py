@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from adamms.prompts.labels import is_right
+from adamms.prompts.labels import Label
 from adamms.runs.responses import Responses
 from adamms.runs.values import format_value
 
@@ -36,9 +36,9 @@ class Judgement:
         return {**asdict(self), "accuracy": {format_value(alpha): value for alpha, value in self.accuracy.items()}}
 
 
-def accuracy(answers: Mapping[str, str], labels: Mapping[str, str]) -> float:
-    """Percentage of labelled prompts answered exactly (surrounding space aside)."""
-    right = sum(is_right(answers[i], label) for i, label in labels.items())
+def accuracy(answers: Mapping[str, str], labels: Mapping[str, Label]) -> float:
+    """Percentage of labelled prompts that are answered right."""
+    right = sum(label.accepts(answers[i]) for i, label in labels.items())
     return 100 * right / len(labels)
 
 
@@ -46,7 +46,7 @@ def judge(
     chosen: float,
     scores: Mapping[float, float | None],
     responses: Responses,
-    labels: Mapping[str, str],
+    labels: Mapping[str, Label],
     donor: Mapping[str, str] | None = None,
     baselines: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Judgement:

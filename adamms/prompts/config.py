@@ -3,6 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+Match = Literal["exact", "normalized"]
+"""When an answer to a labelled prompt is right: to the letter (surrounding space aside), or as `normalize_answer` has
+it."""
+
 
 @dataclass(frozen=True)
 class PromptsConfig:
@@ -31,3 +35,15 @@ class PromptsConfig:
     """Put after every prompt, such as 'Answer with a single word or phrase.'"""
     on_error: Literal["fail", "skip"] = "fail"
     """Broken images and over-long prompts: fail names them all before any engine starts; skip leaves them out."""
+
+
+@dataclass(frozen=True)
+class LabelledConfig(PromptsConfig):
+    """Labelled prompts, which judge a search that is over."""
+
+    path: str = ""
+    """JSONL with `prompt`, `answer` (a text, or a list of which each is right), and perhaps `id` and `images`."""
+    tasks: dict[str, str] = field(default_factory=dict)
+    """Instead of `path`, of a search over several tasks: name -> path."""
+    n: int = 300
+    """How many prompts are drawn for each task (all, if there are fewer)."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from adamms.prompts.prompt import Prompt
 from adamms.runs.responses import Responses
-from adamms.selecting.normalize import plain
+from adamms.support.normalize import plain
 
 STABLE = "settled: around the chosen candidate the answer stays, elsewhere it changes"
 UNSTABLE = "unsettled: the chosen candidate answers otherwise than a neighbour"

@@ -5,7 +5,7 @@ from typing import Literal
 
 from adamms.engines.config import EngineConfig
 from adamms.merging.config import MergeSettings
-from adamms.prompts.config import PromptsConfig
+from adamms.prompts.config import Match, PromptsConfig
 from adamms.support.files import expanded
 
 AUTO = "auto"
@@ -50,6 +50,10 @@ class SearchingConfig:
     """JSONL file of a few labelled prompts (20 to 50, with `answer`): the candidates that they cannot tell from the
     best (within one standard error) are kept, and the metric chooses among those; where base and donor contradict each
     other about the answers, the labels alone decide."""
+    match: Match = "exact"
+    """When an answer to a labelled prompt is right, here and in `adamms evaluate`. exact: it is the `answer` to the
+    letter, surrounding space aside; normalized: without case, punctuation and articles, and `two` is `2`. A row's
+    `answer` may be a list, of which each is right."""
     extend: bool = False
     """Go on beyond the range, in its last step, as long as the chosen candidate is the lowest or the highest."""
     stop: Literal["never", "confident"] = "never"

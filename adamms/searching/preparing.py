@@ -11,7 +11,7 @@ from typing import Any
 from adamms.engines.lengths import fitting_prompts
 from adamms.merging.staging import check_output
 from adamms.merging.to_disk import check_apart
-from adamms.prompts.labels import Labelled, load_labelled
+from adamms.prompts.labels import Label, Labelled, load_labelled
 from adamms.prompts.prompt import Prompt
 from adamms.prompts.tasks import Tasks, all_prompts, load_tasks
 from adamms.runs.answers import Answers
@@ -173,9 +173,9 @@ def with_answers(study: Study, force: bool) -> tuple[Labelled, Answers]:
     Raises:
         UserError: the file cannot be used, or answers of another search to these prompts are stored.
     """
-    settings = study.settings
-    found, answers = load_labelled(settings.searching.labels, settings.prompts), study.answers(LABELLED, force)
-    fitting = fitting_prompts(found.prompts, study.engine, settings.prompts.on_error, "searching.labels: ")
+    asked, searching, answers = study.settings.prompts, study.settings.searching, study.answers(LABELLED, force)
+    found = load_labelled(searching.labels, asked, searching.match)
+    fitting = fitting_prompts(found.prompts, study.engine, asked.on_error, "searching.labels: ")
     answers.check_owner([], fitting)
     return replace(found, prompts=fitting), answers
 
@@ -205,7 +205,7 @@ def same_search(
     )
 
 
-def _digest_of(prompts: Sequence[Prompt], labels: Mapping[str, str] | None = None) -> str:
+def _digest_of(prompts: Sequence[Prompt], labels: Mapping[str, Label] | None = None) -> str:
     rows = (f"{prompt.id!r} {prompt.digest} {labels[prompt.id] if labels else ''}" for prompt in prompts)
     text = "".join(sorted(f"{row.rstrip()}\n" for row in rows))
     return f"{len(prompts)} ({hashlib.sha256(text.encode()).hexdigest()[:12]})"

@@ -154,8 +154,8 @@ def rehearse(settings: StudySettings) -> Rehearsal:
         tasks = load_tasks(settings.prompts)
     with doing("reading the models' headers and planning the merge"):
         study = Study.of(settings, weights=False)
-    labels = settings.searching.labels
-    labelled = load_labelled(labels, settings.prompts) if labels else None
+    searching = settings.searching
+    labelled = load_labelled(searching.labels, settings.prompts, searching.match) if searching.labels else None
     check_places(study, list(tasks))
     trouble = []
     try:

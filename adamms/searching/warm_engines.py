@@ -9,8 +9,7 @@ from adamms.engines.pool import InferencePool
 from adamms.engines.registry import needed_gpus
 from adamms.merging.config import MergeSettings
 from adamms.merging.to_disk import runs_on_ray
-from adamms.searching.budget import UNLIMITED, Budget
-from adamms.searching.config import BudgetConfig
+from adamms.searching.budget import UNLIMITED, Budget, Usage
 from adamms.support.ray_session import RayConfig, ray_session
 
 
@@ -22,7 +21,7 @@ class WarmEngines(AbstractContextManager["WarmEngines"]):
     """
 
     def __init__(self, ray: RayConfig, budget: Budget = UNLIMITED) -> None:
-        self._ray, self._budget, self._held = ray, budget, Budget(BudgetConfig())
+        self._ray, self._budget, self._held = ray, budget, Usage()
         self._session, self._open = ExitStack(), ExitStack()
         self._spec: EngineSpec | None = None
         self._tell: Callable[[str], None] = lambda _: None
@@ -58,7 +57,7 @@ class WarmEngines(AbstractContextManager["WarmEngines"]):
             self._tell("starting engines")
             pool = InferencePool(self._spec, self.config.actors, lambda what: self._tell(what))
             self._pool = self._open.enter_context(pool)
-            for counted in (self._budget, self._held):
+            for counted in (self._budget.usage, self._held):
                 self._open.enter_context(counted.holding(self._pool.gpus))
             self._key = self._spec.engine_key
         self._pool.adopt(self._spec)

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adamms.selecting.answer_table import AnswerTable
-from adamms.selecting.normalize import normalize_answer
 from adamms.selecting.repetition import is_endless
+from adamms.support.normalize import normalize_answer
 
 FAULTS = {
     "empty": "nothing at all in answer to",

@@ -56,13 +56,19 @@ class MethodSelection:
         return value
 
     @property
+    def unopposed(self) -> bool:
+        """Whether the chosen one is the only one that could be chosen: then no resample says anything of it."""
+        return len(self.methods) > 1 and len(self.among.excluded) == len(self.methods) - 1
+
+    @property
     def verdict(self) -> str:
         """How far the choice is supported, in words: among the methods, and along the chosen one."""
         return f"{_verdict_among(self)}; along {self.method}: {self.selection.verdict}"
 
     def to_json(self, found: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """`selection.json` of the whole: the chosen method's, `method`, and `methods`: what each method chose, its
-        score, and in what share of the resamples it wins.
+        score, and in what share of the resamples it wins (None where it
+        was not resampled, or had no rival).
 
         Args:
             found: the chosen method's, where more is known than its selection.
@@ -78,7 +84,7 @@ class MethodSelection:
             "alpha": line.chosen,
             "score": among.scores[place],
             "excluded": among.excluded.get(place),
-            "wins": among.bootstrap.get(place),
+            "wins": None if self.unopposed else among.bootstrap.get(place),
         }
 
 
@@ -159,6 +165,9 @@ def _verdict_among(found: MethodSelection) -> str:
     if among.marks and among.parents_contradict:
         count, right = count_and_best(among.marks)
         return f"of the methods, {each[method]} is right most often on the {count} labelled prompts ({right:.0f} %)"
+    if found.unopposed:
+        out = "; ".join(f"{each[found.methods[int(place)]]}: {why}" for place, why in among.excluded.items())
+        return f"of the methods, {each[method]} is the only one that can still be chosen ({out})"
     if not among.bootstrap:
         return (
             f"of the methods, {each[method]} has the smallest score with {among.prompts_used} prompts (not resampled)"

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeVar
 
 from adamms.engines.noise import Noise, noise_floor
 from adamms.errors import UserError
 from adamms.prompts.config import PromptsConfig
-from adamms.prompts.labels import read_labels
+from adamms.prompts.labels import Label, read_labels
 from adamms.prompts.prompt import Prompt, load_prompts
 from adamms.prompts.tasks import all_prompts
 from adamms.runs.responses import Responses
@@ -25,6 +26,7 @@ from pipelines.experiments.real_pair import DONORS
 from pipelines.experiments.settings import CasesSettings
 from pipelines.experiments.tiny.recipes import RECIPES
 
+Told = TypeVar("Told")
 MAKERS = {name: ("pipelines.experiments.tiny_pair", "--recipe", name) for name in RECIPES} | {
     f"real-{kind}": ("pipelines.experiments.real_pair", "--donor", kind) for kind in DONORS
 }
@@ -40,10 +42,10 @@ class Case:
         questions: prompt id -> text, of the unlabelled prompts.
         responses: the candidates' answers to the unlabelled prompts, which choices are made by.
         donor: the donor's own.
-        labels: prompt id -> answer, of the labelled prompts that choices are judged by.
+        labels: prompt id -> right answer, of the labelled prompts that choices are judged by.
         judged: the candidates' answers to those.
         judged_donor, judged_baselines: the donor's own, and those of other methods.
-        spare: prompt id -> answer, of further labelled prompts, which a search may be told.
+        spare: prompt id -> right answer, of further labelled prompts, which a search may be told.
         answered: the candidates' answers to those.
         others: other merge methods -> their candidates' answers to the unlabelled and to the labelled prompts.
     """
@@ -53,11 +55,11 @@ class Case:
     questions: Mapping[str, str]
     responses: Responses
     donor: Mapping[str, str]
-    labels: Mapping[str, str]
+    labels: Mapping[str, Label]
     judged: Responses
     judged_donor: Mapping[str, str]
     judged_baselines: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    spare: Mapping[str, str] = field(default_factory=dict)
+    spare: Mapping[str, Label] = field(default_factory=dict)
     answered: Responses = field(default_factory=dict)
     others: Mapping[str, tuple[Responses, Responses]] = field(default_factory=dict)
 
@@ -187,5 +189,5 @@ def _of(responses: Responses, prompts: Sequence[Prompt]) -> Responses:
     return {value: _only(answers, prompts) for value, answers in responses.items()}
 
 
-def _only(answers: Mapping[str, str], prompts: Sequence[Prompt]) -> dict[str, str]:
+def _only(answers: Mapping[str, Told], prompts: Sequence[Prompt]) -> dict[str, Told]:
     return {prompt.id: answers[prompt.id] for prompt in prompts}

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from statistics import mean
 
 from adamms.judging.judgement import accuracy
-from adamms.prompts.labels import is_right
 from adamms.selecting.criteria import get_criterion
 from adamms.selecting.divergence import Endpoints
 from adamms.selecting.labels import Marks, accuracies
@@ -148,7 +147,7 @@ def _draw_marks(case: Case, count: int, draws: int) -> Iterator[Marks]:
     """Which of a few drawn labelled prompts every candidate answers right."""
     for draw in range(draws):
         ids = random.Random(f"{case.pair}/{case.task}/{draw}").sample(sorted(case.spare), count)
-        yield {alpha: [is_right(answers[i], case.spare[i]) for i in ids] for alpha, answers in case.answered.items()}
+        yield {alpha: [case.spare[i].accepts(answers[i]) for i in ids] for alpha, answers in case.answered.items()}
 
 
 def _most_right(marks: Marks) -> float:

@@ -19,7 +19,7 @@ from adamms.cli import program
 from adamms.commands.search import search
 from adamms.commands.settings import SearchSettings
 from adamms.prompts.config import PromptsConfig
-from adamms.prompts.labels import is_right, read_labels
+from adamms.prompts.labels import Label, read_labels
 from adamms.prompts.prompt import Prompt, load_prompts
 from adamms.reporting.tables import markdown_row
 from adamms.runs.values import format_value, normalize_value
@@ -147,12 +147,12 @@ def judged(settings: FamilySettings, family: Path, points: set[Weights]) -> dict
             book = answer_all(study, engines, values, prompts, f"x_{alpha}")
             for value in values:
                 answers = book.answers_at(value)
-                right = [is_right(answers[prompt.id], labels[prompt.id]) for prompt in prompts]
+                right = [labels[prompt.id].accepts(answers[prompt.id]) for prompt in prompts]
                 found[(value, *others)] = 100 * mean(right)
     return found
 
 
-def _judging(settings: FamilySettings, family: Path) -> tuple[list[Prompt], dict[str, str]]:
+def _judging(settings: FamilySettings, family: Path) -> tuple[list[Prompt], dict[str, Label]]:
     file = family / "judging.jsonl"
     last = settings.few + settings.labelled
     rows = [row for task in settings.tasks for row in _labelled(family, task)[settings.few : last]]

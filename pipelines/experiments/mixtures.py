@@ -6,7 +6,7 @@ from itertools import chain
 from math import ceil
 
 from adamms.runs.responses import Responses
-from pipelines.experiments.cases import Case
+from pipelines.experiments.cases import Case, Told
 
 FEWEST_TASKS = 4
 
@@ -62,6 +62,6 @@ def _answers(parts: Sequence[Responses], drawn: set[str] | None = None) -> Respo
     }
 
 
-def _united(parts: Iterable[Mapping[str, str]]) -> dict[str, str]:
+def _united(parts: Iterable[Mapping[str, Told]]) -> dict[str, Told]:
     """Ids name their task, so none stands for two prompts."""
     return dict(chain.from_iterable(part.items() for part in parts))

@@ -23,7 +23,7 @@ from adamms.commands.select import select
 from adamms.commands.settings import SearchSettings
 from adamms.config import load_settings
 from adamms.runs.responses import read_responses
-from adamms.selecting.normalize import normalize_answer
+from adamms.support.normalize import normalize_answer
 from adamms.tracking import deliver_run
 from pipelines import evaluate, search
 from tests.support.tiny_models import TinyPair

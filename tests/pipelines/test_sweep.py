@@ -13,7 +13,7 @@ import pytest
 import adamms.commands.search
 from adamms.engines.actor import EngineActor
 from adamms.runs.responses import read_responses
-from adamms.searching.budget import Budget
+from adamms.searching.budget import Budget, Usage
 from adamms.searching.config import BudgetConfig
 from pipelines import merge, search, sweep
 from tests.pipelines.test_search import here, settings
@@ -158,7 +158,7 @@ def test_a_search_that_its_budget_stops_has_the_best_choice_so_far_and_goes_on_l
 
     def by_answers(config: BudgetConfig) -> Budget:
         """Every answer takes a minute on its clock."""
-        return Budget(config, lambda: 60.0 * len(stored()))
+        return Budget(config, Usage(lambda: 60.0 * len(stored())))
 
     limits = ["budget.hours=0.5", "searching.block=3", "searching.noise=0", "tracking.enabled=false", "engine.cpus=1"]
     arguments = [*settings(tiny_pair, prompt_file, tmp_path), *limits]

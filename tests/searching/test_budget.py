@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from adamms.errors import UserError
-from adamms.searching.budget import Budget
+from adamms.searching.budget import Budget, Usage
 from adamms.searching.config import BudgetConfig
 
 
@@ -17,7 +17,7 @@ class Clock:
 
 def test_wall_time_is_over_before_its_end_by_the_reserve() -> None:
     clock = Clock()
-    budget = Budget(BudgetConfig(hours=2, reserve=0.25), clock)
+    budget = Budget(BudgetConfig(hours=2, reserve=0.25), Usage(clock))
     clock.now += 5399
     assert budget.over is None
     clock.now += 1
@@ -26,7 +26,7 @@ def test_wall_time_is_over_before_its_end_by_the_reserve() -> None:
 
 def test_what_is_kept_back_is_there_for_choosing() -> None:
     clock = Clock()
-    budget = Budget(BudgetConfig(hours=2, reserve=0.25), clock)
+    budget = Budget(BudgetConfig(hours=2, reserve=0.25), Usage(clock))
     whole = budget.whole()
     clock.now += 7199
     assert (budget.over, whole.over) == ("budget.hours=2", None)
@@ -39,23 +39,23 @@ def test_what_is_kept_back_is_there_for_choosing() -> None:
 
 def test_gpu_hours_count_while_gpus_are_held() -> None:
     clock = Clock()
-    budget = Budget(BudgetConfig(gpu_hours=8, reserve=0), clock)
-    with budget.holding(4):
+    budget = Budget(BudgetConfig(gpu_hours=8, reserve=0), Usage(clock))
+    with budget.usage.holding(4):
         clock.now += 3600
-        with budget.holding(2):
+        with budget.usage.holding(2):
             clock.now += 1800
-        assert budget.gpu_hours == 4 * 1.5 + 2 * 0.5
+        assert budget.usage.gpu_hours == 4 * 1.5 + 2 * 0.5
     clock.now += 36000
-    assert budget.gpu_hours == 7.0
+    assert budget.usage.gpu_hours == 7.0
     assert budget.over is None
-    with budget.holding(1):
+    with budget.usage.holding(1):
         clock.now += 3600
         assert budget.over == "budget.gpu_hours=8"
 
 
 def test_without_limits_it_is_never_over_but_can_be_interrupted() -> None:
     clock = Clock()
-    budget = Budget(BudgetConfig(), clock)
+    budget = Budget(BudgetConfig(), Usage(clock))
     clock.now += 1e9
     assert not budget.limited
     assert budget.over is None

@@ -12,7 +12,7 @@ from adamms.prompts.prompt import Prompt
 from adamms.runs.answers import Answers
 from adamms.runs.record import Response
 from adamms.searching.answering import Answering
-from adamms.searching.budget import Budget
+from adamms.searching.budget import Budget, Usage
 from adamms.searching.config import BudgetConfig
 from adamms.searching.events import Events
 from adamms.searching.goal import NoScores
@@ -30,7 +30,7 @@ class NoEngines:
 
 
 def test_parents_are_not_asked_once_the_budget_is_over(tmp_path: Path) -> None:
-    over = Budget(BudgetConfig(hours=1), clock=iter([0.0, *[3500.0] * 9]).__next__)
+    over = Budget(BudgetConfig(hours=1), Usage(iter([0.0, *[3500.0] * 9]).__next__))
     parents: Any = {name: (SimpleNamespace(), Answers(tmp_path / name, {})) for name in ("base", "donor")}
     scores = ParentScores(parents, NoEngines(), PROMPTS, Events((), None), over)  # type: ignore[arg-type]
     scores.score([ANSWERS])

@@ -75,7 +75,10 @@ def test_labels_decide_and_say_what_is_gained_over_a_base_that_is_another_method
     assert chosen_of(rows).method == "linear"
     found = chosen_of(rows, marks)
     assert found.method == "ties"
-    assert "labels: 0 % right" in found.to_json()["methods"]["linear"]["excluded"]
+    told = found.to_json()["methods"]
+    assert "labels: 0 % right" in told["linear"]["excluded"]
+    assert [row["wins"] for row in told.values()] == [None, None]  # no resample could have chosen linear
+    assert "ties (alpha 0.0) is the only one that can still be chosen (linear (alpha 0.0): labels: 0 %" in found.verdict
     assert (
         found.selection.worth[-1]
         == "on the 8 labelled prompts it is 100 points (standard error 0) better than the base"

@@ -76,7 +76,7 @@ def _left_out(why: str) -> tuple[str, dict[str, Any]]:
 
 def _accuracy(axis: Any, story: Story, drawing: Drawing) -> None:
     mean = f", mean of {len(story.judgements)} tasks" if len(story.judgements) > 1 else ""
-    axis.set_title(f"Accuracy on labelled prompts (never seen by the search{mean})")
+    axis.set_title(f"Accuracy on the labelled prompts of adamms evaluate{mean}")
     axis.grid(visible=True, axis="y")
     axis.plot(list(story.accuracy), list(story.accuracy.values()), color=GREEN, linewidth=2)
     best = max(story.accuracy.values())

@@ -6,7 +6,7 @@ import numpy as np
 from rapidfuzz.distance import Levenshtein
 
 from adamms.selecting.criteria.criterion import Criterion, Floats, register
-from adamms.selecting.normalize import normalize_answer, plain
+from adamms.support.normalize import normalize_answer, plain
 
 
 def texts_differ(left: Sequence[str], right: Sequence[str]) -> Floats:

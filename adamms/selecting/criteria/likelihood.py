@@ -9,7 +9,7 @@ from adamms.runs.record import Response
 from adamms.selecting.answer_table import AnswerTable
 from adamms.selecting.criteria.changes import meanings_differ
 from adamms.selecting.criteria.criterion import Criterion, Floats, register
-from adamms.selecting.normalize import plain
+from adamms.support.normalize import plain
 
 SMALLEST = 1e-6
 """Probabilities are kept this far from 0 and 1: stored log-probabilities are rounded, and 0 has no logarithm."""

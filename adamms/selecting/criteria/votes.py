@@ -8,7 +8,7 @@ from adamms.errors import UserError
 from adamms.selecting.answer_table import AnswerTable
 from adamms.selecting.criteria.changes import meanings_differ
 from adamms.selecting.criteria.criterion import Criterion, Floats, register
-from adamms.selecting.normalize import normalize_answer
+from adamms.support.normalize import normalize_answer
 
 
 def differs_from_most(table: AnswerTable) -> Floats:

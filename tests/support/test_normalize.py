@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from adamms.selecting.normalize import normalize_answer
+from adamms.support.normalize import normalize_answer
 
 
 @pytest.mark.parametrize(
