@@ -1,9 +1,10 @@
 """`adamms search`: find the coefficient for one pair without labels, and export the winner."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from adamms.commands.settings import SearchSettings
 from adamms.errors import UserError
@@ -14,17 +15,19 @@ from adamms.searching.budget import Budget
 from adamms.searching.description import search_name, search_parameters, settings_text
 from adamms.searching.events import Ended, Events, Listener, Reported
 from adamms.searching.listeners import ProgressBars, count_in_ray, log_lines
-from adamms.searching.methods import prepare_methods, run_methods
+from adamms.searching.methods import MethodsSearch, prepare_methods, run_methods
 from adamms.searching.metric import with_metric
 from adamms.searching.preparing import Search, prepare
-from adamms.searching.search import Found, run_search
+from adamms.searching.search import Found, FoundLine, Watch, run_search
 from adamms.searching.warm_engines import WarmEngines
 from adamms.searching.weights import run_weights
-from adamms.searching.weights_search import prepare_weights
+from adamms.searching.weights_search import WeightsSearch, prepare_weights
 from adamms.searching.weights_settings import searches_weights
 from adamms.support.ray_session import warn_if_temporary
 from adamms.tracking import Tracking
 from adamms.tracking.config import TrackingConfig
+
+Lines = TypeVar("Lines", MethodsSearch, WeightsSearch)
 
 
 def search(settings: SearchSettings, force: bool = False, listeners: Iterable[Listener] = ()) -> Found:
@@ -39,13 +42,13 @@ def search(settings: SearchSettings, force: bool = False, listeners: Iterable[Li
     """
     settings = with_metric(settings)
     if searches_weights(settings):
-        return search_weights(settings, force, listeners)
+        return search_lines(settings, force, listeners, prepare_weights, run_weights)
     if settings.searching.methods:
-        return search_methods(settings, force, listeners)
+        return search_lines(settings, force, listeners, prepare_methods, run_methods)
+    budget = Budget(settings.budget)
     with locked(Path(settings.run_dir)):
         found = prepare(settings, force)  # everything the user can mend is found before anything is written
         warn_if_temporary(found.run.folder)
-        budget = Budget(settings.budget)
         with WarmEngines(settings.ray, budget) as engines:
             return carry_out(found, engines, budget, settings.tracking, listeners)
 
@@ -73,42 +76,24 @@ def carry_out(
     return found
 
 
-def search_methods(settings: SearchSettings, force: bool, listeners: Iterable[Listener] = ()) -> Found:
-    """A search over several merge methods: each has a run folder of its own, and one candidate of all wins.
+def search_lines(
+    settings: SearchSettings,
+    force: bool,
+    listeners: Iterable[Listener],
+    prepare_all: Callable[[SearchSettings, bool, ExitStack], Lines],
+    run_all: Callable[[Lines, WarmEngines, Budget, Watch], FoundLine],
+) -> Found:
+    """A search along several lines, of merge methods or of donors' weights: each has a run folder of its own, and one
+    candidate of all wins.
 
     Raises:
         UserError: as `search`.
     """
+    budget = Budget(settings.budget)
     with ExitStack() as held:
         held.enter_context(locked(Path(settings.run_dir)))
-        found = prepare_methods(settings, force, held)
+        found = prepare_all(settings, force, held)
         warn_if_temporary(found.run.folder)
-        budget = Budget(settings.budget)
-        tracking = replace(settings.tracking, uri=settings.tracking.address(found.run.folder))  # one for all lines
-        everybody = {"": held.enter_context(watched(found.whole(next(iter(found.lines))), tracking, listeners))}
-        for method, line in found.lines.items():
-            everybody[method] = held.enter_context(watched(line, tracking, listeners, method, found.run))
-        engines = held.enter_context(WarmEngines(settings.ray, budget))
-        best = run_methods(found, engines, budget, everybody)
-        for search, method in [
-            *((line, method) for method, line in found.lines.items()),
-            (found.whole(best.method), ""),
-        ]:
-            report(search, Events(everybody[method], search.run, method))
-        return Found(best.outcome, [best.checkpoint], found.run)
-
-
-def search_weights(settings: SearchSettings, force: bool, listeners: Iterable[Listener] = ()) -> Found:
-    """A search over the weights of several donors: each line has a run folder of its own, and one candidate wins.
-
-    Raises:
-        UserError: as `search`.
-    """
-    with ExitStack() as held:
-        held.enter_context(locked(Path(settings.run_dir)))
-        found = prepare_weights(settings, force, held)
-        warn_if_temporary(found.run.folder)
-        budget = Budget(settings.budget)
         tracking = replace(settings.tracking, uri=settings.tracking.address(found.run.folder))  # one for all lines
         lines: dict[str, tuple[Search, list[Listener]]] = {}
 
@@ -118,12 +103,12 @@ def search_weights(settings: SearchSettings, force: bool, listeners: Iterable[Li
             return lines[title][1]
 
         engines = held.enter_context(WarmEngines(settings.ray, budget))
-        best = run_weights(found, engines, budget, told)
+        best = run_all(found, engines, budget, told)
         _, everybody = lines.pop("")
         for title, (line, own) in lines.items():
             if line.run.selection.is_file():  # one that the budget ended before it chose has nothing to report
                 report(line, Events(own, line.run, title))
-        report(found.whole(best.line), Events(everybody, found.run))
+        report(best.whole, Events(everybody, found.run))
         return Found(best.outcome, [best.checkpoint], found.run)
 
 

@@ -36,19 +36,23 @@ def sweep(settings: SweepSettings, force: bool = False) -> list[ranking.RankedSe
     Raises:
         UserError: no search can begin. One that fails later has a row that says so.
     """
-    cells, run = cells_of(settings), RunFolder(Path(settings.run_dir))
+    cells, run, budget = cells_of(settings), RunFolder(Path(settings.run_dir)), Budget(settings.budget)
     with ExitStack() as held:
         held.enter_context(locked(run.folder))
         if must_give_way(run, SAME, force):
             run.set_aside()
-        return run_sweep(settings, len(cells), *prepare_cells(cells, force, held))
+        return run_sweep(settings, budget, len(cells), *prepare_cells(cells, force, held))
 
 
 def run_sweep(
-    settings: SweepSettings, cells: int, searches: Mapping[str, Search], failed: Mapping[str, Exception]
+    settings: SweepSettings,
+    budget: Budget,
+    cells: int,
+    searches: Mapping[str, Search],
+    failed: Mapping[str, Exception],
 ) -> list[ranking.RankedSearch]:
     """As `sweep`, of the searches that can begin, and the reasons of those that cannot."""
-    run, budget = RunFolder(Path(settings.run_dir)), Budget(settings.budget)
+    run = RunFolder(Path(settings.run_dir))
     if not searches:
         raise UserError("; ".join(f"{name}: {error}" for name, error in failed.items()))
     warn_if_temporary(run.folder)

@@ -74,6 +74,8 @@ class ChoiceRule:
         check_refine(values, config.refine)
         if config.block < 1:
             raise UserError(f"searching.block={config.block}: expected at least 1")
+        if config.noise < 0:
+            raise UserError(f"searching.noise={config.noise}: expected 0 or more prompts")
         if not 0 < config.confidence <= 1:
             raise UserError(f"searching.confidence={config.confidence}: expected more than 0, at most 1")
         return cls(criterion, config, limits, with_base, in_blocks or config.stop != "never")

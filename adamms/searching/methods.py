@@ -5,7 +5,7 @@ Every method chooses among its own candidates; then the same criterion, which ha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,11 +20,11 @@ from adamms.runs.responses import Responses
 from adamms.runs.run_folder import RunFolder
 from adamms.searching.budget import Budget
 from adamms.searching.config import StudySettings
-from adamms.searching.events import Began, Doing, Events, Exported, Listener
+from adamms.searching.events import Began, Doing, Events, Exported
 from adamms.searching.line import Line, reach
 from adamms.searching.outcome import Outcome
 from adamms.searching.preparing import Search, own_whole, prepare, prepare_along
-from adamms.searching.search import answering, export_winner, split
+from adamms.searching.search import FoundLine, Watch, answering, export_winner, split
 from adamms.searching.warm_engines import WarmEngines
 from adamms.selecting.criteria import get_criterion
 from adamms.selecting.labels import Marks
@@ -51,22 +51,9 @@ class MethodsSearch:
         """Any of them: prompts, base and engine are the same."""
         return next(iter(self.lines.values()))
 
-    def whole(self, method: str) -> Search:
-        """The search of one method as the whole shows it: in the folder of it all, with the settings that were
-        given."""
-        line = self.lines[method]
-        study = replace(line.study, run=self.run, settings=self.settings)
-        return replace(line, study=study, same=self.same)
-
-
-@dataclass(frozen=True)
-class FoundMethod:
-    """The winner: its method, what its own line chose from, and the checkpoint that was written."""
-
-    method: str
-    outcome: Outcome
-    checkpoint: Path
-    run: RunFolder
+    def whole(self, line: Search) -> Search:
+        """A line as the whole shows it: in the folder of it all, with the settings that were given."""
+        return replace(line, study=replace(line.study, run=self.run, settings=self.settings), same=self.same)
 
 
 def settings_of_methods(settings: StudySettings) -> dict[str, StudySettings]:
@@ -117,19 +104,14 @@ def prepare_methods(settings: StudySettings, force: bool, held: ExitStack) -> Me
     return MethodsSearch(settings, lines, run, own_whole(whole, same, force))
 
 
-def run_methods(
-    search: MethodsSearch, engines: WarmEngines, budget: Budget, listeners: Mapping[str, Sequence[Listener]]
-) -> FoundMethod:
+def run_methods(search: MethodsSearch, engines: WarmEngines, budget: Budget, told: Watch) -> FoundLine:
     """Answers along all lines what is not stored, chooses along each and among them, and exports the one winner.
-
-    Args:
-        listeners: method -> who is told of its line; "" -> who is told of the whole.
 
     Raises:
         UserError: nothing could be chosen, or a candidate met something that the user can mend.
     """
-    events = {m: Events(listeners[m], one.run, m) for m, one in search.lines.items()}
-    whole, costs = Events(listeners[""], search.run), Costs(search.run.costs)
+    whole, costs = Events(told(search.whole(search.first), ""), search.run), Costs(search.run.costs)
+    events = {m: Events(told(one, m), one.run, m) for m, one in search.lines.items()}
     for method, one in search.lines.items():
         one.run.write(one.run.plan, one.study.pair.plan.to_dict())
         events[method].say(Began)
@@ -157,7 +139,7 @@ def run_methods(
             whole.say(Doing, what=f"{method} is chosen, with {search.lines[method].study.coefficient.name} {value:g}")
             export_winner(search.lines[method], value, search.run.merged, engines, whole)
     whole.say(Exported, checkpoints={"": search.run.merged})
-    return FoundMethod(method, outcome, search.run.merged, search.run)
+    return FoundLine(search.whole(search.lines[method]), outcome, search.run.merged)
 
 
 def choose_method(lines: Mapping[str, Line], outcomes: Mapping[str, Outcome]) -> MethodSelection:

@@ -27,6 +27,24 @@ class Found:
     run: RunFolder
 
 
+@dataclass(frozen=True)
+class FoundLine:
+    """What a search that went along several lines came to.
+
+    Attributes:
+        whole: the line that the winner was chosen on, as the whole shows it.
+        checkpoint: the one that was written.
+    """
+
+    whole: Search
+    outcome: Outcome
+    checkpoint: Path
+
+
+Watch = Callable[[Search, str], Sequence[Listener]]
+"""Describes a line in its folder; gives who is told of it, by the title it has. The title of the whole is empty."""
+
+
 def run_search(
     search: Search,
     engines: WarmEngines,

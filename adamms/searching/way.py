@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +13,12 @@ from adamms.runs.values import normalize_value
 from adamms.searching.answering import Answering
 from adamms.searching.budget import Budget, BudgetOver
 from adamms.searching.candidates import CandidateBook
-from adamms.searching.events import Began, Events, Listener
+from adamms.searching.events import Began, Events
 from adamms.searching.line import Line, reach
 from adamms.searching.outcome import Outcome
 from adamms.searching.parents import ParentScores
 from adamms.searching.preparing import Search, placed
-from adamms.searching.search import split
+from adamms.searching.search import Watch, split
 from adamms.searching.surrogate import Surrogate
 from adamms.searching.trials import Trials
 from adamms.searching.walk import Ended, Step, Walk, Weights, replaced
@@ -27,9 +27,6 @@ from adamms.searching.weights_search import WeightsSearch
 from adamms.searching.weights_settings import settings_of_step, walk_of
 from adamms.selecting.labels import accuracies, not_kept
 from adamms.selecting.selection import Selection
-
-Watch = Callable[[Search, str], Sequence[Listener]]
-"""Describes a line in its folder; gives who is told of it, by the title it has."""
 
 
 @dataclass

@@ -4,7 +4,6 @@ the other (`walk`), in the same engines; no answer is asked for twice, and one c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import fsum
 from pathlib import Path
 from typing import Any
@@ -16,26 +15,15 @@ from adamms.searching.budget import Budget
 from adamms.searching.effects import effects_of
 from adamms.searching.events import Began, Doing, Events, Exported
 from adamms.searching.outcome import Outcome
-from adamms.searching.preparing import Search
-from adamms.searching.search import answering, export_winner
+from adamms.searching.search import FoundLine, Watch, answering, export_winner
 from adamms.searching.trials import Trials
-from adamms.searching.walk import Step, Weights
+from adamms.searching.walk import Step
 from adamms.searching.warm_engines import WarmEngines
-from adamms.searching.way import Watch, Way
+from adamms.searching.way import Way
 from adamms.searching.weights_search import WeightsSearch
 
 
-@dataclass(frozen=True)
-class FoundWeights:
-    """The winner: the line that it was chosen on, and the checkpoint that was written."""
-
-    line: Search
-    outcome: Outcome
-    weights: Weights
-    checkpoint: Path
-
-
-def run_weights(search: WeightsSearch, engines: WarmEngines, budget: Budget, told: Watch) -> FoundWeights:
+def run_weights(search: WeightsSearch, engines: WarmEngines, budget: Budget, told: Watch) -> FoundLine:
     """Goes along lines until the weights are found, and exports the winner.
 
     Raises:
@@ -64,7 +52,7 @@ def run_weights(search: WeightsSearch, engines: WarmEngines, budget: Budget, tol
             whole.say(Doing, what=told_of["verdict"])
             export_winner(way.searches[step], weights[step.donor], search.run.merged, engines, whole)
     whole.say(Exported, checkpoints={"": search.run.merged})
-    return FoundWeights(way.searches[step], outcome, weights, search.run.merged)
+    return FoundLine(search.whole(way.searches[step]), outcome, search.run.merged)
 
 
 def to_json(

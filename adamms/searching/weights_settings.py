@@ -35,7 +35,7 @@ def settings_of_step(settings: StudySettings, step: Step, folder: str = RunFolde
     """The settings of the ordinary search along one donor's weight."""
     written = [format_value(weight) for weight in step.weights]
     place = "_".join("x" if i == step.donor else weight for i, weight in enumerate(written))
-    searching = replace(settings.searching, donor=step.donor + 1, alpha=",".join(written), alphas=step.values)
+    searching = replace(settings.searching, donor=step.donor + 1, alpha=",".join(written), alphas=step.values, trials=0)
     return replace(settings, run_dir=str(Path(settings.run_dir, folder, place)), searching=searching)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from statistics import mean
 from typing import Any
 
 from adamms.errors import UserError
 from adamms.runs.responses import Responses
 from adamms.runs.values import format_value
 from adamms.selecting.criteria import CRITERIA, Criterion, get_criterion
-from adamms.selecting.labels import Marks, count_and_best
+from adamms.selecting.labels import Marks
 from adamms.selecting.selection import Selection
 from adamms.selecting.worth import beside_base
 
@@ -56,9 +57,15 @@ class MethodSelection:
         return value
 
     @property
+    def eligible(self) -> tuple[str, ...]:
+        """Those that could be chosen: neither labels nor the guard against collapse leave them out."""
+        return tuple(name for place, name in enumerate(self.methods) if place not in self.among.excluded)
+
+    @property
     def unopposed(self) -> bool:
-        """Whether the chosen one is the only one that could be chosen: then no resample says anything of it."""
-        return len(self.methods) > 1 and len(self.among.excluded) == len(self.methods) - 1
+        """Whether the chosen one is the only one of several that could be chosen: then no resample says anything of
+        it."""
+        return len(self.methods) > 1 and len(self.eligible) == 1
 
     @property
     def verdict(self) -> str:
@@ -163,16 +170,24 @@ def _verdict_among(found: MethodSelection) -> str:
     if len(each) == 1:
         return f"of the methods, {each[method]} is the only one with a candidate that can be chosen"
     if among.marks and among.parents_contradict:
-        count, right = count_and_best(among.marks)
-        return f"of the methods, {each[method]} is right most often on the {count} labelled prompts ({right:.0f} %)"
+        right = among.marks[among.chosen or 0.0]
+        share = f"on the {len(right)} labelled prompts ({100 * mean(right):.0f} %)"
+        return f"of the methods, {each[method]} is right most often {share}"
+    left_out = [f"{each[found.methods[int(place)]]}: {why}" for place, why in among.excluded.items()]
     if found.unopposed:
-        out = "; ".join(f"{each[found.methods[int(place)]]}: {why}" for place, why in among.excluded.items())
-        return f"of the methods, {each[method]} is the only one that can still be chosen ({out})"
+        return f"of the methods, {each[method]} is the only one that can still be chosen ({'; '.join(left_out)})"
+    told = _verdict_by_prompts(found, {name: each[name] for name in found.eligible})
+    return f"{told}; left out: {', '.join(left_out)}" if left_out else told
+
+
+def _verdict_by_prompts(found: MethodSelection, each: Mapping[str, str]) -> str:
+    """Args: each: method -> what it is called, of those that could be chosen."""
+    among, method = found.among, found.method
     if not among.bootstrap:
         return (
             f"of the methods, {each[method]} has the smallest score with {among.prompts_used} prompts (not resampled)"
         )
-    wins = {name: among.bootstrap.get(place) or 0.0 for place, name in enumerate(found.methods)}
+    wins = {name: among.bootstrap.get(place) or 0.0 for place, name in enumerate(found.methods) if name in each}
     share = f"wins in {100 * wins[method]:.0f} % of resamples of {among.prompts_used} prompts"
     rivals = [each[name] for name in each if name == method or wins[name] >= RIVAL]
     if len(rivals) > 1:

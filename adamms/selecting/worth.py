@@ -5,6 +5,7 @@ right; which of them is the better one, answers do not tell.
 """
 
 from collections.abc import Iterator, Sequence
+from math import ceil
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def worth_of(contest: Contest, coefficient: str, base: int | None) -> Iterator[s
         apart = _differing(table.answers[winner], table.answers[second])
         yield (
             f"{chosen} and {format_value(table.values[second])}, the next best, answer {apart} of {prompts} prompts "
-            f"differently: they are at most {100 * apart / prompts:.0f} points apart there"
+            f"differently: they are at most {_at_most(apart, prompts)} points apart there"
         )
     if base is None:
         return
@@ -59,7 +60,7 @@ def beside_base(
     """
     changed, prompts = _differing(answers, base), len(answers)
     told = f"{changed} of {prompts} answers are not the base's own: {chosen} is at most"
-    yield f"{told} {100 * changed / prompts:.0f} points better or worse there than the base"
+    yield f"{told} {_at_most(changed, prompts)} points better or worse there than the base"
     if marks:
         own, before = marks
         gained = np.subtract(own, before, dtype=np.float64)
@@ -67,6 +68,11 @@ def beside_base(
     elif changed:
         how = "searching.labels, adamms evaluate"
         yield f"whether the changed answers are the better ones, only labels can tell ({how})"
+
+
+def _at_most(changed: int, prompts: int) -> int:
+    """Points of accuracy that so many answers can make, rounded up: it is a bound."""
+    return ceil(100 * changed / prompts)
 
 
 def _other_than_base(contest: Contest, coefficient: str, base: int) -> Iterator[str]:

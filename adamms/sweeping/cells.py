@@ -47,6 +47,8 @@ def cells_of(settings: StudiesSettings) -> list[Cell]:
     sweep, problems, cells = settings.sweep, [], []
     if not sweep.pairs or not sweep.methods:
         raise UserError("sweep.pairs and sweep.methods: give at least one of each")
+    if sweep.lanes < 0:
+        raise UserError(f"sweep.lanes={sweep.lanes}: expected 0 or more")
     if settings.searching.methods:
         raise UserError("searching.methods: a sweep searches each of sweep.methods by itself; name them there")
     for pair, given in sweep.pairs.items():

@@ -39,3 +39,22 @@ def test_what_is_meant(settings: StudySettings, searching: dict[str, object], me
 def test_an_unknown_one_is_refused() -> None:
     with pytest.raises(UserError, match="no metric is named 'nothing'"):
         with_metric(replace(PAIR, searching=SearchingConfig(metric="nothing")))
+
+
+@pytest.mark.parametrize(
+    ("searching", "told"),
+    [
+        ({"trials": 10}, "searching.trials=10: proposes weights of several donors"),
+        ({"grids": {"ties": [0.3, 0.5]}}, "searching.grids: gives methods of searching.methods their values"),
+        ({"extend": True, "metric": "either"}, "searching.extend: searching.metric=either never chooses"),
+    ],
+)
+def test_what_a_search_would_not_follow_is_refused(searching: dict[str, object], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        with_metric(replace(PAIR, searching=SearchingConfig(**searching)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("searching", [{"metric": "either", "endpoints": "one_sided"}, {}, {"labels": "few.jsonl"}])
+def test_a_range_grows_where_its_ends_may_be_chosen(searching: dict[str, object]) -> None:
+    config = SearchingConfig(extend=True, **searching)  # type: ignore[arg-type]
+    assert with_metric(replace(PAIR, searching=config)).searching.extend

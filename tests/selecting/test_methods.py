@@ -85,6 +85,17 @@ def test_labels_decide_and_say_what_is_gained_over_a_base_that_is_another_method
     )
 
 
+def test_a_method_that_labels_leave_out_is_no_rival() -> None:
+    right, wrong = [True] * 8, [False] * 8
+    rows = {"linear": (OTHER,) * 3, "ties": (DONOR,) * 3, "dare": (DONOR,) * 3}
+    marks = {name: dict.fromkeys((0.0, 0.1, 0.2), wrong if name == "dare" else right) for name in rows}
+    verdict = chosen_of(rows, marks).verdict
+    assert verdict.startswith(
+        "of the methods, ties (alpha 0.0) wins in 100 % of resamples of 12 prompts, against linear"
+    )
+    assert "against linear (alpha 0.0); left out: dare (alpha 0.0): labels: 0 % right, the best 100 %; along" in verdict
+
+
 def test_a_method_that_chooses_nothing_takes_no_part() -> None:
     found = chosen_of({"linear": (DONOR,) * 3, "ties": (NOTHING,) * 3})
     assert found.methods == ("linear",)

@@ -26,6 +26,13 @@ def test_candidates_are_at_most_as_far_apart_as_their_answers() -> None:
     )
 
 
+def test_a_bound_is_rounded_up() -> None:
+    rows = table("a" * 300, "b" + "a" * 299, "bb" + "a" * 298, "c" * 300)
+    found = select(rows, "either")
+    assert found.chosen == 0.1
+    assert "alpha 0.1 is at most 1 points better or worse there than the base" in found.worth[1]
+
+
 def test_labels_say_what_was_gained() -> None:
     marks = {0.0: [False] * 4, 0.1: [True, True, False, False], 0.2: [True, True, True, False], 0.3: [False] * 4}
     found = select(table("aaaa", "aabb", "abbb", "cccc"), "either", marks=marks)
@@ -93,6 +100,6 @@ def test_no_labelling_breaks_the_bound(rows: list[str], right: str) -> None:
     if found.chosen is None:
         return
     told = next((one for one in found.worth if "of 12 answers are not the base's own" in one), None)
-    bound = 100 * int(told.split()[0]) / 12 if told else 0.0
+    bound = float(told.partition("is at most ")[2].split()[0]) if told else 0.0
     score = [100 * sum(a == b for a, b in zip(row, right, strict=True)) / 12 for row in rows]
     assert abs(score[round(found.chosen * 10)] - score[0]) <= bound + 1e-9
