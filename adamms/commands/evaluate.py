@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from adamms.commands.settings import EvaluateSettings
+from adamms.engines.lengths import fitting_prompts
 from adamms.errors import UserError
 from adamms.judging.judgement import Judgement, judge
 from adamms.judging.lmms_eval import check_lmms_eval, run_lmms_eval
@@ -26,6 +28,24 @@ from adamms.tracking import Tracking, where_it_is
 LOG = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Judging:
+    """What judges a search by labels, checked before anything starts.
+
+    Attributes:
+        tasks: the labelled prompts; the only task of a search has no name.
+        labels: task -> prompt id -> what is right.
+        selections: task -> what the search chose for it, where it chose something.
+        files: task -> where its labels stand.
+    """
+
+    study: Study
+    tasks: Tasks
+    labels: Mapping[str, Mapping[str, Label]]
+    selections: Mapping[str, dict[str, Any]]
+    files: Mapping[str, Path]
+
+
 def evaluate(settings: EvaluateSettings) -> dict[str, Judgement]:
     """Judges every task that something was chosen for, and has lmms-eval evaluate the winner where it is asked to.
 
@@ -35,35 +55,17 @@ def evaluate(settings: EvaluateSettings) -> dict[str, Judgement]:
     Raises:
         UserError: no finished search is there, labels are missing, or something else that the user can mend.
     """
-    if settings.searching.methods:
-        lines = ", ".join(str(Path(settings.run_dir, RunFolder.METHODS, one)) for one in settings.searching.methods)
-        raise UserError(
-            f"searching.methods: labels judge one method at a time; set searching.methods=[], merging.method and its "
-            f"run_dir ({lines})"
-        )
-    if searches_weights(settings):
-        raise UserError(
-            "donors: labels judge one line at a time; name it by searching.donor, searching.alpha and its run_dir "
-            f"({Path(settings.run_dir, RunFolder.LINES)} has them, each with its settings.yaml)"
-        )
-    run = RunFolder(Path(settings.run_dir))
+    run, asked = RunFolder(Path(settings.run_dir)), settings.labelled
     check_lmms_eval(settings.lmms_eval, run.merged)
-    labelled = settings.labelled.path or settings.labelled.tasks or settings.baselines or not settings.lmms_eval.tasks
-    tasks = load_tasks(settings.labelled) if labelled else {}
-    files = {task: Path(settings.labelled.tasks[task] if task else settings.labelled.path) for task in tasks}
-    labels = {task: read_labels(file, tasks[task], task, settings.searching.match) for task, file in files.items()}
-    warn_of_known(settings, tasks)
-    selections = read_selections(run, list(tasks)) if tasks else {}
-    study = Study.of(settings)
-    if tasks:
-        check_same(run, study)
+    labelled = asked.path or asked.tasks or settings.baselines or not settings.lmms_eval.tasks
+    judging = prepare_judging(settings, run) if labelled else None
     tracking = where_it_is(settings.tracking, run)
     judgements: dict[str, Judgement] = {}
     with locked(run.folder):
-        if tasks:
-            found = judge_tasks(settings, study, tasks, labels, selections)
-            judgements = {task or files[""].stem: judgement for task, judgement in found.items()}
-            save(settings, study, judgements)
+        if judging is not None:
+            found = judge_tasks(settings, judging)
+            judgements = {task or judging.files[""].stem: judgement for task, judgement in found.items()}
+            save(settings, judging.study, judgements)
         if settings.lmms_eval.tasks:
             figures = run_lmms_eval(settings.lmms_eval, run.merged, run.folder / "lmms-eval")
             run.write(run.lmms_eval, figures)
@@ -72,14 +74,49 @@ def evaluate(settings: EvaluateSettings) -> dict[str, Judgement]:
     return judgements
 
 
+def prepare_judging(settings: EvaluateSettings, run: RunFolder) -> Judging:
+    """Reads prompts, labels and what was chosen, and checks that all belong together.
+
+    Raises:
+        UserError: the first thing to mend.
+    """
+    asked = settings.labelled
+    if not asked.path and not asked.tasks:
+        raise UserError("labelled.path: not given; expected a JSONL file with `prompt` and `answer`")
+    check_one_line(settings, run)
+    tasks = load_tasks(asked)
+    files = {task: Path(asked.tasks[task] if task else asked.path) for task in tasks}
+    labels = {task: read_labels(file, tasks[task], task, settings.searching.match) for task, file in files.items()}
+    warn_of_known(settings, tasks)
+    selections = read_selections(run, list(tasks))
+    study = Study.of(settings)
+    check_same(run, study)
+    tasks = {
+        task: fitting_prompts(prompts, study.engine, asked.on_error, "labelled: ") for task, prompts in tasks.items()
+    }
+    labels = {task: {prompt.id: labels[task][prompt.id] for prompt in prompts} for task, prompts in tasks.items()}
+    return Judging(study, tasks, labels, selections, files)
+
+
+def check_one_line(settings: EvaluateSettings, run: RunFolder) -> None:
+    """Raises UserError where candidates are those of several methods or donors, by the settings or in the folder."""
+    with run.understood():
+        same = (run.read(run.about) or {}).get("same") or {}
+    if settings.searching.methods or searches_weights(settings) or same.keys() & {"searching.methods", "lines"}:
+        raise UserError(
+            f"run_dir={run.folder}: a search over several methods or donors; labels judge one of its lines: take "
+            f"the settings.yaml of one in {run.folder / RunFolder.METHODS} or {run.folder / RunFolder.LINES}"
+        )
+
+
 def warn_of_known(settings: EvaluateSettings, tasks: Tasks) -> None:
     """Says how many of the labelled prompts the search was given with their answers (`searching.labels`)."""
     file = expanded(settings.searching.labels)
     if not settings.searching.labels or not file.is_file():
         return
     known = {prompt.digest for prompt in load_labelled(str(file), settings.labelled).prompts}
-    asked = [prompt.digest for prompts in tasks.values() for prompt in prompts]
-    if count := len(known.intersection(asked)):
+    asked = all_prompts(tasks)
+    if count := sum(prompt.digest in known for prompt in asked):
         LOG.warning(
             "%d of %d labelled prompts are among searching.labels: the choice was made by them, and looks better here "
             "than it is; judge it by others",
@@ -92,11 +129,6 @@ def check_same(run: RunFolder, study: Study) -> None:
     otherwise, or asked otherwise."""
     with run.understood():
         same = (run.read(run.about) or {}).get("same") or {}
-        if "searching.methods" in same or "lines" in same:
-            raise UserError(
-                f"run_dir={run.folder}: a search over several methods or donors; labels judge one of its lines: take "
-                f"the settings.yaml of one in {run.folder / RunFolder.METHODS} or {run.folder / RunFolder.LINES}"
-            )
         asked = as_stored(study.asked())
         different = differences({name: same[name] for name in asked if name in same}, asked) if same else []
     if different:
@@ -106,26 +138,28 @@ def check_same(run: RunFolder, study: Study) -> None:
         )
 
 
-def judge_tasks(
-    settings: EvaluateSettings,
-    study: Study,
-    tasks: Tasks,
-    labels: Mapping[str, dict[str, Label]],
-    selections: Mapping[str, dict[str, Any]],
-) -> dict[str, Judgement]:
-    """Has candidates, donor and baselines answer the labelled prompts; answers are stored as the search's are."""
-    prompts = all_prompts({task: tasks[task] for task in selections})
+def judge_tasks(settings: EvaluateSettings, judging: Judging) -> dict[str, Judgement]:
+    """Has candidates, donor and baselines answer the labelled prompts; answers are stored as the search's are.
+
+    Raises:
+        UserError: the chosen candidate could not answer, or too few others.
+    """
+    study, chosen = judging.study, judging.selections
+    prompts = all_prompts({task: judging.tasks[task] for task in chosen})
     asked = SearchedCoefficient.of(settings.merging, settings.searching).check(settings.searching.alphas)
-    values = sorted({*asked, *(selection["alpha"] for selection in selections.values())})
+    values = sorted({*asked, *(selection["alpha"] for selection in chosen.values())})
     methods = {method: study.of_method(method) for method in settings.baselines}
     with WarmEngines(settings.ray) as engines:
-        candidates = answer_all(study, engines, values, prompts, "judged").responses(values, prompts)
+        book = answer_all(study, engines, values, prompts, "judged")
+        for selection in chosen.values():
+            book.answers_at(selection["alpha"])  # without them there is nothing to judge
+        candidates = book.responses(values, prompts)
         baselines = answer_by_baselines(methods, engines, prompts)
         donor = answer_by_donor(study, engines, prompts, "judged-donor")
     found = {}
-    for task, selection in selections.items():
+    for task, selection in chosen.items():
         scores = {float(value): score for value, score in selection["scores"].items()}
-        found[task] = judge(selection["alpha"], scores, candidates, labels[task], donor, baselines)
+        found[task] = judge(selection["alpha"], scores, candidates, judging.labels[task], donor, baselines)
     return found
 
 

@@ -39,13 +39,17 @@ def select(
         UserError: nothing to read, contradicting answers, an unknown criterion, or one that cannot compare methods.
     """
 
-    def along(folder: Path) -> Choosing:
-        return Choosing.of(folder, metric, endpoints, bootstrap, task, donor)
+    def along(folder: Path, same: Mapping[str, Any]) -> Choosing:
+        return Choosing.of(folder, same, metric, endpoints, bootstrap, task, donor)
 
-    methods = _methods(RunFolder(responses))
-    if not methods and (searches := sorted(file.parent for file in responses.glob("*/*/search.json"))):
+    same = _same(responses)
+    if methods := same.get("searching.methods"):
+        folders = {method: responses / RunFolder.METHODS / method for method in methods}
+        return _among({method: along(folder, _same(folder)) for method, folder in folders.items()})
+    searches = sorted(file.parent for file in responses.glob("*/*/search.json"))
+    if searches and ("lines" in same or not is_run(responses)):  # else they are what an earlier search left
         raise UserError(f"{responses}: holds {len(searches)} searches; give one of them, such as {searches[0]}")
-    return _among({method: along(folder) for method, folder in methods.items()}) if methods else along(responses)()
+    return along(responses, same)()
 
 
 @dataclass(frozen=True)
@@ -60,15 +64,20 @@ class Choosing:
     def of(
         cls,
         responses: Path,
+        same: Mapping[str, Any],
         metric: str | None,
         endpoints: Endpoints | None,
         bootstrap: int,
         task: str,
         donor: Path | None,
     ) -> Self:
-        """Arguments and errors are those of `select`."""
+        """The other arguments and errors are those of `select`.
+
+        Args:
+            same: what makes the search this one; empty for answers of anybody.
+        """
         run, searched = RunFolder(responses), is_run(responses)
-        told = _Told.by(run, task) if searched else _Told()
+        told = _Told.by(run, same, task) if searched else _Told()
         answers = told.only_its_own(of_task(read_responses(responses), task))
         criterion = get_criterion(metric or told.metric)
         if criterion.asks_scores:
@@ -96,11 +105,11 @@ class Choosing:
         return select_from(answers, self.criterion, **{**self.given, **own})
 
 
-def _methods(run: RunFolder) -> dict[str, Path]:
-    """Of a search over several methods, the folder of each, in their order; of another one none."""
+def _same(folder: Path) -> dict[str, Any]:
+    """What makes the search in a folder this one and no other; nothing where it is the folder of none."""
+    run = RunFolder(folder)
     with run.understood():
-        same = (run.read(run.about) or {}).get("same") or {}
-        return {method: run.folder / RunFolder.METHODS / method for method in same.get("searching.methods") or ()}
+        return dict((run.read(run.about) or {}).get("same") or {})
 
 
 def _among(lines: Mapping[str, Choosing]) -> MethodSelection:
@@ -135,10 +144,9 @@ class _Told:
     contradicted: int = 0
 
     @classmethod
-    def by(cls, run: RunFolder, task: str) -> Self:
+    def by(cls, run: RunFolder, same: Mapping[str, Any], task: str) -> Self:
         """Args: task: of several, the one that is chosen for; empty for all."""
         with run.understood():
-            same = (run.read(run.about) or {}).get("same") or {}
             asked = run.read(run.prompts) or {}
             texts = {one["id"]: one["prompt"] for name in asked for one in asked[name]["prompts"] if task in ("", name)}
             selection = run.read(run.selection) or {}

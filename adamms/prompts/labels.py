@@ -65,8 +65,9 @@ def read_labels(path: Path, prompts: Sequence[Prompt], prefix: str = "", match: 
         UserError: there is no such file, or a prompt has no `answer`.
     """
     path = expanded(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; labels are read from JSONL, with `prompt` and `answer`")
+    if not path.is_file() or path.suffix == ".parquet":
+        wrong = "is Parquet" if path.is_file() else "no such file"
+        raise UserError(f"{path}: {wrong}; labels are read from JSONL, with `prompt` and `answer`")
     rows: dict[str, tuple[str, ...]] = {}
     for number, row in read_lines(path, []):  # `load_prompts` has told what is wrong with the others
         if isinstance(row, dict):

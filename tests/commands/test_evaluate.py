@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from adamms.commands.evaluate import check_same
+import adamms.commands.evaluate
+from adamms.commands.evaluate import Judging, check_one_line, check_same, evaluate, judge_tasks, warn_of_known
+from adamms.commands.settings import EvaluateSettings
 from adamms.errors import UserError
+from adamms.judging.lmms_eval import LmmsEvalConfig
+from adamms.prompts.config import LabelledConfig
+from adamms.prompts.tasks import load_tasks
 from adamms.runs.run_folder import RunFolder
+from adamms.searching.config import SearchingConfig
+from adamms.tracking.config import TrackingConfig
 
 ASKED = {"base": "b1", "merging.method": "linear", "engine.max_tokens": 16, "engine.stop": []}
 
@@ -34,4 +44,72 @@ def test_of_several_lines_each_is_judged_by_itself(tmp_path: Path, lines: str) -
     run = RunFolder(tmp_path)
     run.describe("key", "name", {}, same={lines: {"linear": ASKED}})
     with pytest.raises(UserError, match="labels judge one of its lines: take the settings"):
-        check_same(run, study())
+        check_one_line(EvaluateSettings(base="a", donor="b"), run)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        EvaluateSettings(base="a", donor="b", searching=SearchingConfig(methods=("linear", "ties"))),
+        EvaluateSettings(base="a", donors=("b", "c")),
+    ],
+)
+def test_settings_of_several_lines_are_refused_too(tmp_path: Path, settings: EvaluateSettings) -> None:
+    with pytest.raises(UserError, match="labels judge one of its lines"):
+        check_one_line(settings, RunFolder(tmp_path))
+    check_one_line(replace(settings, donor="b", donors=(), searching=SearchingConfig()), RunFolder(tmp_path))
+
+
+def test_lmms_eval_alone_judges_the_winner_of_several_methods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = RunFolder(tmp_path)
+    run.merged.mkdir()
+    ran = []
+    for name, stand_in in {
+        "check_lmms_eval": lambda *_: None,
+        "run_lmms_eval": lambda *given: ran.append(given) or {"task": 1.0},
+    }.items():
+        monkeypatch.setattr(adamms.commands.evaluate, name, stand_in)
+    settings = EvaluateSettings(
+        base="a",
+        donor="b",
+        run_dir=str(tmp_path),
+        searching=SearchingConfig(methods=("linear", "ties")),
+        lmms_eval=LmmsEvalConfig(tasks=("task",)),
+        tracking=TrackingConfig(enabled=False),
+    )
+    assert evaluate(settings) == {}
+    assert [given[1] for given in ran] == [run.merged]
+    with pytest.raises(UserError, match="labels judge one of its lines"):
+        evaluate(replace(settings, labelled=LabelledConfig(path="labelled.jsonl")))
+
+
+def test_without_labels_it_says_what_it_expected(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"labelled.path: not given; expected a JSONL file with `prompt` and `answer`"):
+        evaluate(EvaluateSettings(base="a", donor="b", run_dir=str(tmp_path)))
+
+
+def test_labels_that_the_search_was_given_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [json.dumps({"prompt": f"what is {i}?", "answer": str(i)}) for i in range(6)]
+    few, many = tmp_path / "few.jsonl", tmp_path / "many.jsonl"
+    few.write_text("\n".join(rows[:2]))
+    many.write_text("\n".join(rows[1:]))
+    asked = LabelledConfig(path=str(many), suffix="In a word.")
+    settings = EvaluateSettings(base="a", donor="b", labelled=asked, searching=SearchingConfig(labels=str(few)))
+    warn_of_known(settings, load_tasks(asked))
+    assert "1 of 5 labelled prompts are among searching.labels" in caplog.text
+    caplog.clear()
+    warn_of_known(replace(settings, searching=SearchingConfig()), load_tasks(asked))
+    warn_of_known(replace(settings, searching=SearchingConfig(labels=str(tmp_path / "gone"))), load_tasks(asked))
+    assert not caplog.text
+
+
+def test_a_chosen_candidate_that_fails_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Book:
+        def answers_at(self, value: float) -> dict[str, str]:
+            raise UserError(f"candidate {value}: out of memory")
+
+    monkeypatch.setattr(adamms.commands.evaluate, "WarmEngines", lambda _: nullcontext())
+    monkeypatch.setattr(adamms.commands.evaluate, "answer_all", lambda *_: Book())
+    judging = Judging(study(), {"": []}, {"": {}}, {"": {"alpha": 0.3, "scores": {}}}, {})
+    with pytest.raises(UserError, match=r"candidate 0.3: out of memory"):
+        judge_tasks(EvaluateSettings(base="a", donor="b"), judging)

@@ -70,6 +70,16 @@ def test_what_an_earlier_search_left_in_the_folder_is_not_chosen_from(tmp_path: 
         assert (found.chosen, found.prompts_used, found.prompts_dropped) == (0.1, 2 * len(BASE), 0)
 
 
+def test_methods_that_an_earlier_search_left_in_the_folder_are_not_chosen_among(tmp_path: Path) -> None:
+    a_run(tmp_path)
+    alone = select(tmp_path)
+    for method in ("linear", "ties"):
+        a_run(tmp_path / "methods" / method)
+    again = select(tmp_path)
+    assert isinstance(again, Selection)
+    assert again == alone
+
+
 def test_of_finer_rounds_the_last_one_is_chosen_from_each_task_s_own(tmp_path: Path) -> None:
     a_run(tmp_path, [0.0, 0.1, 0.2], tasks={"two": {"scores": {"0.1": 0, "0.2": 0, "0.3": 0}}})
     assert list(scores_of(select(tmp_path))) == [0.0, 0.1, 0.2]

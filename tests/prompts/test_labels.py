@@ -70,3 +70,6 @@ def test_a_prompt_without_an_answer_is_named(tmp_path: Path, answer: object) -> 
 def test_labels_are_read_from_a_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file; labels are read from JSONL"):
         read_labels(tmp_path / "none.jsonl", [])
+    (tmp_path / "labelled.parquet").write_bytes(b"PAR1")
+    with pytest.raises(UserError, match="is Parquet; labels are read from JSONL"):
+        read_labels(tmp_path / "labelled.parquet", [])
