@@ -45,7 +45,7 @@ class SearchingConfig:
     either for several donors' weights (logprob with `trials`) and with `stop`."""
     endpoints: Literal["auto", "exclude", "one_sided"] = "auto"
     """Whether the lowest and the highest candidate may be chosen: exclude, one_sided (by the difference to their only
-    neighbour), or auto: by criteria that need no neighbour, such as logprob, and by no others."""
+    neighbour), or auto: by criteria that need no neighbour, such as logprob, and with `labels`; else not."""
     labels: str = ""
     """JSONL file of a few labelled prompts (20 to 50, with `answer`): the candidates that they cannot tell from the
     best (within one standard error) are kept, and the metric chooses among those; where base and donor contradict each

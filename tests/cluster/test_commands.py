@@ -46,7 +46,9 @@ def test_the_pipeline_takes_these_settings(pipeline: str, arguments: list[str]) 
         return
     assert (ROOT / config).is_file()
     assert all("=" in argument for argument in arguments[2:]), arguments
-    load_settings(settings, ROOT / config, arguments[2:])
+    loaded = load_settings(settings, ROOT / config, arguments[2:])
+    if isinstance(loaded, SearchSettings):
+        assert loaded.prompts.path or loaded.prompts.tasks, "a search without prompts ends at once"
 
 
 def test_every_file_that_the_readme_names_exists() -> None:
