@@ -108,13 +108,11 @@ class ParentScores:
         self.books: list[CandidateBook] = []
 
     def __call__(self, responses: Responses) -> Responses:
-        """The same answers with `Response.by_parents`.
+        """The same answers with `Response.by_parents`; for those that are scored already no engine is needed.
 
         Raises:
-            NoScores: no engine can run the donor, or the budget is over.
+            NoScores: some are not, and no engine can run the donor, or the budget is over.
         """
-        if self._missing:
-            raise NoScores(self._missing)
         given = list(self._given([responses]))
         return with_scores(responses, [self._scores(parent, given) for parent in self._parents])
 
@@ -130,7 +128,7 @@ class ParentScores:
         """Has answers scored that are asked for one by one afterwards: of several lines, in one turn of each parent's
         engines. Where no engine can run the donor, whoever asks is told."""
         given = list(self._given(several))
-        if not given or self._missing:
+        if not given:
             return
         with suppress(NoScores):
             for parent in self._parents:
@@ -149,6 +147,8 @@ class ParentScores:
         answering = Answering(study, self._engines, given, answers, self._events, self._budget)
         work = {ITSELF: given}
         if missing := answering.book.missing(work).get(ITSELF):
+            if self._missing:
+                raise NoScores(self._missing)
             if self._budget.over:
                 raise self._out_of_budget(parent)
             if parent != "base":
