@@ -216,7 +216,8 @@ class Goal:
         return self._rule.choose(responses, self._questions, contradicted)
 
     def settle(self, book: CandidateBook, reason: str) -> None:
-        """Has to stop: takes the choice of the prompts that every candidate has answered.
+        """Has to stop: takes the choice of the prompts that every candidate has answered, unless an earlier round has
+        chosen by more.
 
         Raises:
             BudgetOver: there are none.
@@ -226,7 +227,7 @@ class Goal:
         self.done = True
         asked = self._answered_by_all(book)
         warning = f"stopped by {reason} after {asked} of {len(self.prompts)} prompts"
-        if asked:
+        if asked and (not self.rounds or asked >= self.rounds[-1].prompts):
             responses = book.responses(self._values, self.prompts[:asked])
             self.rounds.append(Round(tuple(self._values), asked, self._choose(responses)))
         elif not self.rounds:
@@ -235,7 +236,7 @@ class Goal:
                 "run it again, with a larger budget or a smaller searching.block"
             )
         else:
-            warning = f"stopped by {reason} before finer candidates had answered"
+            warning = f"stopped by {reason} before finer or further candidates had answered as many prompts"
         last = self.rounds[-1]
         selection = replace(last.selection, warnings=(*last.selection.warnings, warning))
         self.rounds[-1] = replace(last, selection=selection)

@@ -293,4 +293,22 @@ def test_a_refinement_that_has_to_stop_keeps_the_coarse_choice(tmp_path: Path) -
     goal = blocks_then_over(tmp_path, drifting(0.3), blocks=3, refine=(0.05,))
     assert len(goal.rounds) == 1
     assert goal.selection.chosen == 0.3
-    assert goal.selection.warnings[-1] == "stopped by budget.hours=1 before finer candidates had answered"
+    assert goal.selection.warnings[-1] == KEPT
+
+
+KEPT = "stopped by budget.hours=1 before finer or further candidates had answered as many prompts"
+
+
+@pytest.mark.parametrize(("blocks", "chosen"), [(1, 0.5), (2, 0.5), (3, 0.6)])
+def test_a_choice_by_all_prompts_gives_way_to_none_by_fewer(tmp_path: Path, blocks: int, chosen: float) -> None:
+    """The coarse candidates have answered all 60 prompts, the further one so many blocks of 20."""
+    config = SearchingConfig(metric="either", alphas=(0.2, 0.3, 0.4, 0.5), endpoints="one_sided", extend=True)
+    goal = goals_of({"": prompts_of("one")}, config.alphas, ChoiceRule.of(config, config.alphas, in_blocks=True))[""]
+    simulated = Simulated(tmp_path, prompts_of("one"), settling(7))
+    for _ in range(3 + blocks - 1):
+        simulated.answer(goal.wants())
+        goal.consider(simulated.book)
+    simulated.answer(goal.wants())
+    goal.settle(simulated.book, "budget.hours=1")
+    assert (goal.rounds[-1].prompts, goal.selection.prompts_used, goal.selection.chosen) == (60, 60, chosen)
+    assert (goal.selection.warnings[-1] == KEPT) == (blocks < 3)
