@@ -176,7 +176,8 @@ def take_over(known: Search, value: float, one: Search, own: float) -> None:
 
 def ranks_of(selections: Sequence[Selection]) -> list[tuple[float, ...]]:
     """What lines are ordered by, the less the better: those whose choice labels cannot tell from the best come first,
-    by the criterion; then the others, by labels; last those that chose nothing."""
+    by the criterion's score a prompt, since lines may stop after different numbers of these; then the others, by
+    labels; last those that chose nothing."""
     marks = {
         float(i): one.marks[one.chosen] for i, one in enumerate(selections) if one.chosen is not None and one.marks
     }
@@ -186,5 +187,5 @@ def ranks_of(selections: Sequence[Selection]) -> list[tuple[float, ...]]:
     for i, one in enumerate(selections):
         score = one.scores[one.chosen] if one.chosen is not None else None
         place = 2.0 if score is None else float(i in behind)
-        found.append((place, -right[i] if i in behind else 0.0, score or 0.0))
+        found.append((place, -right[i] if i in behind else 0.0, (score or 0.0) / one.prompts_used))
     return found
