@@ -28,7 +28,7 @@ from adamms.searching.methods import settings_of_methods
 from adamms.searching.metric import with_metric
 from adamms.searching.preparing import check_places, same_search
 from adamms.searching.study import Study
-from adamms.searching.weights_settings import searches_weights, settings_of_step, walk_of
+from adamms.searching.weights_settings import check_weights, searches_weights, settings_of_step, walk_of
 from adamms.support.progress import doing
 from adamms.support.system import cores
 from adamms.support.times import spell_seconds
@@ -131,13 +131,19 @@ def rehearse_search(settings: StudySettings) -> Lines:
 
 def _weights_lines(settings: StudySettings) -> Iterator[tuple[str, str]]:
     """The first line as it would be; how many there are follows from what is chosen on each."""
-    (first, *others), passes = next(iter(walk_of(settings))), settings.searching.passes
+    check_weights(settings)
+    (first, *others), passes, trials = (
+        next(iter(walk_of(settings))),
+        settings.searching.passes,
+        settings.searching.trials,
+    )
     count = 1 + len(others)
     yield from lines_of(rehearse(settings_of_step(settings, first)))
-    most = 2 * count - 1 + passes * count
-    candidates = most * (len(first.values) - 1) + 1
+    most = max(passes, 1) * count if trials else 2 * count - 1 + passes * count
+    candidates = (trials or 1) + most * (len(first.values) - 1)  # each line goes through weights that were asked before
     limit = settings.budget.candidates
-    told = f"{most} such lines at most, along one donor's weight each: {candidates} sets of weights"
+    before = f"{trials} sets of weights that a surrogate proposes, then " if trials else ""
+    told = f"{before}{most} such lines at most, along one donor's weight each: {candidates} sets of weights"
     yield "lines", told + (f", or {limit} (budget.candidates)" if limit and limit < candidates else "")
     yield "", "one checkpoint is written, of the weights that win"
 

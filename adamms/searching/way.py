@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,7 +80,7 @@ class Way:
             BudgetOver: before anything could be chosen.
         """
         for steps in self.walk:
-            reason = self._too_many(steps)
+            reason = self._too_many(point for step in steps for point in step.points)
             if reason is None:
                 try:
                     self._along(steps)
@@ -94,9 +94,9 @@ class Way:
                 return reason
         return None
 
-    def _too_many(self, steps: Sequence[Step]) -> str | None:
+    def _too_many(self, asked: Iterable[Weights]) -> str | None:
         most = self.search.settings.budget.candidates
-        points = {tuple(map(normalize_value, point)) for step in steps for point in step.points}
+        points = {tuple(map(normalize_value, point)) for point in asked}
         return f"budget.candidates={most}" if most and len(points | self.answered.keys()) > most else None
 
     def _along(self, steps: Sequence[Step]) -> None:
@@ -148,15 +148,16 @@ class Way:
 
     def without(self, donor: int) -> tuple[Search, float] | None:
         """A search that has the answers of the chosen weights without one donor, where there is a line with them, and
-        under which value; asks what was not asked before."""
-        weights = replaced(self.walk.weights, donor, 0.0)
-        found, step = self.answered.get(tuple(map(normalize_value, weights))), self.walk.step(donor)
-        if found is not None or step is None:
+        under which value; asks what was not asked before, as far as the budget allows."""
+        weights = tuple(map(normalize_value, replaced(self.walk.weights, donor, 0.0)))
+        found, step = self.answered.get(weights), self.walk.step(donor)
+        if found is not None or step is None or self._too_many([weights]):
             return found
         one = self.searches.get(step) or self.search.line(step)
         asked = [(one.prompts, one.answers), *([(one.labelled[0].prompts, one.labelled[1])] if one.labelled else [])]
         for prompts, stored in asked:
             Answering(one.study, self.engines, prompts, stored, budget=self.budget).answer({0.0: prompts})
+        self.answered[weights] = one, 0.0
         return one, 0.0
 
 

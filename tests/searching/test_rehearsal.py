@@ -52,6 +52,12 @@ def test_of_several_donors_it_tells_of_the_lines(tiny_pair: TinyPair, prompt_fil
         "one checkpoint is written, of the weights that win",
     ):
         assert part in text, part
+    tried = {"searching": {"trials": 9, "passes": 0}, "budget": {"candidates": 16}}
+    text = "\n".join(said for _, said in rehearse_search(load_settings(SearchSettings, None, [], given, own, tried)))
+    assert (
+        "9 sets of weights that a surrogate proposes, then 2 such lines at most, along one donor's weight each: "
+        "21 sets of weights, or 16 (budget.candidates)"
+    ) in text, "one line for each donor, of 6 further weights"
     assert not (tmp_path / "run").exists()
 
 
