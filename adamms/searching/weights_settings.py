@@ -77,6 +77,8 @@ def _problems(settings: StudySettings) -> Iterator[str]:
             "answers; take one that does, such as logprob"
         )
     first = searching.trials + len({normalize_value(value) for value in searching.alphas})
+    if searching.trials and 0 not in searching.alphas:
+        yield "searching.trials: the first of them leave donors out, so searching.alphas needs 0; add it"
     if searching.trials and 0 < most < first:
         yield f"budget.candidates={most}: searching.trials and the first line may ask {first} sets of weights; raise it"
     if most and searching.refine:

@@ -31,3 +31,9 @@ def test_a_limit_does_not_go_with_finer_candidates() -> None:
     check_weights(settings(0, refine=[0.1]))
     with pytest.raises(UserError, match=r"budget\.candidates: how many searching\.refine adds"):
         check_weights(settings(12, refine=[0.1]))
+
+
+def test_trials_leave_donors_out_so_lines_have_to_be_able_to() -> None:
+    check_weights(settings(0, alphas=[0.1, 0.2, 0.4]))
+    with pytest.raises(UserError, match=r"searching\.alphas needs 0"):
+        check_weights(settings(0, alphas=[0.1, 0.2, 0.4], trials=10))
