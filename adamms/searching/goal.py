@@ -19,7 +19,7 @@ from adamms.searching.candidates import CandidateBook, Work
 from adamms.searching.coefficient import beyond, check_refine, finer
 from adamms.searching.config import SearchingConfig
 from adamms.selecting.criteria import PAPER, Criterion, get_criterion, without_scores
-from adamms.selecting.divergence import check_endpoints, endpoints_of
+from adamms.selecting.divergence import check_endpoints, endpoints_of, fewest_of
 from adamms.selecting.labels import Marks
 from adamms.selecting.selection import Selection, select
 from adamms.selecting.stopping import confidence
@@ -204,11 +204,20 @@ class Goal:
             self._steps -= 1
             self._values = sorted([*self._values, further])
             self._asked = min(self._block, len(self.prompts))
-        elif self._finer and selection.chosen is not None:
-            self._values = finer(self._values, selection.chosen, self._finer.pop(0))
+        elif around := self._around(selection):
+            self._values = around
             self._asked = min(self._block, len(self.prompts))
         else:
             self.done = True
+
+    def _around(self, selection: Selection) -> list[float]:
+        """The candidates of the next finer step that has as many as the criterion needs; none where no step is left."""
+        fewest = fewest_of(endpoints_of(get_criterion(selection.criterion), self._rule.config.endpoints))
+        while self._finer and selection.chosen is not None:
+            found = finer(self._values, selection.chosen, self._finer.pop(0))
+            if len(found) >= fewest:
+                return found
+        return []
 
     def _choose(self, responses: Responses) -> Selection:
         """What earlier rounds have found of base and donor holds for a finer one, too."""

@@ -68,6 +68,29 @@ def test_finer_candidates_lie_between_the_neighbours_of_the_best() -> None:
     assert finer([0.0, 0.2, 0.4], 0.0, 0.1) == [0.0, 0.1, 0.2]
 
 
+@pytest.mark.parametrize(("steps", "rounds"), [((0.07,), []), ((0.07, 0.04), [(0.0, 0.04, 0.08)])])
+def test_a_finer_step_that_has_too_few_candidates_is_left_out(
+    tmp_path: Path, steps: tuple[float, ...], rounds: list[tuple[float, ...]]
+) -> None:
+    """Labels choose 0; of `either`, which compares with both neighbours, 0 and 0.07 are too few."""
+    found = replace(
+        rule(labels="labels.jsonl", alphas=(0.0, 0.1, 0.2), refine=steps),
+        marks=lambda values: {value: [value == 0] * 20 for value in values},
+    )
+    prompts = prompts_of("one", 20)
+    goals = goals_of({"": prompts}, [0.0, 0.1, 0.2], found)
+    Simulated(tmp_path, prompts, drifting(0.1)).reach(goals)
+    assert goals[""].selection.chosen == 0
+    assert [one.values for one in goals[""].rounds] == [(0.0, 0.1, 0.2), *rounds]
+
+
+def test_a_finer_step_that_is_wider_than_what_extending_left_is_left_out(tmp_path: Path) -> None:
+    options: Any = {"alphas": (0.1, 0.3, 0.5), "endpoints": "one_sided", "extend": True, "refine": (0.15,)}
+    goal, _ = search(tmp_path, drifting(0.0), **options)
+    assert [one.values for one in goal.rounds] == [(0.1, 0.3, 0.5), (0.0, 0.1, 0.3, 0.5)]
+    assert goal.selection.chosen == 0
+
+
 def test_coarse_to_fine_answers_only_what_is_new_and_finds_the_plateau(tmp_path: Path) -> None:
     goal, simulated = search(tmp_path, drifting(0.3), alphas=(0.0, 0.2, 0.4, 0.6), refine=(0.1, 0.05))
     assert [len(one.values) for one in goal.rounds] == [4, 5, 5]
