@@ -19,7 +19,7 @@ from adamms.prompts.prompt import Given, Prompt
 from adamms.runs.answers import Answers
 from adamms.runs.record import Response
 from adamms.runs.responses import Responses
-from adamms.runs.scored import SCORED, Scores, scored_id, scores_of, with_scores
+from adamms.runs.scored import SCORED, Scores, prompt_of, scored_id, scores_in, scores_of, with_scores
 from adamms.searching.answering import Answering
 from adamms.searching.budget import UNLIMITED, Budget
 from adamms.searching.candidates import CandidateBook
@@ -159,6 +159,7 @@ class ParentScores:
             raise self._give_up(parent, answering.book.errors[ITSELF])
         if not complete:
             raise self._out_of_budget(parent)
+        _give_each_its_row(answers, given)
         self.books.append(answering.book)
         return scores_of(answering.book.answers_at(ITSELF, given).items())
 
@@ -183,6 +184,18 @@ class ParentScores:
     def _give_up(self, parent: str, reason: str) -> NoScores:
         self._missing = _cannot(parent, reason)
         return NoScores(self._missing)
+
+
+def _give_each_its_row(answers: Answers, given: Sequence[Prompt]) -> None:
+    """Scores that prompts share, since they ask the same, are stored for those that came later, too: whoever reads the
+    folder knows prompts by their ids only."""
+    stored = ((prompt, answers.get(ITSELF, prompt)) for prompt in given)
+    shared = [(p, record) for p, record in stored if record and prompt_of(record.prompt_id) != prompt_of(p.id)]
+    there = scores_in(answers.folder) if shared else {}
+    for prompt, record in shared:
+        answer = Response.of(record)
+        if (prompt_of(prompt.id), str(answer), answer.ended) not in there:
+            answers.take_over(ITSELF, prompt, record)
 
 
 def _fitting(asked: Sequence[Prompt], spec: EngineSpec, how: str, who: str, blind: bool) -> list[Prompt]:
