@@ -44,9 +44,12 @@ class Scoring:
 
     @classmethod
     def of(
-        cls, study: Study, tasks: dict[str, list[Prompt]], force: bool = False
+        cls, study: Study, tasks: dict[str, list[Prompt]], force: bool = False, weights: bool = True
     ) -> tuple[Self, dict[str, list[Prompt]]]:
         """With the prompts that the donor's processor takes too.
+
+        Args:
+            weights: as `fitting_prompts` takes it.
 
         Raises:
             UserError: scores of another engine are stored, and `force` is not set.
@@ -60,10 +63,11 @@ class Scoring:
         for name, one in list(studies.items())[1:]:
             who = f"donor {one.pair.base.location}: "
             try:
-                if pictures and reads_text_only(one.engine):
+                if pictures and reads_text_only(one.engine, weights):
                     blind.add(name)
                 fitting = {
-                    task: _fitting(asked, one.engine, how, who, name in blind) for task, asked in fitting.items()
+                    task: _fitting(asked, one.engine, how, who, name in blind, weights)
+                    for task, asked in fitting.items()
                 }
             except UserError as error:
                 return cls(parents, _cannot(name, first_line(error))), tasks
@@ -198,9 +202,9 @@ def _give_each_its_row(answers: Answers, given: Sequence[Prompt]) -> None:
             answers.take_over(ITSELF, prompt, record)
 
 
-def _fitting(asked: Sequence[Prompt], spec: EngineSpec, how: str, who: str, blind: bool) -> list[Prompt]:
+def _fitting(asked: Sequence[Prompt], spec: EngineSpec, how: str, who: str, blind: bool, weights: bool) -> list[Prompt]:
     """The prompts that a parent's processor takes."""
-    kept = fitting_prompts(list(map(Prompt.in_words, asked)) if blind else asked, spec, how, who)
+    kept = fitting_prompts(list(map(Prompt.in_words, asked)) if blind else asked, spec, how, who, weights)
     ids = {prompt.id for prompt in kept}
     return [prompt for prompt in asked if prompt.id in ids]
 
