@@ -93,6 +93,7 @@ class ParentScores:
 
     Attributes:
         before_donor: done once, while the base's engines are still up.
+        donor_asked: whether they have made room for a donor's.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class ParentScores:
         self._parents, self._engines, self._events, self._missing = parents, engines, events, missing
         self._blind, self._budget = blind, budget
         self.before_donor: Callable[[], object] = lambda: None
+        self.donor_asked = False
         self._prompts = {prompt.id: prompt for prompt in prompts}
         self.books: list[CandidateBook] = []
 
@@ -175,6 +177,7 @@ class ParentScores:
         """
         self.before_donor()
         self.before_donor = lambda: None
+        self.donor_asked = True
         self._engines.serve(donor.engine, lambda what: self._events.say(Doing, what=f"{what} (of the {parent})"))
         try:
             self._engines.pool.identity()
