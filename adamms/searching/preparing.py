@@ -188,6 +188,8 @@ def _owning(search: Search, force: bool) -> Search:
     same = same_search(search.study, search.values, search.tasks, labelled[0] if labelled else None)
     others = must_give_way(run, same, force)
     moved = [stored.check_owner([ITSELF], prompts) for _, stored in search.donors]
+    if labelled:
+        moved.append(labelled[1].check_owner(search.values, labelled[0].prompts))
     if search.answers.check_owner(search.values, prompts) or any(moved) or others:
         run.set_aside()
     return replace(search, costs=Costs(run.costs), same=same)
@@ -219,12 +221,11 @@ def with_answers(study: Study, force: bool, weights: bool = True) -> tuple[Label
         weights: as `fitting_prompts` takes it.
 
     Raises:
-        UserError: the file cannot be used, or answers of another search to these prompts are stored.
+        UserError: the file cannot be used, or its prompts do not fit.
     """
     asked, searching, answers = study.settings.prompts, study.settings.searching, study.answers(LABELLED, force)
     found = load_labelled(searching.labels, asked, searching.match)
     fitting = fitting_prompts(found.prompts, study.engine, asked.on_error, "searching.labels: ", weights)
-    answers.check_owner([], fitting)
     return replace(found, prompts=fitting), answers
 
 
