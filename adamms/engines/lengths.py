@@ -13,18 +13,21 @@ from adamms.prompts.prompt import Prompt, report_problems
 log = logging.getLogger(__name__)
 
 
-def fitting_prompts(prompts: Sequence[Prompt], spec: EngineSpec, on_error: str = "fail", who: str = "") -> list[Prompt]:
+def fitting_prompts(
+    prompts: Sequence[Prompt], spec: EngineSpec, on_error: str = "fail", who: str = "", weights: bool = True
+) -> list[Prompt]:
     """The prompts that leave room for an answer; the base's own processor counts, images
     included, before any engine starts.
 
     Args:
         who: named in errors, where it is not the base that is asked.
+        weights: False where no engine will start, so that of remote models only headers are fetched.
 
     Raises:
         UserError: some do not, or do not pass the processor (with `on_error=skip`: none does), all reported together;
             or the base has no processor.
     """
-    loadable = LoadableFolder(open_checkpoint(spec.plan.base.location), spec)
+    loadable = LoadableFolder(open_checkpoint(spec.plan.base.location, weights=weights), spec, weights)
     for note in loadable.notes:
         log.warning(note)
     chat = Chat(loadable.path, spec.config.trust_remote_code)
@@ -56,13 +59,16 @@ def fitting_prompts(prompts: Sequence[Prompt], spec: EngineSpec, on_error: str =
     return fitting
 
 
-def reads_text_only(spec: EngineSpec) -> bool:
+def reads_text_only(spec: EngineSpec, weights: bool = True) -> bool:
     """Whether the base takes no pictures.
+
+    Args:
+        weights: as `fitting_prompts` takes it.
 
     Raises:
         UserError: it has no processor and no tokenizer, or no chat template.
     """
-    loadable = LoadableFolder(open_checkpoint(spec.plan.base.location), spec, weights=False)
+    loadable = LoadableFolder(open_checkpoint(spec.plan.base.location, weights=weights), spec, weights=False)
     return not Chat(loadable.path, spec.config.trust_remote_code).sees
 
 

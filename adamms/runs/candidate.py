@@ -16,6 +16,7 @@ class CandidateRecord:
         move_seconds, generate_seconds: summed over the actors that worked on it, in this run of the command.
         measured: whatever else was counted (tokens not decoded, images encoded, GB of memory): name -> value.
         error: why it failed; None if it did not.
+        timed: how many answers took those seconds; others were there before this run of the command.
     """
 
     value: float
@@ -26,3 +27,4 @@ class CandidateRecord:
     generate_seconds: float = 0.0
     measured: Mapping[str, float] = field(default_factory=dict)
     error: str | None = None
+    timed: int = 0

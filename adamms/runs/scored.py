@@ -21,11 +21,16 @@ def scored_id(prompt_id: str, number: int) -> str:
     return f"{prompt_id}#{number}"
 
 
+def prompt_of(scored_as: str) -> str:
+    """The prompt's id in a `scored_id`."""
+    return scored_as.rpartition("#")[0]
+
+
 def scores_of(answers: Iterable[tuple[str, str]]) -> Scores:
     """From answers by their `scored_id`, each with the log-probabilities that one parent gives to its tokens; an answer
     without a token is certain."""
     return {
-        (name.rpartition("#")[0], str(answer), answer.ended): float(np.mean(answer.logprobs or [0.0]))
+        (prompt_of(name), str(answer), answer.ended): float(np.mean(answer.logprobs or [0.0]))
         for name, answer in answers
         if isinstance(answer, Response)
     }
@@ -63,7 +68,16 @@ def read_scores(folder: Path) -> list[Scores]:
             f"{run}: holds no scores of base and donor ({SCORED}/), which this metric needs; give the folder of a "
             "search by such a metric, or choose another one"
         )
-    return [scores_of(_answers(place)) for place in places]
+    return [scores_in(place) for place in places]
+
+
+def scores_in(place: Path) -> Scores:
+    """What one parent holds of a search's answers, by the rows of its folder.
+
+    Raises:
+        UserError: there are none, or some cannot be read.
+    """
+    return scores_of(_answers(place))
 
 
 def _answers(place: Path) -> list[tuple[str, str]]:

@@ -131,6 +131,7 @@ class CandidateBook:
             move_seconds=sum(result.move_seconds for result in results),
             generate_seconds=sum(result.generate_seconds for result in results),
             measured=_measured(results),
+            timed=sum(len(result.answers) for result in results),
         )
 
 

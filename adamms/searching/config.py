@@ -63,7 +63,8 @@ class SearchingConfig:
     confidence: float = 0.95
     """For stop=confident: in what share of simulated remainders of the prompts the choice has to stay the same."""
     noise: int = 16
-    """How many prompts the chosen candidate is asked twice more, to see how many answers differ by chance alone."""
+    """How many prompts a candidate is asked twice more, to see how many answers differ by chance alone: the chosen one
+    or, where a donor scores the answers before the choice, the middle one."""
     export: Literal["one", "each"] = "one"
     """With several tasks: one checkpoint in merged/, of the alpha for all; or each task's, in merged/<task>."""
 

@@ -19,7 +19,7 @@ from adamms.searching.candidates import CandidateBook, Work
 from adamms.searching.coefficient import beyond, check_refine, finer
 from adamms.searching.config import SearchingConfig
 from adamms.selecting.criteria import PAPER, Criterion, get_criterion, without_scores
-from adamms.selecting.divergence import check_endpoints, endpoints_of
+from adamms.selecting.divergence import check_endpoints, endpoints_of, fewest_of
 from adamms.selecting.labels import Marks
 from adamms.selecting.selection import Selection, select
 from adamms.selecting.stopping import confidence
@@ -206,11 +206,20 @@ class Goal:
             self._steps -= 1
             self._values = sorted([*self._values, further])
             self._asked = min(self._block, len(self.prompts))
-        elif self._finer and selection.chosen is not None:
-            self._values = finer(self._values, selection.chosen, self._finer.pop(0))
+        elif around := self._around(selection):
+            self._values = around
             self._asked = min(self._block, len(self.prompts))
         else:
             self.done = True
+
+    def _around(self, selection: Selection) -> list[float]:
+        """The candidates of the next finer step that has as many as the criterion needs; none where no step is left."""
+        fewest = fewest_of(endpoints_of(get_criterion(selection.criterion), self._rule.config.endpoints))
+        while self._finer and selection.chosen is not None:
+            found = finer(self._values, selection.chosen, self._finer.pop(0))
+            if len(found) >= fewest:
+                return found
+        return []
 
     def _choose(self, responses: Responses) -> Selection:
         """What earlier rounds have found of base and donor holds for a finer one, too."""
@@ -218,7 +227,8 @@ class Goal:
         return self._rule.choose(responses, self._questions, contradicted)
 
     def settle(self, book: CandidateBook, reason: str) -> None:
-        """Has to stop: takes the choice of the prompts that every candidate has answered.
+        """Has to stop: takes the choice of the prompts that every candidate has answered, unless an earlier round has
+        chosen by more.
 
         Raises:
             BudgetOver: there are none.
@@ -228,7 +238,7 @@ class Goal:
         self.done = True
         asked = self._answered_by_all(book)
         warning = f"stopped by {reason} after {asked} of {len(self.prompts)} prompts"
-        if asked:
+        if asked and (not self.rounds or asked >= self.rounds[-1].prompts):
             responses = book.responses(self._values, self.prompts[:asked])
             self.rounds.append(Round(tuple(self._values), asked, self._choose(responses)))
         elif not self.rounds:
@@ -237,7 +247,7 @@ class Goal:
                 "run it again, with a larger budget or a smaller searching.block"
             )
         else:
-            warning = f"stopped by {reason} before finer candidates had answered"
+            warning = f"stopped by {reason} before finer or further candidates had answered as many prompts"
         last = self.rounds[-1]
         selection = replace(last.selection, warnings=(*last.selection.warnings, warning))
         self.rounds[-1] = replace(last, selection=selection)

@@ -125,8 +125,8 @@ class Line:
         """The outcome, and in the run folder the choice, every candidate's scores, and what all of it took."""
         run, refine, chosen = self.search.run, self.search.rule.config.refine, self._all.selection.chosen
         self._answering.tell_incomplete()
-        by_scores = self.scores is not None  # the donor's engines are up then, and noise was measured before
-        noise = read_noise(run) if by_scores or chosen is None else self.measure_noise(chosen)
+        donor_asked = self.scores is not None and self.scores.donor_asked  # noise was measured before that
+        noise = read_noise(run) if donor_asked or chosen is None else self.measure_noise(chosen)
         before = (run.read(run.selection) or {}).get("alpha")
         full = answers_without_saving(self.search.values, refine, len(self.search.prompts))
         tasks = {name: tuple(goal.rounds) for name, goal in self._goals.items() if name}

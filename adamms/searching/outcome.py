@@ -28,7 +28,8 @@ class Outcome:
 
     Attributes:
         tasks: name -> rounds; empty where there is one task only.
-        noise: how many answers differ when the chosen candidate is asked again; None where it was not.
+        noise: how many answers differ when a candidate is asked again: the chosen one or, where a donor scored the
+            answers before the choice, the middle one; None where none was.
     """
 
     rounds: tuple[Round, ...]

@@ -19,7 +19,7 @@ from adamms.prompts.prompt import Given, Prompt
 from adamms.runs.answers import Answers
 from adamms.runs.record import Response
 from adamms.runs.responses import Responses
-from adamms.runs.scored import SCORED, Scores, scored_id, scores_of, with_scores
+from adamms.runs.scored import SCORED, Scores, prompt_of, scored_id, scores_in, scores_of, with_scores
 from adamms.searching.answering import Answering
 from adamms.searching.budget import UNLIMITED, Budget
 from adamms.searching.candidates import CandidateBook
@@ -44,9 +44,12 @@ class Scoring:
 
     @classmethod
     def of(
-        cls, study: Study, tasks: dict[str, list[Prompt]], force: bool = False
+        cls, study: Study, tasks: dict[str, list[Prompt]], force: bool = False, weights: bool = True
     ) -> tuple[Self, dict[str, list[Prompt]]]:
         """With the prompts that the donor's processor takes too.
+
+        Args:
+            weights: as `fitting_prompts` takes it.
 
         Raises:
             UserError: scores of another engine are stored, and `force` is not set.
@@ -60,10 +63,11 @@ class Scoring:
         for name, one in list(studies.items())[1:]:
             who = f"donor {one.pair.base.location}: "
             try:
-                if pictures and reads_text_only(one.engine):
+                if pictures and reads_text_only(one.engine, weights):
                     blind.add(name)
                 fitting = {
-                    task: _fitting(asked, one.engine, how, who, name in blind) for task, asked in fitting.items()
+                    task: _fitting(asked, one.engine, how, who, name in blind, weights)
+                    for task, asked in fitting.items()
                 }
             except UserError as error:
                 return cls(parents, _cannot(name, first_line(error))), tasks
@@ -89,6 +93,7 @@ class ParentScores:
 
     Attributes:
         before_donor: done once, while the base's engines are still up.
+        donor_asked: whether they have made room for a donor's.
     """
 
     def __init__(
@@ -104,17 +109,16 @@ class ParentScores:
         self._parents, self._engines, self._events, self._missing = parents, engines, events, missing
         self._blind, self._budget = blind, budget
         self.before_donor: Callable[[], object] = lambda: None
+        self.donor_asked = False
         self._prompts = {prompt.id: prompt for prompt in prompts}
         self.books: list[CandidateBook] = []
 
     def __call__(self, responses: Responses) -> Responses:
-        """The same answers with `Response.by_parents`.
+        """The same answers with `Response.by_parents`; for those that are scored already no engine is needed.
 
         Raises:
-            NoScores: no engine can run the donor, or the budget is over.
+            NoScores: some are not, and no engine can run the donor, or the budget is over.
         """
-        if self._missing:
-            raise NoScores(self._missing)
         given = list(self._given([responses]))
         return with_scores(responses, [self._scores(parent, given) for parent in self._parents])
 
@@ -130,7 +134,7 @@ class ParentScores:
         """Has answers scored that are asked for one by one afterwards: of several lines, in one turn of each parent's
         engines. Where no engine can run the donor, whoever asks is told."""
         given = list(self._given(several))
-        if not given or self._missing:
+        if not given:
             return
         with suppress(NoScores):
             for parent in self._parents:
@@ -149,6 +153,8 @@ class ParentScores:
         answering = Answering(study, self._engines, given, answers, self._events, self._budget)
         work = {ITSELF: given}
         if missing := answering.book.missing(work).get(ITSELF):
+            if self._missing:
+                raise NoScores(self._missing)
             if self._budget.over:
                 raise self._out_of_budget(parent)
             if parent != "base":
@@ -159,6 +165,7 @@ class ParentScores:
             raise self._give_up(parent, answering.book.errors[ITSELF])
         if not complete:
             raise self._out_of_budget(parent)
+        _give_each_its_row(answers, given)
         self.books.append(answering.book)
         return scores_of(answering.book.answers_at(ITSELF, given).items())
 
@@ -170,6 +177,7 @@ class ParentScores:
         """
         self.before_donor()
         self.before_donor = lambda: None
+        self.donor_asked = True
         self._engines.serve(donor.engine, lambda what: self._events.say(Doing, what=f"{what} (of the {parent})"))
         try:
             self._engines.pool.identity()
@@ -185,9 +193,21 @@ class ParentScores:
         return NoScores(self._missing)
 
 
-def _fitting(asked: Sequence[Prompt], spec: EngineSpec, how: str, who: str, blind: bool) -> list[Prompt]:
+def _give_each_its_row(answers: Answers, given: Sequence[Prompt]) -> None:
+    """Scores that prompts share, since they ask the same, are stored for those that came later, too: whoever reads the
+    folder knows prompts by their ids only."""
+    stored = ((prompt, answers.get(ITSELF, prompt)) for prompt in given)
+    shared = [(p, record) for p, record in stored if record and prompt_of(record.prompt_id) != prompt_of(p.id)]
+    there = scores_in(answers.folder) if shared else {}
+    for prompt, record in shared:
+        answer = Response.of(record)
+        if (prompt_of(prompt.id), str(answer), answer.ended) not in there:
+            answers.take_over(ITSELF, prompt, record)
+
+
+def _fitting(asked: Sequence[Prompt], spec: EngineSpec, how: str, who: str, blind: bool, weights: bool) -> list[Prompt]:
     """The prompts that a parent's processor takes."""
-    kept = fitting_prompts(list(map(Prompt.in_words, asked)) if blind else asked, spec, how, who)
+    kept = fitting_prompts(list(map(Prompt.in_words, asked)) if blind else asked, spec, how, who, weights)
     ids = {prompt.id for prompt in kept}
     return [prompt for prompt in asked if prompt.id in ids]
 

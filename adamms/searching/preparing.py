@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from adamms.engines.lengths import fitting_prompts
 from adamms.merging.staging import check_output
@@ -24,12 +24,64 @@ from adamms.searching.config import StudySettings
 from adamms.searching.goal import ChoiceRule
 from adamms.searching.parents import Scoring
 from adamms.searching.study import ITSELF, Study
-from adamms.selecting.criteria import get_criterion
+from adamms.selecting.criteria import Criterion, get_criterion
 from adamms.selecting.divergence import endpoints_of
 from adamms.support.progress import doing
 
 LABELLED = "labelled"
 """Folder of the answers to labelled prompts."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked: prompts that everybody who is to read them can take, and who that is beside the candidates.
+
+    Attributes are those of `Search`.
+    """
+
+    tasks: Tasks
+    donors: list[tuple[Study, Answers]]
+    scoring: Scoring | None
+    labelled: tuple[Labelled, Answers] | None
+
+    @classmethod
+    def of(
+        cls,
+        study: Study,
+        criterion: Criterion,
+        tasks: Tasks,
+        force: bool = False,
+        parents: RunFolder | None = None,
+        weights: bool = True,
+    ) -> Self:
+        """Measures the prompts with the processors of base and donors.
+
+        Args:
+            force, parents: as `prepare` takes them.
+            weights: as `fitting_prompts` takes it.
+
+        Raises:
+            UserError: prompts do not fit, labels cannot be used, or scores of another engine are stored.
+        """
+        on_error, donors = study.settings.prompts.on_error, []
+        with doing("measuring the prompts with the base's processor"):
+            tasks = {
+                name: fitting_prompts(prompts, study.engine, on_error, weights=weights)
+                for name, prompts in tasks.items()
+            }
+        of_parents = replace(study, run=parents or study.run)
+        if criterion.asks_donor:
+            donors = [(one, one.answers(name, force)) for name, one in of_parents.of_donors().items()]
+        for donor, _ in donors:
+            who = f"donor {donor.pair.base.location}: "
+            tasks = {
+                name: fitting_prompts(prompts, donor.engine, on_error, who, weights) for name, prompts in tasks.items()
+            }
+        scoring = None
+        if criterion.asks_scores:
+            scoring, tasks = Scoring.of(of_parents, tasks, force, weights)
+        labelled = with_answers(study, force, weights) if study.settings.searching.labels else None
+        return cls(tasks, donors, scoring, labelled)
 
 
 @dataclass(frozen=True)
@@ -94,20 +146,13 @@ def prepare(settings: StudySettings, force: bool = False, parents: RunFolder | N
     with doing("opening the models and planning the merge"):
         study = Study.of(settings)
     mapping = time.perf_counter() - started
-    on_error, donors = settings.prompts.on_error, []
-    with doing("measuring the prompts with the base's processor"):
-        tasks = {name: fitting_prompts(prompts, study.engine, on_error) for name, prompts in tasks.items()}
-    of_parents = replace(study, run=parents or study.run)
-    if rule.criterion.asks_donor:
-        donors = [(one, one.answers(name, force)) for name, one in of_parents.of_donors().items()]
-    for donor, _ in donors:
-        who = f"donor {donor.pair.base.location}: "
-        tasks = {name: fitting_prompts(prompts, donor.engine, on_error, who) for name, prompts in tasks.items()}
-    scoring, tasks = Scoring.of(of_parents, tasks, force) if rule.criterion.asks_scores else (None, tasks)
-    labelled = with_answers(study, force) if settings.searching.labels else None
+    asked = Asked.of(study, rule.criterion, tasks, force, parents)
     check_places(study, list(tasks))
     answers, costs = study.answers(force=force), Costs(study.run.costs)
-    found = _owning(Search(study, values, rule, tasks, answers, donors, scoring, labelled, costs, {}), force)
+    found = Search(
+        study, values, rule, asked.tasks, answers, asked.donors, asked.scoring, asked.labelled, costs, same={}
+    )
+    found = _owning(found, force)
     found.costs.add("mapping", mapping)
     return found
 
@@ -143,6 +188,8 @@ def _owning(search: Search, force: bool) -> Search:
     same = same_search(search.study, search.values, search.tasks, labelled[0] if labelled else None)
     others = must_give_way(run, same, force)
     moved = [stored.check_owner([ITSELF], prompts) for _, stored in search.donors]
+    if labelled:
+        moved.append(labelled[1].check_owner(search.values, labelled[0].prompts))
     if search.answers.check_owner(search.values, prompts) or any(moved) or others:
         run.set_aside()
     return replace(search, costs=Costs(run.costs), same=same)
@@ -167,16 +214,18 @@ def own_whole(study: Study, same: Mapping[str, Any], force: bool) -> dict[str, A
     return found
 
 
-def with_answers(study: Study, force: bool) -> tuple[Labelled, Answers]:
+def with_answers(study: Study, force: bool, weights: bool = True) -> tuple[Labelled, Answers]:
     """The labelled prompts of `searching.labels`, those that fit, and the store of the answers to them.
 
+    Args:
+        weights: as `fitting_prompts` takes it.
+
     Raises:
-        UserError: the file cannot be used, or answers of another search to these prompts are stored.
+        UserError: the file cannot be used, or its prompts do not fit.
     """
     asked, searching, answers = study.settings.prompts, study.settings.searching, study.answers(LABELLED, force)
     found = load_labelled(searching.labels, asked, searching.match)
-    fitting = fitting_prompts(found.prompts, study.engine, asked.on_error, "searching.labels: ")
-    answers.check_owner([], fitting)
+    fitting = fitting_prompts(found.prompts, study.engine, asked.on_error, "searching.labels: ", weights)
     return replace(found, prompts=fitting), answers
 
 

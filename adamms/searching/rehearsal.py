@@ -17,18 +17,19 @@ from adamms.engines.memory import GB, MemoryNeed
 from adamms.engines.registry import engine_class, fitting_kind, needed_gpus
 from adamms.errors import UserError
 from adamms.merging.rehearsal import DISK, NOTHING, Lines, model_bytes, output_lines, pair_lines
-from adamms.prompts.labels import load_labelled
 from adamms.prompts.prompt import Prompt
 from adamms.prompts.tasks import all_prompts, load_tasks
+from adamms.runs.answers import Answers
 from adamms.runs.ownership import must_give_way
+from adamms.runs.run_folder import RunFolder
 from adamms.searching.coefficient import SearchedCoefficient
 from adamms.searching.config import StudySettings
 from adamms.searching.goal import ChoiceRule
 from adamms.searching.methods import settings_of_methods
 from adamms.searching.metric import with_metric
-from adamms.searching.preparing import check_places, same_search
-from adamms.searching.study import Study
-from adamms.searching.weights_settings import searches_weights, settings_of_step, walk_of
+from adamms.searching.preparing import Asked, check_places, same_search
+from adamms.searching.study import ITSELF, Study
+from adamms.searching.weights_settings import check_weights, searches_weights, settings_of_step, walk_of
 from adamms.support.progress import doing
 from adamms.support.system import cores
 from adamms.support.times import spell_seconds
@@ -85,7 +86,8 @@ class Rehearsal:
     """What a search would do.
 
     Attributes:
-        asked: answers that would be asked for, and `stored` of these are there already.
+        stored: of the answers that would be `asked` for, those that are there already.
+        donors: how many answer the prompts themselves, where the criterion wants that.
         kind: of the engine; None where nothing installed here fits, and another machine has to.
         trouble: what would stop it.
     """
@@ -94,7 +96,7 @@ class Rehearsal:
     values: list[float]
     prompts: list[Prompt]
     stored: int
-    donor_asked: bool
+    donors: int
     scored: bool
     labelled: int
     kind: str | None
@@ -106,8 +108,8 @@ class Rehearsal:
 
     @property
     def asked(self) -> int:
-        """Answers of all candidates, and of the donor where the criterion wants them."""
-        return (len(self.values) + self.donor_asked) * len(self.prompts) + len(self.values) * self.labelled
+        """Answers of all candidates, to labelled prompts too, and of the donors where the criterion wants them."""
+        return (len(self.values) + self.donors) * len(self.prompts) + len(self.values) * self.labelled
 
 
 def rehearse_search(settings: StudySettings) -> Lines:
@@ -125,25 +127,31 @@ def rehearse_search(settings: StudySettings) -> Lines:
         return
     for method, one in settings_of_methods(settings).items():
         yield method, ""
-        yield from lines_of(rehearse(one))
+        yield from lines_of(rehearse(one, RunFolder(Path(settings.run_dir))))
     yield "", "one checkpoint is written, of the method that wins"
 
 
 def _weights_lines(settings: StudySettings) -> Iterator[tuple[str, str]]:
     """The first line as it would be; how many there are follows from what is chosen on each."""
-    (first, *others), passes = next(iter(walk_of(settings))), settings.searching.passes
+    check_weights(settings)
+    (first, *others), searching = next(iter(walk_of(settings))), settings.searching
+    passes, trials = searching.passes, searching.trials
     count = 1 + len(others)
-    yield from lines_of(rehearse(settings_of_step(settings, first)))
-    most = 2 * count - 1 + passes * count
-    candidates = most * (len(first.values) - 1) + 1
+    yield from lines_of(rehearse(settings_of_step(settings, first), RunFolder(Path(settings.run_dir))))
+    most = max(passes, 1) * count if trials else 2 * count - 1 + passes * count
+    candidates = (trials or 1) + most * (len(first.values) - 1)  # each line goes through weights that were asked before
     limit = settings.budget.candidates
-    told = f"{most} such lines at most, along one donor's weight each: {candidates} sets of weights"
+    before = f"{trials} sets of weights that a surrogate proposes, then " if trials else ""
+    told = f"{before}{most} such lines at most, along one donor's weight each: {candidates} sets of weights"
     yield "lines", told + (f", or {limit} (budget.candidates)" if limit and limit < candidates else "")
     yield "", "one checkpoint is written, of the weights that win"
 
 
-def rehearse(settings: StudySettings) -> Rehearsal:
+def rehearse(settings: StudySettings, parents: RunFolder | None = None) -> Rehearsal:
     """Reads headers, prompts and settings as the search itself would, and estimates the rest.
+
+    Args:
+        parents: as `prepare` takes it.
 
     Raises:
         UserError: the first thing to mend.
@@ -154,16 +162,19 @@ def rehearse(settings: StudySettings) -> Rehearsal:
         tasks = load_tasks(settings.prompts)
     with doing("reading the models' headers and planning the merge"):
         study = Study.of(settings, weights=False)
-    searching = settings.searching
-    labelled = load_labelled(searching.labels, settings.prompts, searching.match) if searching.labels else None
+    asked = Asked.of(study, rule.criterion, tasks, parents=parents, weights=False)
+    labelled, labelled_answers = asked.labelled or (None, None)
     check_places(study, list(tasks))
     trouble = []
     try:
-        must_give_way(study.run, same_search(study, values, tasks, labelled), force=False)
+        must_give_way(study.run, same_search(study, values, asked.tasks, labelled), force=False)
     except UserError as error:
         trouble.append(str(error))
-    prompts, answers = all_prompts(tasks), study.answers()
-    stored = sum(answers.get(value, prompt) is not None for value in values for prompt in prompts)
+    prompts = all_prompts(asked.tasks)
+    stored = _stored(study.answers(), values, prompts)
+    stored += sum(_stored(answers, [ITSELF], prompts) for _, answers in asked.donors)
+    if labelled and labelled_answers:
+        stored += _stored(labelled_answers, values, labelled.prompts)
     kind, device = _engine(study)
     where = "cpu" if device.name == "CPU" else "cuda"
     need = engine_class(kind or "transformers").memory(
@@ -175,8 +186,8 @@ def rehearse(settings: StudySettings) -> Rehearsal:
         values=values,
         prompts=prompts,
         stored=stored,
-        donor_asked=rule.criterion.asks_donor,
-        scored=rule.criterion.asks_scores,
+        donors=len(asked.donors),
+        scored=asked.scoring is not None and not asked.scoring.missing,
         labelled=len(labelled.prompts) if labelled else 0,
         kind=kind,
         device=device,
@@ -187,6 +198,10 @@ def rehearse(settings: StudySettings) -> Rehearsal:
     )
     with doing("counting the tokens of some prompts"):
         return replace(found, guess=guess_time(found, prompt_tokens(study, prompts)))
+
+
+def _stored(answers: Answers, values: Sequence[float], prompts: Sequence[Prompt]) -> int:
+    return sum(answers.get(value, prompt) is not None for value in values for prompt in prompts)
 
 
 def prompt_tokens(study: Study, prompts: Sequence[Prompt]) -> float:
@@ -230,8 +245,8 @@ def guess_time(found: Rehearsal, tokens: float) -> Guess:
 
 def _measured(study: Study) -> float | None:
     """Seconds that an answer took in this folder before; None where none did."""
-    records = [one for one in study.run.read_candidates().values() if one["generate_seconds"] and one["answers"]]
-    answers = sum(one["answers"] for one in records)
+    records = [one for one in study.run.read_candidates().values() if one["generate_seconds"]]
+    answers = sum(one.get("timed", one["answers"]) for one in records)
     return sum(one["generate_seconds"] for one in records) / answers if answers else None
 
 
@@ -256,7 +271,7 @@ def lines_of(found: Rehearsal) -> Lines:
     study, settings = found.study, found.study.settings
     yield from pair_lines(study.pair, settings.merging.method)
     new = max(found.asked - found.stored, 0)
-    donor = " and the donor itself" if found.donor_asked else ""
+    donor = {0: "", 1: " and the donor itself"}.get(found.donors, f" and {found.donors} donors themselves")
     told = f"{len(found.values)} values of {study.coefficient.name}{donor} x {len(found.prompts)} prompts"
     told += f" and {found.labelled} labelled ones" if found.labelled else ""
     told += "; base and donor score all of them" if found.scored else ""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
-from itertools import pairwise
 from math import fsum
 from typing import Any
 
 from adamms.errors import UserError
-from adamms.runs.values import normalize_value
 from adamms.searching.walk import Weights
 
 STARTUP = 2
@@ -20,7 +18,8 @@ class Surrogate:
     """Gives weights to ask and takes their scores; the same scores lead the same way.
 
     Args:
-        values: what a weight may be, ascending; between them, in steps of the smallest distance.
+        values: what a weight may be, 0 first, ascending; those that lines have, so that these go through what is
+            proposed.
 
     Raises:
         UserError: optuna is not installed.
@@ -36,7 +35,6 @@ class Surrogate:
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._values, self._donors = tuple(values), donors
-        self._step = min(b - a for a, b in pairwise(values))
         sampler = optuna.samplers.GPSampler(seed=seed, n_startup_trials=STARTUP * donors + 1)
         self._study: Any = optuna.create_study(sampler=sampler)
         for start in self._starts():
@@ -62,11 +60,12 @@ class Surrogate:
         return [(0.0,) * self._donors, *alone]
 
     def _nearest(self, proposed: Sequence[float]) -> Weights:
-        """On the grid that the values span, and at most 1 together."""
+        """Values, and at most 1 together."""
         share = min(1.0, 1 / max(fsum(proposed), 1e-9))
-        found = [normalize_value(round(share * weight / self._step) * self._step) for weight in proposed]
+        found = [min(self._values, key=lambda value: abs(value - share * weight)) for weight in proposed]
         while fsum(found) > 1 + 1e-9:
-            found[found.index(max(found))] = normalize_value(max(found) - self._step)
+            largest = max(found)
+            found[found.index(largest)] = self._values[self._values.index(largest) - 1]
         return tuple(found)
 
 

@@ -29,6 +29,7 @@ class Trials:
 
     Attributes:
         scores: weights -> score, the less the better: by labels where there are some, then by the criterion.
+        base: the answers of the first set, which is the base: what collapsed candidates are told by.
         places: where the answers to each are.
         books: of everything that was asked.
     """
@@ -37,6 +38,7 @@ class Trials:
     budget: Budget
     events: Events
     place: Place
+    base: dict[str, str] = field(init=False, default_factory=dict)
     scores: dict[Weights, tuple[float, float]] = field(default_factory=dict)
     places: dict[Weights, tuple[Search, float]] = field(default_factory=dict)
     books: list[CandidateBook] = field(default_factory=list)
@@ -80,10 +82,13 @@ class Trials:
             if not beside.answer({value: labelled.prompts}):
                 return None
             wrong = 1 - mean(labelled.right(beside.book.answers_at(value)))
-        stored_answers = {name: answer.as_stored() for name, answer in answers.items() if isinstance(answer, Response)}
-        twice = {0.0: stored_answers, 1.0: stored_answers}
+        own: dict[str, str] = {
+            name: answer.as_stored() for name, answer in answers.items() if isinstance(answer, Response)
+        }
+        self.base = self.base or own
         questions = {prompt.id: prompt.text for prompt in search.prompts}
-        found = select(twice, search.rule.criterion, "one_sided", bootstrap=0, prompts=questions)
-        score = found.scores[0.0]
-        sound = 0.0 not in found.excluded and score is not None
+        beside_base = {0.0: self.base, 1.0: own}
+        found = select(beside_base, search.rule.criterion, "one_sided", bootstrap=0, prompts=questions)
+        score = found.scores[1.0]
+        sound = 1.0 not in found.excluded and score is not None
         return wrong, (score or 0.0) / found.prompts_used if sound else 1.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,7 +77,7 @@ class Way:
             BudgetOver: before anything could be chosen.
         """
         for steps in self.walk:
-            reason = self._too_many(steps)
+            reason = self._too_many(point for step in steps for point in step.points)
             if reason is None:
                 try:
                     self._along(steps)
@@ -91,9 +91,9 @@ class Way:
                 return reason
         return None
 
-    def _too_many(self, steps: Sequence[Step]) -> str | None:
+    def _too_many(self, asked: Iterable[Weights]) -> str | None:
         most = self.search.settings.budget.candidates
-        points = {tuple(map(normalize_value, point)) for step in steps for point in step.points}
+        points = {tuple(map(normalize_value, point)) for point in asked}
         return f"budget.candidates={most}" if most and len(points | self.answered.keys()) > most else None
 
     def _along(self, steps: Sequence[Step]) -> None:
@@ -145,15 +145,16 @@ class Way:
 
     def without(self, donor: int) -> tuple[Search, float] | None:
         """A search that has the answers of the chosen weights without one donor, where there is a line with them, and
-        under which value; asks what was not asked before."""
-        weights = replaced(self.walk.weights, donor, 0.0)
-        found, step = self.answered.get(tuple(map(normalize_value, weights))), self.walk.step(donor)
-        if found is not None or step is None:
+        under which value; asks what was not asked before, as far as the budget allows."""
+        weights = tuple(map(normalize_value, replaced(self.walk.weights, donor, 0.0)))
+        found, step = self.answered.get(weights), self.walk.step(donor)
+        if found is not None or step is None or self._too_many([weights]):
             return found
         one = self.searches.get(step) or self.search.line(step)
         asked = [(one.prompts, one.answers), *([(one.labelled[0].prompts, one.labelled[1])] if one.labelled else [])]
         for prompts, stored in asked:
             Answering(one.study, self.engines, prompts, stored, budget=self.budget).answer({0.0: prompts})
+        self.answered[weights] = one, 0.0
         return one, 0.0
 
 
@@ -173,7 +174,8 @@ def take_over(known: Search, value: float, one: Search, own: float) -> None:
 
 def ranks_of(selections: Sequence[Selection]) -> list[tuple[float, ...]]:
     """What lines are ordered by, the less the better: those whose choice labels cannot tell from the best come first,
-    by the criterion; then the others, by labels; last those that chose nothing."""
+    by the criterion's score a prompt, since lines may stop after different numbers of these; then the others, by
+    labels; last those that chose nothing."""
     marks = {
         float(i): one.marks[one.chosen] for i, one in enumerate(selections) if one.chosen is not None and one.marks
     }
@@ -183,5 +185,5 @@ def ranks_of(selections: Sequence[Selection]) -> list[tuple[float, ...]]:
     for i, one in enumerate(selections):
         score = one.scores[one.chosen] if one.chosen is not None else None
         place = 2.0 if score is None else float(i in behind)
-        found.append((place, -right[i] if i in behind else 0.0, score or 0.0))
+        found.append((place, -right[i] if i in behind else 0.0, (score or 0.0) / one.prompts_used))
     return found

@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from adamms.errors import UserError
 from adamms.runs.lock import locked
 from adamms.runs.run_folder import RunFolder
 from adamms.runs.values import format_value
 from adamms.searching.config import StudySettings
 from adamms.searching.preparing import Search, own_whole, prepare, prepare_along
 from adamms.searching.walk import Step
-from adamms.searching.weights_settings import names_of, problems_of, settings_of_step, walk_of
+from adamms.searching.weights_settings import check_weights, names_of, settings_of_step, walk_of
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,7 @@ def prepare_weights(settings: StudySettings, force: bool, held: ExitStack) -> We
     Raises:
         UserError: the first thing to mend.
     """
-    if problems := list(problems_of(settings)):
-        raise UserError.from_problems(problems)
+    check_weights(settings)
     run = RunFolder(Path(settings.run_dir))
     first: dict[Step, Search] = {}
     for step in next(iter(walk_of(settings))):

@@ -54,8 +54,14 @@ def walk_of(settings: StudySettings, names: Sequence[str] | None = None, start: 
     return Walk(names or names_of(settings), values, settings.searching.passes, FEWEST, start)
 
 
-def problems_of(settings: StudySettings) -> Iterator[str]:
-    searching = settings.searching
+def check_weights(settings: StudySettings) -> None:
+    """Raise UserError with everything that does not go together with a search over several donors' weights."""
+    if problems := list(_problems(settings)):
+        raise UserError.from_problems(problems)
+
+
+def _problems(settings: StudySettings) -> Iterator[str]:
+    searching, most = settings.searching, settings.budget.candidates
     if searching.methods:
         yield "searching.methods: with several donors one method is searched at a time; set merging.method"
     if searching.export == "each":
@@ -70,6 +76,13 @@ def problems_of(settings: StudySettings) -> Iterator[str]:
             f"searching.trials: searching.metric={searching.metric} cannot score one set of weights by its own "
             "answers; take one that does, such as logprob"
         )
+    first = searching.trials + len({normalize_value(value) for value in searching.alphas})
+    if searching.trials and 0 not in searching.alphas:
+        yield "searching.trials: the first of them leave donors out, so searching.alphas needs 0; add it"
+    if searching.trials and 0 < most < first:
+        yield f"budget.candidates={most}: searching.trials and the first line may ask {first} sets of weights; raise it"
+    if most and searching.refine:
+        yield "budget.candidates: how many searching.refine adds to a line is not known before; set one of the two only"
     if searching.extend:
         yield "searching.extend: with several donors each line has the same searching.alphas; give all of them there"
     if isinstance(searching.alpha, str) and parse_alpha(searching.alpha):

@@ -56,3 +56,12 @@ def test_responses_are_those_of_the_candidates(tmp_path: Path) -> None:
         book.add(UnitResult(Candidate(value, Recipe(alpha=value)), tuple(answers(PROMPTS))))
     expected = {value: {p.id: f"answer to {p.text}" for p in PROMPTS} for value in VALUES}
     assert book.responses(VALUES, PROMPTS) == expected
+
+
+def test_a_candidate_s_seconds_are_those_of_the_answers_that_this_run_took(tmp_path: Path) -> None:
+    """Killed after two of three answers, and run again."""
+    stored(tmp_path).save(0.5, PROMPTS[:2], answers(PROMPTS[:2]))
+    book = CandidateBook(stored(tmp_path), PROMPTS)
+    book.add(UnitResult(HALF, tuple(answers(PROMPTS[2:])), generate_seconds=3.0))
+    (half,) = book.complete([0.5])
+    assert (half.answers, half.timed, half.generate_seconds) == (3, 1, 3.0)

@@ -68,6 +68,29 @@ def test_finer_candidates_lie_between_the_neighbours_of_the_best() -> None:
     assert finer([0.0, 0.2, 0.4], 0.0, 0.1) == [0.0, 0.1, 0.2]
 
 
+@pytest.mark.parametrize(("steps", "rounds"), [((0.07,), []), ((0.07, 0.04), [(0.0, 0.04, 0.08)])])
+def test_a_finer_step_that_has_too_few_candidates_is_left_out(
+    tmp_path: Path, steps: tuple[float, ...], rounds: list[tuple[float, ...]]
+) -> None:
+    """Labels choose 0; of `either`, which compares with both neighbours, 0 and 0.07 are too few."""
+    found = replace(
+        rule(labels="labels.jsonl", alphas=(0.0, 0.1, 0.2), refine=steps),
+        marks=lambda values: {value: [value == 0] * 20 for value in values},
+    )
+    prompts = prompts_of("one", 20)
+    goals = goals_of({"": prompts}, [0.0, 0.1, 0.2], found)
+    Simulated(tmp_path, prompts, drifting(0.1)).reach(goals)
+    assert goals[""].selection.chosen == 0
+    assert [one.values for one in goals[""].rounds] == [(0.0, 0.1, 0.2), *rounds]
+
+
+def test_a_finer_step_that_is_wider_than_what_extending_left_is_left_out(tmp_path: Path) -> None:
+    options: Any = {"alphas": (0.1, 0.3, 0.5), "endpoints": "one_sided", "extend": True, "refine": (0.15,)}
+    goal, _ = search(tmp_path, drifting(0.0), **options)
+    assert [one.values for one in goal.rounds] == [(0.1, 0.3, 0.5), (0.0, 0.1, 0.3, 0.5)]
+    assert goal.selection.chosen == 0
+
+
 def test_coarse_to_fine_answers_only_what_is_new_and_finds_the_plateau(tmp_path: Path) -> None:
     goal, simulated = search(tmp_path, drifting(0.3), alphas=(0.0, 0.2, 0.4, 0.6), refine=(0.1, 0.05))
     assert [len(one.values) for one in goal.rounds] == [4, 5, 5]
@@ -293,4 +316,22 @@ def test_a_refinement_that_has_to_stop_keeps_the_coarse_choice(tmp_path: Path) -
     goal = blocks_then_over(tmp_path, drifting(0.3), blocks=3, refine=(0.05,))
     assert len(goal.rounds) == 1
     assert goal.selection.chosen == 0.3
-    assert goal.selection.warnings[-1] == "stopped by budget.hours=1 before finer candidates had answered"
+    assert goal.selection.warnings[-1] == KEPT
+
+
+KEPT = "stopped by budget.hours=1 before finer or further candidates had answered as many prompts"
+
+
+@pytest.mark.parametrize(("blocks", "chosen"), [(1, 0.5), (2, 0.5), (3, 0.6)])
+def test_a_choice_by_all_prompts_gives_way_to_none_by_fewer(tmp_path: Path, blocks: int, chosen: float) -> None:
+    """The coarse candidates have answered all 60 prompts, the further one so many blocks of 20."""
+    config = SearchingConfig(metric="either", alphas=(0.2, 0.3, 0.4, 0.5), endpoints="one_sided", extend=True)
+    goal = goals_of({"": prompts_of("one")}, config.alphas, ChoiceRule.of(config, config.alphas, in_blocks=True))[""]
+    simulated = Simulated(tmp_path, prompts_of("one"), settling(7))
+    for _ in range(3 + blocks - 1):
+        simulated.answer(goal.wants())
+        goal.consider(simulated.book)
+    simulated.answer(goal.wants())
+    goal.settle(simulated.book, "budget.hours=1")
+    assert (goal.rounds[-1].prompts, goal.selection.prompts_used, goal.selection.chosen) == (60, 60, chosen)
+    assert (goal.selection.warnings[-1] == KEPT) == (blocks < 3)

@@ -8,15 +8,18 @@ from typing import Any
 
 import pytest
 
-from adamms.prompts.prompt import Prompt
+from adamms.engines.engine import Answer
+from adamms.prompts.prompt import Given, Prompt
 from adamms.runs.answers import Answers
 from adamms.runs.record import Response
+from adamms.runs.scored import read_scores
 from adamms.searching.answering import Answering
 from adamms.searching.budget import Budget, Usage
 from adamms.searching.config import BudgetConfig
 from adamms.searching.events import Events
 from adamms.searching.goal import NoScores
 from adamms.searching.parents import ParentScores
+from adamms.searching.study import ITSELF
 
 PROMPTS = [Prompt("p", "What is it?")]
 ANSWERS = {0.1: {"p": Response("a cat", [-0.1])}}
@@ -36,6 +39,47 @@ def test_parents_are_not_asked_once_the_budget_is_over(tmp_path: Path) -> None:
     scores.score([ANSWERS])
     with pytest.raises(NoScores, match=r"budget\.hours=1 was over before the base had scored all answers"):
         scores(ANSWERS)
+
+
+def scored_by(name: str, folder: Path, *answers: str) -> Answers:
+    """What a parent's scores of these answers to the prompt leave."""
+    stored = Answers(folder / name, {})
+    for number, text in enumerate(answers):
+        asked = Prompt(f"p#{number}", PROMPTS[0].text, given=Given(text, ended=True))
+        stored.save(ITSELF, [asked], [Answer(asked.id, text, (1,), "stop", (-0.5,))])
+    return stored
+
+
+def test_stored_scores_are_given_also_where_no_engine_can_give_others(tmp_path: Path) -> None:
+    """As in a finer round that the donor cannot score: the coarse one keeps the scores that it was chosen by."""
+    parents: Any = {name: (SimpleNamespace(), scored_by(name, tmp_path, "a cat")) for name in ("base", "donor")}
+    scores = ParentScores(parents, NoEngines(), PROMPTS, Events((), None), missing="the donor is gone")  # type: ignore[arg-type]
+    finer = {0.15: {"p": Response("a dog", [-0.1])}}
+    scores.score([ANSWERS, finer])
+    with pytest.raises(NoScores, match="the donor is gone"):
+        scores(finer)
+    answer = scores(ANSWERS)[0.1]["p"]
+    assert isinstance(answer, Response)
+    assert answer.by_parents == (-0.5, -0.5)
+
+
+def test_prompts_that_ask_a_parent_the_same_each_have_their_score_in_the_folder(tmp_path: Path) -> None:
+    """Of two pictures the donor, which is blind, is asked the same; q gives the answer only in a later round."""
+    prompts = [Prompt(name, "What is it?", (name.encode(),)) for name in "pq"]
+    for parent in ("base", "donor"):
+        scored_by(parent, tmp_path / "scored", "a cat")
+    later = {0.15: {"q": Response("a cat", [-0.1])}}
+    for _ in range(2):  # run again, it adds nothing
+        parents: Any = {"donor": (SimpleNamespace(), Answers(tmp_path / "scored" / "donor", {}))}
+        scores = ParentScores(parents, NoEngines(), prompts, Events((), None), blind={"donor"})  # type: ignore[arg-type]
+        scores.score([ANSWERS, later])
+        assert len(rows_below(tmp_path / "scored" / "donor")) == 2
+    _, donor = read_scores(tmp_path)
+    assert donor == {("p", "a cat", True): -0.5, ("q", "a cat", True): -0.5}
+
+
+def rows_below(folder: Path) -> list[str]:
+    return [line for file in folder.rglob("*.jsonl") for line in file.read_text().splitlines()]
 
 
 def test_noise_is_measured_at_the_candidate_s_own_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

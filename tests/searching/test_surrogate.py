@@ -36,6 +36,17 @@ def test_weights_are_on_the_grid_and_at_most_1_together() -> None:
         assert all(round(weight * 10, 6) == round(weight * 10) and 0 <= weight <= 0.6 for weight in weights)
 
 
+def test_weights_are_values_that_lines_have() -> None:
+    """0.2 and 0.4 are not: lines around them would not go through what was proposed."""
+    values = [0.0, 0.1, 0.3, 0.6]
+    surrogate = Surrogate(2, values, 0)
+    for _ in range(12):
+        trial, weights = surrogate.ask()
+        surrogate.tell(trial, dist(weights, (0.2, 0.4)))
+        assert set(weights) <= set(values)
+        assert fsum(weights) <= 1
+
+
 def test_where_optuna_is_missing_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"optuna, which is not installed; `pip install 'adamms\[surrogate\]'`"):

@@ -139,3 +139,11 @@ def test_labels_order_lines_only_where_they_can_tell_them_apart() -> None:
     assert ranks_of(opposed)[1] < ranks_of(opposed)[0], "labels alone decide"
     bare = [replace(one, marks={}) for one in lines]
     assert sorted(range(4), key=ranks_of(bare).__getitem__) == [2, 0, 1, 3]
+
+
+def test_lines_are_ordered_by_their_score_a_prompt() -> None:
+    """Each may be sure after another number of prompts (searching.stop=confident)."""
+    found = select({value: {"p": f"{value}"} for value in (0.0, 0.1, 0.2)}, bootstrap=0)
+    few = replace(found, chosen=0.1, scores={0.1: 4.0}, prompts_used=20)
+    many = replace(found, chosen=0.1, scores={0.1: 10.0}, prompts_used=100)
+    assert ranks_of([many, few])[0] < ranks_of([many, few])[1], "10 of 100 is less than 4 of 20"
