@@ -23,7 +23,7 @@ from adamms.mapping.plan import MergePlan, names_from
 from adamms.mapping.planner import numbers_of
 
 GB = 1 << 30
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "half": 2, "float": 4}
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 MEMINFO, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 
 log = logging.getLogger(__name__)
