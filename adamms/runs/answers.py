@@ -14,7 +14,7 @@ from adamms.engines.engine import Answer
 from adamms.engines.identity import EngineIdentity, dtype_name
 from adamms.errors import UserError
 from adamms.prompts.prompt import Prompt
-from adamms.runs.record import ResponseRecord
+from adamms.runs.record import ResponseRecord, finite
 from adamms.runs.store import ResponseStore
 from adamms.runs.values import format_value, normalize_value
 from adamms.support.files import write_json
@@ -72,7 +72,7 @@ class Answers:
                 key=self.key(value, prompt),
                 tokens=len(answer.tokens),
                 finish_reason=answer.finish_reason,
-                logprobs=answer.logprobs,
+                logprobs=finite(answer.logprobs),
             )
             for prompt, answer in zip(prompts, answers, strict=True)
         ]

@@ -55,6 +55,14 @@ def test_what_is_stored_is_found_again_and_is_what_select_reads(tmp_path: Path) 
     assert read_responses(tmp_path / "responses") == expected
 
 
+def test_a_log_probability_that_is_no_number_is_the_same_before_and_after_it_is_stored(tmp_path: Path) -> None:
+    answers = opened(tmp_path)
+    unsure = (-0.5, float("nan"), float("-inf"), float("inf"))
+    answers.save(0.5, PROMPTS[:1], [Answer("a", "a cat", (1, 2, 3, 4), "length", unsure)])
+    found = [one.get(0.5, PROMPTS[0]) for one in (answers, opened(tmp_path))]
+    assert [record and record.logprobs for record in found] == [(-0.5, -1000.0, -1000.0, -1000.0)] * 2
+
+
 @pytest.mark.parametrize(
     ("plan", "prompts"),
     [("other", PROMPTS), ("x", [Prompt("a", "Something else?")])],

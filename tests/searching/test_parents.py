@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from adamms.prompts.prompt import Prompt
+from adamms.engines.engine import Answer
+from adamms.prompts.prompt import Given, Prompt
 from adamms.runs.answers import Answers
 from adamms.runs.record import Response
+from adamms.runs.scored import scored_id
 from adamms.searching.answering import Answering
 from adamms.searching.budget import Budget, Usage
 from adamms.searching.config import BudgetConfig
 from adamms.searching.events import Events
 from adamms.searching.goal import NoScores
 from adamms.searching.parents import ParentScores
+from adamms.searching.study import ITSELF
 
 PROMPTS = [Prompt("p", "What is it?")]
 ANSWERS = {0.1: {"p": Response("a cat", [-0.1])}}
@@ -35,6 +39,17 @@ def test_parents_are_not_asked_once_the_budget_is_over(tmp_path: Path) -> None:
     scores = ParentScores(parents, NoEngines(), PROMPTS, Events((), None), over)  # type: ignore[arg-type]
     scores.score([ANSWERS])
     with pytest.raises(NoScores, match=r"budget\.hours=1 was over before the base had scored all answers"):
+        scores(ANSWERS)
+
+
+def test_an_engine_without_log_probabilities_gives_no_scores(tmp_path: Path) -> None:
+    base, donor = (Answers(tmp_path / name, {}) for name in ("base", "donor"))
+    given = replace(PROMPTS[0], id=scored_id("p", 0), given=Given("a cat", ended=True))
+    base.save(ITSELF, [given], [Answer(given.id, "a cat", (1,), "stop", (-0.1,))])
+    donor.save(ITSELF, [given], [Answer(given.id, "a cat", (1,), "stop")])
+    parents: Any = {name: (SimpleNamespace(run=None), one) for name, one in {"base": base, "donor": donor}.items()}
+    scores = ParentScores(parents, NoEngines(), PROMPTS, Events((), None))  # type: ignore[arg-type]
+    with pytest.raises(NoScores, match=r"the donor cannot score answers \(its engine gives no log-probabilities\)"):
         scores(ANSWERS)
 
 
