@@ -38,7 +38,8 @@ class _Doing(Enum):
 
 @dataclass
 class _Call:
-    """What an actor is at. `since`: when its process was asked for, or, answering, when it got the unit."""
+    """What an actor is at. `since`: when its process was asked for, or when who waits for it began to; answering, when
+    it got the unit."""
 
     actor: int
     doing: _Doing
@@ -106,7 +107,8 @@ class InferencePool:
         Raises:
             UserError, RuntimeError: as `answer`.
         """
-        nothing, self._refused = Schedule({}, 1, ATTEMPTS), None
+        nothing = Schedule({}, 1, ATTEMPTS)
+        self._forget_earlier()
         while self._identity is None:
             list(self._step(nothing))
         return self._identity
@@ -141,7 +143,8 @@ class InferencePool:
             UserError: an engine met something that the user can mend, or engines are not all of one identity.
             RuntimeError: no engine starts.
         """
-        schedule, self._refused = Schedule(work, block_size, ATTEMPTS, self._had), None
+        schedule = Schedule(work, block_size, ATTEMPTS, self._had)
+        self._forget_earlier()
         try:
             while (schedule.waiting or any(call.unit for call in self._calls.values())) and not until():
                 self._dispatch(schedule, drafts and self._spec.config.drafts)
@@ -149,6 +152,13 @@ class InferencePool:
         finally:  # also when the caller has seen enough: what still runs is waited for, and its result dropped
             for call in self._calls.values():
                 call.unit = None
+
+    def _forget_earlier(self) -> None:
+        """Somebody else asks: what the one before had to mend is not told, and engines have the whole time to start."""
+        self._refused, now = None, time.monotonic()
+        for call in self._calls.values():
+            if call.doing != _Doing.answering:
+                call.since = now
 
     def _dispatch(self, schedule: Schedule, drafts: bool) -> None:
         if not self._idle:

@@ -221,6 +221,22 @@ def test_an_engine_that_never_is_ready_is_an_error(tmp_path: Path) -> None:
         run(tmp_path, prompts(), start="hang", start_timeout_s=3.0)
 
 
+def test_whoever_asks_waits_for_an_engine_as_long_as_anybody(tmp_path: Path) -> None:
+    spec = FakeSpec(EngineConfig(cpus=1, start_timeout_s=60.0), tmp_path)
+    with InferencePool(spec, 1) as pool:  # type: ignore[arg-type]
+        age(pool)
+        pool.identity()
+    with InferencePool(spec, 1) as pool:  # type: ignore[arg-type]
+        age(pool)
+        assert len(list(pool.answer(work(prompts(), 0.1), block_size=6))) == 1
+
+
+def age(pool: InferencePool) -> None:
+    """As if an hour had gone by in which nobody asked: a winner was exported, or an earlier search gave up."""
+    for call in pool._calls.values():
+        call.since -= 3600
+
+
 def test_a_cluster_without_room_is_an_error(tmp_path: Path) -> None:
     spec = FakeSpec(EngineConfig(cpus=64, start_timeout_s=3.0), tmp_path)
     with (
