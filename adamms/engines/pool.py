@@ -176,12 +176,10 @@ class InferencePool:
             self._calls[reference] = _Call(index, _Doing.answering, time.monotonic(), unit)
 
     def _step(self, schedule: Schedule) -> Iterator[UnitResult]:
-        """Waits a moment for calls to end; gives the results among them. All are settled before what the user can mend
-        is raised, so that no actor is lost to who asks next."""
-        for call, outcome in self._finished():
-            result = self._settle(schedule, call, outcome)
-            if result is not None:
-                yield result
+        """Waits a moment for calls to end; gives the results among them. All are settled before the first
+        is given, or what the user can mend is raised, so that no actor is lost to who asks next."""
+        results = [self._settle(schedule, call, outcome) for call, outcome in self._finished()]
+        yield from (result for result in results if result is not None)
         if self._refused is not None:
             raise self._refused from None
         self._check_hanging()

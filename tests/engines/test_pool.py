@@ -304,11 +304,17 @@ def test_answers_that_vary_by_themselves_are_the_noise_floor(tmp_path: Path) -> 
 
 
 def test_a_caller_that_has_seen_enough_can_ask_again(tmp_path: Path) -> None:
+    """Also where it leaves while several engines have just answered."""
     spec = FakeSpec(EngineConfig(cpus=1), tmp_path, seconds=0.2)
-    with InferencePool(spec, 2) as pool:  # type: ignore[arg-type]
+    with InferencePool(spec, 3) as pool:  # type: ignore[arg-type]
+        while len(pool._idle) < 3:
+            list(pool._step(Schedule({}, 1, 1)))
         first = pool.answer(work(prompts()), block_size=2)
         next(first)
+        ray.wait(list(pool._calls), num_returns=len(pool._calls), timeout=60)
+        next(first)
         first.close()  # type: ignore[attr-defined]
+        assert {*pool._idle, *(call.actor for call in pool._calls.values())} == {0, 1, 2}
         results = list(pool.answer(work(prompts(), 0.2), block_size=2))
     assert {result.candidate.value for result in results} == {0.2}
     assert texts(results, 0.2) == whole(0.2)
