@@ -119,7 +119,7 @@ class InferencePool:
 
         if spec.plan.fingerprint != self._spec.plan.fingerprint:
             self._adopted = Adopted(spec.plan.fingerprint, (ray.put(spec),))
-            self._drafts = Drafts()
+            self._drafts, self._blocks = Drafts(), {}
         self._spec = spec
 
     def answer(
@@ -313,7 +313,7 @@ class InferencePool:
             self._waiting.say(f"waiting for the cluster: each engine needs {self._reservations[0]}", since, _free)
 
     def _block(self, prompts: tuple[Prompt, ...]) -> Any:
-        """The prompts in Ray's object store, where they are put once for all candidates."""
+        """The prompts in Ray's object store, where they are put once for all candidates of a plan."""
         import ray
 
         if prompts not in self._blocks:
