@@ -15,7 +15,7 @@ from itertools import groupby
 from pathlib import Path
 
 from adamms.addresses import mask
-from adamms.errors import FULL, first_line
+from adamms.errors import FULL, UserError, first_line
 from adamms.runs.run_folder import RunFolder
 from adamms.runs.store import GrowingStore
 from adamms.support.files import write_json
@@ -95,7 +95,11 @@ class Delivery:
         return self._run.tracking / f"delivered-{hashlib.sha256(place.encode()).hexdigest()[:12]}.json"
 
     def _delivered(self) -> dict[str, str]:
-        return self._run.read(self._memory) or {}
+        try:
+            return self._run.read(self._memory) or {}
+        except UserError:  # as a power cut may leave it
+            logger.warning("%s: broken; everything is delivered again, which changes nothing", self._memory)
+            return {}
 
     def _send(self, run: str, items: Sequence[Item]) -> int:
         """Returns how many of the items the server took; where it refuses some of several, they are sent singly."""

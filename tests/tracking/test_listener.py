@@ -158,6 +158,32 @@ def test_a_locked_database_is_not_waited_for(
     assert [found.info.status for found in runs_of(config)] == ["FINISHED"]
 
 
+def test_what_a_power_cut_left_of_what_was_delivered_is_delivered_again(
+    tmp_path: Path, config: TrackingConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = write_search(tmp_path / "run")
+    with Tracking(config, run):
+        pass
+    before = {found.info.run_id: found.data.params for found in runs_of(config)}
+    (delivered,) = run.tracking.glob("delivered-*.json")
+    delivered.write_text("")
+    with Tracking(config, run):
+        pass
+    assert f"{delivered}: broken; everything is delivered again" in caplog.text
+    assert {found.info.run_id: found.data.params for found in runs_of(config)} == before
+    assert deliver_run(run.folder) == (0, config.uri)
+
+
+def test_a_file_that_cannot_be_delivered_is_no_reason_for_a_search_to_fail(
+    tmp_path: Path, config: TrackingConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = write_search(tmp_path / "run")
+    with Tracking(config, run):
+        (run.candidates / "0.5.json").write_text("")
+    assert f"nobody knows what was delivered to {config.uri}: " in caplog.text
+    assert "0.5.json: broken" in caplog.text
+
+
 def test_the_error_of_a_candidate_that_answered_later_is_taken_back(tmp_path: Path, config: TrackingConfig) -> None:
     run = described(tmp_path / "run")
     run.write_candidate(CandidateRecord(0.5, error="its engine died"))
