@@ -19,6 +19,7 @@ from adamms.errors import FULL, UserError, first_line
 from adamms.runs.run_folder import RunFolder
 from adamms.runs.store import GrowingStore
 from adamms.support.files import write_json
+from adamms.support.locks import NO_LOCKS
 from adamms.tracking.contents import Item, items_of
 from adamms.tracking.registry import log_candidate, logged_models, register
 from adamms.tracking.server import Server, Unreachable
@@ -233,10 +234,15 @@ class Delivery:
 
 @contextmanager
 def _locked(run: RunFolder) -> Iterator[None]:
-    """Only one thread of one process at a time delivers a folder."""
+    """Only one thread of one process at a time delivers a folder, where its file system can lock; that it cannot,
+    whoever locks the run has said (`runs.lock`)."""
     run.tracking.mkdir(parents=True, exist_ok=True)
     with (run.tracking / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
         yield
 
 
