@@ -19,6 +19,7 @@ import ray
 from adamms.engines.actor import UnitResult
 from adamms.engines.config import EngineConfig
 from adamms.engines.identity import EngineIdentity
+from adamms.engines.loadable import _session
 from adamms.engines.noise import Noise, noise_floor
 from adamms.engines.pool import InferencePool
 from adamms.engines.reservation import Reservation
@@ -279,6 +280,24 @@ def test_an_engines_process_computes_with_its_share_of_the_cores_and_does_not_sp
         assert ray.get(actor.found.remote(), timeout=60) == (1, "0")
     finally:
         ray.kill(actor)
+
+
+def test_what_an_engine_is_loaded_from_goes_with_the_session() -> None:
+    """Its process is killed, and removes nothing."""
+
+    @ray.remote
+    class Engine:
+        def folder(self) -> Path | None:
+            return _session()
+
+    actor = Engine.options(num_cpus=1).remote()
+    try:
+        found = ray.get(actor.folder.remote(), timeout=60)
+    finally:
+        ray.kill(actor)
+    assert (found / "logs").is_dir(), "of Ray's own"
+    assert found.name.startswith("session_")
+    assert _session() is None, "of the driver, which removes its own folders"
 
 
 def test_an_engine_over_several_ranks_has_a_placement_group_that_goes_with_the_pool(tmp_path: Path) -> None:
