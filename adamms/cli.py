@@ -10,7 +10,6 @@ import traceback
 from collections.abc import Callable
 from itertools import takewhile
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -19,6 +18,9 @@ from adamms.addresses import mask, masked
 from adamms.errors import FULL, UNUSABLE, UserError
 from adamms.support.logs import LogConfig, configure_logs
 from adamms.version import __version__
+
+INTERRUPTED = 130
+"""The exit status after Ctrl-C, into which Typer turns it."""
 
 if TYPE_CHECKING:
     from adamms.commands.settings import EvaluateSettings, SearchSettings, SweepSettings
@@ -396,31 +398,32 @@ def main() -> None:
 
 def run_as_command(entry: Callable[[], Any]) -> None:
     """Runs a command and turns its errors into the exit statuses of the contract."""
-    debug = "--debug" in sys.argv
-    sys.excepthook = _show_traceback
     try:
         entry()
-    except UserError as error:
-        if debug:
+    except (KeyboardInterrupt, SystemExit) as ended:
+        if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
             raise
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        if debug or error.errno not in FULL | UNUSABLE:
-            raise
-        mend = "make room" if error.errno in FULL else "give another path, or the permission"
-        where = f"{error.filename}: " if error.filename else ""
-        told = UserError(f"{where}{error.strerror}; {mend}, the same command goes on where it stopped")
-        print(f"error: {told}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
         print("interrupted; the same command goes on where it stopped", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
+    except Exception as error:  # no hook of ours would see it: Typer puts its own in place
+        told = _to_mend(error)
+        if told is None or "--debug" in sys.argv:
+            # without secrets: whoever reports a fault sends it
+            print(mask("".join(traceback.format_exception(error))), end="", file=sys.stderr)
+        else:
+            print(f"error: {told}", file=sys.stderr)
+        sys.exit(1 if told is None else 2)
 
 
-def _show_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """As Python shows it, without the secrets of addresses: whoever reports a fault sends it."""
-    print(mask("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr)
+def _to_mend(error: Exception) -> UserError | None:
+    """What the user can mend of it; None for a fault of ours."""
+    if isinstance(error, UserError):
+        return error
+    if not isinstance(error, OSError) or error.errno not in FULL | UNUSABLE:
+        return None
+    mend = "make room" if error.errno in FULL else "give another path, or the permission"
+    where = f"{error.filename}: " if error.filename else ""
+    return UserError(f"{where}{error.strerror}; {mend}, the same command goes on where it stopped")
 
 
 def _load(kind: type[Any], config: Path | None, overrides: list[str] | None, *given: dict[str, Any]) -> Any:

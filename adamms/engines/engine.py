@@ -124,7 +124,8 @@ class Engine(ABC):
     @abstractmethod
     def score(self, prompts: Sequence[Prompt]) -> list[Answer]:
         """The answers that the prompts bring along (`Prompt.given`), one a prompt, in order, with the log-probability
-        that the live model gives to each of their tokens. Nothing is decoded."""
+        that the live model gives to each of their tokens; of one that it has no room for, to the tokens that fit.
+        Nothing is decoded."""
 
     def answer(self, prompts: Sequence[Prompt], drafts: Mapping[str, Sequence[int]] | None = None) -> list[Answer]:
         """One answer a prompt, in order: a new one, or the given one scored."""

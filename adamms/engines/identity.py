@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+_SPELLINGS = {"half": "float16", "float": "float32"}
+
 
 @dataclass(frozen=True)
 class EngineIdentity:
@@ -44,6 +46,11 @@ class EngineIdentity:
 
     def __str__(self) -> str:
         return f"{self.kind} in {self.dtype} on {self.device} ({', '.join(map(' '.join, self.versions))})"
+
+
+def dtype_name(name: str) -> str:
+    """Of a dtype that has several names, the one that torch says."""
+    return _SPELLINGS.get(name, name)
 
 
 def _version(package: str) -> str:

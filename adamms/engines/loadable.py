@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -63,12 +64,21 @@ class LoadableFolder:
             links += [source / name for name in (*TOKENIZER, *_BESIDE) if (source / name).is_file()]
             self.notes += (f"{model.location}: has no tokenizer; its family's is used, {tokenizer}",)
         if texts or tokenizer or left_out:
-            self._links = TemporaryDirectory(prefix="adamms-")
+            self._links = TemporaryDirectory(prefix="adamms-", dir=_session())
             self.path = Path(self._links.name)
             for file in links:
                 (self.path / file.name).symlink_to(file)
             for name, text in texts.items():
                 (self.path / name).write_text(text, encoding="utf-8")
+
+
+def _session() -> Path | None:
+    """In an actor, Ray's folder of the session, which goes with that: an actor is killed, and clears nothing up."""
+    ray = sys.modules.get("ray")  # in an actor it is there; elsewhere it is not worth importing
+    if ray is None or not ray.is_initialized():
+        return None
+    context = ray.get_runtime_context()
+    return Path(context.get_temp_dir(), context.get_session_name()) if context.get_actor_id() else None
 
 
 def _architecture(spec: EngineSpec) -> Architecture | None:

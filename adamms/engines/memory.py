@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import Self
 
 import torch
@@ -21,10 +20,10 @@ from adamms.mapping.architecture import EMBED_TOKENS, LM_HEAD
 from adamms.mapping.numbers import LanguageModelNumbers, text_config
 from adamms.mapping.plan import MergePlan, names_from
 from adamms.mapping.planner import numbers_of
+from adamms.support.system import free_host_memory
 
 GB = 1 << 30
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "half": 2, "float": 4}
-MEMINFO, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 log = logging.getLogger(__name__)
 
@@ -186,22 +185,6 @@ def check_memory(need: MemoryNeed, free: int, config: EngineConfig, device: str 
         return f"each engine: {need} GB of {_gb(budget)} free"
     held = "on the GPU" if need.originals + need.moving <= free - budget else "in host memory, or read from the files"
     return f"each GPU: {need} GB of {_gb(budget)}; original weights ({_gb(need.originals)} GB) {held}"
-
-
-def free_host_memory() -> int | None:
-    """Bytes that this process can still get: of the machine, or of its container; None where nobody says."""
-    try:
-        lines = dict(line.split(":", 1) for line in MEMINFO.read_text(encoding="ascii").splitlines())
-        machine = int(lines["MemAvailable"].split()[0]) << 10
-    except (OSError, KeyError, ValueError):
-        return None
-    try:
-        limit, used = ((CGROUP / f"memory.{name}").read_text(encoding="ascii") for name in ("max", "current"))
-        statistics = dict(line.split() for line in (CGROUP / "memory.stat").read_text(encoding="ascii").splitlines())
-        reclaimable = int(statistics["inactive_file"]) + int(statistics["active_file"])  # page cache
-        return min(machine, int(limit) - int(used) + reclaimable)
-    except (OSError, KeyError, ValueError):  # no cgroup, or no limit ("max")
-        return machine
 
 
 def _ways(need: MemoryNeed, config: EngineConfig, device: str) -> list[str]:

@@ -1,6 +1,5 @@
 """The original weights that every move starts from, kept as near to the device as there is room."""
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 
 import torch
@@ -13,6 +12,7 @@ from adamms.mapping.rows import tensors_of
 from adamms.mapping.stage import stage
 from adamms.merging import Originals, TensorSource
 from adamms.merging.reader import Reader
+from adamms.support.system import free_host_memory
 
 HEADROOM = 2 << 30  # GPU or host memory that is left to others
 MOST = 0.9  # of a GPU's memory for an engine that has it alone
@@ -55,7 +55,7 @@ def nearby(checkpoint: Checkpoint, names: Iterable[str], device: torch.device) -
     needed = total_bytes(checkpoint.tensors[name] for name in names) + HEADROOM
     if needed <= _free_on(device):
         return HeldTensors(checkpoint, names, device, lambda tensor: tensor.to(device))
-    if needed <= _free_on_host():
+    if needed <= (free_host_memory() or 0):
         return HeldTensors(checkpoint, names, device, lambda tensor: tensor.pin_memory())
     return Reader(checkpoint, str(device))
 
@@ -77,7 +77,3 @@ class HeldTensors:
 
 def _free_on(device: torch.device) -> int:
     return int(torch.cuda.mem_get_info(device)[0])
-
-
-def _free_on_host() -> int:
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

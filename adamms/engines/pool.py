@@ -38,7 +38,8 @@ class _Doing(Enum):
 
 @dataclass
 class _Call:
-    """What an actor is at. `since`: when its process was asked for, or, answering, when it got the unit."""
+    """What an actor is at. `since`: when its process was asked for, or when who waits for it began to; answering, when
+    it got the unit."""
 
     actor: int
     doing: _Doing
@@ -106,7 +107,8 @@ class InferencePool:
         Raises:
             UserError, RuntimeError: as `answer`.
         """
-        nothing, self._refused = Schedule({}, 1, ATTEMPTS), None
+        nothing = Schedule({}, 1, ATTEMPTS)
+        self._forget_earlier()
         while self._identity is None:
             list(self._step(nothing))
         return self._identity
@@ -117,7 +119,7 @@ class InferencePool:
 
         if spec.plan.fingerprint != self._spec.plan.fingerprint:
             self._adopted = Adopted(spec.plan.fingerprint, (ray.put(spec),))
-            self._drafts = Drafts()
+            self._drafts, self._blocks = Drafts(), {}
         self._spec = spec
 
     def answer(
@@ -141,7 +143,8 @@ class InferencePool:
             UserError: an engine met something that the user can mend, or engines are not all of one identity.
             RuntimeError: no engine starts.
         """
-        schedule, self._refused = Schedule(work, block_size, ATTEMPTS, self._had), None
+        schedule = Schedule(work, block_size, ATTEMPTS, self._had)
+        self._forget_earlier()
         try:
             while (schedule.waiting or any(call.unit for call in self._calls.values())) and not until():
                 self._dispatch(schedule, drafts and self._spec.config.drafts)
@@ -149,6 +152,13 @@ class InferencePool:
         finally:  # also when the caller has seen enough: what still runs is waited for, and its result dropped
             for call in self._calls.values():
                 call.unit = None
+
+    def _forget_earlier(self) -> None:
+        """Somebody else asks: what the one before had to mend is not told, and engines have the whole time to start."""
+        self._refused, now = None, time.monotonic()
+        for call in self._calls.values():
+            if call.doing != _Doing.answering:
+                call.since = now
 
     def _dispatch(self, schedule: Schedule, drafts: bool) -> None:
         if not self._idle:
@@ -166,12 +176,10 @@ class InferencePool:
             self._calls[reference] = _Call(index, _Doing.answering, time.monotonic(), unit)
 
     def _step(self, schedule: Schedule) -> Iterator[UnitResult]:
-        """Waits a moment for calls to end; gives the results among them. All are settled before what the user can mend
-        is raised, so that no actor is lost to who asks next."""
-        for call, outcome in self._finished():
-            result = self._settle(schedule, call, outcome)
-            if result is not None:
-                yield result
+        """Waits a moment for calls to end; gives the results among them. All are settled before the first
+        is given, or what the user can mend is raised, so that no actor is lost to who asks next."""
+        results = [self._settle(schedule, call, outcome) for call, outcome in self._finished()]
+        yield from (result for result in results if result is not None)
         if self._refused is not None:
             raise self._refused from None
         self._check_hanging()
@@ -305,7 +313,7 @@ class InferencePool:
             self._waiting.say(f"waiting for the cluster: each engine needs {self._reservations[0]}", since, _free)
 
     def _block(self, prompts: tuple[Prompt, ...]) -> Any:
-        """The prompts in Ray's object store, where they are put once for all candidates."""
+        """The prompts in Ray's object store, where they are put once for all candidates of a plan."""
         import ray
 
         if prompts not in self._blocks:

@@ -3,21 +3,25 @@
 import hashlib
 import importlib.metadata
 import json
+import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from adamms.engines.engine import Answer
-from adamms.engines.identity import EngineIdentity
+from adamms.engines.identity import EngineIdentity, dtype_name
 from adamms.errors import UserError
 from adamms.prompts.prompt import Prompt
-from adamms.runs.record import ResponseRecord
+from adamms.runs.record import ResponseRecord, finite
 from adamms.runs.store import ResponseStore
 from adamms.runs.values import format_value, normalize_value
 from adamms.support.files import write_json
 
 MEND = "choose another run_dir, or --force to set them aside"
+
+logger = logging.getLogger(__name__)
 
 
 class Answers:
@@ -68,7 +72,7 @@ class Answers:
                 key=self.key(value, prompt),
                 tokens=len(answer.tokens),
                 finish_reason=answer.finish_reason,
-                logprobs=answer.logprobs,
+                logprobs=finite(answer.logprobs),
             )
             for prompt, answer in zip(prompts, answers, strict=True)
         ]
@@ -95,6 +99,8 @@ class Answers:
         others = [r for r in self._records.values() if ours.get((r.value, r.prompt_id), r.key) != r.key]
         changed = self._changed_engine() if self._records else ""
         if not others and not changed:
+            if self._records:
+                self._warn_of_versions()
             return False
         if not self._force:
             what = changed or "other models, method, prompts, chat template, tokenizer or processor"
@@ -126,20 +132,20 @@ class Answers:
         self._records = {record.key: record for record in self.store.load()}
 
     def _changed_engine(self) -> str:
-        """In what the engine that is asked for, or what is installed here, differs from the one that answered."""
+        """In what the engine that is asked for differs from the one that answered."""
         if self.engine is None:
             return ""
         had = self.engine.to_json()
-        wanted = {name: value for name, value in self._wanted.items() if value != "auto"}
-        found = [f"{name} {had[name]}, not {value}" for name, value in wanted.items() if had[name] != value]
-        for name, version in self.engine.versions:
-            try:
-                here = importlib.metadata.version(name)
-            except importlib.metadata.PackageNotFoundError:  # the engines' machines have what the driver lacks
-                continue
-            if here != version:
-                found.append(f"{name} {version}, not {here}")
-        return ", ".join(found)
+        wanted = {name: dtype_name(value) for name, value in self._wanted.items() if value != "auto"}
+        return ", ".join(f"{name} {had[name]}, not {value}" for name, value in wanted.items() if had[name] != value)
+
+    def _warn_of_versions(self) -> None:
+        """What is installed here says nothing for sure: engines may run on other machines."""
+        for name, version in self.engine.versions if self.engine else ():
+            with suppress(importlib.metadata.PackageNotFoundError):  # the engines' machines have what the driver lacks
+                if (here := importlib.metadata.version(name)) != version:
+                    told = "%s: answered with %s %s, and here is %s; an engine that has it too does not go on"
+                    logger.warning(told, self.folder, name, version, here)
 
     def _set_aside(self) -> None:
         self.store.close()

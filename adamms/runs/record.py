@@ -11,6 +11,8 @@ from typing import Any
 from adamms.runs.values import normalize_value
 
 LOGPROB_DIGITS = 4
+LEAST_LOGPROB = -1000.0
+"""In place of a log-probability that is no finite number, as a model computes that overflows."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,11 @@ class ResponseRecord:
             finish_reason=reason if isinstance(reason, str) else "",
             logprobs=_logprobs(fields.get("logprobs")),
         )
+
+
+def finite(logprobs: Sequence[float] | None) -> tuple[float, ...] | None:
+    """As JSON can hold them, so that a search that goes on sees what it saw before."""
+    return None if logprobs is None else tuple(one if math.isfinite(one) else LEAST_LOGPROB for one in logprobs)
 
 
 def _logprobs(value: Any) -> tuple[float, ...] | None:

@@ -28,11 +28,11 @@ def prompt_of(scored_as: str) -> str:
 
 def scores_of(answers: Iterable[tuple[str, str]]) -> Scores:
     """From answers by their `scored_id`, each with the log-probabilities that one parent gives to its tokens; an answer
-    without a token is certain."""
+    without a token is certain, and one without log-probabilities is not scored."""
     return {
         (prompt_of(name), str(answer), answer.ended): float(np.mean(answer.logprobs or [0.0]))
         for name, answer in answers
-        if isinstance(answer, Response)
+        if isinstance(answer, Response) and answer.logprobs is not None
     }
 
 

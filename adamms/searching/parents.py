@@ -167,7 +167,10 @@ class ParentScores:
             raise self._out_of_budget(parent)
         _give_each_its_row(answers, given)
         self.books.append(answering.book)
-        return scores_of(answering.book.answers_at(ITSELF, given).items())
+        scores = scores_of(answering.book.answers_at(ITSELF, given).items())
+        if len(scores) < len(given):
+            raise self._give_up(parent, "its engine gives no log-probabilities")
+        return scores
 
     def _start_donor(self, parent: str, donor: Study) -> None:
         """The base's engines make room for it.

@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adamms.support.locks import NO_LOCKS
+
 if TYPE_CHECKING:
     import psutil
 
@@ -30,12 +32,19 @@ def temporary_folder() -> Path:
 
 
 def mark_session(session: Path) -> int:
-    """Says that a session is ours while this process lives; gives the descriptor to close when it has ended."""
-    descriptor = os.open(session / MARK, os.O_RDONLY | os.O_CREAT, 0o600)
+    """Says that a session is ours while this process lives; gives the descriptor to close when it has ended. The mark
+    is locked before it has its name: nobody finds one that looks like a dead program's."""
+    new = session / f".{MARK}"
+    descriptor = os.open(new, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # no locks here, so nobody could tell that this process lives
-        (session / MARK).unlink()
+    except OSError as error:
+        new.unlink()
+        if error.errno not in NO_LOCKS:
+            os.close(descriptor)
+            raise
+    else:
+        new.rename(session / MARK)
     return descriptor
 
 

@@ -1,4 +1,5 @@
-"""System calls that make reading and writing large files fast, each with a fallback where the system lacks it.
+"""System calls that make reading and writing large files fast, each with a fallback where the system lacks it, and
+what a process may use of its machine.
 
 Python names some of them (`os.posix_fadvise`) on Linux only, others not at all (`renameat2`). macOS has few of them; a
 merge there writes the same bytes.
@@ -12,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+MEMINFO, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 _SYNC_FILE_RANGE_WRITE = 2
@@ -25,6 +27,22 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def free_host_memory() -> int | None:
+    """Bytes that this process can still get: of the machine, or of its container; None where nobody says."""
+    try:
+        lines = dict(line.split(":", 1) for line in MEMINFO.read_text(encoding="ascii").splitlines())
+        machine = int(lines["MemAvailable"].split()[0]) << 10
+    except (OSError, KeyError, ValueError):
+        return None
+    try:
+        limit, used = ((CGROUP / f"memory.{name}").read_text(encoding="ascii") for name in ("max", "current"))
+        statistics = dict(line.split() for line in (CGROUP / "memory.stat").read_text(encoding="ascii").splitlines())
+        reclaimable = int(statistics["inactive_file"]) + int(statistics["active_file"])  # page cache
+        return min(machine, int(limit) - int(used) + reclaimable)
+    except (OSError, KeyError, ValueError):  # no cgroup, or no limit ("max")
+        return machine
 
 
 def preallocate(descriptor: int, size: int) -> None:

@@ -15,10 +15,11 @@ from itertools import groupby
 from pathlib import Path
 
 from adamms.addresses import mask
-from adamms.errors import FULL, first_line
+from adamms.errors import FULL, UserError, first_line
 from adamms.runs.run_folder import RunFolder
 from adamms.runs.store import GrowingStore
 from adamms.support.files import write_json
+from adamms.support.locks import NO_LOCKS
 from adamms.tracking.contents import Item, items_of
 from adamms.tracking.registry import log_candidate, logged_models, register
 from adamms.tracking.server import Server, Unreachable
@@ -95,7 +96,11 @@ class Delivery:
         return self._run.tracking / f"delivered-{hashlib.sha256(place.encode()).hexdigest()[:12]}.json"
 
     def _delivered(self) -> dict[str, str]:
-        return self._run.read(self._memory) or {}
+        try:
+            return self._run.read(self._memory) or {}
+        except UserError:  # as a power cut may leave it
+            logger.warning("%s: broken; everything is delivered again, which changes nothing", self._memory)
+            return {}
 
     def _send(self, run: str, items: Sequence[Item]) -> int:
         """Returns how many of the items the server took; where it refuses some of several, they are sent singly."""
@@ -229,10 +234,15 @@ class Delivery:
 
 @contextmanager
 def _locked(run: RunFolder) -> Iterator[None]:
-    """Only one thread of one process at a time delivers a folder."""
+    """Only one thread of one process at a time delivers a folder, where its file system can lock; that it cannot,
+    whoever locks the run has said (`runs.lock`)."""
     run.tracking.mkdir(parents=True, exist_ok=True)
     with (run.tracking / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
         yield
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from adamms.addresses import mask
-from adamms.errors import FULL, UserError
+from adamms.errors import FULL, UserError, first_line
 from adamms.runs.run_folder import KILLED, RUNNING, RunFolder
 from adamms.tracking.config import TrackingConfig
 from adamms.tracking.contents import TARGET
@@ -85,9 +85,15 @@ class Tracking:
         if self._monitor is not None:
             self._monitor.finish()
         self._keep_page()
-        if waiting := self._delivery.waiting():
-            text = "%d records could not be delivered to %s; deliver them with: adamms track %s"
-            logger.warning(text, waiting, self._uri, self._run.folder)
+        self._say_what_waits()
+
+    def _say_what_waits(self) -> None:
+        try:
+            if waiting := self._delivery.waiting():
+                text = "%d records could not be delivered to %s; deliver them with: adamms track %s"
+                logger.warning(text, waiting, self._uri, self._run.folder)
+        except Exception as error:  # of a file that is broken, and no reason to call a finished run failed
+            logger.warning("nobody knows what was delivered to %s: %s", self._uri, first_line(error))
 
     def _keep_page(self) -> None:
         """Notes in the folder where MLflow shows the run, for who prints it."""

@@ -1,10 +1,15 @@
 """Candidates as MLflow's logged models, and the winner in its model registry: a version that points at the checkpoint's
 folder; nothing is copied."""
 
+import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from adamms.tracking.server import Server
+
+_DEFAULT = threading.Lock()
+"""Held by the one thread that changes which server MLflow takes where none is named."""
 
 
 def logged_models(server: Server, search: str) -> Iterator[Any]:
@@ -69,9 +74,10 @@ def register(
         client.set_logged_model_tags(model.model_id, {"checkpoint": checkpoint})
         client.log_outputs(run, [LoggedModelOutput(model.model_id, step=0)])  # the search shows its winner
         source = f"models:/{model.model_id}"
-        version = client.create_model_version(
-            name, source, run_id=run, tags=tags, model_id=model.model_id, description=place
-        ).version
+        with _by_default(server):
+            version = client.create_model_version(
+                name, source, run_id=run, tags=tags, model_id=model.model_id, description=place
+            ).version
     if champion:
         client.set_registered_model_alias(name, "champion", version)
 
@@ -80,7 +86,23 @@ def _external(server: Server, name: str, run: str, params: Mapping[str, str], ta
     """A new logged model whose weights MLflow does not keep."""
     import mlflow
 
-    mlflow.set_tracking_uri(server.uri)  # MLflow's own look-up of the source knows no other way
-    return mlflow.create_external_model(
-        name=name, source_run_id=run, params=dict(params), tags=dict(tags), experiment_id=server.experiment
-    )
+    with _by_default(server):
+        return mlflow.create_external_model(
+            name=name, source_run_id=run, params=dict(params), tags=dict(tags), experiment_id=server.experiment
+        )
+
+
+@contextmanager
+def _by_default(server: Server) -> Iterator[None]:
+    """Within the block, the server is the one that MLflow takes where none is named: its own look-up of a logged model
+    knows no other way. `mlflow.set_tracking_uri` would leave the address to the next search and to child processes, by
+    MLFLOW_TRACKING_URI."""
+    from mlflow.tracking._tracking_service import utils
+
+    with _DEFAULT:
+        before = utils._tracking_uri
+        utils._tracking_uri = server.uri
+        try:
+            yield
+        finally:
+            utils._tracking_uri = before

@@ -14,7 +14,7 @@ from adamms.checkpoint import Checkpoint, open_checkpoint
 from adamms.engines import memory
 from adamms.engines.config import EngineConfig
 from adamms.engines.engine import EngineSpec
-from adamms.engines.memory import GB, MemoryNeed, check_before_loading, check_memory, free_host_memory
+from adamms.engines.memory import GB, MemoryNeed, check_before_loading, check_memory
 from adamms.engines.originals import HEADROOM, MOST
 from adamms.engines.transformers_engine import TransformersEngine
 from adamms.engines.vllm.engine import VllmEngine, engine_arguments
@@ -136,21 +136,6 @@ def test_what_does_not_fit_a_cpu_is_refused_before_it_is_loaded(
     for engine in (VllmEngine, TransformersEngine):
         with pytest.raises(UserError, match=r"needs .* GB of memory"):
             engine(EngineSpec(pair[0], EngineConfig(device="cpu")))
-
-
-def test_free_memory_is_the_machines_or_the_containers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    meminfo = tmp_path / "meminfo"
-    meminfo.write_text("MemTotal:       100 kB\nMemAvailable:    80 kB\n")
-    monkeypatch.setattr(memory, "MEMINFO", meminfo)
-    monkeypatch.setattr(memory, "CGROUP", tmp_path)
-    assert free_host_memory() == 80 << 10
-    for name, content in {"max": "50000", "current": "20000", "stat": "inactive_file 3000\nactive_file 1000"}.items():
-        (tmp_path / f"memory.{name}").write_text(content)
-    assert free_host_memory() == 34000
-    (tmp_path / "memory.max").write_text("max\n")
-    assert free_host_memory() == 80 << 10
-    meminfo.unlink()
-    assert free_host_memory() is None, "macOS has no such file"
 
 
 @pytest.mark.parametrize("nested", ["text_config", "llm_config", "language_config", "language_model_config"])

@@ -19,6 +19,7 @@ import ray
 from adamms.engines.actor import UnitResult
 from adamms.engines.config import EngineConfig
 from adamms.engines.identity import EngineIdentity
+from adamms.engines.loadable import _session
 from adamms.engines.noise import Noise, noise_floor
 from adamms.engines.pool import InferencePool
 from adamms.engines.reservation import Reservation
@@ -221,6 +222,22 @@ def test_an_engine_that_never_is_ready_is_an_error(tmp_path: Path) -> None:
         run(tmp_path, prompts(), start="hang", start_timeout_s=3.0)
 
 
+def test_whoever_asks_waits_for_an_engine_as_long_as_anybody(tmp_path: Path) -> None:
+    spec = FakeSpec(EngineConfig(cpus=1, start_timeout_s=60.0), tmp_path)
+    with InferencePool(spec, 1) as pool:  # type: ignore[arg-type]
+        age(pool)
+        pool.identity()
+    with InferencePool(spec, 1) as pool:  # type: ignore[arg-type]
+        age(pool)
+        assert len(list(pool.answer(work(prompts(), 0.1), block_size=6))) == 1
+
+
+def age(pool: InferencePool) -> None:
+    """As if an hour had gone by in which nobody asked: a winner was exported, or an earlier search gave up."""
+    for call in pool._calls.values():
+        call.since -= 3600
+
+
 def test_a_cluster_without_room_is_an_error(tmp_path: Path) -> None:
     spec = FakeSpec(EngineConfig(cpus=64, start_timeout_s=3.0), tmp_path)
     with (
@@ -265,6 +282,24 @@ def test_an_engines_process_computes_with_its_share_of_the_cores_and_does_not_sp
         ray.kill(actor)
 
 
+def test_what_an_engine_is_loaded_from_goes_with_the_session() -> None:
+    """Its process is killed, and removes nothing."""
+
+    @ray.remote
+    class Engine:
+        def folder(self) -> Path | None:
+            return _session()
+
+    actor = Engine.options(num_cpus=1).remote()
+    try:
+        found = ray.get(actor.folder.remote(), timeout=60)
+    finally:
+        ray.kill(actor)
+    assert (found / "logs").is_dir(), "of Ray's own"
+    assert found.name.startswith("session_")
+    assert _session() is None, "of the driver, which removes its own folders"
+
+
 def test_an_engine_over_several_ranks_has_a_placement_group_that_goes_with_the_pool(tmp_path: Path) -> None:
     from ray.util import placement_group_table
 
@@ -288,11 +323,17 @@ def test_answers_that_vary_by_themselves_are_the_noise_floor(tmp_path: Path) -> 
 
 
 def test_a_caller_that_has_seen_enough_can_ask_again(tmp_path: Path) -> None:
+    """Also where it leaves while several engines have just answered."""
     spec = FakeSpec(EngineConfig(cpus=1), tmp_path, seconds=0.2)
-    with InferencePool(spec, 2) as pool:  # type: ignore[arg-type]
+    with InferencePool(spec, 3) as pool:  # type: ignore[arg-type]
+        while len(pool._idle) < 3:
+            list(pool._step(Schedule({}, 1, 1)))
         first = pool.answer(work(prompts()), block_size=2)
         next(first)
+        ray.wait(list(pool._calls), num_returns=len(pool._calls), timeout=60)
+        next(first)
         first.close()  # type: ignore[attr-defined]
+        assert {*pool._idle, *(call.actor for call in pool._calls.values())} == {0, 1, 2}
         results = list(pool.answer(work(prompts(), 0.2), block_size=2))
     assert {result.candidate.value for result in results} == {0.2}
     assert texts(results, 0.2) == whole(0.2)
@@ -349,6 +390,7 @@ def test_another_donor_takes_over_inside_the_same_engines(tmp_path: Path) -> Non
         told = [list(pool.answer(work(prompts()), block_size=2))]
         for spec in (second, first):
             pool.adopt(spec)  # type: ignore[arg-type]
+            assert not pool._blocks, "Ray's object store keeps no prompts of earlier plans"
             told.append(list(pool.answer(work(prompts()), block_size=2)))
     donors = ["", " of donor two", ""]  # an actor that was too slow for the second's work never left the first
     for results, donor in zip(told, donors, strict=True):

@@ -55,6 +55,14 @@ def test_what_is_stored_is_found_again_and_is_what_select_reads(tmp_path: Path) 
     assert read_responses(tmp_path / "responses") == expected
 
 
+def test_a_log_probability_that_is_no_number_is_the_same_before_and_after_it_is_stored(tmp_path: Path) -> None:
+    answers = opened(tmp_path)
+    unsure = (-0.5, float("nan"), float("-inf"), float("inf"))
+    answers.save(0.5, PROMPTS[:1], [Answer("a", "a cat", (1, 2, 3, 4), "length", unsure)])
+    found = [one.get(0.5, PROMPTS[0]) for one in (answers, opened(tmp_path))]
+    assert [record and record.logprobs for record in found] == [(-0.5, -1000.0, -1000.0, -1000.0)] * 2
+
+
 @pytest.mark.parametrize(
     ("plan", "prompts"),
     [("other", PROMPTS), ("x", [Prompt("a", "Something else?")])],
@@ -104,7 +112,20 @@ def test_settings_that_name_another_engine_are_told_before_one_starts(tmp_path: 
     opened(tmp_path, kind="transformers", dtype="float32").check_owner(VALUES, PROMPTS)
 
 
-def test_answers_of_other_versions_are_told_before_an_engine_starts(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("spelled", "resolved"), [("half", "float16"), ("float", "float32")])
+def test_a_dtype_has_several_names(tmp_path: Path, spelled: str, resolved: str) -> None:
+    filled(tmp_path, EngineIdentity("transformers", resolved, "cpu", HERE))
+    opened(tmp_path, dtype=spelled).check_owner(VALUES, PROMPTS)
+    with pytest.raises(UserError, match=f"dtype {resolved}, not bfloat16"):
+        opened(tmp_path, dtype="bfloat16").check_owner(VALUES, PROMPTS)
+
+
+def test_other_versions_are_told_of_and_left_to_the_engines(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """They may run on other machines, where the versions are still those that answered."""
     filled(tmp_path, OTHERS[-1])
-    with pytest.raises(UserError, match=r"torch 1\.0, not"):
-        opened(tmp_path).check_owner(VALUES, PROMPTS)
+    answers = opened(tmp_path)
+    assert not answers.check_owner(VALUES, PROMPTS)
+    assert "answered with torch 1.0, and here is" in caplog.text
+    answers.made_by(OTHERS[-1])
+    with pytest.raises(UserError, match=r"torch 1\.0.* would go on"):
+        answers.made_by(ENGINE)

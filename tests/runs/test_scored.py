@@ -10,7 +10,7 @@ from adamms.runs.record import Response
 from adamms.runs.scored import read_scores, scored_id, with_scores
 
 
-def write(folder: Path, *rows: tuple[str, str, list[float], str]) -> None:
+def write(folder: Path, *rows: tuple[str, str, list[float] | None, str]) -> None:
     folder.mkdir(parents=True)
     lines = (
         {"alpha": 0, "prompt_id": scored_id(name, n), "response": text, "logprobs": given, "finish_reason": reason}
@@ -29,6 +29,12 @@ def test_the_scores_of_both_parents_are_found_beside_the_answers(tmp_path: Path)
         assert (scored["a#1"], scored["a#1"].by_parents, scored["a#1"].logprobs) == ("cat", (-2.0, -0.5), (-0.1,))
         assert scored["b"] is answers[0.1]["b"], "the base has not scored it"
         assert scored["c"] == "nobody's"
+
+
+def test_an_answer_without_log_probabilities_is_not_scored_and_one_without_tokens_is_certain(tmp_path: Path) -> None:
+    for parent in ("base", "donor"):
+        write(tmp_path / "scored" / parent, ("a", "cat", None, "stop"), ("b", "", [], "length"))
+    assert read_scores(tmp_path) == [{("b", "", False): 0.0}] * 2
 
 
 def test_of_several_donors_each_counts_and_lines_find_them_in_the_whole(tmp_path: Path) -> None:

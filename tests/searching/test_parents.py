@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ from adamms.engines.engine import Answer
 from adamms.prompts.prompt import Given, Prompt
 from adamms.runs.answers import Answers
 from adamms.runs.record import Response
-from adamms.runs.scored import read_scores
+from adamms.runs.scored import read_scores, scored_id
 from adamms.searching.answering import Answering
 from adamms.searching.budget import Budget, Usage
 from adamms.searching.config import BudgetConfig
@@ -80,6 +81,17 @@ def test_prompts_that_ask_a_parent_the_same_each_have_their_score_in_the_folder(
 
 def rows_below(folder: Path) -> list[str]:
     return [line for file in folder.rglob("*.jsonl") for line in file.read_text().splitlines()]
+
+
+def test_an_engine_without_log_probabilities_gives_no_scores(tmp_path: Path) -> None:
+    base, donor = (Answers(tmp_path / name, {}) for name in ("base", "donor"))
+    given = replace(PROMPTS[0], id=scored_id("p", 0), given=Given("a cat", ended=True))
+    base.save(ITSELF, [given], [Answer(given.id, "a cat", (1,), "stop", (-0.1,))])
+    donor.save(ITSELF, [given], [Answer(given.id, "a cat", (1,), "stop")])
+    parents: Any = {name: (SimpleNamespace(run=None), one) for name, one in {"base": base, "donor": donor}.items()}
+    scores = ParentScores(parents, NoEngines(), PROMPTS, Events((), None))  # type: ignore[arg-type]
+    with pytest.raises(NoScores, match=r"the donor cannot score answers \(its engine gives no log-probabilities\)"):
+        scores(ANSWERS)
 
 
 def test_noise_is_measured_at_the_candidate_s_own_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

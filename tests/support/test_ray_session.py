@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import shutil
 import subprocess
@@ -9,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import psutil
 import pytest
 
 from adamms.errors import UserError
-from adamms.support.ray_leftovers import remove_leftovers
+from adamms.support.ray_leftovers import mark_session, remove_leftovers
 from adamms.support.ray_session import ray_session
 
 
@@ -82,6 +84,38 @@ def test_what_a_killed_program_left_is_removed_and_nothing_foreign(
     services["dead"].wait(20)
     assert [name for name, session in sessions.items() if session.is_dir()] == ["alive", "foreign"]
     assert {one.poll() for one in (services["alive"], services["foreign"], reader)} == {None}
+
+
+def test_a_session_is_locked_before_anybody_can_find_its_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another program may start, and look for what dead ones left, at any moment."""
+    session, lock = tmp_path / "session_new", fcntl.flock
+    session.mkdir()
+
+    def others_look_first(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        remove_leftovers(tmp_path)
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", others_look_first)
+    mark = mark_session(session)
+    remove_leftovers(tmp_path)
+    assert session.is_dir()
+    os.close(mark)
+    remove_leftovers(tmp_path)
+    assert not session.exists(), "its program has ended"
+
+
+@pytest.mark.parametrize(("number", "fine"), [(errno.ENOLCK, True), (errno.EIO, False)])
+def test_only_a_file_system_without_locks_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, fine: bool
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with nullcontext() if fine else pytest.raises(OSError, match="Input/output error"):
+        os.close(mark_session(tmp_path))
+    assert list(tmp_path.iterdir()) == [], "nobody could tell that this process lives"
 
 
 CLUSTER = """

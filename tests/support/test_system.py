@@ -81,3 +81,18 @@ def test_linux_numbers_are_not_called_elsewhere(monkeypatch: pytest.MonkeyPatch)
         patch.setattr(sys, "platform", "darwin")
         assert system._libc() is None
     system._libc.cache_clear()
+
+
+def test_free_memory_is_the_machines_or_the_containers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal:       100 kB\nMemAvailable:    80 kB\n")
+    monkeypatch.setattr(system, "MEMINFO", meminfo)
+    monkeypatch.setattr(system, "CGROUP", tmp_path)
+    assert system.free_host_memory() == 80 << 10
+    for name, content in {"max": "50000", "current": "20000", "stat": "inactive_file 3000\nactive_file 1000"}.items():
+        (tmp_path / f"memory.{name}").write_text(content)
+    assert system.free_host_memory() == 34000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert system.free_host_memory() == 80 << 10
+    meminfo.unlink()
+    assert system.free_host_memory() is None, "macOS has no such file"

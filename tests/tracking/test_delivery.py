@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import logging
 import shutil
@@ -228,6 +229,17 @@ def test_the_engine_is_the_one_that_answered(tmp_path: Path, config: TrackingCon
     for one in runs_of(config):
         shown = {"engine": "vllm", "dtype": "bfloat16", "device": "cuda", "torch": "2.13.0", "vllm": "0.33.0"}
         assert shown.items() <= one.data.params.items()
+
+
+def test_a_file_system_without_locks_is_delivered_from_too(
+    tmp_path: Path, config: TrackingConfig, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert deliver(write_search(tmp_path / "run"), server) > 0
+    assert len(runs_of(config)) == 1 + len(RESPONSES)
 
 
 def test_another_coefficient_has_its_own_name(tmp_path: Path, config: TrackingConfig, server: Server) -> None:

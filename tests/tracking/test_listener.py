@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import shutil
 import socket
 import sqlite3
 import time
@@ -17,6 +19,7 @@ from adamms.runs.candidate import CandidateRecord
 from adamms.runs.run_folder import FINISHED, RUNNING, RunFolder
 from adamms.tracking import Tracking, deliver_run, wake_all, where_it_is
 from adamms.tracking.config import TrackingConfig
+from adamms.tracking.server import Server
 from tests.support.searches import write_candidate
 from tests.tracking.searched import RESPONSES, described, runs_of, write_search
 
@@ -32,6 +35,24 @@ def test_what_happens_is_shown_while_the_search_goes_on(tmp_path: Path, config: 
         assert child.data.metrics["tokens"] == 9
         run.set_status(FINISHED)
     assert {one.info.status for one in runs_of(config)} == {"FINISHED"}
+
+
+def test_every_search_has_the_database_in_its_own_folder(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Searches of one process, as in a notebook."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for name in ("a", "b"):
+        run = write_search(tmp_path / name, key=name)
+        shutil.copy(empty_database, run.folder)
+        own = TrackingConfig(uri=f"sqlite:///{run.folder / 'mlflow.db'}")
+        run.write(run.merged / "adamms.json", {"plan": "p", "recipe": {"alpha": 0.5}})
+        with Tracking(TrackingConfig(system_metrics=False), run):
+            pass
+        assert {found.data.tags["adamms.search"] for found in runs_of(own)} == {name}
+        champion = Server(own.uri, own.experiment).client.get_model_version_by_alias("donor into base", "champion")
+        assert champion.tags["adamms.search"] == name
+        assert "MLFLOW_TRACKING_URI" not in os.environ, "child processes would inherit an address with its password"
 
 
 @pytest.mark.parametrize("status", ["KILLED", "FAILED"])
@@ -137,6 +158,32 @@ def test_a_locked_database_is_not_waited_for(
     assert [found.info.status for found in runs_of(config)] == ["FINISHED"]
 
 
+def test_what_a_power_cut_left_of_what_was_delivered_is_delivered_again(
+    tmp_path: Path, config: TrackingConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = write_search(tmp_path / "run")
+    with Tracking(config, run):
+        pass
+    before = {found.info.run_id: found.data.params for found in runs_of(config)}
+    (delivered,) = run.tracking.glob("delivered-*.json")
+    delivered.write_text("")
+    with Tracking(config, run):
+        pass
+    assert f"{delivered}: broken; everything is delivered again" in caplog.text
+    assert {found.info.run_id: found.data.params for found in runs_of(config)} == before
+    assert deliver_run(run.folder) == (0, config.uri)
+
+
+def test_a_file_that_cannot_be_delivered_is_no_reason_for_a_search_to_fail(
+    tmp_path: Path, config: TrackingConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = write_search(tmp_path / "run")
+    with Tracking(config, run):
+        (run.candidates / "0.5.json").write_text("")
+    assert f"nobody knows what was delivered to {config.uri}: " in caplog.text
+    assert "0.5.json: broken" in caplog.text
+
+
 def test_the_error_of_a_candidate_that_answered_later_is_taken_back(tmp_path: Path, config: TrackingConfig) -> None:
     run = described(tmp_path / "run")
     run.write_candidate(CandidateRecord(0.5, error="its engine died"))
@@ -188,7 +235,6 @@ def test_what_belongs_to_a_run_goes_where_that_is(
     elsewhere = TrackingConfig(uri="sqlite:///other.db")
     assert where_it_is(elsewhere, run) == elsewhere
     assert where_it_is(replace(unnamed, enabled=False), run).uri == ""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow itself sets it
     file = run.tracking / "target.json"
     kept = run.read(file)
     run.write(file, kept | {"uri": f"sqlite:///{tmp_path}/moved/mlflow.db"})

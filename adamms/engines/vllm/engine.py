@@ -113,6 +113,7 @@ class VllmEngine(Engine):
         from vllm import LLM
 
         arguments = engine_arguments(spec.config, self._folder.path, device.type, share)
+        self._longest: int = arguments["max_model_len"]
         arguments["enforce_eager"] |= (family := family_of(spec.plan.base)) is not None and family.eager
         try:
             self._llm = LLM(worker_extension_cls=WORKER_EXTENSION, **arguments)
@@ -160,9 +161,13 @@ class VllmEngine(Engine):
         answers; another looks at the answers."""
         encoded = self._encoded_images()
         requests = [self._request(prompt) for prompt in prompts]
-        tokens = [self._reader.tokens_of(prompt.given) for prompt in prompts if prompt.given is not None]
-        asked = {(one.text, one.system, one.images): request for one, request in zip(prompts, requests, strict=True)}
-        self._run(list(asked.values()), _one_token())
+        asked = {_question(prompt): request for prompt, request in zip(prompts, requests, strict=True)}
+        rooms = dict(zip(asked, map(self._room, self._run(list(asked.values()), _one_token())), strict=True))
+        tokens = [
+            self._reader.tokens_of(prompt.given)[: rooms[_question(prompt)]]
+            for prompt in prompts
+            if prompt.given is not None
+        ]
         continued = [_continued(request, given) for request, given in zip(requests, tokens, strict=True)]
         looks = self._run(continued, _look())
         again = [i for i, look in enumerate(looks) if _is_cached(look, len(tokens[i]))]
@@ -181,6 +186,11 @@ class VllmEngine(Engine):
             found[os.getpid()] = take_peak(torch.device("cpu"))
         return reduce(PeakMemory.beside, found.values())
 
+    def _room(self, read: Any) -> int:
+        """How many tokens after a prompt that was read can be looked at: one more has to fit, since vLLM always
+        answers."""
+        return self._longest - 1 - len(read.prompt_token_ids)
+
     def _request(self, prompt: Prompt) -> dict[str, Any]:
         request: dict[str, Any] = {"prompt_token_ids": self._chat.tokens(prompt)}
         if prompt.images:
@@ -188,7 +198,7 @@ class VllmEngine(Engine):
         return request
 
     def _take_drafts(
-        self, requests: Sequence[Mapping[str, Any]], generated: Sequence[_Generated], drafts: Sequence[Sequence[int]]
+        self, requests: Sequence[Mapping[str, Any]], generated: Sequence[_Generated], drafts: list[list[int]]
     ) -> None:
         """Puts into `generated` the part of each draft that greedy decoding would produce, and the token after it
         where all of it would.
@@ -201,7 +211,8 @@ class VllmEngine(Engine):
         outputs = self._run([requests[i] for i in chosen], _one_token())
         for i, output in zip(chosen, outputs, strict=True):
             generated[i].add(output.outputs[0].token_ids, output.outputs[0].logprobs)
-        begun = [i for i in chosen if len(drafts[i]) > 1 and generated[i].tokens == list(drafts[i][:1])]
+            drafts[i] = drafts[i][: self._room(output)]
+        begun = [i for i in chosen if len(drafts[i]) > 1 and generated[i].tokens == drafts[i][:1]]
         outputs = self._run([_continued(requests[i], drafts[i]) for i in begun], _look())
         taken = 0
         for i, output in zip(begun, outputs, strict=True):
@@ -257,6 +268,11 @@ class _Generated:
             assert found is not None, "vLLM gives a log-probability for every token that it is asked for"
             self.tokens.append(token)
             self.logprobs.append(float(found[token].logprob))
+
+
+def _question(prompt: Prompt) -> tuple[Any, ...]:
+    """The prompt without the answer that it may bring along."""
+    return prompt.text, prompt.system, prompt.images
 
 
 def check_linear_attention(config: Mapping[str, Any], dtype: str, device: str, where: str) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ import pytest
 pytest.importorskip("vllm")
 
 from adamms.checkpoint import open_checkpoint
-from adamms.engines.engine import Answer, EngineSpec
+from adamms.engines.answer_reader import AnswerReader
+from adamms.engines.config import EngineConfig
+from adamms.engines.engine import Answer, Effort, EngineSpec
 from adamms.engines.transformers_engine import TransformersEngine
 from adamms.engines.vllm.engine import VllmEngine
 from adamms.mapping import PlannedPair, plan_pair
@@ -215,6 +218,62 @@ def test_a_draft_that_is_in_the_prefix_cache_is_not_believed(qwen: VllmEngine) -
     before = qwen.effort
     assert qwen.generate(prompts, {prompts[0].id: plain[0].tokens}) == plain
     assert (qwen.effort - before).drafted_tokens == 0
+
+
+class Letters:
+    """A chat whose tokens are letters: 1 is a, 2 is b, ..."""
+
+    ends: frozenset[int] = frozenset()
+    eos_token_id = None
+
+    @property
+    def tokenizer(self) -> Letters:
+        return self
+
+    def tokens(self, prompt: Prompt) -> list[int]:
+        return [ord(letter) - 96 for letter in prompt.text]
+
+    def __call__(self, text: str, add_special_tokens: bool) -> dict[str, list[int]]:
+        return {"input_ids": self.tokens(Prompt("", text))}
+
+    def decode(self, tokens: list[int], skip_special_tokens: bool) -> str:
+        return "".join(chr(96 + token) for token in tokens)
+
+
+class Strict:
+    """In place of `vllm.LLM`: refuses a prompt that leaves no room for a token, as vLLM does, and answers aaaa."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+
+    def generate(self, requests: list[dict[str, Any]], options: Any, use_tqdm: bool) -> list[Any]:
+        return [self._answer(request["prompt_token_ids"]) for request in requests]
+
+    def _answer(self, tokens: list[int]) -> Any:
+        if len(tokens) >= self.limit:
+            raise ValueError("plus the number of requested output tokens (at least 1) is longer than the maximum")
+        sure = SimpleNamespace(rank=1, logprob=-0.5)
+        return SimpleNamespace(
+            outputs=[SimpleNamespace(token_ids=[1], logprobs=[{1: sure}])],
+            prompt_token_ids=tokens,
+            prompt_logprobs=[None, *({token: sure} for token in tokens[1:])],
+            num_cached_tokens=0,
+        )
+
+    def collective_rpc(self, name: str) -> list[int]:
+        return [0]
+
+
+def test_a_prompt_that_just_fits_takes_a_whole_draft_and_is_scored_as_far_as_there_is_room() -> None:
+    engine, limit, max_tokens = VllmEngine.__new__(VllmEngine), 10, 4
+    engine._config, engine._longest, engine.effort = EngineConfig(max_tokens=max_tokens), limit, Effort()
+    engine._chat, engine._llm = Letters(), Strict(limit)  # type: ignore[assignment]
+    engine._reader = AnswerReader(engine._chat, max_tokens)
+    asked = Prompt("p", "x" * (limit - max_tokens))
+    (answer,) = engine.generate([asked], {"p": (1, 1, 1, 1)})
+    assert (answer.text, answer.finish_reason) == ("aaaa", "length")
+    given = [dataclasses.replace(asked, given=Given(text, ended=False)) for text in ("abc", "abcd", "abcdefgh")]
+    assert [answer.logprobs for answer in engine.score(given)] == [(-0.5, -0.5, -0.5)] * 3
 
 
 def test_stop_strings_end_an_answer_alike_with_and_without_drafts(tiny: Tiny, qwen: VllmEngine) -> None:
