@@ -16,7 +16,7 @@ from PIL import Image
 
 from adamms.errors import UserError
 from adamms.prompts.config import PromptsConfig
-from adamms.prompts.labels import load_labelled, read_labels
+from adamms.prompts.labels import Label, load_labelled, read_labels
 from adamms.prompts.prompt import Prompt, load_prompts
 from adamms.prompts.tasks import load_tasks
 from tests.support.tiny_models import picture
@@ -122,7 +122,7 @@ def test_a_choice_that_a_source_does_not_have_is_refused(tmp_path: Path) -> None
     asked = PromptsConfig(tasks={"a": str(path), "vqa": str(tmp_path / "vqa.parquet")}, split="test")
     assert list(load_tasks(asked)) == ["a", "vqa"]
     labelled = load_labelled(str(path), PromptsConfig(path="owner/name", split="test", subset="en"))
-    assert labelled.labels == {"1": "1"}, "the choice is of the prompts beside them"
+    assert labelled.labels == {"1": Label(("1",))}, "the choice is of the prompts beside them"
 
 
 def test_a_saved_dataset_with_decoded_images_and_splits(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_a_line_ends_only_where_jsonl_says(tmp_path: Path) -> None:
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     prompts = load(path)
     assert [(prompt.id, prompt.text) for prompt in prompts] == [("1", "one\u2028two\x85three"), ("2", "four")]
-    assert read_labels(path, prompts) == {"1": "1", "2": "2"}
+    assert read_labels(path, prompts) == {"1": Label(("1",)), "2": Label(("2",))}
 
 
 def test_lone_surrogates_are_told_at_the_door(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -289,14 +289,14 @@ def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
     path.write_text('{"prompt": "one", "answer": "1"}\n{"prompt": "two", "id": null, "answer": "2"}\n', "utf-8-sig")
     prompts = load(path)
     assert [(prompt.id, prompt.text) for prompt in prompts] == [("1", "one"), ("2", "two")]
-    assert read_labels(path, prompts) == {"1": "1", "2": "2"}
+    assert read_labels(path, prompts) == {"1": Label(("1",)), "2": Label(("2",))}
 
 
 def test_labels_of_prompts_that_were_left_out_are_not_asked_for(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "p.jsonl", {"prompt": "?", "answer": "1"}, [1])
     with path.open("a") as file:
         file.write("{\n" + "[" * 5000)
-    assert read_labels(path, load(path, on_error="skip")) == {"1": "1"}
+    assert read_labels(path, load(path, on_error="skip")) == {"1": Label(("1",))}
 
 
 @pytest.mark.parametrize("name", ["lmms-lab/MMBench_v1.1", "squad.v2", "owner/name@v1.0", "imdb"])
