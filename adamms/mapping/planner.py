@@ -204,8 +204,8 @@ class _Planner:
             return self._pieces_by_token(segment)
         sources = _counterpart(self.donor_view, segment, self.duplicates)
         if not sources:
-            if segment.expert and self.duplicates == "keep":
-                return [], f"duplicated for {segment.expert}, which the donor does not (duplicates: keep)"
+            if segment.expert == "vision" and self.duplicates == "keep":
+                return [], "duplicated for vision, which the donor does not (duplicates: keep)"
             return [], NO_COUNTERPART
         origins = _counterpart(self.ancestor_view, segment, "merge") if self.ancestor_view else ()
         if self.ancestor_view and not origins:
