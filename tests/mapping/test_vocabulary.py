@@ -208,6 +208,15 @@ def test_the_ancestors_rows_go_by_its_own_vocabulary(tmp_path: Path, tied: bool)
         (piece,) = tensor.pieces  # neither <image>, which the ancestor does not know, nor `late`, which lies beyond
         assert (piece.start, piece.stop, piece.sources[0].start, piece.ancestor_start) == (0, 10, 0, 1)
         assert piece.ancestor == (EMBED if tied else tensor.name)
+        assert tensor.reason == "4 rows have no counterpart in the ancestor's vocabulary"  # base and donor are padded
+
+
+def test_rows_that_the_donor_and_rows_that_the_ancestor_lacks_are_told_apart(tmp_path: Path) -> None:
+    base, donor = model(tmp_path / "a", 1, 20, c.words(17)), model(tmp_path / "b", 2, 17, c.words(15))
+    plan = plan_merge(base, donor, MappingConfig(embeddings="align"), model(tmp_path / "c", 3, 20, c.words(11)))
+    assert {tensor.reason for tensor in plan.tensors if tensor.name in (EMBED, HEAD)} == {
+        "5 rows have no counterpart in the donor's vocabulary; 4 rows have no counterpart in the ancestor's vocabulary"
+    }
 
 
 def test_an_ancestor_of_equal_vocabulary_gives_the_rows_that_it_has(tmp_path: Path) -> None:
