@@ -190,7 +190,7 @@ def _adapters(model: Checkpoint) -> dict[str, Any]:
 def write_model_card(pair: PlannedPair, recipe: Recipe, folder: Path) -> None:
     """Writes README.md, with the metadata by which the Hub shows a merge."""
     plan, base, donors = pair.plan, pair.base, pair.donors
-    licences = {who: Licence.of(card_metadata(model.folder)) for who, model in titled(base, donors, None)}
+    licences = {who: Licence.of(card_metadata(part.folder)) for who, part in _parts(base, donors)}
     card = f"""---
 {_metadata(base, donors, combined(*licences.values()))}---
 
@@ -216,7 +216,7 @@ revisions and versions.
 
 ## Licence
 
-The licences of {"both" if len(donors) == 1 else "all"} models apply: {_licences_told(licences)}.
+The licences of {"both" if len(licences) == 2 else "all"} models apply: {_licences_told(licences)}.
 """
     write_whole(folder / "README.md", card)
 
@@ -236,6 +236,15 @@ def _weights_told(donors: Sequence[Checkpoint]) -> str:
 
 def _licences_told(licences: Mapping[str, Licence]) -> str:
     return "; ".join(f"{who} {_inline(one.title)}" for who, one in licences.items())
+
+
+def _parts(base: Checkpoint, donors: Sequence[Checkpoint]) -> Iterator[tuple[str, Checkpoint]]:
+    """Every model and adapter of the merge, with what it is: base, the base's adapter, donor, ..."""
+    for who, model in titled(base, donors, None):
+        yield who, model.parts[0]
+        adapters = model.parts[1:]
+        for i, adapter in enumerate(adapters, 1):
+            yield f"{who}'s adapter{f' {i}' if len(adapters) > 1 else ''}", adapter
 
 
 def _listed(names: Iterable[str]) -> str:
