@@ -1,7 +1,7 @@
 """How parameters are mapped, and a pair of models."""
 
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
 
 from adamms.errors import UserError
 
@@ -35,6 +35,12 @@ class MappingConfig:
     full_digest: bool = False
     """Tell models from one another by every byte of their weights, which reads them whole each time; else by config,
     headers, sizes and samples of every tensor."""
+
+    def given(self) -> dict[str, Any]:
+        """What is not as it is by default, as JSON and YAML take it."""
+        found = {one.name: (getattr(self, one.name), one.default) for one in fields(self)}
+        changed = {name: value for name, (value, default) in found.items() if value != default}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in changed.items()}
 
 
 @dataclass(frozen=True)

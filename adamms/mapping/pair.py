@@ -11,18 +11,19 @@ from adamms.checkpoint import Checkpoint, open_checkpoint
 from adamms.errors import UserError
 from adamms.mapping.ancestry import check_ancestry
 from adamms.mapping.combine import combine
-from adamms.mapping.config import PairSettings
+from adamms.mapping.config import MappingConfig, PairSettings
 from adamms.mapping.plan import MergePlan, TensorPlan, titled
 from adamms.mapping.planner import identify, plan_merge, view_of
 
 
 class PlannedPair(NamedTuple):
-    """A checked plan and the checkpoints that it was made from."""
+    """A checked plan, the checkpoints that it was made from, and how they were mapped."""
 
     plan: MergePlan
     base: Checkpoint
     donors: tuple[Checkpoint, ...]
     ancestor: Checkpoint | None = None
+    mapping: MappingConfig = MappingConfig()
 
     @property
     def models(self) -> list[Checkpoint]:
@@ -59,7 +60,7 @@ def plan_pair(settings: PairSettings, *, weights: bool = True) -> PlannedPair:
     if problems:
         raise UserError.from_problems(list(dict.fromkeys(problems)))
     _check_different(donors)
-    pair = PlannedPair(combine(plans), base, donors, ancestor)
+    pair = PlannedPair(combine(plans), base, donors, ancestor, settings.mapping)
     found = [note for model in pair.models for note in model.notes]
     for note in found:
         print(mask(note), file=sys.stderr)

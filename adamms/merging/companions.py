@@ -115,6 +115,7 @@ def write_record(pair: PlannedPair, recipe: Recipe, statistics: Statistics, fold
         "torch": torch.__version__,
         "python": platform.python_version(),
         "plan": plan.fingerprint,
+        "mapping": pair.mapping.given(),
         "recipe": recipe.to_dict(),
         "statistics": {"model": statistics.model, "tensors": len(statistics.parts)},
         **models,
@@ -207,7 +208,7 @@ base), whose architecture, vision encoder and processors this model keeps, with
 ## How it was merged
 
 ```yaml
-{_recipe_yaml(plan, recipe)}```
+{_recipe_yaml(pair, recipe)}```
 
 {_weights_told(donors)} {plan.summary[:1].upper()}{plan.summary[1:]}; plan {plan.fingerprint}. `{RECORD}` has the
 revisions and versions.
@@ -273,15 +274,17 @@ def _sees(base: Checkpoint) -> bool:
     return any("vision" in key or "visual" in key for key in base.config)
 
 
-def _recipe_yaml(plan: MergePlan, recipe: Recipe) -> str:
+def _recipe_yaml(pair: PlannedPair, recipe: Recipe) -> str:
     """The merge as settings of AdaMMS, which can do it again."""
     import yaml
 
+    plan, mapping = pair.plan, pair.mapping.given()
     options = {name: value for name, value in recipe.to_dict().items() if name not in ("method", "alpha")}
     donors = [_inline(donor.location) for donor in plan.donors]
     found: dict[str, Any] = {"base": _inline(plan.base.location)}
     found |= {"donor": donors[0]} if len(donors) == 1 else {"donors": donors}
     found |= {"ancestor": _inline(plan.ancestor.location)} if plan.ancestor else {}
+    found |= {"mapping": mapping} if mapping else {}
     found["merging"] = {"method": recipe.method, **({"options": options} if options else {})}
     if recipe.rule.uses_alpha:
         found["alpha"] = recipe.alpha if len(donors) == 1 else ",".join(map(str, recipe.rule.alphas))

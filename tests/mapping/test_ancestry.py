@@ -33,7 +33,7 @@ def settings(base: str, donor: str, *overrides: str) -> MapSettings:
 def test_fine_tunes_of_one_model_are_related(tmp_path: Path) -> None:
     ancestor = c.language_model(sizes=c.MHA)
     base, donor = write(tmp_path / "a", c.tuned(ancestor, 1)), write(tmp_path / "b", c.tuned(ancestor, 2))
-    plan, ours, (theirs,), _ = plan_pair(settings(base, donor))
+    plan, ours, (theirs,), *_ = plan_pair(settings(base, donor))
     found = compare_ancestry(plan, ours, theirs)
     assert found.cosine is not None
     assert found.cosine > 0.9
@@ -58,7 +58,7 @@ def test_a_vision_expert_far_from_the_ancestor_does_not_decide(tmp_path: Path) -
     ancestor = c.language_model(sizes=c.MHA)
     cogvlm = c.duplicated(c.tuned(ancestor, 1), c.COGVLM_PARTS, 3, noise=5.0)
     base, donor = write(tmp_path / "a", cogvlm, "cogvlm"), write(tmp_path / "b", c.tuned(ancestor, 2))
-    plan, ours, (theirs,), _ = plan_pair(settings(base, donor))
+    plan, ours, (theirs,), *_ = plan_pair(settings(base, donor))
     assert compare_ancestry(plan, ours, theirs).cosine > 0.9  # type: ignore[operator]
 
 
