@@ -29,7 +29,7 @@ class MappingConfig:
     """What happens to tensors of either language model without a counterpart in the other. error: nothing is merged;
     keep: the rest is merged, with a warning wherever the result is shown."""
     ancestry_check: Check = "error"
-    """Whether the two language models grew from one ancestor, by sampled weights."""
+    """Whether the language models grew from one ancestor, the one that is given if one is, by sampled weights."""
     rope_check: Check = "error"
     """Whether both encode positions in the same way (rope_theta, rope_scaling)."""
     full_digest: bool = False
