@@ -125,6 +125,7 @@ def merge(
 
         overrides = [text for text in (base, donor, *(rest or [])) if text is not None]  # the names are in the file
         foreign = read_mergekit(mergekit)
+        foreign.check_dtype()
         given, weights = foreign.settings(), foreign.alpha if weights is None else weights
     elif base is None or donor is None:
         raise UserError("adamms merge: expected BASE and DONOR, or --mergekit FILE")

@@ -14,7 +14,7 @@ def load_mapped(path: Path) -> dict[str, Tensor]:
     """All tensors of the file as views of a memory map, which reads nothing until they are used.
 
     Raises:
-        UserError: the file is not a torch checkpoint, or holds more than tensors.
+        UserError: the file cannot be read, is not a torch checkpoint, or holds more than tensors.
     """
     import torch
 
@@ -24,6 +24,8 @@ def load_mapped(path: Path) -> dict[str, Tensor]:
         loaded = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
     except UserError:
         raise
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check the file and its permissions") from None
     except Exception as error:  # torch raises whatever its unpickler meets
         raise UserError(
             f"{path}: not a torch checkpoint of plain tensors ({first_line(error)}); convert it to safetensors"

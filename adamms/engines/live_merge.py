@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import torch
@@ -14,6 +14,7 @@ from adamms.mapping.plan import MergePlan, TensorPlan
 from adamms.merging import Originals, Recipe, Statistics, gather_statistics
 from adamms.merging.execute import BLOCK_ELEMENTS, CHUNK_ELEMENTS, GPU_CHUNK_ELEMENTS, Cut, cuts_of, merge_cut
 from adamms.merging.executor import Executor, run_here, run_on_threads
+from adamms.merging.methods import Method
 
 AHEAD_BYTES = 1 << 27  # of weights that are computed while the caller takes those before
 Target = Callable[[TensorPlan], Tensor]
@@ -51,6 +52,25 @@ class Ranks:
 ALONE = Ranks()
 
 
+class KnownStatistics:
+    """What methods know of the originals of one plan, which all moves to them share: it does not depend on alpha, so
+    that a search over alpha reads all weights for it once."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[frozenset[int], Method], Statistics] = {}
+
+    def of(self, plan: MergePlan, originals: Originals, recipe: Recipe, run: Executor) -> Statistics:
+        """What is known, or is gathered now, for a recipe.
+
+        Args:
+            plan: what the recipe leaves of it.
+        """
+        key = recipe.taking(len(plan.donors)), replace(recipe.rule, alpha=0.0)
+        if key not in self._found:
+            self._found[key] = gather_statistics(plan, originals, recipe, run)
+        return self._found[key]
+
+
 class LiveMerge:
     """Merges the tensors of a plan one after the other, from the originals, and sums up what came out.
 
@@ -59,13 +79,20 @@ class LiveMerge:
 
     Args:
         device: where the originals are given and results are computed.
+        known: statistics of this plan and these originals; None where nothing is to be kept for another move.
     """
 
     def __init__(
-        self, plan: MergePlan, originals: Originals, recipe: Recipe, device: torch.device, ranks: Ranks = ALONE
+        self,
+        plan: MergePlan,
+        originals: Originals,
+        recipe: Recipe,
+        device: torch.device,
+        ranks: Ranks = ALONE,
+        known: KnownStatistics | None = None,
     ) -> None:
         self._plan, self._originals, self._recipe, self._device = recipe.left_of(plan), originals, recipe, device
-        self._ranks = ranks
+        self._ranks, self._known = ranks, known or KnownStatistics()
         self._digest = WeightsDigest()
 
     def into(self, tensors: Sequence[TensorPlan], target: Target) -> Iterator[tuple[TensorPlan, Tensor]]:
@@ -79,7 +106,7 @@ class LiveMerge:
         left = {tensor.name: tensor for tensor in self._plan.tensors}
         tensors = [left[tensor.name] for tensor in tensors]
         with self._threads() as run:
-            statistics = gather_statistics(self._plan, self._originals, self._recipe, run)
+            statistics = self._known.of(self._plan, self._originals, self._recipe, run)
             before: Iterator[tuple[TensorPlan, Tensor]] = iter(())
             owners = self._ranks.owners(tensors)
             for batch in _batches(tensors):

@@ -12,7 +12,7 @@ from adamms.engines.config import EngineConfig
 from adamms.engines.devices import pick_device, pick_dtype
 from adamms.engines.engine import Answer, Effort, Engine, EngineSpec
 from adamms.engines.identity import EngineIdentity
-from adamms.engines.live_merge import LiveMerge
+from adamms.engines.live_merge import KnownStatistics, LiveMerge
 from adamms.engines.loadable import LoadableFolder
 from adamms.engines.memory import MemoryNeed, ModelSizes, check_before_loading
 from adamms.engines.models.families import family_of
@@ -117,7 +117,7 @@ class TransformersEngine(Engine):
         left = [name for name in self._moved if name not in places]
         self._originals: Originals | None = None  # before the others come: both may not fit
         self._originals = nearby_originals(plan, plan.merged, self._model.device)
-        self._plan = plan
+        self._plan, self._known = plan, KnownStatistics()
         self._parameters: dict[str, Tensor] = {
             name: parameters[place.parameter].view(-1)[place.start : place.start + base.tensors[name].elements]
             for name, place in places.items()
@@ -130,7 +130,7 @@ class TransformersEngine(Engine):
     def move(self, recipe: Recipe) -> str:
         """See `Engine.move`. Every weight is computed from the originals, so nothing accumulates."""
         assert self._originals is not None
-        merge = LiveMerge(self._plan, self._originals, recipe, self._model.device)
+        merge = LiveMerge(self._plan, self._originals, recipe, self._model.device, known=self._known)
         for tensor, _ in merge.into(self._plan.merged, lambda tensor: self._parameters[tensor.name]):
             self._moved[tensor.name] = self._parameters[tensor.name]
         return merge.digest()

@@ -1,4 +1,4 @@
-"""Whether two language models grew from one ancestor: sampled weights of the two, compared by cosine.
+"""Whether two language models grew from one ancestor, or one from the other: sampled weights, compared by cosine.
 
 Fine-tuning moves weights little: cosines of corresponding matrices stay near 1. Models trained apart have
 cosines near 0, however alike their configs are, and averaging them destroys both.
@@ -12,12 +12,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import isfinite, prod
 from statistics import median
+from typing import NamedTuple
 
 from adamms.checkpoint import Checkpoint
 from adamms.errors import UserError
 from adamms.mapping.language_model import EMBEDDINGS
 from adamms.mapping.plan import MergePlan, Piece, TensorPlan
-from adamms.mapping.rows import read_elements
+from adamms.mapping.rows import Turned, read_elements
 
 SAMPLED = ("q_proj.weight", "o_proj.weight", "gate_proj.weight", "down_proj.weight")  # norms are alike in all models
 KINDS = 4  # of matrices that are sampled in a model that has none of these
@@ -26,6 +27,34 @@ EXPERTS, EXPERT_ELEMENTS = 8, 1 << 12  # of each mixture that is sampled
 RELATED, DOUBTFUL = 0.5, 0.9
 ROUTER = re.compile(r"\b(gate|router)\b")
 EXPERT = re.compile(r"(.*\bexperts)\.(\d+)\.(.*)")
+
+
+class _Words(NamedTuple):
+    """How it is told what another model is to the base."""
+
+    head: str
+    related: str
+    unrelated: str
+    alike: str
+    mend: str
+
+
+_WORDS = {
+    "donor": _Words(
+        head="ancestry",
+        related="shares an ancestor with",
+        unrelated="does not share an ancestor with",
+        alike="fine-tunes of one language model",
+        mend="choose another donor",
+    ),
+    "ancestor": _Words(
+        head="ancestor",
+        related="is the ancestor of",
+        unrelated="is not the ancestor of",
+        alike="a fine-tune and what it grew from",
+        mend="name the language model that all models grew from with --ancestor (or `ancestor` in the config)",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +84,27 @@ class Ancestry:
 
     def __str__(self) -> str:
         if self.cosine is None:
-            return "ancestry: nothing could be compared"
+            return "nothing could be compared"
         doubt = "" if self.cosine >= DOUBTFUL else ", low for fine-tunes of one model"
         experts = f" and {len(self.experts)} samples of experts" if self.experts else ""
-        return f"ancestry: cosine {self.cosine:.3f} over {len(self.cosines)} sampled tensors{experts}{doubt}"
+        return f"cosine {self.cosine:.3f} over {len(self.cosines)} sampled tensors{experts}{doubt}"
 
 
-def compare_ancestry(plan: MergePlan, base: Checkpoint, donor: Checkpoint) -> Ancestry:
+def compare_ancestry(plan: MergePlan, base: Checkpoint, other: Checkpoint, title: str = "donor") -> Ancestry:
     """Reads samples of the matrices that a plan of one donor would merge, from the first, middle and last of its
-    layers."""
+    layers.
+
+    Args:
+        other: the plan's donor, or its ancestor.
+        title: which of them: 'donor' or 'ancestor'.
+    """
     import torch
 
     def cosine(sample: _Sample) -> float:
         ours = base.read(sample.tensor.name, sample.start, sample.start + sample.length)
-        (source,) = sample.piece.sources
-        first = sample.start + (source.start - sample.piece.start) * sample.tensor.row
-        theirs = read_elements(donor.read, source.tensor, first, first + sample.length)
+        name, start = _counterpart(sample.piece, title)
+        first = sample.start + (start - sample.piece.start) * sample.tensor.row
+        theirs = read_elements(other.read, name, first, first + sample.length)
         return float(torch.cosine_similarity(ours.double(), theirs.double(), dim=0, eps=0))
 
     def cosines(samples: Iterable[_Sample]) -> dict[str, float]:
@@ -80,8 +114,17 @@ def compare_ancestry(plan: MergePlan, base: Checkpoint, donor: Checkpoint) -> An
     return Ancestry(cosines(_samples(plan.merged)), cosines(_expert_samples(plan.merged)))
 
 
-def check_ancestry(plan: MergePlan, base: Checkpoint, donor: Checkpoint, mode: str) -> str:
-    """Compares the two language models; returns a sentence for the plan's notes.
+def _counterpart(piece: Piece, title: str) -> tuple[str | Turned, int]:
+    """The tensor of the donor, or of the ancestor, that a piece's rows correspond to, and where they begin there."""
+    if title == "ancestor":
+        assert piece.ancestor is not None
+        return piece.ancestor, piece.ancestor_start
+    (source,) = piece.sources
+    return source.tensor, source.start
+
+
+def check_ancestry(plan: MergePlan, base: Checkpoint, other: Checkpoint, mode: str, title: str = "donor") -> str:
+    """Compares two language models, as `compare_ancestry` does; returns a sentence for the plan's notes.
 
     Args:
         mode: `off`, `warn` (unrelated models are only noted) or `error`.
@@ -91,28 +134,28 @@ def check_ancestry(plan: MergePlan, base: Checkpoint, donor: Checkpoint, mode: s
     """
     if mode == "off":
         return "ancestry: not checked (mapping.ancestry_check=off)"
-    found = compare_ancestry(plan, base, donor)
+    found, words = compare_ancestry(plan, base, other, title), _WORDS[title]
     if found.related and not found.misplaced:
-        return str(found)
+        return f"{words.head}: {found}"
     if found.cosine is None:
         verdict = (
-            f"whether {donor.location} shares an ancestor with {base.location} cannot be told: nothing could be "
+            f"whether {other.location} {words.related} {base.location} cannot be told: nothing could be "
             "compared (the sampled weights are zero, NaN or infinite)"
         )
     elif found.misplaced:
         first = found.misplaced[0]
         verdict = (
-            f"{donor.location} has its experts in another order than {base.location}: the cosine of {first} is "
+            f"{other.location} has its experts in another order than {base.location}: the cosine of {first} is "
             f"{found.experts[first]:.3f}, of the sampled weights in general {found.cosine:.3f}"
         )
     else:
         verdict = (
-            f"{donor.location} does not share an ancestor with {base.location}: the cosine of their sampled weights is "
-            f"{found.cosine:.3f}, for fine-tunes of one language model it is near 1"
+            f"{other.location} {words.unrelated} {base.location}: the cosine of their sampled weights is "
+            f"{found.cosine:.3f}, for {words.alike} it is near 1"
         )
     if mode == "error":
-        raise UserError(f"{verdict}; choose another donor, or set mapping.ancestry_check=warn to merge anyway")
-    return f"ancestry: {verdict}"
+        raise UserError(f"{verdict}; {words.mend}, or set mapping.ancestry_check=warn to merge anyway")
+    return f"{words.head}: {verdict}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """How parameters are mapped, and a pair of models."""
 
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
 
 from adamms.errors import UserError
 
@@ -29,12 +29,18 @@ class MappingConfig:
     """What happens to tensors of either language model without a counterpart in the other. error: nothing is merged;
     keep: the rest is merged, with a warning wherever the result is shown."""
     ancestry_check: Check = "error"
-    """Whether the two language models grew from one ancestor, by sampled weights."""
+    """Whether the language models grew from one ancestor, the one that is given if one is, by sampled weights."""
     rope_check: Check = "error"
     """Whether both encode positions in the same way (rope_theta, rope_scaling)."""
     full_digest: bool = False
     """Tell models from one another by every byte of their weights, which reads them whole each time; else by config,
     headers, sizes and samples of every tensor."""
+
+    def given(self) -> dict[str, Any]:
+        """What is not as it is by default, as JSON and YAML take it."""
+        found = {one.name: (getattr(self, one.name), one.default) for one in fields(self)}
+        changed = {name: value for name, (value, default) in found.items() if value != default}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in changed.items()}
 
 
 @dataclass(frozen=True)

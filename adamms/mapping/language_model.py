@@ -9,6 +9,7 @@ from adamms.errors import UserError
 from adamms.mapping.architecture import EMBED_TOKENS, LM_HEAD, Architecture, Layout, NameRule, RuleMatcher
 from adamms.mapping.numbers import LanguageModelNumbers
 from adamms.mapping.rows import Rows, Turned, row_length, rows_of
+from adamms.mapping.structure import NAME as BY_STRUCTURE
 
 EMBEDDINGS = frozenset({EMBED_TOKENS, LM_HEAD})
 DROPPED, OTHER, PREDICTION = "dropped", "other", "multi-token prediction"  # roles of tensors that no rule names
@@ -41,7 +42,7 @@ class LanguageModelView:
         shapes: of all tensors.
         segments: by checkpoint tensor name, in order of rows; they tile the tensor.
         roles: of the tensors that no rule matches: 'vision', 'projector', ..., 'dropped', 'other'.
-        unnamed: those of 'other' that lie in the language model's layers.
+        unnamed: those of 'other' that lie in the language model: in its layers, or beside them.
         tied: lm_head is embed_tokens, as the config says or because the checkpoint has no lm_head.
     """
 
@@ -95,9 +96,12 @@ class LanguageModelView:
             more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
             raise UserError(f"{where}: {'; '.join(problems[:5])}{more}; the weights do not belong to this config.json")
         has_head = any(segment.canonical == LM_HEAD for group in segments.values() for segment in group)
-        unnamed = frozenset(n for n, role in roles.items() if role == OTHER and matcher.layer(n) is not None)
+        others = [name for name, role in roles.items() if role == OTHER]
+        own = {name for name in others if matcher.layer(name) is not None}
+        if architecture.name != BY_STRUCTURE:  # which has looked already at what else belongs to it
+            own |= _beside_layers(others, segments, architecture, layout)
         tied = numbers.tied_embeddings or not has_head
-        return cls(architecture, layout, numbers, shapes, segments, roles, unnamed, tied)
+        return cls(architecture, layout, numbers, shapes, segments, roles, frozenset(own), tied)
 
     @cached_property
     def by_canonical(self) -> dict[tuple[str, str | None], list[Segment]]:
@@ -130,6 +134,19 @@ class LanguageModelView:
         """By canonical tensor: the rows that hold it transposed."""
         every = (segment for segments in self.segments.values() for segment in segments)
         return {part: segment for segment in every for part in segment.turned}
+
+
+def _beside_layers(
+    names: Iterable[str], segments: Iterable[str], architecture: Architecture, layout: Layout
+) -> set[str]:
+    """Which of these tensors are the language model's outside its layers: those in the module of one that a rule names,
+    and all under its prefix, unless parts that stay the base's lie there, too."""
+    modules = {name.rpartition(".")[0] for name in segments} - {""}
+    shared = any(start.startswith(layout.model) for starts in architecture.kept.values() for start in starts)
+    prefix = None if shared or not layout.model else layout.model
+    return {
+        name for name in names if name.rpartition(".")[0] in modules or (prefix is not None and name.startswith(prefix))
+    }
 
 
 def _cut(name: str, shape: tuple[int, ...], rule: NameRule, numbers: LanguageModelNumbers) -> Iterator[Segment]:

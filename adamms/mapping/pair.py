@@ -11,18 +11,19 @@ from adamms.checkpoint import Checkpoint, open_checkpoint
 from adamms.errors import UserError
 from adamms.mapping.ancestry import check_ancestry
 from adamms.mapping.combine import combine
-from adamms.mapping.config import PairSettings
+from adamms.mapping.config import MappingConfig, PairSettings
 from adamms.mapping.plan import MergePlan, TensorPlan, titled
 from adamms.mapping.planner import identify, plan_merge, view_of
 
 
 class PlannedPair(NamedTuple):
-    """A checked plan and the checkpoints that it was made from."""
+    """A checked plan, the checkpoints that it was made from, and how they were mapped."""
 
     plan: MergePlan
     base: Checkpoint
     donors: tuple[Checkpoint, ...]
     ancestor: Checkpoint | None = None
+    mapping: MappingConfig = MappingConfig()
 
     @property
     def models(self) -> list[Checkpoint]:
@@ -36,14 +37,14 @@ class PlannedPair(NamedTuple):
 
 
 def plan_pair(settings: PairSettings, *, weights: bool = True) -> PlannedPair:
-    """Opens the models, plans the merge, and checks that they share an ancestor.
+    """Opens the models, plans the merge, and checks that they share an ancestor: the one that is given, if one is.
 
     Args:
         weights: False to fetch of a remote model's weights only headers and samples, which is enough to plan.
 
     Raises:
-        UserError: a model cannot be found or fetched, or some of the donors cannot be merged: all that is wrong with
-            any of them.
+        UserError: a model cannot be found or fetched, some of the donors cannot be merged (all that is wrong with any
+            of them), or the base did not grow from the ancestor.
     """
     opened = partial(open_checkpoint, weights=weights, full=settings.mapping.full_digest)
     base, donors = opened(settings.base), tuple(map(opened, settings.all_donors))
@@ -59,11 +60,19 @@ def plan_pair(settings: PairSettings, *, weights: bool = True) -> PlannedPair:
     if problems:
         raise UserError.from_problems(list(dict.fromkeys(problems)))
     _check_different(donors)
-    pair = PlannedPair(combine(plans), base, donors, ancestor)
+    origin = _check_origin(plans[0], base, ancestor, settings.mapping.ancestry_check)
+    pair = PlannedPair(combine(plans), base, donors, ancestor, settings.mapping)
     found = [note for model in pair.models for note in model.notes]
     for note in found:
         print(mask(note), file=sys.stderr)
-    return pair._replace(plan=replace(pair.plan, notes=(*found, *pair.plan.notes)))
+    return pair._replace(plan=replace(pair.plan, notes=(*found, *pair.plan.notes, *origin)))
+
+
+def _check_origin(plan: MergePlan, base: Checkpoint, ancestor: Checkpoint | None, mode: str) -> tuple[str, ...]:
+    """Notes on whether the base, and so the donors that are related to it, grew from the ancestor, if there is one."""
+    if ancestor is None or mode == "off":
+        return ()
+    return (check_ancestry(plan, base, ancestor, mode, "ancestor"),)
 
 
 def _check_different(donors: Sequence[Checkpoint]) -> None:

@@ -204,8 +204,8 @@ class _Planner:
             return self._pieces_by_token(segment)
         sources = _counterpart(self.donor_view, segment, self.duplicates)
         if not sources:
-            if segment.expert and self.duplicates == "keep":
-                return [], f"duplicated for {segment.expert}, which the donor does not (duplicates: keep)"
+            if segment.expert == "vision" and self.duplicates == "keep":
+                return [], "duplicated for vision, which the donor does not (duplicates: keep)"
             return [], NO_COUNTERPART
         origins = _counterpart(self.ancestor_view, segment, "merge") if self.ancestor_view else ()
         if self.ancestor_view and not origins:
@@ -262,8 +262,10 @@ class _Planner:
             )
             for run in found
         ]
-        merged = sum(run.length for run in found)
-        return pieces, "" if merged == rows else f"{rows - merged} rows have no counterpart in the donor's vocabulary"
+        merged, paired = (sum(run.length for run in runs) for runs in (found, self.vocabularies.runs(rows, donor_rows)))
+        left = {"donor": rows - paired, "ancestor": paired - merged}
+        told = (f"{count} rows have no counterpart in the {who}'s vocabulary" for who, count in left.items() if count)
+        return pieces, "; ".join(told)
 
     def _same_width(self, segment: Segment, source: Segment) -> bool:
         if segment.row != source.row:

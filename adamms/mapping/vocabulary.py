@@ -5,7 +5,7 @@ here rows that do not correspond stay the base's.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -83,29 +83,39 @@ def match_vocabularies(
     if mode == "keep":
         return VocabularyMatch(False, "kept, as mapping.embeddings=keep asks")
     ours, theirs = read_vocabulary(base.folder), read_vocabulary(donor.folder)
-    origin = _ancestor_rows(ours, ancestor) if ancestor is not None else None
+    found = _match(base, ours, donor, theirs, mode)
+    if ancestor is None or not found.merges:
+        return found
+    origin = read_vocabulary(ancestor.folder)
+    if ours is None or origin is None:
+        missing = base if ours is None else ancestor
+        assumed = f"the ancestor's rows are taken to be the base's, since {missing.location} has no tokenizer"
+        return replace(found, reason=f"{found.reason}; {assumed}")
+    return found if ours == origin else replace(found, ancestor=_same_tokens(ours, origin))
+
+
+def _match(
+    base: Checkpoint, ours: Vocabulary | None, donor: Checkpoint, theirs: Vocabulary | None, mode: str
+) -> VocabularyMatch:
     if ours is None or theirs is None:
         missing = base if ours is None else donor
         if mode == "same":
             reason = f"merged row by row, as mapping.embeddings=same asks ({missing.location} has no tokenizer)"
-            return VocabularyMatch(True, reason, ancestor=origin)
+            return VocabularyMatch(True, reason)
         if mode == "align":
             raise UserError(f"{missing.folder}: no {TOKENIZERS}; mapping.embeddings=align needs both tokenizers")
         reason = f"kept, since {missing.location} has no {TOKENIZERS} to compare vocabularies by"
         return VocabularyMatch(False, f"{reason}; mapping.embeddings=same merges row by row")
     if ours == theirs:
-        reason = f"the vocabularies are equal ({len(ours)} tokens): merged row by row"
-        return VocabularyMatch(True, reason, ancestor=origin)
-    return _match_unequal(ours, theirs, mode, origin)
+        return VocabularyMatch(True, f"the vocabularies are equal ({len(ours)} tokens): merged row by row")
+    return _match_unequal(ours, theirs, mode)
 
 
-def _match_unequal(
-    ours: Vocabulary, theirs: Vocabulary, mode: str, origin: Mapping[int, int] | None
-) -> VocabularyMatch:
+def _match_unequal(ours: Vocabulary, theirs: Vocabulary, mode: str) -> VocabularyMatch:
     common = {token: (row, theirs[token]) for token, row in ours.items() if token in theirs}
     differ = f"the vocabularies differ ({len(ours)} and {len(theirs)} tokens, {len(common)} in common)"
     if mode == "align":
-        return VocabularyMatch(True, f"{differ}: rows of common tokens are merged", _one_each(common.values()), origin)
+        return VocabularyMatch(True, f"{differ}: rows of common tokens are merged", _one_each(common.values()))
     if mode == "same":
         moved = [(token, rows) for token, rows in common.items() if rows[0] != rows[1]]
         if moved:
@@ -115,15 +125,12 @@ def _match_unequal(
                 "mapping.embeddings=same would mix them; use align or keep"
             )
         rows = _one_each(common.values())
-        return VocabularyMatch(True, f"{differ}, each in the same row: merged row by row", rows, origin)
+        return VocabularyMatch(True, f"{differ}, each in the same row: merged row by row", rows)
     return VocabularyMatch(False, f"kept, since {differ}; mapping.embeddings=align merges those")
 
 
-def _ancestor_rows(ours: Vocabulary | None, ancestor: Checkpoint) -> Mapping[int, int] | None:
-    """Base row -> ancestor row by token; None (row by row) where the vocabularies are equal or one is unknown."""
-    origin = read_vocabulary(ancestor.folder)
-    if ours is None or origin is None or ours == origin:
-        return None
+def _same_tokens(ours: Vocabulary, origin: Vocabulary) -> Mapping[int, int]:
+    """Base row -> ancestor row, by token."""
     return _one_each((row, origin[token]) for token, row in ours.items() if token in origin)
 
 

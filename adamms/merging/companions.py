@@ -115,6 +115,7 @@ def write_record(pair: PlannedPair, recipe: Recipe, statistics: Statistics, fold
         "torch": torch.__version__,
         "python": platform.python_version(),
         "plan": plan.fingerprint,
+        "mapping": pair.mapping.given(),
         "recipe": recipe.to_dict(),
         "statistics": {"model": statistics.model, "tensors": len(statistics.parts)},
         **models,
@@ -190,7 +191,7 @@ def _adapters(model: Checkpoint) -> dict[str, Any]:
 def write_model_card(pair: PlannedPair, recipe: Recipe, folder: Path) -> None:
     """Writes README.md, with the metadata by which the Hub shows a merge."""
     plan, base, donors = pair.plan, pair.base, pair.donors
-    licences = {who: Licence.of(card_metadata(model.folder)) for who, model in titled(base, donors, None)}
+    licences = {who: Licence.of(card_metadata(part.folder)) for who, part in _parts(base, donors)}
     card = f"""---
 {_metadata(base, donors, combined(*licences.values()))}---
 
@@ -207,7 +208,7 @@ base), whose architecture, vision encoder and processors this model keeps, with
 ## How it was merged
 
 ```yaml
-{_recipe_yaml(plan, recipe)}```
+{_recipe_yaml(pair, recipe)}```
 
 {_weights_told(donors)} {plan.summary[:1].upper()}{plan.summary[1:]}; plan {plan.fingerprint}. `{RECORD}` has the
 revisions and versions.
@@ -216,7 +217,7 @@ revisions and versions.
 
 ## Licence
 
-The licences of {"both" if len(donors) == 1 else "all"} models apply: {_licences_told(licences)}.
+The licences of {"both" if len(licences) == 2 else "all"} models apply: {_licences_told(licences)}.
 """
     write_whole(folder / "README.md", card)
 
@@ -236,6 +237,15 @@ def _weights_told(donors: Sequence[Checkpoint]) -> str:
 
 def _licences_told(licences: Mapping[str, Licence]) -> str:
     return "; ".join(f"{who} {_inline(one.title)}" for who, one in licences.items())
+
+
+def _parts(base: Checkpoint, donors: Sequence[Checkpoint]) -> Iterator[tuple[str, Checkpoint]]:
+    """Every model and adapter of the merge, with what it is: base, the base's adapter, donor, ..."""
+    for who, model in titled(base, donors, None):
+        yield who, model.parts[0]
+        adapters = model.parts[1:]
+        for i, adapter in enumerate(adapters, 1):
+            yield f"{who}'s adapter{f' {i}' if len(adapters) > 1 else ''}", adapter
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -264,15 +274,17 @@ def _sees(base: Checkpoint) -> bool:
     return any("vision" in key or "visual" in key for key in base.config)
 
 
-def _recipe_yaml(plan: MergePlan, recipe: Recipe) -> str:
+def _recipe_yaml(pair: PlannedPair, recipe: Recipe) -> str:
     """The merge as settings of AdaMMS, which can do it again."""
     import yaml
 
+    plan, mapping = pair.plan, pair.mapping.given()
     options = {name: value for name, value in recipe.to_dict().items() if name not in ("method", "alpha")}
     donors = [_inline(donor.location) for donor in plan.donors]
     found: dict[str, Any] = {"base": _inline(plan.base.location)}
     found |= {"donor": donors[0]} if len(donors) == 1 else {"donors": donors}
     found |= {"ancestor": _inline(plan.ancestor.location)} if plan.ancestor else {}
+    found |= {"mapping": mapping} if mapping else {}
     found["merging"] = {"method": recipe.method, **({"options": options} if options else {})}
     if recipe.rule.uses_alpha:
         found["alpha"] = recipe.alpha if len(donors) == 1 else ",".join(map(str, recipe.rule.alphas))

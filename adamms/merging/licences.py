@@ -1,4 +1,4 @@
-"""The licence of a merge: never looser than that of either model."""
+"""The licence of a merge: never looser than that of any of its models and adapters."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

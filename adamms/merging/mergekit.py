@@ -5,11 +5,13 @@ where `normalize` is set; ours is ancestor + scale * ((1 - alpha) * base's + alp
 share of the weights, or each donor's, and scale is lambda, times their sum where nothing is normalised.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from adamms.checkpoint import open_checkpoint
 from adamms.config import load_yaml
 from adamms.errors import UserError
 from adamms.mapping.plan import MergePlan
@@ -25,13 +27,18 @@ KNOWN = {"merge_method", "models", "base_model", "parameters", "dtype", "out_dty
 RESCALES = {"task_arithmetic": False, "ties": False, "dare_linear": True, "dare_ties": True}
 """Method -> whether what is kept of a task vector makes up for what is dropped: mergekit's default, and ours always."""
 ROW = {"model", "parameters"}
+DTYPES = {"float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64"}
 HARMLESS = {"int8_mask"}
 """Parameters that change no value: how mergekit holds its masks."""
 
 
 @dataclass(frozen=True)
 class Foreign:
-    """A mergekit recipe in our words."""
+    """A mergekit recipe in our words.
+
+    Attributes:
+        dtype: safetensors name of what mergekit would write; None where it says nothing.
+    """
 
     base: str
     donors: tuple[str, ...]
@@ -39,6 +46,7 @@ class Foreign:
     method: str
     alpha: Alpha
     options: dict[str, Any] = field(default_factory=dict)
+    dtype: str | None = None
 
     def settings(self) -> dict[str, Any]:
         """As `MergeSettings` takes them."""
@@ -47,6 +55,20 @@ class Foreign:
         found |= {"donor": self.donors[0]} if one else {"donors": list(self.donors)}
         found |= {"ancestor": self.ancestor} if self.ancestor else {}
         return found | {"merging": {"method": self.method, "options": self.options}}
+
+    def check_dtype(self) -> None:
+        """Raises UserError where the output is to have another dtype than the base, whose dtypes it has here."""
+        if self.dtype is None:
+            return
+        elements: Counter[str] = Counter()
+        for tensor in open_checkpoint(self.base, weights=False).tensors.values():
+            elements[tensor.dtype] += tensor.elements
+        found = elements.most_common(1)[0][0]
+        if found != self.dtype:
+            raise UserError(
+                f"{self.base}: has {found}, and so has what is merged into it; the recipe's dtype or out_dtype is "
+                f"{self.dtype}: take that out, or give a base in it"
+            )
 
 
 def read_mergekit(path: Path) -> Foreign:
@@ -61,10 +83,10 @@ def read_mergekit(path: Path) -> Foreign:
         raise UserError(f"{path}: merge_method={method}: of mergekit's, {', '.join([*NORMALIZES, 'slerp'])} are read")
     if unknown := sorted(found.keys() - KNOWN):
         raise UserError(f"{path}: {', '.join(unknown)}: not read; models, base_model and parameters are")
-    rows, root = _models(path, method, found), found.get("base_model")
+    rows, root, dtype = _models(path, method, found), found.get("base_model"), _dtype(path, found)
     shared = _parameters(path, "parameters", found, _of_all(method))
     if method == "slerp":
-        return _slerp(path, [name for name, _ in rows], root, shared)
+        return _slerp(path, [name for name, _ in rows], root, shared, dtype)
     needs_ancestor = method != "linear"
     if needs_ancestor:
         if not isinstance(root, str):
@@ -95,14 +117,26 @@ def read_mergekit(path: Path) -> Foreign:
     options |= {"trim_over": "tensor"} if method == "ties" else {}
     alphas = tuple(weight / total for weight in weights[1:])
     alpha = alphas if len(alphas) > 1 else alphas[0]
-    return Foreign(base, tuple(donors), str(root) if needs_ancestor else None, method, alpha, options)
+    return Foreign(base, tuple(donors), str(root) if needs_ancestor else None, method, alpha, options, dtype)
 
 
-def _slerp(path: Path, names: list[str], root: Any, shared: Mapping[str, Any]) -> Foreign:
+def _dtype(path: Path, found: Mapping[str, Any]) -> str | None:
+    """What the output is to have: `out_dtype`, else `dtype`, in which mergekit computes, too (float32 here)."""
+    key = "out_dtype" if found.get("out_dtype") is not None else "dtype"
+    name = found.get(key)
+    if name is None:
+        return None
+    known = DTYPES.get(str(name).removeprefix("torch."))
+    if known is None:
+        raise UserError(f"{path}: {key}={name}: expected one of {', '.join(DTYPES)}")
+    return known
+
+
+def _slerp(path: Path, names: list[str], root: Any, shared: Mapping[str, Any], dtype: str | None) -> Foreign:
     both = list(dict.fromkeys([*([root] if isinstance(root, str) else []), *names]))
     if len(both) != 2:
         raise UserError(f"{path}: slerp: expected two models, base_model among them")
-    return Foreign(both[0], (both[1],), None, "slerp", _number(path, "t", shared, None))
+    return Foreign(both[0], (both[1],), None, "slerp", _number(path, "t", shared, None), dtype=dtype)
 
 
 def _models(path: Path, method: str, found: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:

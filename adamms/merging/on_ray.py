@@ -17,7 +17,7 @@ def run_on_ray(merging: MergingConfig, ray_config: RayConfig) -> Iterator[Execut
     """An executor on the cluster that `ray.address` names, else on this job's, else on a new one on this machine.
 
     Raises:
-        UserError: no machine of the cluster is large enough for a task.
+        UserError: no machine of the cluster is large enough for a task, or one of them cannot see a file.
     """
     threads = merging.workers or 1
     resources = {"num_cpus": threads, "num_gpus": merging.gpus_per_task}
@@ -35,6 +35,11 @@ def run_on_ray(merging: MergingConfig, ray_config: RayConfig) -> Iterator[Execut
             while pending:
                 yield from ray.get(pending.pop(0))
         except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, FileNotFoundError):
+                raise UserError(
+                    f"{error.cause.filename}: cannot be seen from a machine of the Ray cluster; the output and all "
+                    "models have to lie on a disk that its machines share"
+                ) from None
             if isinstance(error.cause, UserError | OSError):
                 raise error.cause from None
             raise

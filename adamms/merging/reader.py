@@ -77,7 +77,7 @@ class Reader:
         """This thread's open file; only the latest stays open, since tensors are read file by file."""
         opened: _OpenFile | None = getattr(self._own, "opened", None)
         if opened is None or opened.path != path:
-            opened = self._own.opened = _OpenFile(path, self._last)
+            opened = self._own.opened = _OpenFile(path, os.open(path, os.O_RDONLY), self._last)
         return opened
 
 
@@ -85,16 +85,16 @@ class _OpenFile:
     """A file that is read mostly in sequence: each read begins where the one before ended, until one jumps elsewhere.
 
     Args:
+        descriptor: of the open file, which is closed with this object.
         last: drop the pages of a sequence from the page cache after they were read, unless they were there before it
             began. On data larger than memory that reads twice as fast. Pages are dropped some distance behind the
             reading: the kernel reads ahead into large pages, and drops a large page only as a whole.
     """
 
-    def __init__(self, path: Path, last: bool) -> None:
-        self.path, self._last = path, last
+    def __init__(self, path: Path, descriptor: int, last: bool) -> None:
+        self.path, self._descriptor, self._last = path, descriptor, last
         self._begin: int | None = None  # where the sequence began; None if its pages stay in the page cache
         self._dropped = self._end = -1
-        self._descriptor = os.open(path, os.O_RDONLY)
         system.expect_sequential(self._descriptor)
 
     def read(self, buffer: memoryview, offset: int) -> int:

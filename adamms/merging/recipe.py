@@ -96,11 +96,15 @@ class Recipe:
             )
 
     def left_of(self, plan: MergePlan) -> MergePlan:
-        """The plan without the donors whose weight is 0: they are as if they had not been named. Where all are, or the
-        method finds the weights by itself, the plan as it is."""
-        taking = {donor for donor, weight in enumerate(self.rule.alphas) if weight}
-        everybody = len(taking) in (0, len(plan.donors)) or not self.rule.uses_alpha
-        return plan if everybody else without_others(plan, taking)
+        """The plan without the donors that take no part: they are as if they had not been named."""
+        taking = self.taking(len(plan.donors))
+        return plan if len(taking) == len(plan.donors) else without_others(plan, taking)
+
+    def taking(self, count: int) -> frozenset[int]:
+        """Which of so many donors take part: those whose weight is not 0. Where all are, or the method finds the
+        weights by itself, everybody."""
+        weighed = {donor for donor, weight in enumerate(self.rule.alphas) if weight}
+        return frozenset(weighed if weighed and self.rule.uses_alpha else range(count))
 
 
 def _configured(method: str, alpha: Alpha, options: Mapping[str, Any]) -> Method:

@@ -1,7 +1,6 @@
 """A merge that is only thought through: what it would read and write, how much memory and disk it needs, and about how
 long it takes; no weights are merged, nothing is written. What a search says of its pair comes from here too."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +9,8 @@ from adamms.checkpoint.checkpoint import total_bytes
 from adamms.mapping import PlannedPair
 from adamms.merging.config import MergingConfig
 from adamms.merging.recipe import Recipe
-from adamms.merging.to_disk import runs_on_ray, size
-from adamms.support.files import expanded, is_folder
+from adamms.merging.to_disk import room, runs_on_ray, size
+from adamms.support.files import expanded
 from adamms.support.ray_session import RayConfig
 from adamms.support.system import cores
 from adamms.support.times import spell_seconds
@@ -43,12 +42,12 @@ def pair_lines(pair: PlannedPair, method: str) -> Lines:
 
 def output_lines(folder: Path, base: Checkpoint, count: int = 1) -> Lines:
     """Where checkpoints of the base's size would be written, and whether there is room for `count` of them."""
-    folder, needed = expanded(folder).absolute(), count * model_bytes(base)
-    home = next(parent for parent in (folder, *folder.parents) if is_folder(parent))
-    free = shutil.disk_usage(home).free
-    yield "writes", f"{folder}: {count} checkpoint{'s' * (count > 1)}, {size(needed)} ({size(free)} are free)"
+    folder = expanded(folder).absolute()
+    needed, free = room(folder, base, count)
+    told = f"{count} checkpoint{'s' * (count > 1)}, {size(count * model_bytes(base))}"
+    yield "writes", f"{folder}: {told} ({size(free)} are free)"
     if free < needed:
-        yield "trouble", f"only {size(free)} are free there"
+        yield "trouble", f"{size(needed)} are needed, only {size(free)} are free there"
 
 
 def merge_lines(pair: PlannedPair, recipe: Recipe, output: Path, config: MergingConfig, ray: RayConfig) -> Lines:

@@ -118,16 +118,10 @@ def write_stretch(stretch: Sequence[Span], job: Job) -> Written:
     """Writes the spans of a stretch into their output file, which exists in its full size.
 
     Raises:
-        UserError: the file cannot be seen from this machine, or merged values are not finite.
+        UserError: merged values are not finite.
     """
     path = stretch[0].path
-    try:
-        descriptor = os.open(path, os.O_WRONLY)
-    except FileNotFoundError:
-        raise UserError(
-            f"{path.parent}: cannot be seen from this machine; the output, base and donor have to lie on a disk that "
-            "all machines share"
-        ) from None
+    descriptor = os.open(path, os.O_WRONLY)
     try:
         for span in stretch:
             if isinstance(span, CopySpan):

@@ -12,7 +12,7 @@ class Statistics:
     """A few numbers for the whole model, or for each part of it: rows of a base tensor that come from the same tensors.
 
     Plain data, so that it can be sent to Ray tasks and engines. It does not depend on alpha: gathered once, it serves a
-    whole search, unless another coefficient is searched.
+    whole search, unless another coefficient is searched or a donor's weight becomes 0.
 
     Attributes:
         parts: (base tensor, `Piece.origin`) -> the part's numbers.

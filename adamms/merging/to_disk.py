@@ -28,6 +28,7 @@ from adamms.support.ray_session import RayConfig
 from adamms.support.system import cores
 
 MERGING, RAY = MergingConfig(), RayConfig()
+_BESIDE_WEIGHTS = 1 << 20  # bytes of a checkpoint's other files, about
 
 
 def merge_to_disk(
@@ -148,10 +149,16 @@ def check_apart(output: Path, models: Iterable[Checkpoint]) -> None:
             raise UserError(f"{output}: lies in {part.location}, which is merged here; give a folder outside it")
 
 
+def room(folder: Path, base: Checkpoint, count: int = 1) -> tuple[int, int]:
+    """How many bytes `count` merged checkpoints of this base need, and how many are free where `folder` is or would
+    be."""
+    needed = count * (total_bytes(base.tensors.values()) + _BESIDE_WEIGHTS)
+    home = next(place for place in (folder, *folder.parents) if is_folder(place))
+    return needed, shutil.disk_usage(home).free
+
+
 def _check_space(output: Path, base: Checkpoint) -> None:
-    needed = total_bytes(base.tensors.values()) + (1 << 20)
-    parent = next(folder for folder in output.parents if is_folder(folder))
-    free = shutil.disk_usage(parent).free
+    needed, free = room(output, base)
     if free < needed:
         raise UserError(f"{output}: {size(needed)} are needed, {size(free)} are free; make room or choose another disk")
 

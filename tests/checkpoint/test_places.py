@@ -185,7 +185,7 @@ def test_map_fetches_headers_and_samples_only(
 
     monkeypatch.setattr(type(remote), "cat_file", counted)
     settings = load_settings(MapSettings, None, [], {"base": "memory://bucket/a", "donor": "memory://bucket/b"})
-    plan, base, _, _ = plan_pair(settings, weights=False)
+    plan, base, *_ = plan_pair(settings, weights=False)
     assert isinstance(base, RemoteCheckpoint)
     assert len(plan.merged) == len(plan.tensors)
     assert "ancestry: cosine" in plan.notes[-1]
@@ -279,7 +279,7 @@ from adamms.commands.settings import MapSettings
 from adamms.config import load_settings
 from adamms.mapping import plan_pair
 settings = load_settings(MapSettings, None, [], {"base": "o/a@v2", "donor": "o/b"})
-plan, base, _, _ = plan_pair(settings, weights=False)
+plan, base, *_ = plan_pair(settings, weights=False)
 print(isinstance(base, RemoteCheckpoint), len(plan.merged) == len(plan.tensors), plan.notes[-1])
 if sys.argv[1:] == ["whole"]:
     print(plan_pair(settings).base.weight_files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -97,6 +98,20 @@ def test_an_adapter_of_a_quantised_model(tmp_path: Path) -> None:
     model = write(tmp_path / "m", SCHEMES["awq"][1], {})
     adapter = write_adapter(tmp_path / "a", {"x.lora_A.weight": HALF}, base_model_name_or_path=str(model))
     refused(adapter, r"which cannot be taken \(.* quantised by AWQ .*; give both, as MODEL\+")
+
+
+def test_a_pickled_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no broken checkpoint, and converting it would not help."""
+    folder = c.write_checkpoint(tmp_path / "m", {"a": HALF}, {}, kind="bin")
+    whole = Path.open
+
+    def forbidden(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path.suffix == ".bin":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return whole(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", forbidden)
+    refused(folder, r"pytorch_model.bin: cannot be read \(Permission denied\); check the file and its permissions$")
 
 
 # ---- GGUF

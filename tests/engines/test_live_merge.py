@@ -13,14 +13,14 @@ import pytest
 import torch
 
 from adamms.engines import live_merge
-from adamms.engines.live_merge import LiveMerge, Ranks
+from adamms.engines.live_merge import KnownStatistics, LiveMerge, Ranks
 from adamms.engines.originals import nearby_originals
 from adamms.mapping import plan_pair
 from adamms.mapping.config import MappingConfig, PairSettings
 from adamms.mapping.plan import MergePlan, Piece
 from adamms.merging import Originals, Recipe, gather_statistics
 from adamms.merging.executor import set_torch_threads
-from adamms.merging.methods import METHODS
+from adamms.merging.methods import METHODS, coefficients
 from adamms.merging.to_disk import merge_to_disk
 from tests.merging.conftest import Models, make_models, save_family
 from tests.merging.test_to_disk import weights
@@ -135,14 +135,16 @@ class Wires:
 
 
 class Counting:
-    """A source that remembers what was read of it."""
+    """A source that remembers what was read of it, and how much."""
 
     def __init__(self, source) -> None:
-        self.source, self.names = source, set()
+        self.source, self.names, self.elements = source, set(), 0
 
     def read(self, name, start=0, stop=None):
         self.names.add(name)
-        return self.source.read(name, start, stop)
+        found = self.source.read(name, start, stop)
+        self.elements += len(found)
+        return found
 
 
 @pytest.mark.parametrize("method", ["linear", "ties", "slerp"])
@@ -211,3 +213,47 @@ def test_several_donors_in_place_are_those_on_disk_and_one_of_weight_0_is_as_if_
     for name, value in live.items():
         assert torch.equal(value, own.get(name, both.base.read(name)))
     assert moved(both.plan, Recipe(alpha=(0.2, 0.3)), live) == mixed
+
+
+@pytest.mark.parametrize("method", [name for name, one in METHODS.items() if one.rounds])
+def test_another_alpha_reads_the_weights_once(method: str, models: Models) -> None:
+    """What the method knows of them stays, and is what it would find anew."""
+    plan, known = whole_plan(models), KnownStatistics()
+    near = nearby_originals(plan, (), CPU)
+    elements = sum((piece.stop - piece.start) * tensor.row for tensor in plan.merged for piece in tensor.pieces)
+
+    def moved(recipe: Recipe, known: KnownStatistics | None = None) -> tuple[str, int]:
+        """The digest, and how many times all weights of the donor were read."""
+        donor = Counting(near.donors[0])
+        merge = LiveMerge(plan, replace(near, donors=(donor,)), recipe, CPU, known=known)
+        list(merge.into(plan.merged, lambda tensor: torch.empty(prod(tensor.shape), dtype=torch.bfloat16)))
+        return merge.digest(), donor.elements // elements
+
+    rounds = METHODS[method].rounds
+    assert moved(Recipe(method, 0.3), known)[1] == 1 + rounds
+    for alpha in (0.6, 0.0, 1.0, 0.3):
+        digest, times = moved(Recipe(method, alpha), known)
+        assert times <= 1  # slerp needs no weights of the donor at 0
+        assert digest == moved(Recipe(method, alpha))[0]
+    for name, other in {"density": 0.4, "epsilon": 0.05, "gamma": 0.2}.items():
+        if name in coefficients(METHODS[method]):
+            changed = Recipe(method, 0.3, **{name: other})
+            assert moved(changed, known) == moved(changed) != moved(Recipe(method, 0.3), known)
+
+
+def test_statistics_of_other_donors_are_others(tmp_path: Path) -> None:
+    """Of weights with a 0 among them; after them, those of all donors are still known."""
+    family, recipes = save_family(tmp_path), [Recipe("ties", (0.2, 0.3)), Recipe("ties", (0.4, 0.0))]
+    names, known = (family["text"], family["onevision"]), KnownStatistics()
+    plan = plan_pair(PairSettings(family["base"], donors=names, ancestor=family["ancestor"])).plan
+    near = nearby_originals(plan, (), CPU)
+
+    def moved(recipe: Recipe, known: KnownStatistics | None = None) -> str:
+        merge = LiveMerge(plan, near, recipe, CPU, known=known)
+        list(merge.into(plan.merged, lambda tensor: torch.empty(prod(tensor.shape), dtype=torch.bfloat16)))
+        return merge.digest()
+
+    alone = [moved(recipe) for recipe in recipes]
+    assert alone[0] != alone[1]
+    for recipe, wanted in [*zip(recipes, alone, strict=True)] * 2:
+        assert moved(recipe, known) == wanted

@@ -33,7 +33,7 @@ def settings(base: str, donor: str, *overrides: str) -> MapSettings:
 def test_fine_tunes_of_one_model_are_related(tmp_path: Path) -> None:
     ancestor = c.language_model(sizes=c.MHA)
     base, donor = write(tmp_path / "a", c.tuned(ancestor, 1)), write(tmp_path / "b", c.tuned(ancestor, 2))
-    plan, ours, (theirs,), _ = plan_pair(settings(base, donor))
+    plan, ours, (theirs,), *_ = plan_pair(settings(base, donor))
     found = compare_ancestry(plan, ours, theirs)
     assert found.cosine is not None
     assert found.cosine > 0.9
@@ -54,11 +54,30 @@ def test_models_trained_apart_are_refused(tmp_path: Path) -> None:
     assert off.fingerprint == warned.fingerprint
 
 
+def test_a_model_that_the_base_did_not_grow_from_is_no_ancestor(tmp_path: Path) -> None:
+    """Whatever its sizes are: task vectors from it would be those of another model."""
+    origin = c.language_model(1, c.MHA)
+    base, donor = write(tmp_path / "a", c.tuned(origin, 1)), write(tmp_path / "b", c.tuned(origin, 2))
+    other = write(tmp_path / "c", c.language_model(2, c.MHA))
+    with pytest.raises(
+        UserError,
+        match=rf"{other} is not the ancestor of {base}: the cosine .* is -?0\.0\d\d, .* with --ancestor .*=warn",
+    ):
+        plan_pair(settings(base, donor, f"ancestor={other}"))
+    warned = plan_pair(settings(base, donor, f"ancestor={other}", "mapping.ancestry_check=warn")).plan
+    assert warned.notes[-1].startswith(f"ancestor: {other} is not the ancestor of {base}: ")
+    off = plan_pair(settings(base, donor, f"ancestor={other}", "mapping.ancestry_check=off")).plan
+    assert off.notes[-1] == "ancestry: not checked (mapping.ancestry_check=off)"
+    true = write(tmp_path / "d", origin)
+    found = plan_pair(settings(base, donor, f"ancestor={true}")).plan
+    assert found.notes[-1] == "ancestor: cosine 1.000 over 8 sampled tensors"
+
+
 def test_a_vision_expert_far_from_the_ancestor_does_not_decide(tmp_path: Path) -> None:
     ancestor = c.language_model(sizes=c.MHA)
     cogvlm = c.duplicated(c.tuned(ancestor, 1), c.COGVLM_PARTS, 3, noise=5.0)
     base, donor = write(tmp_path / "a", cogvlm, "cogvlm"), write(tmp_path / "b", c.tuned(ancestor, 2))
-    plan, ours, (theirs,), _ = plan_pair(settings(base, donor))
+    plan, ours, (theirs,), *_ = plan_pair(settings(base, donor))
     assert compare_ancestry(plan, ours, theirs).cosine > 0.9  # type: ignore[operator]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from adamms.checkpoint import Checkpoint, open_checkpoint
+from adamms.errors import UserError
 from adamms.mapping import plan_merge
 from adamms.mapping.config import MappingConfig
 from tests.support import checkpoints as c
@@ -258,6 +259,17 @@ def test_pairs(tmp_path: Path, base: str, donor: str) -> None:
 @pytest.mark.parametrize("base", ["cogvlm", "mplug-owl2"])
 def test_duplicates_keep(tmp_path: Path, base: str, donor: str) -> None:
     merge(tmp_path, MHA[base], MHA[donor], MappingConfig(duplicates="keep"))
+
+
+def test_a_donor_that_lacks_a_text_weight_is_refused_whatever_is_done_with_duplicates(tmp_path: Path) -> None:
+    cogvlm, llava, ancestor = MHA["cogvlm"], MHA["llava-1.5-original"], c.language_model(sizes=c.MHA)
+    base = cogvlm.write(tmp_path / "base", cogvlm.weights(ancestor, 1))
+    theirs = llava.weights(ancestor, 2)
+    del theirs["layers.1.mlp.up_proj.weight", None]
+    donor = llava.write(tmp_path / "donor", theirs)
+    for duplicates in ("merge", "keep"):
+        with pytest.raises(UserError, match=r"1 tensors of the language model of .*1\.mlp\.language_mlp\.up_proj"):
+            plan_merge(base, donor, MappingConfig(duplicates=duplicates))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "bin"])

@@ -208,6 +208,27 @@ def test_the_ancestors_rows_go_by_its_own_vocabulary(tmp_path: Path, tied: bool)
         (piece,) = tensor.pieces  # neither <image>, which the ancestor does not know, nor `late`, which lies beyond
         assert (piece.start, piece.stop, piece.sources[0].start, piece.ancestor_start) == (0, 10, 0, 1)
         assert piece.ancestor == (EMBED if tied else tensor.name)
+        assert tensor.reason == "4 rows have no counterpart in the ancestor's vocabulary"  # base and donor are padded
+
+
+@pytest.mark.parametrize("lacks", ["base", "ancestor"])
+def test_it_is_said_where_the_ancestors_rows_are_assumed(tmp_path: Path, lacks: str) -> None:
+    tokens = {name: None if name == lacks else c.words(14) for name in ("base", "donor", "ancestor")}
+    base, donor, ancestor = (model(tmp_path / name, 1, 14, known) for name, known in tokens.items())
+    plan = plan_merge(base, donor, MappingConfig(embeddings="same"), ancestor)
+    (told,) = (note for note in plan.notes if note.startswith("embeddings: "))
+    without = {"base": base, "ancestor": ancestor}[lacks].location
+    assert told.endswith(f"; the ancestor's rows are taken to be the base's, since {without} has no tokenizer")
+    kept = plan_merge(base, donor, MappingConfig(embeddings="keep"), ancestor)
+    assert not any("taken to be" in note for note in kept.notes)
+
+
+def test_rows_that_the_donor_and_rows_that_the_ancestor_lacks_are_told_apart(tmp_path: Path) -> None:
+    base, donor = model(tmp_path / "a", 1, 20, c.words(17)), model(tmp_path / "b", 2, 17, c.words(15))
+    plan = plan_merge(base, donor, MappingConfig(embeddings="align"), model(tmp_path / "c", 3, 20, c.words(11)))
+    assert {tensor.reason for tensor in plan.tensors if tensor.name in (EMBED, HEAD)} == {
+        "5 rows have no counterpart in the donor's vocabulary; 4 rows have no counterpart in the ancestor's vocabulary"
+    }
 
 
 def test_an_ancestor_of_equal_vocabulary_gives_the_rows_that_it_has(tmp_path: Path) -> None:

@@ -141,6 +141,35 @@ def test_what_is_asked_to_be_kept_is_a_warning_wherever_the_result_is_shown(
     assert "merged in part only" in (output / "adamms.json").read_text()
 
 
+@pytest.mark.parametrize(
+    ("kind", "model", "head", "lost"),
+    [  # of Phi and StableLM, as the text model of LLaVA (in two layouts) or by itself
+        ("llava", "language_model.model.", "language_model.", "language_model.model.final_layernorm.weight"),
+        ("llava", "language_model.model.", "language_model.", "language_model.lm_head.bias"),
+        ("llava", "model.", "", "model.norm.bias"),
+        ("llama", "model.", "", "model.final_layernorm.weight"),
+    ],
+)
+def test_what_no_rule_names_beside_the_layers_is_not_passed_over(
+    tmp_path: Path, kind: str, model: str, head: str, lost: str
+) -> None:
+    parts = c.outside("vision_tower.x.weight", *(["model.mm_extra.weight"] if kind == "llava" else []))
+
+    def write(folder: Path, seed: int) -> Checkpoint:
+        weights = c.llama_names(model, head)(c.tuned(c.language_model(), seed), c.GQA)
+        tensors = {**weights, **parts, lost: torch.full((24,), float(seed))}
+        config = {**c.GQA.config, "model_type": kind}
+        return open_checkpoint(str(c.write_checkpoint(folder, tensors, config, c.words(37))))
+
+    base, donor = write(tmp_path / "a", 1), write(tmp_path / "b", 2)
+    with pytest.raises(UserError, match=rf"1 tensors of the language model of .* \('{re.escape(lost)}'\)"):
+        plan_merge(base, donor, MappingConfig())
+    plan = plan_merge(base, donor, MappingConfig(unmatched="keep"))
+    assert {tensor.name for tensor in plan.tensors if not tensor.merges} == {*parts, lost}
+    assert {tensor.name for tensor in plan.tensors if tensor.outside} == {*parts}
+    assert plan.merged_share < 1
+
+
 def test_layers_that_predict_further_tokens_are_kept_by_name(tmp_path: Path) -> None:
     ours = named(experts(), "single")
     extra = {"model.layers.2.eh_proj.weight": torch.ones(24, 48), "model.layers.2.enorm.weight": torch.ones(24)}

@@ -15,9 +15,11 @@ from adamms.errors import UserError
 from adamms.mapping import PlannedPair, plan_pair
 from adamms.mapping.config import PairSettings
 from adamms.merging import Recipe
+from adamms.merging.companions import write_model_card
 from adamms.merging.to_disk import merge_to_disk
+from tests.merging.conftest import Models
 from tests.merging.test_to_disk import assert_same, weights
-from tests.support.adapters import merged_folder, save_adapter
+from tests.support.adapters import merged_folder, save_adapter, write_adapter
 from tests.support.tiny_models import TinyPair
 
 
@@ -75,6 +77,27 @@ def test_the_card_and_the_record_name_every_part(adapted: Adapted, tmp_path: Pat
     assert record["base"]["location"] == adapted.base
     assert [part["location"] for part in record["donor"]["adapters"]] == [adapted.donor]
     assert sum("a LoRA adapter (of " in note for note in record["notes"]) == 2
+
+
+def test_an_adapters_own_licence_counts(models: Models, tmp_path: Path) -> None:
+    """What it was trained on may forbid more than the model that it is added to."""
+    module = "language_model.model.layers.0.mlp.up_proj"
+    factors = {f"{module}.lora_A.weight": torch.ones(2, 32), f"{module}.lora_B.weight": torch.ones(48, 2)}
+    places = {name: shutil.copytree(getattr(models, name).folder, tmp_path / name) for name in ("base", "donor")}
+    places |= {name: write_adapter(tmp_path / name, factors) for name in ("first", "second")}
+    licences = {"base": "mit", "donor": "apache-2.0", "first": "mit", "second": "cc-by-nc-4.0"}
+    for name, licence in licences.items():
+        (places[name] / "README.md").write_text(f"---\nlicense: {licence}\n---\n")
+    for donor, wanted, told in (
+        ("{donor}+{second}", "cc-by-nc-4.0", "donor apache-2.0; donor's adapter cc-by-nc-4.0."),
+        ("{donor}+{first}", "apache-2.0", "donor apache-2.0; donor's adapter mit."),
+        ("{donor}+{first}+{second}", "cc-by-nc-4.0", "donor's adapter 1 mit; donor's adapter 2 cc-by-nc-4.0."),
+    ):
+        write_model_card(planned(places["base"], donor.format(**places)), Recipe("linear", 0.4), tmp_path)
+        _, metadata, text = (tmp_path / "README.md").read_text().split("---\n", 2)
+        assert yaml.safe_load(metadata)["license"] == wanted
+        assert "The licences of all models apply: base mit; " in text
+        assert told in text
 
 
 def test_what_was_found_is_said(adapted: Adapted, tiny_pair: TinyPair, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,6 +23,7 @@ from adamms.merging.methods.method import Operands
 from adamms.merging.recipe import Recipe
 from tests.merging.conftest import Models
 from tests.support.real_mergekit import mergekit_yaml, run_mergekit
+from tests.test_cli import command
 
 
 def written(tmp_path: Path, recipe: dict[str, Any]) -> Path:
@@ -107,7 +108,7 @@ def test_more_than_two_models(models: Models, tmp_path: Path) -> None:
 
 def test_slerp_and_density(tmp_path: Path) -> None:
     found = read_mergekit(written(tmp_path, {**SLERP, "parameters": {"t": 0.25}, "dtype": "bfloat16"}))
-    assert found == Foreign("a/base", ("b/donor",), None, "slerp", 0.25)
+    assert found == Foreign("a/base", ("b/donor",), None, "slerp", 0.25, dtype="BF16")
     sparse = two({"density": 0.5}, {"density": 0.5}, merge_method="ties", base_model="c/root")
     assert read_mergekit(written(tmp_path, sparse)).options == {"density": 0.5, "trim_over": "tensor"}
 
@@ -143,6 +144,7 @@ def test_slerp_and_density(tmp_path: Path) -> None:
         (two({"density": 0.5}, {}, merge_method="linear"), "density: not read"),
         (two({}, {}, merge_method="linear", parameters=[1]), r"parameters: expected names .*, found \[1\]"),
         (two({}, {}, merge_method="linear", parameters={"normalize": [1]}), r"normalize=\[1\]: expected true or false"),
+        (two({}, {}, merge_method="linear", dtype="int8"), "dtype=int8: expected one of float16, bfloat16, float32"),
         ({**SLERP, "parameters": {"t": 0.5, "embed_slerp": True}}, "embed_slerp: not read; int8_mask, t are"),
         (
             {"merge_method": "linear", "models": [{"model": "a/a", "weight": 0.5}, {"model": "b/b"}]},
@@ -153,6 +155,34 @@ def test_slerp_and_density(tmp_path: Path) -> None:
 def test_what_adamms_does_not_do_is_refused(tmp_path: Path, recipe: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_mergekit(written(tmp_path, recipe))
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ({}, None),
+        ({"dtype": "bfloat16"}, None),
+        ({"dtype": "float32", "out_dtype": "bfloat16"}, None),
+        ({"dtype": "float16"}, "F16"),
+        ({"dtype": "bfloat16", "out_dtype": "float32"}, "F32"),
+    ],
+)
+def test_another_dtype_than_the_bases_is_refused(
+    models: Models,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    given: dict[str, str],
+    asked: str | None,
+) -> None:
+    """The base, in bfloat16, would otherwise come out as it is, whatever was asked for."""
+    rows = [{"model": str(models.base.folder)}, {"model": str(models.donor.folder)}]
+    file = written(tmp_path, {"merge_method": "linear", "models": rows, **given})
+    ended = command(monkeypatch, "merge", "--mergekit", file, "--output", tmp_path / "out", "--dry-run")
+    told = capsys.readouterr().err
+    assert ended == (2 if asked else 0), told
+    if asked:
+        assert f"base: has BF16, and so has what is merged into it; the recipe's dtype or out_dtype is {asked}" in told
 
 
 def test_what_changes_nothing_is_read(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from adamms.merging.config import MergingConfig
 from adamms.merging.on_ray import run_on_ray
 from adamms.merging.to_disk import merge_to_disk
 from adamms.support.ray_session import RayConfig
-from tests.merging.conftest import Models, save_family
+from tests.merging.conftest import Models, make_models, save_family
 from tests.merging.test_to_disk import assert_same, in_memory, merge, weights
 from tests.support.adapters import write_adapter
 
@@ -101,6 +101,18 @@ def test_what_the_user_can_mend_comes_as_one_line(two_nodes, models, tmp_path):
     with pytest.raises(UserError, match=r"no machine of the Ray cluster has 1 CPUs and 2 GPUs"):
         merge(models, tmp_path / "out", Recipe("linear", 0.3), MergingConfig(backend="ray", gpus_per_task=2))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("gone", ["base", "donor"])
+def test_weights_that_a_machine_cannot_see_are_one_line(gone, two_nodes, tmp_path):
+    """A model that lies on the driver's own disk: its headers are known there, its weights are nowhere else."""
+    models = make_models(tmp_path / "m")
+    path = getattr(models, gone).folder / "model.safetensors"
+    models.plan(False)  # takes the digests, which are samples of the weights
+    path.unlink()
+    with pytest.raises(UserError, match=rf"^{path}: cannot be seen from a machine of the Ray cluster; .* share$"):
+        merge(models, tmp_path / "out", Recipe("linear", 0.3), CONFIG)
+    assert [place.name for place in tmp_path.iterdir()] == ["m"]
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(50, marks=pytest.mark.slow)])

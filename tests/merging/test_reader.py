@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import shutil
+import sys
 
 import pytest
 import torch
@@ -68,3 +71,17 @@ def test_the_page_cache_is_left_as_it_was(weights, in_memory_before):
                 reading.read(name, start, min(start + PAGE // 4, length))
         del reading
         assert system.mostly_cached(file.fileno(), 0, size) == in_memory_before
+
+
+def test_a_file_that_is_not_there_is_one_error(weights, tmp_path, monkeypatch):
+    """Nothing more is said when what was to read it is forgotten."""
+    folder, ignored = shutil.copytree(weights[0].folder, tmp_path / "m"), []
+    checkpoint = Checkpoint(folder)
+    assert set(checkpoint.tensors) == set(LENGTHS)
+    (folder / "model.safetensors").unlink()
+    monkeypatch.setattr(sys, "unraisablehook", lambda error: ignored.append(error.exc_value))
+    with pytest.raises(FileNotFoundError) as found:
+        Reader(checkpoint).read("a")
+    del found
+    gc.collect()
+    assert not ignored

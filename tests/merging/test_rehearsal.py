@@ -11,7 +11,7 @@ import pytest
 from adamms.checkpoint import open_checkpoint
 from adamms.commands.merge import merge, rehearse
 from adamms.errors import UserError
-from adamms.merging import rehearsal
+from adamms.merging import to_disk
 from adamms.merging.config import MergeSettings, MergingConfig
 from adamms.support.ray_session import RayConfig
 from tests.support.tiny_models import TinyPair
@@ -60,9 +60,14 @@ def test_what_a_method_reads_and_where_it_works(tiny_pair: TinyPair, tmp_path: P
 
 
 def test_a_small_disk_is_told_of(tiny_pair: TinyPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr(rehearsal.shutil, "disk_usage", lambda place: usage)
-    assert "trouble only 0.0 MB are free there" in said(settings(tiny_pair), 0.3, tmp_path / "out")
+    """Wherever the merge itself would refuse it: the weights are not all that is written."""
+    given, weights = settings(tiny_pair), tensor_bytes(tiny_pair.base)
+    usage = shutil.disk_usage(tmp_path)._replace(free=weights + 1000)
+    monkeypatch.setattr(to_disk.shutil, "disk_usage", lambda place: usage)
+    free = f"{(weights + 1000) / 1e6:.1f} MB"
+    assert f"MB are needed, only {free} are free there" in said(given, 0.3, tmp_path / "out")
+    with pytest.raises(UserError, match=f"MB are needed, {free} are free; make room"):
+        merge(given, 0.3, tmp_path / "out")
 
 
 def test_what_stops_it_at_once(tiny_pair: TinyPair, tmp_path: Path) -> None:

@@ -14,6 +14,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adamms.commands.merge import merge
+from adamms.commands.settings import MergeJobSettings
+from adamms.config import load_settings
 from adamms.errors import UserError
 from adamms.mapping import PlannedPair, Source, TensorPlan, plan_pair
 from adamms.mapping.config import MappingConfig, PairSettings
@@ -207,6 +210,20 @@ def test_the_output_says_what_it_was_made_of(family, tmp_path):
     again = yaml.safe_load(card.split("```yaml\n")[1].split("```")[0])
     assert parse_alpha(again.pop("alpha")) == (0.2, 0.3)
     assert again["donors"] == [family["small"], family["text"]]
+
+
+@pytest.mark.parametrize("donors", [("small",), ("small", "text")])
+def test_the_cards_settings_do_it_again(family, tmp_path, donors):
+    """What `pipelines/merge.py --config` does with them; without the mapping, embeddings would be kept."""
+    pair = planned(family, *donors)
+    folder = merge_to_disk(pair, Recipe("ties", (0.2, 0.3)[: len(donors)]), tmp_path / "out")
+    file = tmp_path / "again.yaml"
+    file.write_text((folder / "README.md").read_text().split("```yaml\n")[1].split("```")[0])
+    settings = load_settings(MergeJobSettings, file, [], {})
+    again = merge(settings, parse_alpha(settings.alpha), tmp_path / "again")
+    assert_same(weights(again), weights(folder))
+    for made in (folder, again):
+        assert json.loads((made / "adamms.json").read_text())["mapping"] == {"embeddings": "align"}
 
 
 @pytest.mark.parametrize(

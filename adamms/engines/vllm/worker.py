@@ -17,7 +17,7 @@ from torch import Tensor
 
 from adamms.checkpoint import Checkpoint
 from adamms.engines.digest import WeightsDigest
-from adamms.engines.live_merge import LiveMerge, Ranks
+from adamms.engines.live_merge import KnownStatistics, LiveMerge, Ranks
 from adamms.engines.originals import nearby_originals
 from adamms.engines.peak import PeakMemory, take_peak
 from adamms.mapping.plan import MergePlan, TensorPlan
@@ -43,7 +43,7 @@ class MergeExtension:
         touched = {tensor.name for tensor in (*plan.merged, *before)}
         by_name = {tensor.name: tensor for tensor in plan.tensors}
         self._adamms_tensors = [by_name[name] for name in names_to_load(list(base.tensors), touched, groups)]
-        self._adamms_plan = plan
+        self._adamms_plan, self._adamms_known = plan, KnownStatistics()
         self._adamms_originals: Originals | None = None  # before the others come: both may not fit
         self._adamms_originals = nearby_originals(plan, _ranks().own(self._adamms_tensors), self.device)
         if not before:
@@ -62,7 +62,8 @@ class MergeExtension:
             return torch.empty(prod(tensor.shape), dtype=TORCH_DTYPES[tensor.dtype], device=self.device)
 
         assert self._adamms_originals is not None
-        merge = LiveMerge(self._adamms_plan, self._adamms_originals, recipe, self.device, _ranks())
+        originals, known = self._adamms_originals, self._adamms_known
+        merge = LiveMerge(self._adamms_plan, originals, recipe, self.device, _ranks(), known)
         self._adamms_load((tensor.name, weight) for tensor, weight in merge.into(self._adamms_tensors, fresh))
         return merge.digest()
 

@@ -93,8 +93,9 @@ class Method:
 
     A method that needs statistics of whole tensors, or of the whole model, reads all weights in one or more `rounds`.
     In each round, `measure` is called for every chunk and its results are added up; from the sums of all rounds
-    `conclude` computes the few numbers that `merge` gets. Sums are int64 or float64 and added in a fixed order, so they
-    do not depend on how the work was split.
+    `conclude` computes the few numbers that `merge` gets. Neither may look at alpha: an engine keeps these numbers
+    while alpha changes. Sums are int64 or float64 and added in a fixed order, so they do not depend on how the work was
+    split.
 
     Attributes:
         many_donors: it merges any number of donors at once; else only one.
