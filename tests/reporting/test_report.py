@@ -170,7 +170,7 @@ def test_every_task_is_told_of_by_itself(tasks_page: Page) -> None:
         assert row in text, row
     assert "mean 41.2 21.0 25.0 – 47.5 6.2" in text
     assert "vqa – unsettled" in text, "how sure each task's own choice is"
-    assert "the search, mean of 2 tasks" in text, "the curve's accuracy is that of both"
+    assert "adamms evaluate, mean of 2 tasks" in text, "the curve's accuracy is that of both"
     assert "points from the best" not in text
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from adamms.engines.noise import Noise
 from adamms.judging.judgement import Judgement, judge
+from adamms.prompts.labels import Label
 from adamms.reporting.tables import (
     CHANGES,
     Trust,
@@ -21,7 +22,7 @@ from adamms.reporting.tables import (
 from adamms.selecting.selection import select
 from tests.support.searches import made_up_responses
 
-LABELS = {f"l{n}": "right" for n in range(10)}
+LABELS = {f"l{n}": Label(("right",)) for n in range(10)}
 
 
 def answers(right: int) -> dict[str, str]:

@@ -66,7 +66,9 @@ def test_what_was_chosen_last_week(client: Any, pairs: str) -> None:
     assert chosen(now - 2 * week, now - week) == 0
 
 
-def test_what_a_search_leaves_on_a_server(client: Any, pairs: str) -> None:
+def test_what_a_search_leaves_on_a_server(
+    client: Any, pairs: str, sqlite_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (parent,) = client.search_runs(
         [pairs], "tags.`adamms.search` = 'llava-onevision' and tags.`adamms.kind` = 'search'"
     )
@@ -77,6 +79,7 @@ def test_what_a_search_leaves_on_a_server(client: Any, pairs: str) -> None:
     assert parent.data.metrics["seconds_answering"] == 96
     version = client.get_model_version_by_alias("llava-onevision into qwen2-vl, fruit", "champion")
     assert Path(version.tags["checkpoint"]).name == "merged", "it points at the checkpoint; nothing was copied"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", sqlite_server)  # MLflow's tables know no other way
     table = client.load_table(pairs, "responses.json", extra_columns=["run_id"])
     assert len(table) == 2 * len(ALPHAS) * 40, "the answers of all candidates can be compared"
 
