@@ -56,11 +56,19 @@ class InferencePool:
     Args:
         told: called with a sentence about what is waited for, when that changes and every few seconds, and when an
             engine is restarted or given up.
+        holds: called with the number of GPUs that an engine holds from now on, as soon as the cluster gives them.
     """
 
-    def __init__(self, spec: EngineSpec, actors: int, told: Callable[[str], None] = lambda sentence: None) -> None:
-        self._spec, self._count = spec, actors
+    def __init__(
+        self,
+        spec: EngineSpec,
+        actors: int,
+        told: Callable[[str], None] = lambda sentence: None,
+        holds: Callable[[int], None] = lambda gpus: None,
+    ) -> None:
+        self._spec, self._count, self._holds = spec, actors, holds
         self._waiting = Waiting(told)
+        self._holding: set[int] = set()
         self._actors: list[Any] = []
         self._reservations: list[Reservation] = []
         self._calls: dict[Any, _Call] = {}
@@ -95,11 +103,6 @@ class InferencePool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._close()
-
-    @property
-    def gpus(self) -> int:
-        """How many all its engines hold."""
-        return sum(reservation.gpus for reservation in self._reservations)
 
     def identity(self) -> EngineIdentity:
         """What answers; waits until the first engine is ready.
@@ -207,6 +210,9 @@ class InferencePool:
         if isinstance(outcome, Exception):
             return self._settle_failure(schedule, call, Failure.of(outcome))
         if call.doing == _Doing.waking:
+            if call.actor not in self._holding:  # a process that is restarted keeps its GPUs
+                self._holding.add(call.actor)
+                self._holds(self._reservations[call.actor].gpus)
             self._calls[self._actors[call.actor].ready.remote(self._adopted)] = replace(call, doing=_Doing.starting)
             return None
         if call.doing == _Doing.starting and (problem := self._check_identity(call.actor, outcome)):

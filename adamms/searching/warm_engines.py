@@ -55,13 +55,16 @@ class WarmEngines(AbstractContextManager["WarmEngines"]):
                 self._tell("starting Ray")
                 self._session.enter_context(ray_session(self._ray.address))
             self._tell("starting engines")
-            pool = InferencePool(self._spec, self.config.actors, lambda what: self._tell(what))
+            pool = InferencePool(self._spec, self.config.actors, lambda what: self._tell(what), self._hold)
             self._pool = self._open.enter_context(pool)
-            for counted in (self._budget.usage, self._held):
-                self._open.enter_context(counted.holding(self._pool.gpus))
             self._key = self._spec.engine_key
         self._pool.adopt(self._spec)
         return self._pool
+
+    def _hold(self, gpus: int) -> None:
+        """Counts GPUs until the engines are stopped."""
+        for counted in (self._budget.usage, self._held):
+            self._open.enter_context(counted.holding(gpus))
 
     def serve(self, spec: EngineSpec, tell: Callable[[str], None] = lambda _: None) -> None:
         """What is asked from now on is of this plan; engines of another base are stopped first.

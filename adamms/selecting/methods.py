@@ -114,8 +114,9 @@ def select_method(lines: Mapping[str, Selection], answers_at: AnswersAt, choose:
     else:
         marks: Marks = {float(place): lines[m].marks[values[m]] for place, m in enumerate(methods) if lines[m].marks}
         answers = {float(place): dict(answers_at(m, values[m])) for place, m in enumerate(methods)}
-        contradicted = max(line.contradicted for line in lines.values())
-        among = choose(answers, marks if len(marks) == len(methods) else {}, contradicted)
+        found_before = max(line.contradicted / max(line.prompts_used, 1) for line in lines.values())
+        common = len(set.intersection(*(set(given) for given in answers.values())))  # lines may stop at different ones
+        among = choose(answers, marks if len(marks) == len(methods) else {}, round(found_before * common))
         if not get_criterion(among.criterion).comparable:
             told = (among.criterion, *among.warnings)[-1]  # the last one says why it is this criterion
             raise UserError(f"searching.methods: {told}, which cannot compare methods; search one at a time")

@@ -208,6 +208,18 @@ def test_what_answers_is_known_before_anything_is_asked(tmp_path: Path) -> None:
         pool.identity()
 
 
+def test_an_engine_holds_gpus_once_the_cluster_gives_them(tmp_path: Path) -> None:
+    """Restarted, it holds no more than before."""
+    held: list[int] = []
+    spec = FakeSpec(EngineConfig(cpus=1), tmp_path)
+    with InferencePool(spec, 1, holds=held.append) as pool:  # type: ignore[arg-type]
+        assert held == [], "nothing is given yet"
+        results = list(pool.answer(work(prompts(p2="0.1:die once")), block_size=2))
+    assert (tmp_path / "died").exists()
+    assert all(texts(results, alpha) == whole(alpha) for alpha in ALPHAS)
+    assert held == [0] * len({result.actor for result in results}), "on a CPU it is none, told once an engine"
+
+
 def test_engines_that_differ_are_refused(tmp_path: Path) -> None:
     spec = FakeSpec(EngineConfig(cpus=1), tmp_path, seconds=2.0, dtypes=("float32", "bfloat16"))
     with (
