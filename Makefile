@@ -57,7 +57,7 @@ real-pair: setup ## a pair from a real language model (SmolLM2, from a Python pa
 	test -d runs/real-style-11/labelled || $(BIN)/python -m pipelines.experiments.real_pair --output runs/real-style-11 --seed 11
 	$(BIN)/adamms search --config conf/real-pair.yaml
 
-criteria: setup ## which way of choosing is best, in two regimes, on narrow tasks and mixtures (trains six pairs: two hours and more)
+criteria: setup ## which way of choosing is best, in two regimes, on narrow tasks and mixtures (trains twelve pairs: two to three hours)
 	$(BIN)/python -m pipelines.experiments.criteria --config conf/criteria.yaml
 
 criteria-real: setup ## the same on nine pairs from a real language model (trains them: three to four hours)
