@@ -119,13 +119,12 @@ def merge(
     from adamms.merging.recipe import parse_alpha
 
     given: dict[str, Any]
-    weights = parse_alpha(alpha)
+    weights, foreign = parse_alpha(alpha), None
     if mergekit is not None:
         from adamms.merging.mergekit import read_mergekit
 
         overrides = [text for text in (base, donor, *(rest or [])) if text is not None]  # the names are in the file
         foreign = read_mergekit(mergekit)
-        foreign.check_dtype()
         given, weights = foreign.settings(), foreign.alpha if weights is None else weights
     elif base is None or donor is None:
         raise UserError("adamms merge: expected BASE and DONOR, or --mergekit FILE")
@@ -134,6 +133,8 @@ def merge(
     given |= {"ancestor": ancestor} if ancestor is not None else {}
     given |= {"merging": {"method": method}} if method is not None else {}
     settings = _load(MergeSettings, None, overrides, given)
+    if foreign is not None:
+        foreign.check_dtype(settings.base)
     if dry_run:
         from adamms.commands.merge import rehearse
         from adamms.reporting.tables import print_pairs

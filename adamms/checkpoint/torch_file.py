@@ -15,6 +15,7 @@ def load_mapped(path: Path) -> dict[str, Tensor]:
 
     Raises:
         UserError: the file cannot be read, is not a torch checkpoint, or holds more than tensors.
+        FileNotFoundError: it is not there: gone since its header was read, or on another machine's disk.
     """
     import torch
 
@@ -22,7 +23,7 @@ def load_mapped(path: Path) -> dict[str, Tensor]:
         with path.open("rb") as file:
             refuse_pointer(path, file.read(64))
         loaded = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    except UserError:
+    except (UserError, FileNotFoundError):
         raise
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the file and its permissions") from None
@@ -39,11 +40,15 @@ def load_mapped(path: Path) -> dict[str, Tensor]:
 
 
 def read_header(path: Path) -> dict[str, TensorInfo]:
-    """Every tensor of the file, by name. Raises UserError as `load_mapped` does."""
+    """Every tensor of the file, by name. Raises UserError as `load_mapped` does, and where the file is not there."""
     from adamms.checkpoint.dtypes import DTYPE_NAMES
 
     found = {}
-    for name, tensor in load_mapped(path).items():
+    try:
+        tensors = load_mapped(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; an index names it, or it is gone: get the checkpoint anew") from None
+    for name, tensor in tensors.items():
         if tensor.dtype not in DTYPE_NAMES or tensor.is_sparse or tensor.is_quantized:
             raise UserError(f"{path}: {name!r} is no plain tensor ({tensor.dtype}); convert the file to safetensors")
         found[name] = TensorInfo(name, DTYPE_NAMES[tensor.dtype], tuple(tensor.shape), path, None)

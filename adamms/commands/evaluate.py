@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,16 +111,21 @@ def check_one_line(settings: EvaluateSettings, run: RunFolder) -> None:
 
 def warn_of_known(settings: EvaluateSettings, tasks: Tasks) -> None:
     """Says how many of the labelled prompts the search was given with their answers (`searching.labels`)."""
-    file = expanded(settings.searching.labels)
+    file, asked = expanded(settings.searching.labels), settings.labelled
     if not settings.searching.labels or not file.is_file():
         return
-    known = {prompt.digest for prompt in load_labelled(str(file), settings.labelled).prompts}
-    asked = all_prompts(tasks)
-    if count := sum(prompt.digest in known for prompt in asked):
+    put_alike = replace(settings.prompts, suffix=asked.suffix, system=asked.system, on_error="skip")
+    try:
+        known = {prompt.digest for prompt in load_labelled(str(file), put_alike).prompts}
+    except UserError as error:
+        LOG.warning("whether labelled prompts are among searching.labels cannot be told: %s", error)
+        return
+    prompts = all_prompts(tasks)
+    if count := sum(prompt.digest in known for prompt in prompts):
         LOG.warning(
             "%d of %d labelled prompts are among searching.labels: the choice was made by them, and looks better here "
             "than it is; judge it by others",
-            *(count, len(asked)),
+            *(count, len(prompts)),
         )
 
 

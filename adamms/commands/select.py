@@ -43,11 +43,14 @@ def select(
         return Choosing.of(folder, same, metric, endpoints, bootstrap, task, donor)
 
     same = _same(responses)
-    if methods := same.get("searching.methods"):
+    with RunFolder(responses).understood():
+        methods = list(same.get("searching.methods") or ())
+    if methods:
         folders = {method: responses / RunFolder.METHODS / method for method in methods}
         return _among({method: along(folder, _same(folder)) for method, folder in folders.items()})
     searches = sorted(file.parent for file in responses.glob("*/*/search.json"))
-    if searches and ("lines" in same or not is_run(responses)):  # else they are what an earlier search left
+    several = same.get("command") == "sweep" or "lines" in same or not is_run(responses)
+    if searches and several:  # else they are what an earlier search left
         raise UserError(f"{responses}: holds {len(searches)} searches; give one of them, such as {searches[0]}")
     return along(responses, same)()
 

@@ -56,7 +56,7 @@ class InferencePool:
     Args:
         told: called with a sentence about what is waited for, when that changes and every few seconds, and when an
             engine is restarted or given up.
-        holds: called with the number of GPUs that an engine holds from now on, as soon as the cluster gives them.
+        holds: called with the number of GPUs that an engine holds from now on, once the pool learns that it has them.
     """
 
     def __init__(

@@ -99,7 +99,8 @@ class LanguageModelView:
         others = [name for name, role in roles.items() if role == OTHER]
         own = {name for name in others if matcher.layer(name) is not None}
         if architecture.name != BY_STRUCTURE:  # which has looked already at what else belongs to it
-            own |= _beside_layers(others, segments, architecture, layout)
+            kept = [name for name, role in roles.items() if role not in (DROPPED, OTHER, PREDICTION)]
+            own |= _beside_layers(others, segments, kept, layout)
         tied = numbers.tied_embeddings or not has_head
         return cls(architecture, layout, numbers, shapes, segments, roles, frozenset(own), tied)
 
@@ -136,13 +137,11 @@ class LanguageModelView:
         return {part: segment for segment in every for part in segment.turned}
 
 
-def _beside_layers(
-    names: Iterable[str], segments: Iterable[str], architecture: Architecture, layout: Layout
-) -> set[str]:
+def _beside_layers(names: Iterable[str], segments: Iterable[str], kept: Iterable[str], layout: Layout) -> set[str]:
     """Which of these tensors are the language model's outside its layers: those in the module of one that a rule names,
-    and all under its prefix, unless parts that stay the base's lie there, too."""
+    and all under its prefix, unless tensors that stay the base's (`kept`) lie there, too."""
     modules = {name.rpartition(".")[0] for name in segments} - {""}
-    shared = any(start.startswith(layout.model) for starts in architecture.kept.values() for start in starts)
+    shared = any(name.startswith(layout.model) for name in kept)
     prefix = None if shared or not layout.model else layout.model
     return {
         name for name in names if name.rpartition(".")[0] in modules or (prefix is not None and name.startswith(prefix))

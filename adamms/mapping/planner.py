@@ -262,7 +262,8 @@ class _Planner:
             )
             for run in found
         ]
-        merged, paired = (sum(run.length for run in runs) for runs in (found, self.vocabularies.runs(rows, donor_rows)))
+        merged = sum(run.length for run in found)
+        paired = sum(run.length for run in self.vocabularies.runs(rows, donor_rows)) if origin else merged
         left = {"donor": rows - paired, "ancestor": paired - merged}
         told = (f"{count} rows have no counterpart in the {who}'s vocabulary" for who, count in left.items() if count)
         return pieces, "; ".join(told)

@@ -56,17 +56,18 @@ class Foreign:
         found |= {"ancestor": self.ancestor} if self.ancestor else {}
         return found | {"merging": {"method": self.method, "options": self.options}}
 
-    def check_dtype(self) -> None:
-        """Raises UserError where the output is to have another dtype than the base, whose dtypes it has here."""
+    def check_dtype(self, base: str) -> None:
+        """Raises UserError where the output is to have another dtype than the base that is merged, whose dtypes it has
+        here."""
         if self.dtype is None:
             return
         elements: Counter[str] = Counter()
-        for tensor in open_checkpoint(self.base, weights=False).tensors.values():
+        for tensor in open_checkpoint(base, weights=False).tensors.values():
             elements[tensor.dtype] += tensor.elements
         found = elements.most_common(1)[0][0]
         if found != self.dtype:
             raise UserError(
-                f"{self.base}: has {found}, and so has what is merged into it; the recipe's dtype or out_dtype is "
+                f"{base}: has {found}, and so has what is merged into it; the recipe's dtype or out_dtype is "
                 f"{self.dtype}: take that out, or give a base in it"
             )
 

@@ -108,7 +108,9 @@ def report_problems(place: str, problems: Sequence[str], on_error: str) -> None:
     more = f" (and {len(problems) - MAX_REPORTED} more)" if len(problems) > MAX_REPORTED else ""
     found = f"{place}: {'; '.join(problems[:MAX_REPORTED])}{more}"
     if on_error == "fail":
-        raise UserError(f"{found}; mend these, or leave them out with prompts.on_error=skip")
+        raise UserError(
+            f"{found}; mend these, or leave them out with prompts.on_error=skip (of adamms evaluate: labelled.on_error)"
+        )
     log.warning("left out: %s", found)
 
 

@@ -97,10 +97,14 @@ class Answers:
         """
         ours = {(normalize_value(value), p.id): self.key(value, p) for value in values for p in prompts}
         others = [r for r in self._records.values() if ours.get((r.value, r.prompt_id), r.key) != r.key]
+        versions = self._other_versions() if self._records else ""
         changed = self._changed_engine() if self._records else ""
+        changed = changed or (versions if self._force else "")
         if not others and not changed:
-            if self._records:
-                self._warn_of_versions()
+            if versions:
+                logger.warning(
+                    "%s: holds answers of other versions (%s); go on with those, or --force", self.folder, versions
+                )
             return False
         if not self._force:
             what = changed or "other models, method, prompts, chat template, tokenizer or processor"
@@ -139,13 +143,15 @@ class Answers:
         wanted = {name: dtype_name(value) for name, value in self._wanted.items() if value != "auto"}
         return ", ".join(f"{name} {had[name]}, not {value}" for name, value in wanted.items() if had[name] != value)
 
-    def _warn_of_versions(self) -> None:
-        """What is installed here says nothing for sure: engines may run on other machines."""
+    def _other_versions(self) -> str:
+        """In what versions the engine that answered differs from what is installed here, which says nothing for sure:
+        engines may run on other machines."""
+        found = []
         for name, version in self.engine.versions if self.engine else ():
             with suppress(importlib.metadata.PackageNotFoundError):  # the engines' machines have what the driver lacks
                 if (here := importlib.metadata.version(name)) != version:
-                    told = "%s: answered with %s %s, and here is %s; an engine that has it too does not go on"
-                    logger.warning(told, self.folder, name, version, here)
+                    found.append(f"{name} {version}, not {here}")
+        return ", ".join(found)
 
     def _set_aside(self) -> None:
         self.store.close()

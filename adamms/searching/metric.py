@@ -42,7 +42,7 @@ def metric_of(settings: StudySettings) -> str:
 
 def _unfollowed(settings: StudySettings) -> Iterator[str]:
     searching = settings.searching
-    if searching.trials and not searches_weights(settings):
+    if searching.trials and not searching.donor and not searches_weights(settings):
         yield (
             f"searching.trials={searching.trials}: proposes weights of several donors, but here one coefficient is "
             "searched; leave it out"

@@ -48,6 +48,7 @@ class Trials:
 
         Raises:
             BudgetOver: it was over before the first was answered.
+            UserError: the base, which is the first, could not answer.
         """
         for number in range(count):
             trial, weights = surrogate.ask()
@@ -72,7 +73,7 @@ class Trials:
         if not asking.answer({value: search.prompts}):
             return None
         self.places[weights] = search, value
-        if value in asking.book.errors:
+        if value in asking.book.errors and any(weights):
             return 1.0, 1.0
         answers, wrong = asking.book.answers_at(value), 0.0
         if search.labelled is not None:
@@ -85,7 +86,8 @@ class Trials:
         own: dict[str, str] = {
             name: answer.as_stored() for name, answer in answers.items() if isinstance(answer, Response)
         }
-        self.base = self.base or own
+        if not any(weights):
+            self.base = own
         questions = {prompt.id: prompt.text for prompt in search.prompts}
         beside_base = {0.0: self.base, 1.0: own}
         found = select(beside_base, search.rule.criterion, "one_sided", bootstrap=0, prompts=questions)

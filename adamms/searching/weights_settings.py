@@ -76,7 +76,8 @@ def _problems(settings: StudySettings) -> Iterator[str]:
             f"searching.trials: searching.metric={searching.metric} cannot score one set of weights by its own "
             "answers; take one that does, such as logprob"
         )
-    first = searching.trials + len({normalize_value(value) for value in searching.alphas})
+    line = len({normalize_value(value) for value in searching.alphas})
+    first = searching.trials + line - 1  # the line goes through the best of the trials
     if searching.trials and 0 not in searching.alphas:
         yield "searching.trials: the first of them leave donors out, so searching.alphas needs 0; add it"
     if searching.trials and 0 < most < first:

@@ -63,9 +63,8 @@ class MethodSelection:
 
     @property
     def unopposed(self) -> bool:
-        """Whether the chosen one is the only one of several that could be chosen: then no resample says anything of
-        it."""
-        return len(self.methods) > 1 and len(self.eligible) == 1
+        """Whether the chosen one is the only one that could be chosen: then no resample says anything of it."""
+        return len(self.eligible) == 1
 
     @property
     def verdict(self) -> str:

@@ -55,7 +55,7 @@ def remove_leftovers(folder: Path) -> None:
         with suppress(OSError):  # gone meanwhile, or on a file system that cannot lock: left alone
             if session.is_symlink() or {session.stat().st_uid, mark.lstat().st_uid} != {os.getuid()}:
                 continue
-            descriptor = os.open(mark, os.O_RDONLY | os.O_NOFOLLOW)
+            descriptor = os.open(mark, os.O_RDWR | os.O_NOFOLLOW)  # NFS locks no other
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 _end(_processes_of(session))

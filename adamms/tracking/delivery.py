@@ -9,6 +9,8 @@ import fcntl
 import hashlib
 import json
 import logging
+import threading
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
@@ -26,6 +28,8 @@ from adamms.tracking.server import Server, Unreachable
 from adamms.tracking.view import TAG, view_address
 
 logger = logging.getLogger(__name__)
+_THREADS: defaultdict[Path, threading.RLock] = defaultdict(threading.RLock)
+"""By folder: what keeps the threads of this process apart, where a file's lock cannot."""
 SEARCH_TAG, KIND_TAG = "adamms.search", "adamms.kind"
 LONGEST_PARAM, LONGEST_TAG = 6000, 5000
 BATCHED = {"param": "values", "metric": "values", "tag": "values", "dataset": "datasets"}
@@ -234,10 +238,10 @@ class Delivery:
 
 @contextmanager
 def _locked(run: RunFolder) -> Iterator[None]:
-    """Only one thread of one process at a time delivers a folder, where its file system can lock; that it cannot,
+    """Only one thread at a time delivers a folder, and only one process where its file system can lock; that it cannot,
     whoever locks the run has said (`runs.lock`)."""
     run.tracking.mkdir(parents=True, exist_ok=True)
-    with (run.tracking / "lock").open("w") as lock:
+    with _THREADS[run.tracking.resolve()], (run.tracking / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
         except OSError as error:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from adamms.checkpoint import open_checkpoint
+from adamms.checkpoint import open_checkpoint, torch_file
 from adamms.errors import UserError
 from tests.support import checkpoints as c
 
@@ -112,6 +112,14 @@ def test_a_pickled_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(Path, "open", forbidden)
     refused(folder, r"pytorch_model.bin: cannot be read \(Permission denied\); check the file and its permissions$")
+
+
+def test_a_pickled_file_that_is_not_there(tmp_path: Path) -> None:
+    """Of one whose header was read before, who merges on Ray says more."""
+    with pytest.raises(UserError, match=r"gone\.bin: no such file; an index names it, or it is gone"):
+        torch_file.read_header(tmp_path / "gone.bin")
+    with pytest.raises(FileNotFoundError):
+        torch_file.load_mapped(tmp_path / "gone.bin")
 
 
 # ---- GGUF

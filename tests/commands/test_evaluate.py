@@ -101,6 +101,9 @@ def test_labels_that_the_search_was_given_are_told(tmp_path: Path, caplog: pytes
     warn_of_known(replace(settings, searching=SearchingConfig()), load_tasks(asked))
     warn_of_known(replace(settings, searching=SearchingConfig(labels=str(tmp_path / "gone"))), load_tasks(asked))
     assert not caplog.text
+    few.write_text("no JSON")
+    warn_of_known(settings, load_tasks(asked))
+    assert "cannot be told" in caplog.text
 
 
 def test_a_chosen_candidate_that_fails_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from adamms.commands.select import kept_donors, select
+from adamms.errors import UserError
 from adamms.prompts.prompt import Prompt
 from adamms.runs.run_folder import RunFolder
 from adamms.selecting.methods import MethodSelection
@@ -78,6 +81,12 @@ def test_methods_that_an_earlier_search_left_in_the_folder_are_not_chosen_among(
     again = select(tmp_path)
     assert isinstance(again, Selection)
     assert again == alone
+    RunFolder(tmp_path).describe("key", "name", {}, same={"command": "sweep"})
+    with pytest.raises(UserError, match="holds 2 searches; give one of them"):
+        select(tmp_path)
+    RunFolder(tmp_path).describe("key", "name", {}, same={"searching.methods": 5})
+    with pytest.raises(UserError, match="not as a search leaves them"):
+        select(tmp_path)
 
 
 def test_of_finer_rounds_the_last_one_is_chosen_from_each_task_s_own(tmp_path: Path) -> None:

@@ -141,6 +141,10 @@ def test_what_is_asked_to_be_kept_is_a_warning_wherever_the_result_is_shown(
     assert "merged in part only" in (output / "adamms.json").read_text()
 
 
+UNDER_MODEL = ("model.vision_tower.x.weight", "model.mm_extra.weight")
+"""Where parts that are kept lie under the language model's prefix, others there may be theirs."""
+
+
 @pytest.mark.parametrize(
     ("kind", "model", "head", "lost"),
     [  # of Phi and StableLM, as the text model of LLaVA (in two layouts) or by itself
@@ -153,7 +157,7 @@ def test_what_is_asked_to_be_kept_is_a_warning_wherever_the_result_is_shown(
 def test_what_no_rule_names_beside_the_layers_is_not_passed_over(
     tmp_path: Path, kind: str, model: str, head: str, lost: str
 ) -> None:
-    parts = c.outside("vision_tower.x.weight", *(["model.mm_extra.weight"] if kind == "llava" else []))
+    parts = c.outside("vision_tower.x.weight", *(UNDER_MODEL if kind == "llava" else ()))
 
     def write(folder: Path, seed: int) -> Checkpoint:
         weights = c.llama_names(model, head)(c.tuned(c.language_model(), seed), c.GQA)

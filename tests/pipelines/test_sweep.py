@@ -80,7 +80,7 @@ def test_a_sweep_finishes_what_it_can_and_does_only_what_is_missing_when_run_aga
         assert {alpha: len(given) for alpha, given in answers.items()} == dict.fromkeys(ALPHAS, 12)
     assert (config.parent / "sweep" / "figures" / "ranking.png").is_file()
 
-    client = mlflow.MlflowClient(f"sqlite:///{config.parent}/mlflow.db")
+    client = mlflow.MlflowClient(server := f"sqlite:///{config.parent}/mlflow.db")
     experiment = client.get_experiment_by_name("sweep").experiment_id
     runs = client.search_runs([experiment])
     parents = {run.info.run_id: run.data.tags.get("mlflow.parentRunId") for run in runs}
@@ -93,6 +93,7 @@ def test_a_sweep_finishes_what_it_can_and_does_only_what_is_missing_when_run_aga
     assert {"sweep.json", "ranking.json"} <= {file.path for file in client.list_artifacts(top)}
     figures = {file.path for file in client.list_artifacts(top, "figures")}
     assert figures == {"figures/ranking.png", "figures/ranking.html"}
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)  # MLflow's tables know no other way
     table = client.load_table(experiment, "ranking.json", [top])
     assert list(table["name"])[-1] == "broken/linear", "what was not ranked comes last"
     assert dict(zip(table["name"], table["status"], strict=True)) == {n: row["status"] for n, row in found.items()}

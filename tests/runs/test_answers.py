@@ -61,6 +61,11 @@ def test_a_log_probability_that_is_no_number_is_the_same_before_and_after_it_is_
     answers.save(0.5, PROMPTS[:1], [Answer("a", "a cat", (1, 2, 3, 4), "length", unsure)])
     found = [one.get(0.5, PROMPTS[0]) for one in (answers, opened(tmp_path))]
     assert [record and record.logprobs for record in found] == [(-0.5, -1000.0, -1000.0, -1000.0)] * 2
+    (file,) = (tmp_path / "responses").glob("*.jsonl")
+    file.write_text(file.read_text().replace("-1000.0", "NaN"))  # as an earlier version stored it
+    record = opened(tmp_path).get(0.5, PROMPTS[0])
+    assert record is not None
+    assert record.logprobs == (-0.5, -1000.0, -1000.0, -1000.0)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +130,8 @@ def test_other_versions_are_told_of_and_left_to_the_engines(tmp_path: Path, capl
     filled(tmp_path, OTHERS[-1])
     answers = opened(tmp_path)
     assert not answers.check_owner(VALUES, PROMPTS)
-    assert "answered with torch 1.0, and here is" in caplog.text
+    assert "holds answers of other versions (torch 1.0, not " in caplog.text
     answers.made_by(OTHERS[-1])
     with pytest.raises(UserError, match=r"torch 1\.0.* would go on"):
         answers.made_by(ENGINE)
+    assert opened(tmp_path, force=True).check_owner(VALUES, PROMPTS), "all of it is set aside before anything is told"

@@ -19,12 +19,12 @@ def settings(most: int, **searching: Any) -> SearchSettings:
 
 
 def test_a_limit_leaves_room_for_the_trials_and_a_line() -> None:
-    """10 trials and a line of 3 alphas: with fewer than 13, nothing would be chosen once the trials are paid for."""
-    check_weights(settings(13, trials=10))
+    """10 trials and a line of 3 alphas: with fewer than 12, nothing would be chosen once the trials are paid for."""
+    check_weights(settings(12, trials=10))
     check_weights(settings(0, trials=10))
     check_weights(settings(12))
-    with pytest.raises(UserError, match=r"budget\.candidates=12: .* may ask 13 sets of weights; raise it"):
-        check_weights(settings(12, trials=10))
+    with pytest.raises(UserError, match=r"budget\.candidates=11: .* may ask 12 sets of weights; raise it"):
+        check_weights(settings(11, trials=10))
 
 
 def test_a_limit_does_not_go_with_finer_candidates() -> None:

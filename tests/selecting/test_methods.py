@@ -99,6 +99,7 @@ def test_a_method_that_labels_leave_out_is_no_rival() -> None:
 def test_a_method_that_chooses_nothing_takes_no_part() -> None:
     found = chosen_of({"linear": (DONOR,) * 3, "ties": (NOTHING,) * 3})
     assert found.methods == ("linear",)
+    assert found.to_json()["methods"]["linear"]["wins"] is None
     assert "linear (alpha 0.0) is the only one with a candidate that can be chosen" in found.verdict
     with pytest.raises(UserError, match=r"no method has a candidate that can be chosen \(linear: .*; ties: "):
         chosen_of({"linear": (NOTHING,) * 3, "ties": (NOTHING,) * 3})

@@ -12,6 +12,7 @@ import pytest
 
 from adamms.errors import UserError
 from adamms.judging.judgement import Judgement, judge
+from adamms.prompts.labels import Label
 from adamms.prompts.prompt import Prompt
 from adamms.reporting.tables import methods_by_tasks, methods_markdown
 from adamms.runs.record import Response
@@ -49,11 +50,11 @@ def a_case(best: float, seed: int = 0, task: str = "task") -> Case:
         questions={prompt.id: prompt.text for prompt in prompts},
         responses={alpha: {p.id: told(alpha, p) for p in prompts} for alpha in ALPHAS},
         donor={p.id: told(1.0, p) for p in prompts},
-        labels={f"{task}-l{n}": "right" for n in range(10)},
+        labels={f"{task}-l{n}": Label(("right",)) for n in range(10)},
         judged=labelled(f"{task}-l"),
         judged_donor={f"{task}-l{n}": "wrong" for n in range(10)},
         judged_baselines={"ties": {f"{task}-l{n}": "right" if n < 4 else "wrong" for n in range(10)}},
-        spare={f"{task}-s{n}": "right" for n in range(10)},
+        spare={f"{task}-s{n}": Label(("right",)) for n in range(10)},
         answered=labelled(f"{task}-s"),
     )
 
