@@ -175,8 +175,9 @@ def _verdict_among(found: MethodSelection) -> str:
         return f"of the methods, {each[method]} is right most often {share}"
     left_out = [f"{each[found.methods[int(place)]]}: {why}" for place, why in among.excluded.items()]
     if found.unopposed:
-        return f"of the methods, {each[method]} is the only one that can still be chosen ({'; '.join(left_out)})"
-    told = _verdict_by_prompts(found, {name: each[name] for name in found.eligible})
+        told = f"of the methods, only {each[method]} can still be chosen"
+    else:
+        told = _verdict_by_prompts(found, {name: each[name] for name in found.eligible})
     return f"{told}; left out: {', '.join(left_out)}" if left_out else told
 
 

@@ -78,7 +78,7 @@ def test_labels_decide_and_say_what_is_gained_over_a_base_that_is_another_method
     told = found.to_json()["methods"]
     assert "labels: 0 % right" in told["linear"]["excluded"]
     assert [row["wins"] for row in told.values()] == [None, None]  # no resample could have chosen linear
-    assert "ties (alpha 0.0) is the only one that can still be chosen (linear (alpha 0.0): labels: 0 %" in found.verdict
+    assert "only ties (alpha 0.0) can still be chosen; left out: linear (alpha 0.0): labels: 0 %" in found.verdict
     assert (
         found.selection.worth[-1]
         == "on the 8 labelled prompts it is 100 points (standard error 0) better than the base"
