@@ -20,8 +20,8 @@ ADVICE = {
     "without their pictures": "it can tell answers of its own kind, not which of them fits the picture; a few "
     "labels can (searching.labels)",
     "not evenly spaced": "give evenly spaced alphas, or compare only neighbours with equal steps",
-    "left out": "run the same command again: what is missing is asked for; a candidate that keeps failing says why in "
-    "the log",
+    "left out: not every": "run the same command again: what is missing is asked for; a candidate that keeps failing "
+    "says why in the log",
     "same answers": "ask prompts that the two parents answer differently, allow longer answers (engine.max_tokens), or "
     "try larger alphas",
     "had scored all answers": "run the same command again with a larger budget: it goes on where it stopped",

@@ -173,12 +173,12 @@ def _verdict_among(found: MethodSelection) -> str:
         right = among.marks[among.chosen or 0.0]
         share = f"on the {len(right)} labelled prompts ({100 * mean(right):.0f} %)"
         return f"of the methods, {each[method]} is right most often {share}"
-    left_out = [f"{each[found.methods[int(place)]]}: {why}" for place, why in among.excluded.items()]
+    excluded = [f"{each[found.methods[int(place)]]}: {why}" for place, why in among.excluded.items()]
     if found.unopposed:
         told = f"of the methods, only {each[method]} can still be chosen"
     else:
         told = _verdict_by_prompts(found, {name: each[name] for name in found.eligible})
-    return f"{told}; left out: {', '.join(left_out)}" if left_out else told
+    return f"{told}; excluded: {', '.join(excluded)}" if excluded else told
 
 
 def _verdict_by_prompts(found: MethodSelection, each: Mapping[str, str]) -> str:

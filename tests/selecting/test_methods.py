@@ -78,7 +78,7 @@ def test_labels_decide_and_say_what_is_gained_over_a_base_that_is_another_method
     told = found.to_json()["methods"]
     assert "labels: 0 % right" in told["linear"]["excluded"]
     assert [row["wins"] for row in told.values()] == [None, None]  # no resample could have chosen linear
-    assert "only ties (alpha 0.0) can still be chosen; left out: linear (alpha 0.0): labels: 0 %" in found.verdict
+    assert "only ties (alpha 0.0) can still be chosen; excluded: linear (alpha 0.0): labels: 0 %" in found.verdict
     assert (
         found.selection.worth[-1]
         == "on the 8 labelled prompts it is 100 points (standard error 0) better than the base"
@@ -93,7 +93,7 @@ def test_a_method_that_labels_leave_out_is_no_rival() -> None:
     assert verdict.startswith(
         "of the methods, ties (alpha 0.0) wins in 100 % of resamples of 12 prompts, against linear"
     )
-    assert "against linear (alpha 0.0); left out: dare (alpha 0.0): labels: 0 % right, the best 100 %; along" in verdict
+    assert "against linear (alpha 0.0); excluded: dare (alpha 0.0): labels: 0 % right, the best 100 %; along" in verdict
 
 
 def test_a_method_that_chooses_nothing_takes_no_part() -> None:
