@@ -44,6 +44,7 @@ class SearchResult:
         alpha: the value that was chosen (of the coefficient that was searched); of several donors, the weight of the
             one that the last line is along.
         weights: donor -> its weight, of a search over those of several.
+        method: the one that was chosen, of a search over several; alpha, scores and outcome are of its own line.
         verdict: how far the choice is supported, in words.
         scores: candidate's value -> score; None where it has none.
         checkpoint: the winner's folder.
@@ -56,6 +57,7 @@ class SearchResult:
     checkpoint: Path
     outcome: Outcome = field(repr=False)
     weights: Mapping[str, float] = field(default_factory=dict)
+    method: str = ""
 
 
 def plan(base: str | Path, donor: Donor, **settings: Any) -> MergePlan:
@@ -114,8 +116,9 @@ def search(
     found = run(_settings(SearchSettings, settings, **own), force)
     chosen = found.outcome.selection
     assert chosen.chosen is not None, "a search that chooses nothing raises"
-    weights = (found.run.read(found.run.selection) or {}).get("weights", {})
-    return SearchResult(chosen.chosen, chosen.verdict, chosen.scores, found.checkpoints[0], found.outcome, weights)
+    stored = found.run.read(found.run.selection) or {}  # of several methods or donors it knows of the whole
+    of_whole = stored.get("weights", {}), stored.get("method", "")
+    return SearchResult(chosen.chosen, stored["verdict"], chosen.scores, found.checkpoints[0], found.outcome, *of_whole)
 
 
 def sweep(pairs: Mapping[str, Any], *, run_dir: str | Path, force: bool = False, **settings: Any) -> list[RankedSearch]:

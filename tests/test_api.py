@@ -46,7 +46,8 @@ def test_a_search_is_five_lines_and_can_go_on(
     assert found.alpha == 0.3
     assert found.scores.keys() == {0.0, 0.3, 0.6}
     assert found.checkpoint == Path("run/merged")
-    assert found.verdict
+    assert found.verdict == json.loads((tmp_path / "run" / "selection.json").read_text())["verdict"]
+    assert (found.method, found.weights) == ("", {})
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     assert not (tmp_path / "run" / "mlflow.db").exists(), "nothing is tracked unless it is asked for"
     stored = [line for file in (tmp_path / "run" / "responses").glob("*.jsonl") for line in file.open()]

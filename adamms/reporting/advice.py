@@ -14,8 +14,8 @@ ADVICE = {
     "which of them is right, only labels can tell": "give twenty or more (searching.labels); without them every "
     "criterion was far behind the best on such pairs (docs/evidence.md). TIES beside linear interpolation helped as "
     "well (searching.methods=[linear,ties] ancestor=MODEL)",
-    "may lie beyond it": "give alphas beyond that end (searching.alphas=[...]), or let it go on there "
-    "(searching.extend=true); in another run_dir",
+    "may lie beyond it": "give values beyond that end, where the coefficient has some (searching.alphas=[...]); where "
+    "ends may be chosen, searching.extend=true goes on there by itself; in another run_dir",
     "adds nothing": "keep that parent as it is, or ask prompts that need both",
     "without their pictures": "it can tell answers of its own kind, not which of them fits the picture; a few "
     "labels can (searching.labels)",

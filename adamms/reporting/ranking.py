@@ -59,7 +59,8 @@ def finished_search(name: str, status: str, run: RunFolder, metric: str) -> Rank
     prompts = found["prompts"]["used"]
     chosen = value_label(found["alpha"])
     score = found["scores"].get(chosen)
-    stopped = any(part in warning for warning in found["warnings"] for part in STOPPED)
+    own = [warning for one in found.get("tasks", {}).values() for warning in one["warnings"]]
+    stopped = any(part in warning for warning in [*found["warnings"], *own] for part in STOPPED)
     return RankedSearch(
         name,
         "stopped" if stopped else status,

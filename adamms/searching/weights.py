@@ -4,6 +4,7 @@ the other (`walk`), in the same engines; no answer is asked for twice, and one c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import fsum
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,8 @@ def run_weights(search: WeightsSearch, engines: WarmEngines, budget: Budget, tol
                 reasons = (f"{search.title(s)}: {one.selection.verdict}" for s, one in way.outcomes.items())
                 raise UserError(f"searching.alphas: no donor has a candidate that can be chosen ({'; '.join(reasons)})")
             effects = effects_of(way.lines[step], way.walk.weights, search.names, way.without, whole)
-        outcome, weights = way.outcomes[step], way.walk.weights
-        told_of = to_json(outcome, way, step, effects, over)
+        outcome, weights = _told(way.outcomes[step], over), way.walk.weights
+        told_of = to_json(outcome, way, step, effects)
         search.run.write(search.run.selection, told_of)
         with costs.phase("exporting"):
             whole.say(Doing, what=told_of["verdict"])
@@ -55,9 +56,16 @@ def run_weights(search: WeightsSearch, engines: WarmEngines, budget: Budget, tol
     return FoundLine(search.whole(way.searches[step]), outcome, search.run.merged)
 
 
-def to_json(
-    outcome: Outcome, way: Way, step: Step, effects: Mapping[str, Mapping[str, Any]], over: str | None
-) -> dict[str, Any]:
+def _told(outcome: Outcome, over: str | None) -> Outcome:
+    """The outcome that says whether something ended the way early."""
+    if not over:
+        return outcome
+    selection = outcome.selection
+    warning = f"stopped by {over}, before every donor's weight was searched again"
+    return outcome.with_selection(replace(selection, warnings=(*selection.warnings, warning)))
+
+
+def to_json(outcome: Outcome, way: Way, step: Step, effects: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """`selection.json` of the whole: the deciding line's, as it has it, and `weights` (donor -> weight), `donor` (whose
     line it is), `path` (every line, in order), `without` (donor -> what leaving it out changes), `candidates`."""
     names, weights = way.search.names, dict(zip(way.search.names, way.walk.weights, strict=True))
@@ -65,10 +73,8 @@ def to_json(
     told = " and ".join(f"{name} {format_value(weight)}" for name, weight in weights.items())
     rest = format_value(max(0.0, 1 - fsum(weights.values())))
     verdict = f"{told} are chosen, the base has {rest}; along {way.search.title(step)}: {found['verdict']}"
-    stopped = [f"stopped by {over}, before every donor's weight was searched again"] if over else []
     return found | {
         "verdict": verdict,
-        "warnings": [*found["warnings"], *stopped],
         "weights": weights,
         "donor": names[step.donor],
         "path": [_row(way, one) for one in way.outcomes],

@@ -124,10 +124,7 @@ def _at_an_end(values: Sequence[float], winner: int, coefficient: str, with_base
         yield f"{chosen} is chosen, which leaves the base no weight: by this criterion the base adds nothing"
     else:
         end = "lowest" if winner == 0 else "highest"
-        yield (
-            f"{chosen} is the {end} candidate, and the best one may lie beyond it: give more searching.alphas, or "
-            "searching.extend=true, which goes on there"
-        )
+        yield f"{chosen} is the {end} candidate, and the best one may lie beyond it"
 
 
 def _no_plateau(contest: Contest, winner: int) -> Iterator[str]:

@@ -19,7 +19,12 @@ from adamms.runs.run_folder import RunFolder
 
 
 def selection(
-    folder: Path, alpha: float | None, score: float, warnings: tuple[str, ...] = (), metric: str = "either"
+    folder: Path,
+    alpha: float | None,
+    score: float,
+    warnings: tuple[str, ...] = (),
+    metric: str = "either",
+    of_task: tuple[str, ...] = (),
 ) -> RunFolder:
     found = {
         "coefficient": "density",
@@ -29,7 +34,7 @@ def selection(
         "bootstrap": {"0.1": 0.75},
         "prompts": {"used": 20},
         "warnings": list(warnings),
-        "tasks": {"ocr": {"alpha": 0.2}},
+        "tasks": {"ocr": {"alpha": 0.2, "warnings": list(of_task)}},
     }
     run = RunFolder(folder)
     run.write(run.selection, found)
@@ -50,6 +55,8 @@ def test_a_row_is_what_the_search_left(tmp_path: Path, capsys: pytest.CaptureFix
         "q", "finished", selection(tmp_path / "c", 0.1, 5, ("stopped by budget.hours=1 after 20 of 40",)), "either"
     )
     assert stopped.status == "stopped"
+    one_task = selection(tmp_path / "e", 0.1, 5, of_task=("stopped by budget.hours=1 after 20 of 40",))
+    assert finished_search("q", "finished", one_task, "either").status == "stopped", "a task is not done"
     told = ("budget.hours=1 was over before the donor had scored all answers, so the choice is by logprob",)
     unscored = finished_search("q", "finished", selection(tmp_path / "d", 0.1, 5, told), "either")
     assert unscored.status == "stopped", "the same sweep goes on with it"

@@ -17,7 +17,7 @@ from adamms.reporting.card import accuracy_of
 from adamms.reporting.every_answer import every_answer
 from adamms.reporting.figures.drawing import Drawing, new_figure, style
 from adamms.reporting.report import Story, write_report
-from adamms.reporting.story import read_judgements
+from adamms.reporting.story import noise_floor, read_judgements
 from adamms.reporting.telling import SAME, STABLE, UNSTABLE, telling_prompts
 from adamms.runs.costs import Costs, read_costs
 from adamms.runs.record import ResponseRecord
@@ -290,3 +290,10 @@ def test_a_story_is_what_the_run_folder_holds(tmp_path: Path) -> None:
     assert story.merged == str(tmp_path / "merged")
     report, *_ = write_report(story, run)
     assert "density = 0.3" in Page(report).text
+
+
+@pytest.mark.parametrize(("metric", "floor"), [("either", 12.5), ("sum", 25.0), ("edit", None), ("logprob", None)])
+def test_a_noise_floor_is_on_the_scale_of_the_score(metric: str, floor: float | None) -> None:
+    """2 of 16 answers differ when asked again: of 100 prompts 12.5, on each side of a candidate."""
+    found = {"metric": metric, "noise": {"asked": 16, "differing": 2}, "prompts": {"used": 100}}
+    assert noise_floor(found) == floor
