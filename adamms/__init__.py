@@ -134,7 +134,8 @@ def sweep(pairs: Mapping[str, Any], *, run_dir: str | Path, force: bool = False,
 def evaluate(
     base: str | Path, donor: Donor, *, labelled: str | Path, run_dir: str | Path, **settings: Any
 ) -> dict[str, Judgement]:
-    """Judges the search in `run_dir` by labelled prompts: as `adamms evaluate`, with the search's other settings.
+    """Judges the search in `run_dir` by labelled prompts: as `adamms evaluate`, with the search's other settings; its
+    prompts are known from there.
 
     Args:
         labelled: JSONL with `prompt`, `answer`, and perhaps `images`.
