@@ -91,7 +91,7 @@ def search(
     base: str | Path,
     donor: Donor,
     *,
-    prompts: str | Path | Sequence[str | Mapping[str, Any]],
+    prompts: str | Path | Mapping[str, Any] | Sequence[str | Mapping[str, Any]],
     run_dir: str | Path,
     n: int = 100,
     force: bool = False,
@@ -101,8 +101,8 @@ def search(
 
     Args:
         prompts: a file, data set or folder, or the prompts themselves: texts, or mappings with `prompt` and `images`,
-            which are kept in `run_dir`.
-        n: how many are drawn.
+            which are kept in `run_dir`; or their settings, as `{"path": ..., "suffix": ...}`.
+        n: how many are drawn, unless such settings say it.
 
     Raises:
         UserError: something that can be mended, or nothing could be chosen.
@@ -111,8 +111,12 @@ def search(
     from adamms.commands.settings import SearchSettings
     from adamms.support.files import expanded
 
-    path = _stored(prompts, expanded(run_dir)) if not isinstance(prompts, str | Path) else str(prompts)
-    own = {**_models(base, donor), "run_dir": str(run_dir), "prompts": {"path": path, "n": n}}
+    if isinstance(prompts, Mapping):
+        asked = {"n": n, **prompts}
+    else:
+        path = str(prompts) if isinstance(prompts, str | Path) else _stored(prompts, expanded(run_dir))
+        asked = {"n": n, "path": path}
+    own = {**_models(base, donor), "run_dir": str(run_dir), "prompts": asked}
     found = run(_settings(SearchSettings, settings, **own), force)
     chosen = found.outcome.selection
     assert chosen.chosen is not None, "a search that chooses nothing raises"
@@ -130,14 +134,15 @@ def sweep(pairs: Mapping[str, Any], *, run_dir: str | Path, force: bool = False,
     from adamms.commands.settings import SweepSettings
     from adamms.commands.sweep import sweep as run
 
-    own = {"sweep": {"pairs": {name: pair if isinstance(pair, str) else dict(pair) for name, pair in pairs.items()}}}
-    return run(_settings(SweepSettings, settings, run_dir=str(run_dir), **own), force)
+    given = {name: str(pair) if isinstance(pair, str | Path) else dict(pair) for name, pair in pairs.items()}
+    return run(_settings(SweepSettings, settings, run_dir=str(run_dir), sweep={"pairs": given}), force)
 
 
 def evaluate(
     base: str | Path, donor: Donor, *, labelled: str | Path, run_dir: str | Path, **settings: Any
 ) -> dict[str, Judgement]:
-    """Judges the search in `run_dir` by labelled prompts: as `adamms evaluate`, with the search's other settings.
+    """Judges the search in `run_dir` by labelled prompts: as `adamms evaluate`, with the search's other settings; its
+    prompts are known from there.
 
     Args:
         labelled: JSONL with `prompt`, `answer`, and perhaps `images`.
@@ -170,15 +175,18 @@ def _models(base: str | Path, donor: Donor) -> dict[str, Any]:
 
 
 def _stored(prompts: Sequence[str | Mapping[str, Any]], run_dir: Path) -> str:
-    """Prompts as a file in the run folder, so that the search can go on later.
+    """Prompts as a file in the run folder, so that the search can go on later; pictures are found from there too.
 
     Raises:
         UserError: an address in them holds a secret, which no run folder keeps.
     """
     from adamms.addresses import masked
+    from adamms.prompts.sources import IMAGE_FIELDS
     from adamms.support.files import write_whole
 
     rows = [{"prompt": one} if isinstance(one, str) else dict(one) for one in prompts]
+    for row in rows:
+        row |= {name: _absolute(row[name]) for name in IMAGE_FIELDS if name in row}
     for number, row in enumerate(rows):
         if json.dumps(masked(row)) != json.dumps(row):
             raise UserError(
@@ -188,3 +196,17 @@ def _stored(prompts: Sequence[str | Mapping[str, Any]], run_dir: Path) -> str:
     file = run_dir / "asked.jsonl"
     write_whole(file, "".join(json.dumps(row) + "\n" for row in rows))
     return str(file)
+
+
+def _absolute(images: Any) -> Any:
+    """One image's reference or several, in which local paths are absolute."""
+    from adamms.support.files import expanded
+
+    if isinstance(images, list | tuple):
+        return [_absolute(image) for image in images]
+    if isinstance(images, Mapping):
+        return {name: _absolute(value) if name == "path" else value for name, value in images.items()}
+    local = isinstance(images, Path) or (
+        isinstance(images, str) and "://" not in images and not images.startswith("data:")
+    )
+    return str(expanded(images).absolute()) if local else images

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
 import sys
 import venv
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import adamms
 from adamms.demo import PAIR
+from adamms.prompts.prompt import load_prompts
+from tests.conftest import data_uri
 from tests.support.tiny_models import TinyPair
 
 ROOT = Path(__file__).parents[1]
@@ -62,6 +66,60 @@ def test_prompts_with_secrets_are_not_kept(tiny_pair: TinyPair, tmp_path: Path) 
     with pytest.raises(adamms.UserError, match=r"prompts.1.: an address in it holds a secret"):
         adamms.search(tiny_pair.base, tiny_pair.donor, prompts=rows, run_dir=tmp_path / "run")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The settings that searches and sweeps are asked with; nothing runs."""
+    found: list[Any] = []
+
+    def stop(settings: Any, *_: object) -> None:
+        found.append(settings)
+        raise adamms.UserError("as far as this goes")
+
+    for name in ("search", "sweep"):
+        monkeypatch.setattr(f"adamms.commands.{name}.{name}", stop)
+    return found
+
+
+def test_a_pair_of_a_sweep_is_a_file_however_it_is_given(asked: list[Any], tmp_path: Path) -> None:
+    pairs = {"a": Path("pairs/a.yaml"), "b": "pairs/b.yaml", "c": {"base": "x", "donor": "y"}}
+    with pytest.raises(adamms.UserError, match="as far as"):
+        adamms.sweep(pairs, run_dir=tmp_path)
+    assert asked[0].sweep.pairs == {"a": "pairs/a.yaml", "b": "pairs/b.yaml", "c": {"base": "x", "donor": "y"}}
+
+
+def test_prompts_may_be_given_by_their_settings(asked: list[Any], tmp_path: Path) -> None:
+    for given in ({"path": "p.jsonl", "suffix": " Say."}, {"tasks": {"ocr": Path("o.jsonl")}, "n": 7}):
+        with pytest.raises(adamms.UserError, match="as far as"):
+            adamms.search("a", "b", prompts=given, run_dir=tmp_path / "run", n=5)
+    first, second = (settings.prompts for settings in asked)
+    assert (first.path, first.suffix, first.n) == ("p.jsonl", " Say.", 5)
+    assert (second.path, second.tasks, second.n) == ("", {"ocr": "o.jsonl"}, 7)
+    assert not (tmp_path / "run").exists(), "settings are no prompts to keep"
+    with pytest.raises(adamms.UserError, match="suffux"):
+        adamms.search("a", "b", prompts={"path": "p.jsonl", "suffux": "?"}, run_dir=tmp_path)
+
+
+def test_pictures_of_prompts_lie_where_the_caller_is(
+    asked: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    uri = data_uri((9, 9, 9))
+    (tmp_path / "pics").mkdir()
+    (tmp_path / "pics" / "a.png").write_bytes(base64.b64decode(uri.partition(",")[2]))
+    rows = [
+        {"prompt": "?", "images": ["pics/a.png", uri]},
+        {"prompt": "!", "image": Path("pics/a.png")},
+        {"prompt": ".", "images": ({"path": "pics/a.png"},)},
+        {"prompt": ",", "images": ["https://host/a.png"], "id": "far"},
+    ]
+    with pytest.raises(adamms.UserError, match="as far as"):
+        adamms.search("a", "b", prompts=rows, run_dir="run")
+    *kept, far = (tmp_path / "run" / "asked.jsonl").read_text().splitlines()
+    assert json.loads(far) == rows[3]
+    (tmp_path / "run" / "asked.jsonl").write_text("\n".join(kept))
+    assert [len(prompt.images) for prompt in load_prompts(asked[0].prompts)] == [2, 1, 1]
 
 
 @pytest.fixture(scope="module")

@@ -2,16 +2,20 @@
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from adamms.commands.settings import EvaluateSettings
+from adamms.config import load_settings, load_yaml
 from adamms.engines.lengths import fitting_prompts
 from adamms.errors import UserError
 from adamms.judging.judgement import Judgement, judge
 from adamms.judging.lmms_eval import check_lmms_eval, run_lmms_eval
+from adamms.prompts.config import PromptsConfig
 from adamms.prompts.labels import Label, load_labelled, read_labels
+from adamms.prompts.prompt import Prompt
 from adamms.prompts.tasks import Tasks, all_prompts, load_tasks
 from adamms.reporting.report import Story, write_report
 from adamms.runs.lock import locked
@@ -37,6 +41,7 @@ class Judging:
         labels: task -> prompt id -> what is right.
         selections: task -> what the search chose for it, where it chose something.
         files: task -> where its labels stand.
+        searched: the prompts of the search, for its report.
     """
 
     study: Study
@@ -44,6 +49,7 @@ class Judging:
     labels: Mapping[str, Mapping[str, Label]]
     selections: Mapping[str, dict[str, Any]]
     files: Mapping[str, Path]
+    searched: list[Prompt]
 
 
 def evaluate(settings: EvaluateSettings) -> dict[str, Judgement]:
@@ -65,7 +71,7 @@ def evaluate(settings: EvaluateSettings) -> dict[str, Judgement]:
         if judging is not None:
             found = judge_tasks(settings, judging)
             judgements = {task or judging.files[""].stem: judgement for task, judgement in found.items()}
-            save(settings, judging.study, judgements)
+            save(settings, judging, judgements)
         if settings.lmms_eval.tasks:
             figures = run_lmms_eval(settings.lmms_eval, run.merged, run.folder / "lmms-eval")
             run.write(run.lmms_eval, figures)
@@ -89,13 +95,37 @@ def prepare_judging(settings: EvaluateSettings, run: RunFolder) -> Judging:
     labels = {task: read_labels(file, tasks[task], task, settings.searching.match) for task, file in files.items()}
     warn_of_known(settings, tasks)
     selections = read_selections(run, list(tasks))
+    searched = search_prompts(run, settings.prompts)
     study = Study.of(settings)
     check_same(run, study)
     tasks = {
         task: fitting_prompts(prompts, study.engine, asked.on_error, "labelled: ") for task, prompts in tasks.items()
     }
     labels = {task: {prompt.id: labels[task][prompt.id] for prompt in prompts} for task, prompts in tasks.items()}
-    return Judging(study, tasks, labels, selections, files)
+    return Judging(study, tasks, labels, selections, files, searched)
+
+
+def search_prompts(run: RunFolder, own: PromptsConfig) -> list[Prompt]:
+    """The prompts of the search, by the settings that it left in its folder.
+
+    Args:
+        own: evaluate's settings, for a search that left none; of one whose prompts are elsewhere now, where they are.
+
+    Raises:
+        UserError: neither leads to prompts.
+    """
+    asked = own
+    with suppress(UserError, KeyError):
+        asked = load_settings(PromptsConfig, None, [], load_yaml(run.settings)["prompts"])
+    try:
+        return all_prompts(load_tasks(asked))
+    except UserError as error:
+        if not own.path and not own.tasks:
+            raise UserError(
+                f"the search's prompts, which its report shows: {error}; say where they are by prompts.path or "
+                "prompts.tasks"
+            ) from None
+    return all_prompts(load_tasks(replace(asked, path=own.path, tasks=own.tasks)))
 
 
 def check_one_line(settings: EvaluateSettings, run: RunFolder) -> None:
@@ -168,13 +198,12 @@ def judge_tasks(settings: EvaluateSettings, judging: Judging) -> dict[str, Judge
     return found
 
 
-def save(settings: EvaluateSettings, study: Study, judgements: Mapping[str, Judgement]) -> None:
+def save(settings: EvaluateSettings, judging: Judging, judgements: Mapping[str, Judgement]) -> None:
     """evaluation.json, and the report anew."""
-    run = study.run
+    study, run = judging.study, judging.study.run
     found = {task: judgement.to_json() for task, judgement in judgements.items()}
     run.write(run.evaluation, found if settings.labelled.tasks else next(iter(found.values())))
-    prompts = all_prompts(load_tasks(settings.prompts))
-    write_report(Story.of(run, study.pair.plan, prompts, study.answers()), run)
+    write_report(Story.of(run, study.pair.plan, judging.searched, study.answers()), run)
 
 
 def read_selections(run: RunFolder, tasks: list[str]) -> dict[str, dict[str, Any]]:

@@ -157,7 +157,7 @@ def print_judgements(judgements: Mapping[str, Judgement], coefficient: str, with
     several tasks or baselines."""
     if not judgements:
         return
-    console = Console()
+    console = wide_console()
     table = new_table(["task", *map(format_value, next(iter(judgements.values())).accuracy), *JUDGED], ["task"])
     for task, judgement in judgements.items():
         table.add_row(task, *_cells(judgement, "{:.1f}*"))

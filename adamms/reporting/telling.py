@@ -37,7 +37,7 @@ def telling_prompts(responses: Responses, prompts: Sequence[Prompt], chosen: flo
     values = sorted(responses)
     found: dict[str, list[TellingPrompt]] = {why: [] for why in HOW_MANY}
     for prompt in prompts:
-        if all(prompt.id in responses[value] for value in values):
+        if values and all(prompt.id in responses[value] for value in values):
             answers = tuple(responses[value][prompt.id] for value in values)
             why = _why([plain(answer) for answer in answers], None if chosen is None else values.index(chosen))
             found[why].append(TellingPrompt(why, prompt, answers))

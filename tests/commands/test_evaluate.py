@@ -12,11 +12,21 @@ from typing import Any
 import pytest
 
 import adamms.commands.evaluate
-from adamms.commands.evaluate import Judging, check_one_line, check_same, evaluate, judge_tasks, warn_of_known
-from adamms.commands.settings import EvaluateSettings
+from adamms.commands.evaluate import (
+    Judging,
+    check_one_line,
+    check_same,
+    evaluate,
+    judge_tasks,
+    prepare_judging,
+    search_prompts,
+    warn_of_known,
+)
+from adamms.commands.settings import EvaluateSettings, SearchSettings
+from adamms.config import settings_yaml
 from adamms.errors import UserError
 from adamms.judging.lmms_eval import LmmsEvalConfig
-from adamms.prompts.config import LabelledConfig
+from adamms.prompts.config import LabelledConfig, PromptsConfig
 from adamms.prompts.tasks import load_tasks
 from adamms.runs.run_folder import RunFolder
 from adamms.searching.config import SearchingConfig
@@ -113,6 +123,42 @@ def test_a_chosen_candidate_that_fails_is_named(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(adamms.commands.evaluate, "WarmEngines", lambda _: nullcontext())
     monkeypatch.setattr(adamms.commands.evaluate, "answer_all", lambda *_: Book())
-    judging = Judging(study(), {"": []}, {"": {}}, {"": {"alpha": 0.3, "scores": {}}}, {})
+    judging = Judging(study(), {"": []}, {"": {}}, {"": {"alpha": 0.3, "scores": {}}}, {}, [])
     with pytest.raises(UserError, match=r"candidate 0.3: out of memory"):
         judge_tasks(EvaluateSettings(base="a", donor="b"), judging)
+
+
+def test_the_report_is_of_what_the_search_asked(tmp_path: Path) -> None:
+    run, file = RunFolder(tmp_path / "run"), tmp_path / "prompts.jsonl"
+    file.write_text("".join(json.dumps({"id": f"p{i}", "prompt": f"what is {i}?"}) + "\n" for i in range(6)))
+    asked = PromptsConfig(path=str(file), n=2, suffix=" In a word.")
+    texts = {f"what is {i}? In a word." for i in range(6)}
+    run.write_settings("adamms search", settings_yaml(SearchSettings(base="a", donor="b", prompts=asked)))
+    for own in (PromptsConfig(), PromptsConfig(path=str(file)), PromptsConfig(path=str(tmp_path / "gone"))):
+        found = search_prompts(run, own)
+        assert len(found) == 2
+        assert {prompt.text for prompt in found} < texts
+    moved = file.rename(tmp_path / "moved.jsonl")
+    assert search_prompts(run, PromptsConfig(path=str(moved))) == found
+    with pytest.raises(UserError, match=r"the search's prompts.*prompts.jsonl: no such file.*say where they are by"):
+        search_prompts(run, PromptsConfig())
+
+
+@pytest.mark.parametrize("left", [None, "prompts: [", "base: a", "prompts: {unheard: of}"])
+def test_a_search_that_left_no_settings_is_told_of_by_those_of_evaluate(tmp_path: Path, left: str | None) -> None:
+    run, file = RunFolder(tmp_path), tmp_path / "prompts.jsonl"
+    file.write_text(json.dumps({"prompt": "what?"}))
+    if left is not None:
+        run.settings.write_text(left)
+    assert [prompt.text for prompt in search_prompts(run, PromptsConfig(path=str(file)))] == ["what?"]
+    with pytest.raises(UserError, match=r"prompts.path: not given.*say where they are by prompts.path or prompts.task"):
+        search_prompts(run, PromptsConfig())
+
+
+def test_prompts_that_are_gone_are_told_before_anything_is_asked(tmp_path: Path) -> None:
+    run, labelled = RunFolder(tmp_path / "run"), tmp_path / "labelled.jsonl"
+    labelled.write_text(json.dumps({"prompt": "what?", "answer": "that"}))
+    run.write(run.selection, {"alpha": 0.3, "scores": {}, "verdict": "settled"})
+    settings = EvaluateSettings(base="a", donor="b", labelled=LabelledConfig(path=str(labelled)))
+    with pytest.raises(UserError, match=r"the search.s prompts, which its report shows: prompts.path: not given"):
+        prepare_judging(settings, run)

@@ -146,6 +146,12 @@ def test_telling_prompts_speak_for_and_against() -> None:
     assert found == [(STABLE, 0), (STABLE, 3), (UNSTABLE, 2), (SAME, 1)]
 
 
+def test_a_search_whose_answers_are_gone_is_still_reported(tmp_path: Path) -> None:
+    story = replace(made_up_story(tmp_path), responses={})
+    assert telling_prompts(story.responses, story.prompts, 0.2) == []
+    assert "alpha = " in Page(write_report(story, RunFolder(tmp_path))[0]).text
+
+
 @pytest.fixture(scope="module")
 def tasks_page(tmp_path_factory: pytest.TempPathFactory) -> Page:
     """Of two tasks, judged by labels beside a baseline."""

@@ -17,6 +17,7 @@ from adamms.reporting.tables import (
     methods_by_tasks,
     methods_markdown,
     methods_table,
+    print_judgements,
     print_selection,
 )
 from adamms.selecting.selection import select
@@ -76,3 +77,13 @@ def test_a_method_that_was_judged_for_some_tasks_only_has_no_sum() -> None:
     assert "| donor | 20.0 | - | - |" in methods_markdown(judgements)
     text = judgement_markdown(judgements, dict.fromkeys(judgements, Trust(0.5, Noise(4, 1))))
     assert "donor -," in text
+
+
+def test_judgements_in_a_pipe_are_whole(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    judgements = {f"benchmark-labelled-{name}": judged(*(i / 10 for i in range(8))) for name in ("one", "two")}
+    print_judgements(judgements, "alpha", with_methods=True)
+    text = capsys.readouterr().out
+    row = "benchmark-labelled-one 30.0 40.0* 50.0 60.0 70.0 80.0 90.0 100.0 20.0 0.1 0.7 60.0 -"
+    assert row in [" ".join(line.split()) for line in text.splitlines()]
+    assert "…" not in text
