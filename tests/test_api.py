@@ -139,10 +139,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
-@pytest.mark.slow  # builds a wheel, and searches twice
+@pytest.mark.slow  # builds a wheel, and searches three times
 def test_a_wheel_searches_in_an_empty_folder_and_leaves_nothing_but_the_run(installed: Path, tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "RAY_ADDRESS")}
-    few = ["prompts.n=6", "searching.alphas=[0,0.3,0.6]", "searching.noise=0", "run_dir=run"]
+    few = ["prompts.n=6", "searching.alphas=[0,0.3,0.6]", "searching.noise=0"]
 
     def run(*command: str) -> str:
         done = subprocess.run(
@@ -158,8 +158,15 @@ def test_a_wheel_searches_in_an_empty_folder_and_leaves_nothing_but_the_run(inst
         return done.stdout
 
     assert str(ROOT) not in run("-c", "import adamms; print(adamms.__file__)")
-    assert "<- chosen" in run("-m", "adamms", "search", "--config", "demo", *few)
-    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert "<- chosen" in run("-m", "adamms", "search", "--config", "demo", *few, "run_dir=demo")
+    assert [path.name for path in tmp_path.iterdir()] == ["demo"]
+    pair = Path(run("-c", "from adamms.demo import PAIR; print(PAIR)").strip())
+    models = [
+        f"base={pair / 'base'}",
+        f"donor={pair / 'donor'}",
+        f"prompts.path={pair / 'prompts' / 'row-french.jsonl'}",
+    ]
+    run("-m", "adamms", "search", *models, *few, "engine.max_tokens=16", "run_dir=run")
     program = """
 import adamms
 from adamms.demo import PAIR
@@ -168,10 +175,11 @@ found = adamms.search(PAIR / "base", PAIR / "donor", prompts=PAIR / "prompts" / 
                       engine={"max_tokens": 16}, searching={"alphas": [0, 0.3, 0.6], "noise": 0})
 print(found.alpha, found.checkpoint)
 """
-    assert run("-c", program) == "0.3 api/merged\n"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["api", "run"]
-    scores = [json.loads((tmp_path / name / "selection.json").read_text())["scores"] for name in ("run", "api")]
-    assert scores[0] == scores[1]
+    told = run("-c", program)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["api", "demo", "run"]
+    by_command, by_api = (json.loads((tmp_path / name / "selection.json").read_text()) for name in ("run", "api"))
+    assert by_command["scores"] == by_api["scores"]
+    assert told == f"{by_command['alpha']} api/merged\n"
 
 
 def test_the_shipped_pair_is_named_by_a_word() -> None:
