@@ -90,7 +90,7 @@ def judged_rows(story: Story) -> list[dict[str, Any]]:
     for task, one in story.judgements.items():
         accuracy = by_value(one["accuracy"])
         row: dict[str, Any] = {"task": task, "value": format_value(one["chosen"]), "best": format_value(one["oracle"])}
-        row |= {"chosen": accuracy[one["chosen"]], "base": base_accuracy(accuracy, story.coefficient)}
+        row |= {"chosen": accuracy[one["chosen"]], "base": base_accuracy(accuracy, story.with_base)}
         row |= {"donor": one["donor"], "oracle": accuracy[one["oracle"]], "regret": one["regret"]}
         rows.append(row | {f"baseline {name}": value for name, value in one.get("baselines", {}).items()})
     if len(rows) > 1:

@@ -102,6 +102,11 @@ class Story:
         return str(self.selection["coefficient"])
 
     @property
+    def with_base(self) -> bool:
+        """Whether the candidate of 0 is the base itself."""
+        return self.coefficient == "alpha" and bool(self.selection.get("with_base", True))
+
+    @property
     def method(self) -> str:
         """The merging method: the chosen one of several, else that of the settings; empty where they name none."""
         if "method" in self.selection:

@@ -16,7 +16,7 @@ from adamms.reporting.advice import ADVICE
 from adamms.reporting.card import accuracy_of
 from adamms.reporting.every_answer import every_answer
 from adamms.reporting.figures.drawing import Drawing, new_figure, style
-from adamms.reporting.report import Story, write_report
+from adamms.reporting.report import Story, judged_rows, write_report
 from adamms.reporting.story import read_judgements
 from adamms.reporting.telling import SAME, STABLE, UNSTABLE, telling_prompts
 from adamms.runs.costs import Costs, read_costs
@@ -198,6 +198,14 @@ def test_a_report_names_the_coefficient_that_was_searched(tmp_path: Path) -> Non
     assert "density (ties)" in text
     assert "alpha" not in text
     assert "ocr 0.3 47.5 – 22.0 47.5 0.3 0.0" in text, "the lowest density is not the base"
+
+
+@pytest.mark.parametrize(("with_base", "base"), [(True, 31.0), (False, None)])
+def test_alpha_0_is_judged_as_the_base_only_where_it_is(tmp_path: Path, with_base: bool, base: float | None) -> None:
+    """Of TIES, or beside another donor's weight, it is another model."""
+    story = made_up_story(tmp_path)
+    (row,) = judged_rows(replace(story, selection={**story.selection, "with_base": with_base}))
+    assert row["base"] == base
 
 
 @pytest.mark.parametrize(("settings", "method"), [("", ""), ("base: x\nmerging:\n  method: ties\n", "ties")])
