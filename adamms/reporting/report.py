@@ -71,7 +71,11 @@ def render_report(story: Story, drawings: Sequence[Drawing], folder: Path) -> st
         groups=[(why, list(group)) for why, group in groupby(story.telling, key=lambda one: one.why)],
         changes=CHANGES,
         advice=advice,
-        steps=list(next_steps(story.merged, str(folder), images, library)) if story.merged else [],
+        steps=[
+            step
+            for task, checkpoint in story.checkpoints.items()
+            for step in next_steps(checkpoint, str(folder), images, library, task)
+        ],
         every=every_answer(story.responses, story.prompts, story.values),
         end_point=END_POINT,
         tints=EQUAL,

@@ -14,6 +14,7 @@ from typing import Any, Self
 import yaml
 
 from adamms.mapping.plan import MergePlan
+from adamms.merging.companions import RECORD
 from adamms.prompts.prompt import Prompt
 from adamms.reporting.telling import TellingPrompt, telling_prompts
 from adamms.runs.answers import Answers
@@ -39,7 +40,7 @@ class Story:
         tokens: generated, by candidate.
         judgements: what `evaluation.json` holds, where labels exist: task -> judgement; the only task has no name.
         peaks: the most that was held at once: name -> value.
-        merged: the folder of the checkpoint, below `run_dir` as it was given; empty where there is none.
+        checkpoints: task -> its winner's folder, below `run_dir` as it was given; the one for all has no name.
         gpu_hours: GPUs times the hours that engines held them; 0 on a CPU.
     """
 
@@ -53,7 +54,7 @@ class Story:
     tokens: Mapping[float, int] = field(default_factory=dict)
     judgements: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     peaks: Mapping[str, float] = field(default_factory=dict)
-    merged: str = ""
+    checkpoints: Mapping[str, str] = field(default_factory=dict)
     gpu_hours: float = 0.0
 
     @classmethod
@@ -61,7 +62,6 @@ class Story:
         """What a search has left in its run folder."""
         selection = run.read(run.selection)
         command, settings = run.read_settings()
-        chose = any(one["alpha"] is not None for one in (selection, *selection.get("tasks", {}).values()))
         judgements = read_judgements(run)
         if judgements.keys() != _judgements(run).keys():
             LOG.warning("%s: is of another choice than the present one; run adamms evaluate again", run.evaluation)
@@ -83,7 +83,7 @@ class Story:
             gpu_hours=read_costs(run.costs, "totals").get("gpu_hours", 0.0),
             tokens=tokens,
             judgements=judgements,
-            merged=str(run.merged) if chose and run.merged.is_dir() else "",
+            checkpoints=_checkpoints(run, selection),
         )
 
     @property
@@ -178,6 +178,13 @@ class Story:
     def donor_accuracy(self) -> float | None:
         """The donor's own, likewise; None unless it is known for all tasks."""
         return full_mean([judgement["donor"] for judgement in self.judgements.values()])
+
+
+def _checkpoints(run: RunFolder, selection: Mapping[str, Any]) -> dict[str, str]:
+    """Task -> folder, of those that were written: one for all, which has no name, or each task's."""
+    chosen = {"": selection} | selection.get("tasks", {})
+    folders = {task: run.merged / task for task, one in chosen.items() if one["alpha"] is not None}
+    return {task: str(folder) for task, folder in folders.items() if (folder / RECORD).is_file()}
 
 
 def read_judgements(run: RunFolder) -> dict[str, dict[str, Any]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from adamms.mapping import planner
+from adamms.merging.companions import RECORD
 from adamms.prompts.prompt import Prompt
 from adamms.reporting import report as reports
 from adamms.reporting.advice import ADVICE
@@ -19,6 +20,7 @@ from adamms.reporting.figures.drawing import Drawing, new_figure, style
 from adamms.reporting.report import Story, judged_rows, write_report
 from adamms.reporting.story import read_judgements
 from adamms.reporting.telling import SAME, STABLE, UNSTABLE, telling_prompts
+from adamms.runs.answers import Answers
 from adamms.runs.costs import Costs, read_costs
 from adamms.runs.record import ResponseRecord
 from adamms.runs.run_folder import RunFolder
@@ -174,10 +176,28 @@ def test_every_task_is_told_of_by_itself(tasks_page: Page) -> None:
     assert "points from the best" not in text
 
 
+def test_each_tasks_checkpoint_is_told_of_with_its_commands(tmp_path: Path) -> None:
+    made, run = made_up_story(tmp_path), RunFolder(tmp_path)
+    tasks = {"ocr": made.selection, "vqa": {**made.selection, "alpha": 0.2}, "none": {**made.selection, "alpha": None}}
+    run.write(run.selection, {**made.selection, "tasks": tasks})
+    run.write_settings("adamms search", made.settings)
+    for task in ("ocr", "vqa"):
+        run.write(run.merged / task / RECORD, {})
+    story = Story.of(run, made.plan, [], Answers(tmp_path / "responses", {}))
+    text = " ".join(Page(write_report(replace(made, checkpoints=story.checkpoints), run)[0]).text.split())
+    for task in ("ocr", "vqa"):
+        assert f"Checkpoint of {task}: {run.merged / task}" in text
+        assert f'place = "{run.merged / task}"' in text
+        assert f"adamms serve {tmp_path} --task {task}" in text
+        assert f"adamms push {tmp_path} OWNER/NAME --task {task}" in text
+    assert "Checkpoint:" not in text
+    assert "--task none" not in text
+
+
 def test_a_report_of_nothing_chosen(tmp_path: Path) -> None:
     story = made_up_story(tmp_path)
     nothing = {**story.selection, "alpha": None, "verdict": "nothing can be chosen"}
-    story = replace(story, selection=nothing, judgements={}, seconds={}, merged="")
+    story = replace(story, selection=nothing, judgements={}, seconds={}, checkpoints={})
     report, *_ = write_report(story, RunFolder(tmp_path))
     text = Page(report).text
     assert "Nothing was chosen" in text
@@ -279,7 +299,7 @@ def test_a_story_is_what_the_run_folder_holds(tmp_path: Path) -> None:
     run.write(run.costs, {"seconds": SECONDS, "peaks": {"peak_memory_gb": 3.25}})
     run.write(run.evaluation, made.judgements[""])
     run.write_settings("python search.py", made.settings)
-    run.merged.mkdir()
+    run.write(run.merged / RECORD, {})
 
     class Stored:
         """Answers by value and prompt."""
@@ -295,6 +315,6 @@ def test_a_story_is_what_the_run_folder_holds(tmp_path: Path) -> None:
     assert (story.command, story.settings) == ("python search.py", made.settings)
     assert story.judgements == made.judgements
     assert story.noise_floor == made.noise_floor == 1.0
-    assert story.merged == str(tmp_path / "merged")
+    assert story.checkpoints == {"": str(tmp_path / "merged")}
     report, *_ = write_report(story, run)
     assert "density = 0.3" in Page(report).text
