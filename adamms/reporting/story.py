@@ -125,6 +125,17 @@ class Story:
         return dict(self.selection.get("weights", {}))
 
     @property
+    def last_round(self) -> str:
+        """As `last_round` says it."""
+        return last_round(self.selection)
+
+    @property
+    def along(self) -> str:
+        """Which line of several is told of, such as ` along ties`; else nothing."""
+        line = self.method if self.methods else self.selection["donor"] if self.weights else ""
+        return f" along {line}" if line else ""
+
+    @property
     def metric(self) -> str:
         """The criterion that the choice was made by."""
         return str(self.selection["metric"])
@@ -207,6 +218,13 @@ def noise_floor(selection: Mapping[str, Any]) -> float | None:
     if not noise or not noise["asked"] or not get_criterion(selection["metric"]).by_neighbours:
         return None
     return float(selection["prompts"]["used"] * noise["differing"] / noise["asked"])
+
+
+def last_round(selection: Mapping[str, Any]) -> str:
+    """` in the last of 2 rounds`, where `selection.json` tells of several: its candidates are those of that one; else
+    nothing."""
+    rounds = selection.get("rounds", ())
+    return f" in the last of {len(rounds)} rounds" if rounds else ""
 
 
 def by_value(table: Mapping[str, Any]) -> dict[float, Any]:

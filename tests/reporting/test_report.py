@@ -14,7 +14,7 @@ from adamms.merging.companions import RECORD
 from adamms.prompts.prompt import Prompt
 from adamms.reporting import report as reports
 from adamms.reporting.advice import ADVICE
-from adamms.reporting.card import accuracy_of
+from adamms.reporting.card import accuracy_of, published_card
 from adamms.reporting.every_answer import every_answer
 from adamms.reporting.figures.drawing import Drawing, new_figure, style
 from adamms.reporting.report import Story, judged_rows, write_report
@@ -29,7 +29,7 @@ from adamms.searching import goal, parents
 from adamms.selecting import contradiction, verdict, worth
 from adamms.selecting import selection as selection_module
 from adamms.selecting.selection import select
-from tests.support.searches import ALPHAS, HOSTILE, SECONDS, made_up_prompts, made_up_story
+from tests.support.searches import ALPHAS, HOSTILE, SECONDS, made_up_prompts, made_up_story, write_choice
 
 SPEAKING = (verdict, worth, contradiction, planner, goal, parents, selection_module)
 """Modules that warn."""
@@ -174,6 +174,22 @@ def test_every_task_is_told_of_by_itself(tasks_page: Page) -> None:
     assert "vqa – unsettled" in text, "how sure each task's own choice is"
     assert "adamms evaluate, mean of 2 tasks" in text, "the curve's accuracy is that of both"
     assert "points from the best" not in text
+
+
+def test_counts_say_what_they_are_of(tmp_path: Path) -> None:
+    story = made_up_story(tmp_path)
+    rounds = [{"alphas": [0.0, 0.2], "prompts": 40, "alpha": 0.2}] * 2
+    one = {"coefficient": "alpha", "alpha": 0.3, "score": 1.0, "excluded": None, "wins": None}
+    several = {"method": "ties", "methods": {"ties": one, "linear": one}}
+    effort = {"answers": 300, "of": 400, "saved": 0.25}
+    selection = {**story.selection, **several, "rounds": rounds, "effort": effort}
+    text = " ".join(Page(write_report(replace(story, selection=selection), RunFolder(tmp_path))[0]).text.split())
+    assert "7 candidates in the last of 2 rounds along ties ·" in text
+    assert "tokens of all answers in the last of 2 rounds along ties 1610" in text
+    assert "answers asked for along ties 300 of 400, 25% saved" in text
+    write_choice(run := RunFolder(tmp_path / "run"), {**story.selection, "rounds": rounds})
+    (run.merged / "README.md").write_text("# It\n## Licence\n")
+    assert "Of 7 values of alpha in the last of 2 rounds, 0.3 was chosen" in published_card(run.merged, run, "me/it")
 
 
 def test_each_tasks_checkpoint_is_told_of_with_its_commands(tmp_path: Path) -> None:
