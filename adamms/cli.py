@@ -252,8 +252,11 @@ def _evaluate(settings: EvaluateSettings, force: bool) -> None:
     with doing("loading torch and the engines"):
         from adamms.commands.evaluate import evaluate
         from adamms.reporting.tables import print_judgements
+        from adamms.searching.coefficient import SearchedCoefficient
 
-    print_judgements(evaluate(settings), settings.searching.coefficient, with_methods=bool(settings.baselines))
+    if judgements := evaluate(settings):  # lmms-eval alone gives none
+        with_base = SearchedCoefficient.of(settings.merging, settings.searching).with_base
+        print_judgements(judgements, with_base, with_methods=bool(settings.baselines))
 
 
 def _kinds() -> Any:

@@ -14,9 +14,12 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
 import adamms
+import adamms.commands.evaluate
 from adamms import cli
 from adamms.commands.settings import EvaluateSettings, MergeJobSettings, SearchSettings, SweepSettings
 from adamms.config import describe, load_settings
+from adamms.judging.judgement import judge
+from adamms.prompts.labels import Label
 from adamms.tracking.config import TrackingConfig
 from tests.support.searches import made_up_story, track_made_up_search
 from tests.support.tiny_models import TinyPair
@@ -274,6 +277,17 @@ def test_how_a_command_ends_is_said_without_secrets(arguments: list[str], status
     assert (ended.returncode, lines[-1]) == (status, said)
     assert (len(lines) > 1) == (said.split()[0].endswith("Error:")), "a traceback or a line"
     assert "s3cr3t" not in ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize(("method", "base"), [("linear", True), ("ties", False)])
+def test_what_is_judged_names_the_base_where_alpha_0_is_it(
+    method: str, base: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = {task: judge(0.2, {}, {0.0: {"l": "no"}, 0.2: {"l": "yes"}}, {"l": Label(("yes",))}) for task in "ab"}
+    monkeypatch.setattr(adamms.commands.evaluate, "evaluate", lambda settings: found)
+    given = "base=a", "donor=b", "run_dir=run", f"merging.method={method}"
+    assert command(monkeypatch, "evaluate", *given) == 0
+    assert ("\nbase " in capsys.readouterr().out) == base
 
 
 def test_version_settings_and_the_configuration_can_be_asked_for(

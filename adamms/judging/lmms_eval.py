@@ -56,6 +56,11 @@ def check_lmms_eval(config: LmmsEvalConfig, checkpoint: Path) -> None:
             f"lmms_eval.tasks: lmms-eval is not installed for {python}; `pip install lmms-eval` into an environment of "
             "its own and name its python in lmms_eval.python, or leave lmms_eval.tasks empty"
         )
+    if tasks := sorted(file.parent.name for file in checkpoint.glob("*/config.json")):
+        raise UserError(
+            f"{checkpoint}: has a checkpoint for each task ({', '.join(tasks)}), expected one for all, which lmms-eval "
+            "evaluates; search with searching.export=one"
+        )
     if not (checkpoint / "config.json").is_file():
         raise UserError(f"{checkpoint}: no checkpoint there; run pipelines/search.py with the same settings first")
 

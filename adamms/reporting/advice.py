@@ -42,7 +42,9 @@ def advice(text: str) -> str:
     return next((helps for part, helps in ADVICE.items() if part in text), "")
 
 
-def next_steps(merged: str, run_dir: str, images: bool, library: bool = True) -> Iterator[tuple[str, str]]:
+def next_steps(
+    merged: str, run_dir: str, images: bool, library: bool = True, task: str = ""
+) -> Iterator[tuple[str, str]]:
     """Title and command of everything that one does with a winner.
 
     Args:
@@ -50,10 +52,13 @@ def next_steps(merged: str, run_dir: str, images: bool, library: bool = True) ->
         run_dir: the search's.
         images: whether its prompts have pictures.
         library: whether Transformers and vLLM read its layout.
+        task: that it was chosen for, where each has one.
     """
+    of, named = (f"{task}: ", f" --task {shlex.quote(task)}") if task else ("", "")
+    place = shlex.quote(run_dir)
     if library:
-        yield "Load it with Transformers", loading_code(merged, images=images)
-        yield "Serve it (an OpenAI-compatible server on port 8000)", f"adamms serve {shlex.quote(run_dir)}"
+        yield f"{of}Load it with Transformers", loading_code(merged, images=images)
+        yield f"{of}Serve it (an OpenAI-compatible server on port 8000)", f"adamms serve {place}{named}"
     else:
-        yield f"Load it with its authors' code, as the base is loaded: {NO_LIBRARY}", merged
-    yield "Publish it on the Hub (private unless you say --public)", f"adamms push {shlex.quote(run_dir)} OWNER/NAME"
+        yield f"{of}Load it with its authors' code, as the base is loaded: {NO_LIBRARY}", merged
+    yield f"{of}Publish it on the Hub (private unless you say --public)", f"adamms push {place} OWNER/NAME{named}"

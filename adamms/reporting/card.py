@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from adamms.errors import UserError
-from adamms.reporting.story import read_judgements
+from adamms.reporting.story import last_round, read_judgements
 from adamms.reporting.tables import CHANGES, markdown_row
 from adamms.runs.run_folder import RunFolder
 from adamms.runs.values import format_value
@@ -48,8 +48,8 @@ def _how_chosen(selection: Mapping[str, Any], accuracy: Mapping[str, float]) -> 
     labels = f"with {selection['labels']['prompts']} labels" if "labels" in selection else "without labels"
     of = f" of {selection['donor']}" if "weights" in selection else method
     yield (
-        f"Of {len(selection['scores'])} values of {coefficient}{of}, {value} was chosen {labels}, from "
-        f"answers to {selection['prompts']['used']} prompts: {selection['verdict']}."
+        f"Of {len(selection['scores'])} values of {coefficient}{of}{last_round(selection)}, {value} was chosen "
+        f"{labels}, from answers to {selection['prompts']['used']} prompts: {selection['verdict']}."
     )
     yield from (f"\n- **Warning:** {warning}" for warning in selection["warnings"])
     if "weights" in selection:

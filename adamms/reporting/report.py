@@ -71,7 +71,11 @@ def render_report(story: Story, drawings: Sequence[Drawing], folder: Path) -> st
         groups=[(why, list(group)) for why, group in groupby(story.telling, key=lambda one: one.why)],
         changes=CHANGES,
         advice=advice,
-        steps=list(next_steps(story.merged, str(folder), images, library)) if story.merged else [],
+        steps=[
+            step
+            for task, checkpoint in story.checkpoints.items()
+            for step in next_steps(checkpoint, str(folder), images, library, task)
+        ],
         every=every_answer(story.responses, story.prompts, story.values),
         end_point=END_POINT,
         tints=EQUAL,
@@ -90,7 +94,7 @@ def judged_rows(story: Story) -> list[dict[str, Any]]:
     for task, one in story.judgements.items():
         accuracy = by_value(one["accuracy"])
         row: dict[str, Any] = {"task": task, "value": format_value(one["chosen"]), "best": format_value(one["oracle"])}
-        row |= {"chosen": accuracy[one["chosen"]], "base": base_accuracy(accuracy, story.coefficient)}
+        row |= {"chosen": accuracy[one["chosen"]], "base": base_accuracy(accuracy, story.with_base)}
         row |= {"donor": one["donor"], "oracle": accuracy[one["oracle"]], "regret": one["regret"]}
         rows.append(row | {f"baseline {name}": value for name, value in one.get("baselines", {}).items()})
     if len(rows) > 1:

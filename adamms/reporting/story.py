@@ -14,6 +14,7 @@ from typing import Any, Self
 import yaml
 
 from adamms.mapping.plan import MergePlan
+from adamms.merging.companions import RECORD
 from adamms.prompts.prompt import Prompt
 from adamms.reporting.telling import TellingPrompt, telling_prompts
 from adamms.runs.answers import Answers
@@ -42,7 +43,7 @@ class Story:
         tokens: generated, by candidate.
         judgements: what `evaluation.json` holds, where labels exist: task -> judgement; the only task has no name.
         peaks: the most that was held at once: name -> value.
-        merged: the folder of the checkpoint, below `run_dir` as it was given; empty where there is none.
+        checkpoints: task -> its winner's folder, below `run_dir` as it was given; the one for all has no name.
         gpu_hours: GPUs times the hours that engines held them; 0 on a CPU.
     """
 
@@ -56,7 +57,7 @@ class Story:
     tokens: Mapping[float, int] = field(default_factory=dict)
     judgements: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     peaks: Mapping[str, float] = field(default_factory=dict)
-    merged: str = ""
+    checkpoints: Mapping[str, str] = field(default_factory=dict)
     gpu_hours: float = 0.0
 
     @classmethod
@@ -64,7 +65,6 @@ class Story:
         """What a search has left in its run folder."""
         selection = run.read(run.selection)
         command, settings = run.read_settings()
-        chose = any(one["alpha"] is not None for one in (selection, *selection.get("tasks", {}).values()))
         judgements = read_judgements(run)
         if judgements.keys() != _judgements(run).keys():
             LOG.warning("%s: is of another choice than the present one; run adamms evaluate again", run.evaluation)
@@ -86,7 +86,7 @@ class Story:
             gpu_hours=read_costs(run.costs, "totals").get("gpu_hours", 0.0),
             tokens=tokens,
             judgements=judgements,
-            merged=str(run.merged) if chose and run.merged.is_dir() else "",
+            checkpoints=_checkpoints(run, selection),
         )
 
     @property
@@ -105,6 +105,11 @@ class Story:
         return str(self.selection["coefficient"])
 
     @property
+    def with_base(self) -> bool:
+        """Whether the candidate of 0 is the base itself."""
+        return self.coefficient == "alpha" and bool(self.selection.get("with_base", True))
+
+    @property
     def method(self) -> str:
         """The merging method: the chosen one of several, else that of the settings; empty where they name none."""
         if "method" in self.selection:
@@ -121,6 +126,17 @@ class Story:
     def weights(self) -> dict[str, Any]:
         """Of a search over several donors' weights, that of each; else none. `path` and `without` are there then."""
         return dict(self.selection.get("weights", {}))
+
+    @property
+    def last_round(self) -> str:
+        """As `last_round` says it."""
+        return last_round(self.selection)
+
+    @property
+    def along(self) -> str:
+        """Which line of several is told of, such as ` along ties`; else nothing."""
+        line = self.method if self.methods else self.selection["donor"] if self.weights else ""
+        return f" along {line}" if line else ""
 
     @property
     def metric(self) -> str:
@@ -178,6 +194,13 @@ class Story:
         return full_mean([judgement["donor"] for judgement in self.judgements.values()])
 
 
+def _checkpoints(run: RunFolder, selection: Mapping[str, Any]) -> dict[str, str]:
+    """Task -> folder, of those that were written: one for all, which has no name, or each task's."""
+    chosen = {"": selection} | selection.get("tasks", {})
+    folders = {task: run.merged / task for task, one in chosen.items() if one["alpha"] is not None}
+    return {task: str(folder) for task, folder in folders.items() if (folder / RECORD).is_file()}
+
+
 def read_judgements(run: RunFolder) -> dict[str, dict[str, Any]]:
     """What judging by labels found, by task; the only task has no name. What judged another choice than the present
     one, of a search that went on since, is left out."""
@@ -198,6 +221,13 @@ def noise_floor(selection: Mapping[str, Any]) -> float | None:
     if not noise or not noise["asked"] or sides is None:
         return None
     return float(sides * selection["prompts"]["used"] * noise["differing"] / noise["asked"])
+
+
+def last_round(selection: Mapping[str, Any]) -> str:
+    """` in the last of 2 rounds`, where `selection.json` tells of several: its candidates are those of that one; else
+    nothing."""
+    rounds = selection.get("rounds", ())
+    return f" in the last of {len(rounds)} rounds" if rounds else ""
 
 
 def by_value(table: Mapping[str, Any]) -> dict[float, Any]:

@@ -152,9 +152,13 @@ def print_weights(selection: Mapping[str, Any]) -> None:
     console.print("")
 
 
-def print_judgements(judgements: Mapping[str, Judgement], coefficient: str, with_methods: bool) -> None:
+def print_judgements(judgements: Mapping[str, Judgement], with_base: bool, with_methods: bool) -> None:
     """Every task's accuracies, the chosen candidate's marked with *; and methods beside each other where there are
-    several tasks or baselines."""
+    several tasks or baselines.
+
+    Args:
+        with_base: the candidate of 0 is the base itself.
+    """
     if not judgements:
         return
     console = wide_console()
@@ -164,7 +168,7 @@ def print_judgements(judgements: Mapping[str, Judgement], coefficient: str, with
     console.print(table)
     console.print(LEGEND, style="dim", highlight=False)
     if with_methods or len(judgements) > 1:
-        console.print(methods_table({(0, task): one for task, one in judgements.items()}, coefficient))
+        console.print(methods_table({(0, task): one for task, one in judgements.items()}, with_base))
 
 
 @dataclass(frozen=True)
@@ -179,11 +183,13 @@ def judgement_markdown(
     judgements: Mapping[tuple[int, str], Judgement],
     trust: Mapping[tuple[int, str], Trust],
     coefficient: str = "alpha",
+    with_base: bool = True,
 ) -> str:
     """Accuracies by seed and task as Markdown, the chosen one in bold, with the means of the choice beside others.
 
     Args:
-        coefficient: what the candidates are values of; only alpha 0 is the base.
+        coefficient: what the candidates are values of.
+        with_base: the candidate of 0 is the base itself.
     """
     rows = list(judgements.values())
     table = [["seed", "task", *map(format_value, rows[0].accuracy), *JUDGED, "confidence", "noise"]]
@@ -191,7 +197,7 @@ def judgement_markdown(
         own = trust[seed, task]
         told = [f"{100 * own.confidence:.0f} %", f"{own.noise.differing} of {own.noise.asked}"]
         table.append([str(seed), task, *_cells(judgement, "**{:.1f}**"), *told])
-    bases = [base_accuracy(one.accuracy, coefficient) for one in rows]
+    bases = [base_accuracy(one.accuracy, with_base) for one in rows]
     means = {
         "base": full_mean(bases),
         "donor": full_mean([one.donor for one in rows]),
@@ -210,37 +216,37 @@ def judgement_markdown(
     return f"{_markdown(table)}\n{text}.\n"
 
 
-def base_accuracy(accuracy: Mapping[float, float], coefficient: str) -> float | None:
-    """The base's own accuracy: the candidate's with alpha 0; None where it was not asked."""
-    return accuracy.get(0.0) if coefficient == "alpha" else None
+def base_accuracy(accuracy: Mapping[float, float], with_base: bool) -> float | None:
+    """The base's own accuracy: that of the candidate of 0 where this is the base itself; None where there is none."""
+    return accuracy.get(0.0) if with_base else None
 
 
-def methods_markdown(judgements: Mapping[tuple[int, str], Judgement], coefficient: str = "alpha") -> str:
+def methods_markdown(judgements: Mapping[tuple[int, str], Judgement], with_base: bool = True) -> str:
     """The paper's kind of table: methods by tasks (means over the seeds), and the sum."""
-    return _markdown(_method_rows(judgements, coefficient), numbers="---:")
+    return _markdown(_method_rows(judgements, with_base), numbers="---:")
 
 
-def methods_table(judgements: Mapping[tuple[int, str], Judgement], coefficient: str = "alpha") -> Table:
+def methods_table(judgements: Mapping[tuple[int, str], Judgement], with_base: bool = True) -> Table:
     """Likewise for the terminal."""
-    header, *rows = _method_rows(judgements, coefficient)
+    header, *rows = _method_rows(judgements, with_base)
     table = new_table(header, ["method"])
     for row in rows:
         table.add_row(*row)
     return table
 
 
-def _method_rows(judgements: Mapping[tuple[int, str], Judgement], coefficient: str) -> list[list[str]]:
+def _method_rows(judgements: Mapping[tuple[int, str], Judgement], with_base: bool) -> list[list[str]]:
     """The header, and a row a method."""
     tasks = list(dict.fromkeys(task for _, task in judgements))
     rows = [["method", *tasks, "sum"]]
-    for name, cells in methods_by_tasks(judgements, coefficient).items():
+    for name, cells in methods_by_tasks(judgements, with_base).items():
         total = sum(cells.values()) if len(cells) == len(tasks) else None
         rows.append([name, *(_percent(cells.get(task)) for task in tasks), _percent(total)])
     return rows
 
 
 def methods_by_tasks(
-    judgements: Mapping[tuple[int, str], Judgement], coefficient: str = "alpha"
+    judgements: Mapping[tuple[int, str], Judgement], with_base: bool = True
 ) -> dict[str, dict[str, float]]:
     """Method -> task -> accuracy: both parents, the baselines, AdaMMS, and the best candidate as the labels see it.
 
@@ -248,7 +254,7 @@ def methods_by_tasks(
     """
     columns: dict[str, dict[str, list[float]]] = {}
     for (_, task), one in judgements.items():
-        column = {"base": base_accuracy(one.accuracy, coefficient), "donor": one.donor, **one.baselines}
+        column = {"base": base_accuracy(one.accuracy, with_base), "donor": one.donor, **one.baselines}
         column |= {"AdaMMS": one.accuracy[one.chosen], "oracle": one.accuracy[one.oracle]}
         for name, value in column.items():
             if value is not None:

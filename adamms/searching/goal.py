@@ -80,11 +80,18 @@ class ChoiceRule:
             raise UserError(f"searching.confidence={config.confidence}: expected more than 0, at most 1")
         return cls(criterion, config, limits, with_base, in_blocks or config.stop != "never")
 
-    def choose(self, responses: Responses, questions: Mapping[str, str], contradicted: int = 0) -> Selection:
+    def choose(
+        self,
+        responses: Responses,
+        questions: Mapping[str, str],
+        contradicted: int = 0,
+        failed: Mapping[float, str] | None = None,
+    ) -> Selection:
         """The selection from all prompts that were answered.
 
         Args:
             contradicted: on how many base and donor contradict each other among other candidates.
+            failed: candidates that could not answer -> why.
         """
         name, ends, parents = self.config.coefficient, self.config.endpoints, self.parents
         marks = self.marks(list(responses))  # before the donor takes the engines
@@ -101,6 +108,7 @@ class ChoiceRule:
             parents=parents,
             marks=marks,
             contradicted=contradicted,
+            failed=failed,
         )
         return replace(found, warnings=(*found.warnings, *told))
 
@@ -199,7 +207,7 @@ class Goal:
         if remaining and not self._rule.is_enough(responses, remaining, self._questions):
             self._asked = min(self._asked + self._block, len(self.prompts))
             return
-        selection = self._choose(responses)
+        selection = self._choose(responses, book)
         self.rounds.append(Round(tuple(self._values), self._asked, selection))
         further = beyond(self._values, selection.chosen, self._rule.limits) if self._steps else None
         if further is not None:
@@ -221,10 +229,12 @@ class Goal:
                 return found
         return []
 
-    def _choose(self, responses: Responses) -> Selection:
-        """What earlier rounds have found of base and donor holds for a finer one, too."""
+    def _choose(self, responses: Responses, book: CandidateBook) -> Selection:
+        """What earlier rounds have found of base and donor, and which candidates failed, holds for a finer one, too."""
+        wanted = sorted({*self._values, *(value for one in self.rounds for value in one.values)})
+        failed = {value: book.errors[value] for value in wanted if value in book.errors}
         contradicted = max((one.selection.contradicted for one in self.rounds), default=0)
-        return self._rule.choose(responses, self._questions, contradicted)
+        return self._rule.choose(responses, self._questions, contradicted, failed)
 
     def settle(self, book: CandidateBook, reason: str) -> None:
         """Has to stop: takes the choice of the prompts that every candidate has answered, unless an earlier round has
@@ -240,7 +250,7 @@ class Goal:
         warning = f"stopped by {reason} after {asked} of {len(self.prompts)} prompts"
         if asked and (not self.rounds or asked >= self.rounds[-1].prompts):
             responses = book.responses(self._values, self.prompts[:asked])
-            self.rounds.append(Round(tuple(self._values), asked, self._choose(responses)))
+            self.rounds.append(Round(tuple(self._values), asked, self._choose(responses, book)))
         elif not self.rounds:
             raise BudgetOver(
                 f"{reason}: over before every candidate had answered a first block of prompts; the answers are kept: "

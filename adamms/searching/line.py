@@ -128,9 +128,10 @@ class Line:
         donor_asked = self.scores is not None and self.scores.donor_asked  # noise was measured before that
         noise = read_noise(run) if donor_asked or chosen is None else self.measure_noise(chosen)
         before = (run.read(run.selection) or {}).get("alpha")
-        full = answers_without_saving(self.search.values, refine, len(self.search.prompts))
+        asked = self._answering.book.asked
+        full = max(asked, answers_without_saving(self.search.values, refine, len(self.search.prompts)))
         tasks = {name: tuple(goal.rounds) for name, goal in self._goals.items() if name}
-        outcome = Outcome(tuple(self._all.rounds), tasks, Saved(self._answering.book.asked, full), noise)
+        outcome = Outcome(tuple(self._all.rounds), tasks, Saved(asked, full), noise)
         run.write(run.selection, outcome.to_json())
         run.write(run.scores, candidate_scores(self._goals, self._answering.book))
         if before not in (None, chosen):

@@ -11,7 +11,8 @@ from adamms.selecting.selection import Selection
 
 @dataclass(frozen=True)
 class Saved:
-    """How many answers a choice took, and how many it would have taken to ask every candidate everything."""
+    """How many answers a choice took, and how many it would have taken to ask every candidate everything; not less,
+    where it went beyond the candidates that were given."""
 
     answers: int
     of: int

@@ -134,6 +134,7 @@ def select(
     parents: Sequence[Mapping[str, str]] = (),
     marks: Marks | None = None,
     contradicted: int = 0,
+    failed: Mapping[float, str] | None = None,
 ) -> Selection:
     """Choose a candidate from responses alone.
 
@@ -152,6 +153,7 @@ def select(
         marks: which of a few labelled prompts every candidate answers right: it chooses among the best of these.
         contradicted: on how many prompts base and donor were found to contradict each other before, among other
             candidates.
+        failed: candidates that could not answer -> why; told in the warnings.
 
     Raises:
         UserError: too few candidates, no common prompt, an unknown criterion, a number out of range.
@@ -186,7 +188,7 @@ def select(
         verdict=verdict_of(contest, resamples, coefficient),
         worth=tuple(worth_of(contest, coefficient, base)),
         warnings=(
-            *warnings_of(contest, coefficient, with_base),
+            *warnings_of(contest, coefficient, with_base, failed),
             *on_base_plateau(contest, coefficient, base),
             *told_of(contest.contradicted, len(contest.table.prompt_ids), bool(contest.marks)),
         ),

@@ -1,6 +1,6 @@
 """In words: how far a choice is supported by the prompts, and what speaks against it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -81,17 +81,24 @@ def _by_prompts(contest: Contest, resamples: Resamples | None, coefficient: str)
     return f"{share} of {prompts} prompts"
 
 
-def warnings_of(contest: Contest, coefficient: str, with_base: bool = True) -> Iterator[str]:
+def warnings_of(
+    contest: Contest, coefficient: str, with_base: bool = True, failed: Mapping[float, str] | None = None
+) -> Iterator[str]:
     """What a reader should know before trusting the choice.
 
     Args:
         with_base: the candidate of alpha 0 is the base itself.
+        failed: candidates that could not answer, and why.
     """
-    table, divergence, winner = contest.table, contest.divergence, contest.winner
+    table, divergence, winner, failed = contest.table, contest.divergence, contest.winner, failed or {}
+    for value, why in failed.items():
+        name = f"{coefficient} {format_value(value)}"
+        yield f"{name} could not answer ({why}) and is left out: not every answer is there"
     if table.dropped:
         everybody = "candidate and the donor have" if table.parents else "candidate has"
         yield f"{_prompts(table.dropped)} left out: not every {everybody} answered them"
-    steps = np.unique(np.round(np.diff(table.values), VALUE_DIGITS - 1))
+    asked = sorted({*table.values, *(v for v in failed if table.values[0] < v < table.values[-1])})
+    steps = np.unique(np.round(np.diff(asked), VALUE_DIGITS - 1))
     if len(steps) > 1:
         sizes = " and ".join(map(format_value, (steps.min(), steps.max())))
         yield (

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -38,6 +39,18 @@ def test_where_it_is_not_installed_that_is_said_first(tmp_path: Path) -> None:
         check_lmms_eval(LmmsEvalConfig(tasks=("gqa",)), tmp_path)
     with pytest.raises(UserError, match=r"lmms_eval\.python=/no/python: no such program"):
         check_lmms_eval(LmmsEvalConfig(tasks=("gqa",), python="/no/python"), tmp_path)
+
+
+def test_checkpoints_of_each_task_are_not_taken_for_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lmms_evaluate.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=0))
+    config = LmmsEvalConfig(tasks=("gqa",))
+    with pytest.raises(UserError, match="no checkpoint there; run"):
+        check_lmms_eval(config, tmp_path)
+    for task in ("ocr", "vqa"):
+        (tmp_path / task).mkdir()
+        (tmp_path / task / "config.json").write_text("{}")
+    with pytest.raises(UserError, match=r"has a checkpoint for each task \(ocr, vqa\).*searching.export=one"):
+        check_lmms_eval(config, tmp_path)
 
 
 def test_its_failure_is_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

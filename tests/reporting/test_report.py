@@ -10,15 +10,17 @@ from pathlib import Path
 import pytest
 
 from adamms.mapping import planner
+from adamms.merging.companions import RECORD
 from adamms.prompts.prompt import Prompt
 from adamms.reporting import report as reports
 from adamms.reporting.advice import ADVICE
-from adamms.reporting.card import accuracy_of
+from adamms.reporting.card import accuracy_of, published_card
 from adamms.reporting.every_answer import every_answer
 from adamms.reporting.figures.drawing import Drawing, new_figure, style
-from adamms.reporting.report import Story, write_report
+from adamms.reporting.report import Story, judged_rows, write_report
 from adamms.reporting.story import noise_floor, read_judgements
 from adamms.reporting.telling import SAME, STABLE, UNSTABLE, telling_prompts
+from adamms.runs.answers import Answers
 from adamms.runs.costs import Costs, read_costs
 from adamms.runs.record import ResponseRecord
 from adamms.runs.run_folder import RunFolder
@@ -27,7 +29,7 @@ from adamms.searching import goal, parents
 from adamms.selecting import contradiction, verdict, worth
 from adamms.selecting import selection as selection_module
 from adamms.selecting.selection import select
-from tests.support.searches import ALPHAS, HOSTILE, SECONDS, made_up_prompts, made_up_story
+from tests.support.searches import ALPHAS, HOSTILE, SECONDS, made_up_prompts, made_up_story, write_choice
 
 SPEAKING = (verdict, worth, contradiction, planner, goal, parents, selection_module)
 """Modules that warn."""
@@ -180,10 +182,44 @@ def test_every_task_is_told_of_by_itself(tasks_page: Page) -> None:
     assert "points from the best" not in text
 
 
+def test_counts_say_what_they_are_of(tmp_path: Path) -> None:
+    story = made_up_story(tmp_path)
+    rounds = [{"alphas": [0.0, 0.2], "prompts": 40, "alpha": 0.2}] * 2
+    one = {"coefficient": "alpha", "alpha": 0.3, "score": 1.0, "excluded": None, "wins": None}
+    several = {"method": "ties", "methods": {"ties": one, "linear": one}}
+    effort = {"answers": 300, "of": 400, "saved": 0.25}
+    selection = {**story.selection, **several, "rounds": rounds, "effort": effort}
+    text = " ".join(Page(write_report(replace(story, selection=selection), RunFolder(tmp_path))[0]).text.split())
+    assert "7 candidates in the last of 2 rounds along ties ·" in text
+    assert "tokens of all answers in the last of 2 rounds along ties 1610" in text
+    assert "answers asked for along ties 300 of 400, 25% saved" in text
+    write_choice(run := RunFolder(tmp_path / "run"), {**story.selection, "rounds": rounds})
+    (run.merged / "README.md").write_text("# It\n## Licence\n")
+    assert "Of 7 values of alpha in the last of 2 rounds, 0.3 was chosen" in published_card(run.merged, run, "me/it")
+
+
+def test_each_tasks_checkpoint_is_told_of_with_its_commands(tmp_path: Path) -> None:
+    made, run = made_up_story(tmp_path), RunFolder(tmp_path)
+    tasks = {"ocr": made.selection, "vqa": {**made.selection, "alpha": 0.2}, "none": {**made.selection, "alpha": None}}
+    run.write(run.selection, {**made.selection, "tasks": tasks})
+    run.write_settings("adamms search", made.settings)
+    for task in ("ocr", "vqa"):
+        run.write(run.merged / task / RECORD, {})
+    story = Story.of(run, made.plan, [], Answers(tmp_path / "responses", {}))
+    text = " ".join(Page(write_report(replace(made, checkpoints=story.checkpoints), run)[0]).text.split())
+    for task in ("ocr", "vqa"):
+        assert f"Checkpoint of {task}: {run.merged / task}" in text
+        assert f'place = "{run.merged / task}"' in text
+        assert f"adamms serve {tmp_path} --task {task}" in text
+        assert f"adamms push {tmp_path} OWNER/NAME --task {task}" in text
+    assert "Checkpoint:" not in text
+    assert "--task none" not in text
+
+
 def test_a_report_of_nothing_chosen(tmp_path: Path) -> None:
     story = made_up_story(tmp_path)
     nothing = {**story.selection, "alpha": None, "verdict": "nothing can be chosen"}
-    story = replace(story, selection=nothing, judgements={}, seconds={}, merged="")
+    story = replace(story, selection=nothing, judgements={}, seconds={}, checkpoints={})
     report, *_ = write_report(story, RunFolder(tmp_path))
     text = Page(report).text
     assert "Nothing was chosen" in text
@@ -204,6 +240,14 @@ def test_a_report_names_the_coefficient_that_was_searched(tmp_path: Path) -> Non
     assert "density (ties)" in text
     assert "alpha" not in text
     assert "ocr 0.3 47.5 – 22.0 47.5 0.3 0.0" in text, "the lowest density is not the base"
+
+
+@pytest.mark.parametrize(("with_base", "base"), [(True, 31.0), (False, None)])
+def test_alpha_0_is_judged_as_the_base_only_where_it_is(tmp_path: Path, with_base: bool, base: float | None) -> None:
+    """Of TIES, or beside another donor's weight, it is another model."""
+    story = made_up_story(tmp_path)
+    (row,) = judged_rows(replace(story, selection={**story.selection, "with_base": with_base}))
+    assert row["base"] == base
 
 
 @pytest.mark.parametrize(("settings", "method"), [("", ""), ("base: x\nmerging:\n  method: ties\n", "ties")])
@@ -277,7 +321,7 @@ def test_a_story_is_what_the_run_folder_holds(tmp_path: Path) -> None:
     run.write(run.costs, {"seconds": SECONDS, "peaks": {"peak_memory_gb": 3.25}})
     run.write(run.evaluation, made.judgements[""])
     run.write_settings("python search.py", made.settings)
-    run.merged.mkdir()
+    run.write(run.merged / RECORD, {})
 
     class Stored:
         """Answers by value and prompt."""
@@ -293,7 +337,7 @@ def test_a_story_is_what_the_run_folder_holds(tmp_path: Path) -> None:
     assert (story.command, story.settings) == ("python search.py", made.settings)
     assert story.judgements == made.judgements
     assert story.noise_floor == made.noise_floor == 1.0
-    assert story.merged == str(tmp_path / "merged")
+    assert story.checkpoints == {"": str(tmp_path / "merged")}
     report, *_ = write_report(story, run)
     assert "density = 0.3" in Page(report).text
 

@@ -60,14 +60,17 @@ def test_the_base_is_the_candidate_of_alpha_0() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "coefficient"), [((0.2, 0.4, 0.6), "alpha"), ((0.0, 0.2, 0.4), "density"), ((0.2, 0.4, 0.6), "density")]
+    ("values", "coefficient", "with_base"),
+    [((0.2, 0.4, 0.6), "alpha", True), ((0.0, 0.2, 0.4), "alpha", False), ((0.0, 0.2, 0.4), "density", False)],
 )
-def test_the_lowest_candidate_is_not_called_the_base(values: tuple[float, ...], coefficient: str) -> None:
+def test_the_lowest_candidate_is_not_called_the_base(
+    values: tuple[float, ...], coefficient: str, with_base: bool
+) -> None:
     judgements = {(1, "a"): judged(*values)}
-    assert list(methods_by_tasks(judgements, coefficient)) == ["donor", "AdaMMS", "oracle"]
-    assert "base" not in methods_markdown(judgements, coefficient)
-    assert methods_table(judgements, coefficient).row_count == 3
-    text = judgement_markdown(judgements, {(1, "a"): Trust(0.5, Noise(4, 1))}, coefficient)
+    assert list(methods_by_tasks(judgements, with_base)) == ["donor", "AdaMMS", "oracle"]
+    assert "base" not in methods_markdown(judgements, with_base)
+    assert methods_table(judgements, with_base).row_count == 3
+    text = judgement_markdown(judgements, {(1, "a"): Trust(0.5, Noise(4, 1))}, coefficient, with_base)
     assert "Mean accuracy: base -, donor 20.0, chosen 40.0" in text
     assert "beats both parents" not in text
 
@@ -82,7 +85,7 @@ def test_a_method_that_was_judged_for_some_tasks_only_has_no_sum() -> None:
 def test_judgements_in_a_pipe_are_whole(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
     judgements = {f"benchmark-labelled-{name}": judged(*(i / 10 for i in range(8))) for name in ("one", "two")}
-    print_judgements(judgements, "alpha", with_methods=True)
+    print_judgements(judgements, True, with_methods=True)
     text = capsys.readouterr().out
     row = "benchmark-labelled-one 30.0 40.0* 50.0 60.0 70.0 80.0 90.0 100.0 20.0 0.1 0.7 60.0 -"
     assert row in [" ".join(line.split()) for line in text.splitlines()]

@@ -12,6 +12,7 @@ import pytest
 
 from adamms.errors import UserError
 from adamms.prompts.prompt import Prompt
+from adamms.reporting.advice import advice
 from adamms.runs.record import Response
 from adamms.runs.responses import Responses
 from adamms.searching.coefficient import beyond, finer
@@ -247,6 +248,19 @@ def test_equal_prompts_are_asked_once_and_answered_all(tmp_path: Path) -> None:
     assert simulated.asked == [(0.0, "a/1"), (0.0, "b/2")]
     assert simulated.book.answers_at(0.0) == {"a/1": "What? 0.0", "b/1": "What? 0.0", "b/2": "Who? 0.0"}
     assert simulated.book.asked == 2
+
+
+def test_a_candidate_that_failed_is_told_of_and_leaves_no_gap(tmp_path: Path) -> None:
+    prompts = prompts_of("one", 20)
+    goal = goals_of({"": prompts}, ALPHAS, rule(refine=(0.05,)))[""]
+    Simulated(tmp_path, prompts, drifting(0.1), fails=[0.4]).reach({"": goal})
+    told = "alpha 0.4 could not answer (it broke) and is left out: not every answer is there"
+    assert advice(told).startswith("run the same command again")
+    assert len(goal.rounds) == 2, "the finer round was not asked it, and tells of it too"
+    for one in goal.rounds:
+        assert 0.4 not in one.selection.scores
+        assert told in one.selection.warnings
+        assert not any("evenly spaced" in warning for warning in one.selection.warnings)
 
 
 def test_candidates_that_fail_take_no_part(tmp_path: Path) -> None:

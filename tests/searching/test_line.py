@@ -12,10 +12,21 @@ from adamms.config import load_settings
 from adamms.engines.engine import Answer
 from adamms.searching.budget import UNLIMITED
 from adamms.searching.events import Events
-from adamms.searching.line import Line
+from adamms.searching.line import Line, reach
 from adamms.searching.parents import ParentScores
-from adamms.searching.preparing import prepare
+from adamms.searching.preparing import Search, prepare
 from tests.support.tiny_models import TinyPair
+
+
+def stored_search(pair: TinyPair, prompt_file: Path, folder: Path, **searching: Any) -> Search:
+    """One whose candidates have answered, the surer the lower their alpha."""
+    given = {"base": str(pair.base), "donor": str(pair.donor), "run_dir": str(folder / "run")}
+    own = {"prompts": {"path": str(prompt_file)}, "engine": {"kind": "transformers"}, "searching": searching}
+    search = prepare(load_settings(SearchSettings, None, [], given, own))
+    for value, sure in ((0.0, -0.1), (0.2, -0.2), (0.4, -0.3), (0.6, -0.4)):
+        answers = [Answer(prompt.id, prompt.id, (1,), "stop", (sure,)) for prompt in search.prompts]
+        search.answers.save(value, search.prompts, answers)
+    return search
 
 
 @pytest.mark.parametrize("donor_asked", [False, True])
@@ -23,13 +34,7 @@ def test_noise_is_measured_at_the_choice_unless_a_donor_has_the_engines(
     donor_asked: bool, tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The donor cannot score here, or all scores are stored: the base's engines are up until the choice."""
-    given = {"base": str(tiny_pair.base), "donor": str(tiny_pair.donor), "run_dir": str(tmp_path / "run")}
-    own = {"prompts": {"path": str(prompt_file)}, "engine": {"kind": "transformers"}}
-    searching = {"searching": {"metric": "logprob+parents", "alphas": [0.0, 0.2, 0.4]}}
-    search = prepare(load_settings(SearchSettings, None, [], given, own, searching))
-    for value, sure in ((0.0, -0.1), (0.2, -0.2), (0.4, -0.3)):
-        answers = [Answer(prompt.id, prompt.id, (1,), "stop", (sure,)) for prompt in search.prompts]
-        search.answers.save(value, search.prompts, answers)
+    search = stored_search(tiny_pair, prompt_file, tmp_path, metric="logprob+parents", alphas=[0.0, 0.2, 0.4])
     measured: list[float] = []
     monkeypatch.setattr(Line, "measure_noise", lambda line, value: measured.append(value))
     engines: Any = None
@@ -42,3 +47,19 @@ def test_noise_is_measured_at_the_choice_unless_a_donor_has_the_engines(
     line.consider()
     assert line.settle().selection.chosen == 0.0
     assert measured == ([] if donor_asked else [0.0])
+
+
+def test_a_search_that_went_beyond_its_candidates_saved_nothing_rather_than_less(
+    tiny_pair: TinyPair, prompt_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = stored_search(
+        tiny_pair, prompt_file, tmp_path, metric="logprob", alphas=[0.2, 0.4, 0.6], extend=True, stop="never"
+    )
+    monkeypatch.setattr(Line, "measure_noise", lambda line, value: None)
+    engines: Any = None
+    line = Line(search, engines, UNLIMITED, Events((), search.run))
+    reach([line])
+    outcome = line.settle()
+    assert outcome.selection.chosen == 0.0
+    asked = 4 * len(search.prompts)
+    assert outcome.to_json()["effort"] == {"answers": asked, "of": asked, "saved": 0.0}

@@ -85,7 +85,7 @@ def made_up_story(run_dir: Path) -> Story:
         tokens={alpha: 200 + int(100 * alpha) for alpha in ALPHAS},
         judgements={"": {"chosen": 0.3, "accuracy": judged, "donor": 22.0, "oracle": 0.3, "regret": 0.0}},
         peaks={"peak_memory_gb": 3.25},
-        merged=str(run_dir / "merged"),
+        checkpoints={"": str(run_dir / "merged")},
     )
 
 
