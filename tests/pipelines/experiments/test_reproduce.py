@@ -77,5 +77,5 @@ def test_criteria_are_compared_on_the_same_answers(folder: Path) -> None:
     for row in rows:
         assert row["methods"]["best"] >= row["methods"]["linear_best"] == max(row["accuracy"].values())
         assert row["methods"]["chosen"] <= row["methods"]["best"]
-    assert "| complementary-1 |" in text.split("\n\n")[3]
+    assert "| complementary-1 |" in text.split("\n\n")[4]
     assert [row["mixed"] for row in rows] == [False] * 2 + [True] * 3
