@@ -283,7 +283,7 @@ def test_every_task_is_judged(searched: Path, tasks: tuple[Path, list[str]], mon
     assert set(judged["far"]["accuracy"].values()) == {0}
     page = (run_dir / "report.html").read_text()
     cells = [f">{row}</td>" for row in ("near", "far", "mean")]
-    for text in ("Judged by labels", *cells, "mean of 2 tasks", ">100.0</td>"):
+    for text in ("Judged by the labelled prompts", *cells, "mean of 2 tasks", ">100.0</td>"):
         assert text in page, text
     assert {"tasks.png", "accuracy.png"} <= {path.name for path in (run_dir / "figures").iterdir()}
     parent, candidates = runs_of(searched, "tasks")
