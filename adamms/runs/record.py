@@ -82,8 +82,10 @@ def finite(logprobs: Sequence[float] | None) -> tuple[float, ...] | None:
 def _logprobs(value: Any) -> tuple[float, ...] | None:
     """Numbers, of which an earlier version stored some that are not finite; None for anything else, as most answers
     have none."""
-    given = finite(value) if isinstance(value, list) and all(isinstance(one, int | float) for one in value) else value
-    numbers = [_number(one) for one in given] if isinstance(given, Sequence) else [None]
+    if not isinstance(value, list):
+        return None
+    overflowed = (isinstance(one, float) and not math.isfinite(one) for one in value)
+    numbers = [LEAST_LOGPROB if lost else _number(one) for one, lost in zip(value, overflowed, strict=True)]
     return tuple(one for one in numbers if one is not None) if None not in numbers else None
 
 

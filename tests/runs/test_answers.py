@@ -13,6 +13,7 @@ from adamms.engines.identity import EngineIdentity
 from adamms.errors import UserError
 from adamms.prompts.prompt import Prompt
 from adamms.runs.answers import Answers
+from adamms.runs.record import ResponseRecord
 from adamms.runs.responses import read_responses
 
 PROMPTS = [Prompt("a", "What?"), Prompt("b", "Where?"), Prompt("c", "Who?")]
@@ -66,6 +67,12 @@ def test_a_log_probability_that_is_no_number_is_the_same_before_and_after_it_is_
     record = opened(tmp_path).get(0.5, PROMPTS[0])
     assert record is not None
     assert record.logprobs == (-0.5, -1000.0, -1000.0, -1000.0)
+
+
+@pytest.mark.parametrize("strange", ["12", 10**400, [10**400], ["x"], [True], {"a": 1}])
+def test_log_probabilities_of_anybody_that_are_no_numbers_are_none(strange: Any) -> None:
+    row = {"alpha": 0.5, "prompt_id": "a", "response": "a cat", "logprobs": strange}
+    assert ResponseRecord.from_fields(row).logprobs is None
 
 
 @pytest.mark.parametrize(
