@@ -131,7 +131,7 @@ def search_prompts(run: RunFolder, own: PromptsConfig) -> list[Prompt]:
 def check_one_line(settings: EvaluateSettings, run: RunFolder) -> None:
     """Raises UserError where candidates are those of several methods or donors, by the settings or in the folder."""
     with run.understood():
-        same = (run.read(run.about) or {}).get("same") or {}
+        same = run.same
     if settings.searching.methods or searches_weights(settings) or same.keys() & {"searching.methods", "lines"}:
         raise UserError(
             f"run_dir={run.folder}: a search over several methods or donors; labels judge one of its lines: take "
@@ -163,7 +163,7 @@ def check_same(run: RunFolder, study: Study) -> None:
     """Raises UserError where candidates would answer otherwise than they did in the search: with other models, merged
     otherwise, or asked otherwise."""
     with run.understood():
-        same = (run.read(run.about) or {}).get("same") or {}
+        same = run.same
         asked = as_stored(study.asked())
         different = differences({name: same[name] for name in asked if name in same}, asked) if same else []
     if different:

@@ -112,7 +112,7 @@ def _same(folder: Path) -> dict[str, Any]:
     """What makes the search in a folder this one and no other; nothing where it is the folder of none."""
     run = RunFolder(folder)
     with run.understood():
-        return dict((run.read(run.about) or {}).get("same") or {})
+        return dict(run.same)
 
 
 def _among(lines: Mapping[str, Choosing]) -> MethodSelection:

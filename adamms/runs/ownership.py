@@ -24,7 +24,7 @@ def must_give_way(run: RunFolder, same: Mapping[str, Any], force: bool) -> bool:
         UserError: what differs, was and is.
     """
     found = any(file.exists() for file in (run.candidates, run.selection, run.sweep))
-    different = differences((run.read(run.about) or {}).get("same") or {}, same) if found else []
+    different = differences(run.same, same) if found else []
     if different and not force:
         more = [f"and {len(different) - SHOWN} more"] if len(different) > SHOWN else []
         told = "; ".join([*different[:SHOWN], *more])

@@ -92,6 +92,11 @@ class RunFolder:
         return [RunFolder(path) for path in sorted(found, key=_number)]
 
     @property
+    def same(self) -> dict[str, Any]:
+        """What makes the search in it this one and no other, as `describe` was told; nothing where there is none."""
+        return (self.read(self.about) or {}).get("same") or {}
+
+    @property
     def latest(self) -> int:
         """The number of the latest of those; 0 where there are none. Some may have been removed to make room."""
         return max((_number(run.folder) for run in self.earlier()), default=0)
